@@ -1,0 +1,1 @@
+"""The built-in components. They load as any other plugin does and see `runner.api` only."""

@@ -1,0 +1,1 @@
+"""Built-in augmentations, a family a file."""

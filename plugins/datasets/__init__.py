@@ -1,0 +1,1 @@
+"""Built-in datasets, a family a file."""

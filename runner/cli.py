@@ -1,0 +1,268 @@
+"""The command line: run | plan | describe | report | plugins | ui. The one place where errors become messages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from runner import __version__
+from runner.errors import RunnerError, options
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse, with the nearest valid word for a mistyped one."""
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice: '" in message:
+            argument, _, rest = message.partition(": invalid choice: '")
+            found, _, choices = rest.partition("' (choose from ")
+            allowed = [choice.strip(" ')") for choice in choices.split(",")]
+            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{options(found, allowed)}"
+        elif message.startswith("unrecognized arguments: "):
+            found = message.partition(": ")[2].split()[0]
+            known = [o for action in self._actions for o in action.option_strings]
+            message = f"unknown option '{found}'{options(found.partition('=')[0], known)}"
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    parser = make_parser()
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    level = logging.DEBUG if given.verbose else logging.WARNING
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("runner").setLevel(level)
+    try:
+        return int(given.command(given))
+    except RunnerError as error:
+        logging.getLogger("runner").debug("in detail", exc_info=True)
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say
+        return 0
+    except OSError as error:
+        logging.getLogger("runner").debug("in detail", exc_info=True)
+        print(f"{error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="runner",
+        description="Experiments on convolutional architectures, from a YAML grid to a verdict.",
+    )
+    parser.add_argument("--version", action="version", version=f"archrunner {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", _run, "train what is missing, publish it to MLflow, write the report")
+    _experiment(run)
+    run.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    run.add_argument(
+        "--executor", choices=["process", "serial"], default="process", help="where fits run (%(default)s)"
+    )
+    _reports(run)
+    _tracking(run)
+    run.add_argument("--only", choices=["failed"], help="train the failed fits again, and nothing else")
+    run.add_argument("--fail-fast", action="store_true", help="stop at the first failed fit")
+    run.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+
+    plan = _command(commands, "plan", _plan, "show every cell, its cost and its problems; train nothing")
+    _experiment(plan)
+    _reports(plan)
+    plan.add_argument("--workers", type=_positive, metavar="N", help="worker processes, for the time estimate")
+    _json(plan)
+
+    describe = _command(commands, "describe", _describe, "show one architecture layer by layer")
+    describe.add_argument("name", metavar="NAME", help="an architecture, as `runner plugins` lists them")
+    describe.add_argument("--input", type=_shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
+    describe.add_argument("--classes", type=_positive, default=10, metavar="K", help="number of classes (%(default)s)")
+    describe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of it")
+    _plugin(describe)
+    _json(describe)
+
+    report = _command(commands, "report", _report, "write the report again from the journal")
+    report.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
+    report.add_argument("--format", default="html,md,csv", metavar="LIST", help="of html, md, csv (default: all)")
+    _reports(report)
+
+    plugins = _command(commands, "plugins", _plugins, "list every component with its parameters")
+    _plugin(plugins)
+    _json(plugins)
+
+    ui = _command(commands, "ui", _ui, "open the MLflow UI on the store that `run` used")
+    _reports(ui)
+    _tracking(ui)
+    ui.add_argument("--port", type=_positive, default=5000, help="(%(default)s)")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.add_argument("--verbose", action="store_true", help="log tracebacks of plugins and errors")
+    parser.set_defaults(command=function, parser=parser)
+    return parser
+
+
+def _experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value of the file first"
+    )
+
+
+def _reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="(%(default)s)")
+
+
+def _tracking(parser: argparse.ArgumentParser) -> None:
+    text = "MLflow store (default: $MLFLOW_TRACKING_URI, or mlflow.db in the reports)"
+    parser.add_argument("--tracking-uri", metavar="URI", help=text)
+
+
+def _plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="load a plugin file too")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: 1 or more")
+    return int(text)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"found '{text}'; expected channels x height x width, such as 3x32x32")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def _run(given: argparse.Namespace) -> int:
+    from runner import flow, show
+    from runner.progress import Lines, Live
+
+    if given.dry_run:
+        return _plan(argparse.Namespace(**vars(given), json=False))
+    chosen = {"workers": given.workers} if given.workers else {}
+    settings = flow.Options(
+        executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
+        only_failed=given.only == "failed", fail_fast=given.fail_fast, **chosen,
+    )  # fmt: skip
+    progress = Live() if sys.stderr.isatty() else Lines()
+    outcome = flow.run(given.file, given.set, settings, progress)
+    show.outcome(outcome, settings, given.file)
+    return outcome.exit_status
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from runner import show
+    from runner.check import make_plan
+    from runner.config import load
+    from runner.estimate import estimate
+    from runner.flow import Options
+    from runner.journal import read
+
+    plan = make_plan(load(given.file, given.set))
+    if given.json:
+        print(json.dumps(show.plan_document(plan)))
+    else:
+        results, _ = read(given.reports / plan.name / "journal.jsonl")
+        workers = given.workers or Options().workers
+        show.plan(plan, estimate(plan, results, workers), workers)
+    return 2 if any(cell.problem for cell in plan.cells) else 0
+
+
+def _describe(given: argparse.Namespace) -> int:
+    from runner import show
+    from runner.catalog import load_catalog
+    from runner.components import ComponentRef
+    from runner.document import parse
+    from runner.network.analysis import analyse
+    from runner.validation import Finding
+
+    catalog = load_catalog(_files(given.plugin))
+    pairs = [text.partition("=") for text in given.set]
+    parameters = {key: parse(value or "null", f"--set {key}").plain() for key, _, value in pairs}
+    try:
+        ref = catalog.bind("architecture", ComponentRef(given.name, parameters))
+    except Finding as finding:
+        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
+    analysis = analyse(catalog.build("architecture", ref, given.input, given.classes), given.input, given.classes)
+    if given.json:
+        print(json.dumps(show.description_document(given.name, analysis)))
+    else:
+        show.description(ref, analysis)
+    return 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from runner import frozen_plan, journal
+    from runner.config import load
+    from runner.reporting.render import FORMATS, write_report
+
+    formats = given.format.split(",")
+    for name in formats:
+        if name not in FORMATS:
+            raise RunnerError(f"--format: unknown '{name}'{options(name, FORMATS)}")
+    is_file = given.experiment.endswith((".yaml", ".yml"))
+    folder = given.reports / (load(given.experiment).name if is_file else given.experiment)
+    if not folder.is_dir():
+        known = [path.parent.name for path in given.reports.glob("*/plan.yaml")]
+        raise RunnerError(f"{folder}: no such report{options(folder.name, known)}")
+    frozen = frozen_plan.read(folder / "plan.yaml")
+    results, _ = journal.read(folder / "journal.jsonl")
+    write_report(frozen, journal.frame(results), folder, formats)
+    print(folder / "report.html" if "html" in formats else folder)
+    return 0
+
+
+def _plugins(given: argparse.Namespace) -> int:
+    from runner import show
+    from runner.catalog import load_catalog
+
+    catalog = load_catalog(_files(given.plugin))
+    if given.json:
+        print(json.dumps(show.components_document(catalog)))
+    else:
+        show.components(catalog)
+    return 0
+
+
+def _files(plugins: Sequence[str]) -> tuple[str, ...]:
+    for plugin in plugins:
+        if not Path(plugin).is_file():
+            raise RunnerError(f"--plugin {plugin}: no such file")
+    return tuple(str(Path(plugin).resolve()) for plugin in plugins)
+
+
+def _ui(given: argparse.Namespace) -> int:
+    """Becomes the MLflow server, or says where it is."""
+    from runner.tracking.store import artifact_root, shown, sqlite_file, store_uri
+
+    uri = store_uri(given.tracking_uri, given.reports)
+    file = sqlite_file(uri)
+    if uri.startswith(("http://", "https://")):
+        print(shown(uri))
+        return 0
+    if file is not None and not file.exists():
+        raise RunnerError(f"{file}: no such store; `runner run` makes it")
+    root = artifact_root(uri)
+    server = ["mlflow", "server", "--backend-store-uri", uri, "--port", str(given.port)]
+    command = [sys.executable, "-m", *server, *(["--default-artifact-root", root] if root else [])]
+    print(f"MLflow UI on http://127.0.0.1:{given.port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    return os.execv(sys.executable, command)

@@ -1,0 +1,126 @@
+"""Components: what a plugin registers and an experiment names.
+
+A component is a record with a name and a `build` function whose keyword-only parameters are what YAML may set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol
+
+import numpy as np
+from pydantic import Field
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of one image or one layer's output."""
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+"""A number from 0 up to, but not, 1."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named component. `build` is a plain function; its typed keyword-only parameters are set from YAML."""
+
+    kind: ClassVar[str]
+    name: str
+    build: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Architecture(Component):
+    """``build(input_shape, classes, *, ...) -> Network``: the layers for images of `input_shape` [C, H, W]."""
+
+    kind: ClassVar[str] = "architecture"
+
+
+@dataclass(frozen=True)
+class Augmentation(Component):
+    """``build(*, ...) -> Transform``: random changes of the training images."""
+
+    kind: ClassVar[str] = "augmentation"
+
+
+@dataclass(frozen=True)
+class Optimizer(Component):
+    """``build(*, ...) -> UpdateRule``: how a gradient changes a parameter."""
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True)
+class Dataset(Component):
+    """``build(*, ...) -> ImageData``: labelled images, described without reading them."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset)}
+
+Draws = Mapping[str, Any]
+"""What an augmentation drew for one batch: arrays by name, those of NumPy turned into the engine's own."""
+
+
+class Transform(Protocol):
+    """An augmentation: NumPy draws the random numbers, the engine applies them to its own arrays.
+
+    Keeping the two apart is what gives every engine, executor and number of workers the same images.
+    """
+
+    def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
+        """Random numbers (or indices made from them) for a batch of `count` images of `shape`."""
+        ...
+
+    def apply(self, images: Any, draws: Draws) -> Any:
+        """`images` (N, C, H, W), float32 in [0, 1], changed as `draws` says; both are arrays of one engine."""
+        ...
+
+
+class UpdateRule(Protocol):
+    """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share."""
+
+    slots: tuple[str, ...]
+    """Names of the running arrays it keeps for each parameter; each starts as zeros of the parameter's shape."""
+
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: int) -> None:
+        """Change `parameter` and `state` in place; `step` counts from 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Labelled images: their facts at once, the arrays when `load` is called.
+
+    `load()` returns images (N, C, H, W) uint8 and labels (N,) integers from 0 to classes - 1.
+    """
+
+    shape: Shape
+    class_names: tuple[str, ...]
+    size: int
+    load: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    licence: str = "unknown"
+    citation: str = ""
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class ComponentRef:
+    """A component as an experiment names it: plain data, so it travels to workers and into the plan."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        return {"name": self.name, **self.parameters}
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"

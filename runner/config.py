@@ -1,0 +1,128 @@
+"""YAML -> Experiment, every complaint with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from runner.document import Node, parse
+from runner.errors import Complaint, InputError, Where, options
+from runner.experiment import Experiment, Header, Settings
+from runner.grid_section import GridSection, read_grid
+from runner.validation import Finding, validate
+from runner.validation import Path as KeyPath
+
+_TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
+_LARGEST_FILE = 10_000_000
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment in `file`, with each ``PATH=VALUE`` of `overrides` set before the grid is read.
+
+    Raises InputError with every complaint about its form.
+    """
+    document = parse(_read(Path(file)), str(file))
+    if not isinstance(document.value, dict):
+        message = f"expected a mapping with keys such as {', '.join(_TOP_KEYS)}"
+        raise InputError([Complaint(document.where, "", message)])
+    for override in overrides:
+        document = _override(document, override)
+    complaints = [
+        Complaint(document.find((key,)), key, f"unknown key '{key}'{options(key, _TOP_KEYS)}")
+        for key in document.value
+        if key not in _TOP_KEYS
+    ]
+    grid = read_grid(document, complaints)
+    header = _validated(Header, document, complaints)
+    _check_fixed_settings(document, grid, complaints)
+    if complaints or header is None:
+        raise InputError(complaints)
+    files = _plugin_files(document, header)
+    return Experiment(header, document, grid.blocks, grid.exclude, files, tuple(overrides))
+
+
+def settings_of(document: Node, complaints: list[Complaint]) -> Settings | None:
+    """The settings of a document in which a cell's levels are set; what is wrong is added to `complaints`."""
+    return _validated(Settings, document, complaints)
+
+
+def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M | None:
+    present = {key: node.plain() for key, node in document.items() if key in model.model_fields}
+    try:
+        return validate(TypeAdapter(model), present, lambda path: _keys(model, path))
+    except Finding as finding:
+        for path, message in finding.found:
+            complaints.append(Complaint(document.find(path), ".".join(map(str, path)), message))
+        return None
+
+
+def _keys(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
+    for part in path:
+        inner = model.model_fields[str(part)].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        model = inner
+    return model.model_fields
+
+
+def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Complaint]) -> None:
+    """Complain now about sections that no level touches: every cell would repeat the complaint."""
+    varied = {path.split(".")[0] for path in grid.paths}
+    found: list[Complaint] = []
+    settings_of(document, found)
+    complaints += [c for c in found if c.path.split(".")[0] not in varied]
+
+
+def _override(document: Node, override: str) -> Node:
+    path, equals, text = override.partition("=")
+    where = Where(f"--set {override}")
+    keys = tuple(path.strip().split("."))
+    if not equals or not all(keys):
+        raise InputError([Complaint(where, "", "expected PATH=VALUE, such as training.epochs=3")])
+    if keys[0] == "grid":  # a factor's name may itself hold dots: grid.architecture.stages=[1, 2]
+        keys = ("grid", ".".join(keys[1:])) if len(keys) > 1 else keys
+    value = parse(text if text.strip() else "null", str(where))
+    return document.normalised(keys[0]).replaced(keys, value.moved(where))
+
+
+def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
+    folder = Path(document.where.file).resolve().parent
+    files, complaints = [], []
+    for index, text in enumerate(header.plugins):
+        file = (folder / text).resolve()
+        path = f"plugins[{index}]"
+        if not file.is_file():
+            near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
+            message = f"no file '{text}' beside the experiment{options(text, near)}"
+            complaints.append(Complaint(document.find(("plugins", index)), path, message))
+        files.append(str(file))
+    if complaints:
+        raise InputError(complaints)
+    return tuple(files)
+
+
+def _read(file: Path) -> str:
+    where = Where(str(file))
+    try:
+        if file.is_file() and file.stat().st_size > _LARGEST_FILE:
+            raise InputError([Complaint(where, "", f"larger than {_LARGEST_FILE // 1_000_000} MB")])
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        folder = file.parent
+        near = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
+        raise InputError([Complaint(where, "", f"no such file{options(file, near)}")]) from None
+    except UnicodeDecodeError as error:
+        raise InputError([Complaint(where, "", f"not UTF-8 text (byte {error.start})")]) from None
+    except OSError as error:
+        raise InputError([Complaint(where, "", f"can't be read: {error.strerror}")]) from None
+
+
+def plain_document(experiment: Experiment) -> dict[str, Any]:
+    """The experiment's YAML as plain data, its overrides applied."""
+    plain = experiment.document.plain()
+    assert isinstance(plain, dict)
+    return plain

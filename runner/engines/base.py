@@ -1,0 +1,42 @@
+"""What an engine is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from runner.components import Transform, UpdateRule
+from runner.fit import Curves, FitSpec
+from runner.network.graph import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A fit with its components built and its data at hand.
+
+    images (N, C, H, W) uint8 and labels (N,) are those of the whole data set; the fit's indices say which it may use.
+    """
+
+    spec: FitSpec
+    network: Network
+    transforms: tuple[Transform, ...]
+    rule: UpdateRule
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Engine(Protocol):
+    """Trains groups of fits. Deterministic: equal jobs give equal bits on one machine."""
+
+    name: str
+
+    def versions(self) -> dict[str, str]:
+        """The library and its version, for the journal."""
+        ...
+
+    def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:
+        """Train the group; for each job, in order, its curves or the exception that ended it."""
+        ...

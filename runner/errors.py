@@ -1,0 +1,72 @@
+"""What goes wrong, in words for a user.
+
+Every error a user can cause is a :class:`RunnerError`: the command line prints its one line (or lines) and exits
+with its status. Any other exception is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class RunnerError(Exception):
+    """An error with a message for the user; `exit_status` is what the command line exits with."""
+
+    exit_status = 2
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a user's file (or on the command line, where `line` is 0)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing that is wrong: where it stands, its path in the file, and what is found and allowed."""
+
+    where: Where
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (str(self.where), self.path, self.message) if part)
+
+
+class InputError(RunnerError):
+    """A file or an option is wrong; carries every complaint, printed a line each."""
+
+    def __init__(self, complaints: Iterable[Complaint]) -> None:
+        self.complaints = tuple(dict.fromkeys(complaints))
+        super().__init__("\n".join(map(str, self.complaints)))
+
+
+class ShapeError(RunnerError):
+    """A layer does not fit the shape that reaches it."""
+
+
+class PluginError(RunnerError):
+    """A plugin can't be loaded, breaks its contract, or conflicts with another."""
+
+
+class JournalError(RunnerError):
+    """The journal on disk is damaged in a way that can't be mended without losing a fit."""
+
+
+class Diverged(RunnerError):
+    """A fit's loss stopped being a finite number."""
+
+
+def options(found: object, allowed: Iterable[object]) -> str:
+    """What is allowed, and the nearest valid name: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``."""
+    names = sorted(map(str, allowed))
+    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
+    nearest = f"; did you mean '{close[0]}'?" if close else ";"
+    return f"{nearest} allowed: {', '.join(names) if names else 'nothing'}"

@@ -1,0 +1,18 @@
+"""Executors: where fits run. Each yields results as they come; none changes a bit of them."""
+
+from __future__ import annotations
+
+from runner.executors.base import Executor
+
+NAMES = ("process", "serial")
+
+
+def make(name: str, workers: int) -> Executor:
+    """The executor `name` with that many workers."""
+    if name == "serial":
+        from runner.executors.serial import SerialExecutor
+
+        return SerialExecutor()
+    from runner.executors.process_pool import ProcessExecutor
+
+    return ProcessExecutor(workers)

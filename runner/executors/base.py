@@ -1,0 +1,20 @@
+"""What an executor promises."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from runner.fit import FitResult, Group
+
+
+class Executor(Protocol):
+    """Runs groups of fits.
+
+    Every fit of every group gets exactly one result: a fit that raises, or whose worker dies or takes too long, gets
+    a failed one with the reason. Closing the iterator early (Ctrl-C) stops what is running and starts nothing new.
+    """
+
+    def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
+        """The results in the order in which they come."""
+        ...

@@ -1,0 +1,16 @@
+"""One fit after another in this process: for debugging, and for the smallest studies."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from runner.fit import FitResult, Group
+from runner.worker import run_group
+
+
+class SerialExecutor:
+    """A fit that takes the process down takes the run down; `training.timeout` can't be kept here."""
+
+    def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
+        for group in groups:
+            yield from run_group(group)

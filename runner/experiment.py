@@ -1,0 +1,134 @@
+"""Validated types of an experiment: what one YAML file says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from runner.components import ComponentRef
+from runner.document import Node
+from runner.validation import show
+
+FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
+"""The sections a grid may vary. A data set is not among them: all cells share the same splits."""
+
+_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def _component(value: Any) -> ComponentRef:
+    if isinstance(value, str):
+        return ComponentRef(value)
+    if not isinstance(value, dict):
+        raise ValueError(f"found {show(value)}; expected a name, or a mapping with a name and parameters")
+    if not isinstance(value.get("name"), str):
+        raise ValueError("is a mapping without the text 'name', which says which component it is")
+    return ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"})
+
+
+def _components(value: Any) -> tuple[ComponentRef, ...]:
+    return tuple(map(_component, value)) if isinstance(value, list) else (_component(value),)
+
+
+def _seconds(value: Any) -> Any:
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
+    if match is None and isinstance(value, str):
+        raise ValueError(f"found {show(value)}; expected seconds, or a number with s, min or h, such as 10min")
+    return float(match[1]) * _UNITS[match[2] or ""] if match else value
+
+
+Component = Annotated[ComponentRef, PlainValidator(_component)]
+Components = Annotated[tuple[ComponentRef, ...], PlainValidator(_components)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused; nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Strict):
+    """How each fit is trained. `timeout` bounds a fit's seconds and, alone here, does not shape its result."""
+
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)]
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    engine: Literal["auto", "torch"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    timeout: Seconds | None = None
+
+
+class CrossValidation(Strict):
+    """Stratified k-fold cross-validation, repeated with new shuffles."""
+
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class ReportSettings(Strict):
+    """`metric` is what the report compares; differences below `equivalent` count as practically the same."""
+
+    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    equivalent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+
+
+class Settings(Strict):
+    """What a cell is trained with: the part of the file that determines a fit's result, and that a grid may vary."""
+
+    architecture: Component
+    augmentation: Components = (ComponentRef("none"),)
+    optimizer: Component
+    training: Training
+
+
+class Header(Strict):
+    """The part of the file that all cells share."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    description: str = ""
+    plugins: list[str] = []
+    dataset: Component
+    cross_validation: CrossValidation = CrossValidation()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    report: ReportSettings = ReportSettings()
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a factor: its label and the paths it sets."""
+
+    label: str
+    settings: dict[str, Node]
+
+
+Block = dict[str, list[Level]]
+"""Factors with their levels: one product of the grid."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One YAML file, checked in form; names and parameters of components are checked against the catalog later."""
+
+    header: Header
+    document: Node
+    blocks: tuple[Block, ...]
+    exclude: tuple[dict[str, str], ...]
+    plugin_files: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.document.where.file).resolve().parent
+
+    @property
+    def factors(self) -> list[str]:
+        """All factors of all blocks, in the order of the file."""
+        return list(dict.fromkeys(factor for block in self.blocks for factor in block))

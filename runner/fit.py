@@ -1,0 +1,107 @@
+"""A fit: one training, of one cell on one repeat and fold. Plain, picklable records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from runner.components import ComponentRef, Shape
+
+Curves = dict[str, list[float]]
+"""Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The training settings with everything that was ``auto`` decided."""
+
+    epochs: int
+    batch_size: int
+    engine: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, eq=False)
+class FitSpec:
+    """All that a worker needs to run one fit. `data` is a folder with images.npy and labels.npy."""
+
+    id: str
+    cell: str
+    repeat: int
+    fold: int
+    seed: int
+    architecture: ComponentRef
+    augmentation: tuple[ComponentRef, ...]
+    optimizer: ComponentRef
+    training: TrainingPlan
+    shape: Shape
+    classes: int
+    data: str
+    train: np.ndarray
+    validation: np.ndarray
+    plugin_files: tuple[str, ...] = ()
+    timeout: float | None = None
+    cost: float = 0.0
+
+    @property
+    def keys(self) -> tuple[int, int, int]:
+        """The keys of the fit's random streams."""
+        return self.seed, self.repeat, self.fold
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What came of a fit. A failed one has its `reason`, its `log` and no curves.
+
+    `seconds` is the time it took, `finished` when it ended (milliseconds since 1970), `worker` the process id.
+    """
+
+    id: str
+    cell: str
+    repeat: int
+    fold: int
+    status: Literal["ok", "failed"]
+    reason: str = ""
+    epochs: int = 0
+    curves: Curves = field(default_factory=dict)
+    seconds: float = 0.0
+    worker: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    log: str = ""
+    finished: int = 0
+
+    def final(self, metric: str) -> float:
+        """The metric's value after the last epoch; nan for a failed fit."""
+        values = self.curves.get(metric, [])
+        return values[-1] if self.status == "ok" and values else float("nan")
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def failed(spec: FitSpec, reason: str, **facts: Any) -> FitResult:
+    """The result of a fit that did not end well, its reason on one line."""
+    reason = " ".join(reason.split())
+    return FitResult(spec.id, spec.cell, spec.repeat, spec.fold, "failed", reason, finished=now(), **facts)
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+Group = tuple[FitSpec, ...]
+"""Fits that an engine receives together and may train together."""
+
+
+def groups(fits: Sequence[FitSpec], size: int = 1) -> list[Group]:
+    """Fits of one cell in groups of at most `size`, the most costly cells first so that no worker ends alone."""
+    by_cell: dict[str, list[FitSpec]] = {}
+    for fit in sorted(fits, key=lambda fit: -fit.cost):
+        by_cell.setdefault(fit.cell, []).append(fit)
+    return [tuple(cell[i : i + size]) for cell in by_cell.values() for i in range(0, len(cell), size)]

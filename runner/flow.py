@@ -1,0 +1,174 @@
+"""The whole flow: a YAML file in; a journal, MLflow runs and a report out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import executors, folds, frozen_plan
+from runner.catalog import load_catalog
+from runner.check import make_plan, refuse_problems
+from runner.components import ImageData
+from runner.config import load
+from runner.data import prepared
+from runner.errors import RunnerError
+from runner.experiment import Experiment
+from runner.fit import FitResult, FitSpec, groups
+from runner.frozen_plan import Plan
+from runner.journal import Journal, frame
+from runner.progress import Progress
+from runner.provenance import made_with
+from runner.schedule import schedule
+from runner.tracking.base import Publisher, Tracker
+
+if TYPE_CHECKING:
+    from runner.reporting.tables import Tables
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: none of it changes a result."""
+
+    workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    executor: str = "process"
+    reports: Path = Path("reports")
+    tracking_uri: str | None = None
+    only_failed: bool = False
+    fail_fast: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. `trained` counts the fits of this run, the other counts all fits of the plan."""
+
+    plan: Plan
+    tables: Tables
+    folder: Path
+    trained: int
+    ok: int
+    failed: int
+    missing: int
+    interrupted: bool
+    unpublished: str
+
+    @property
+    def exit_status(self) -> int:
+        return 130 if self.interrupted else int(bool(self.failed or self.missing))
+
+
+def run(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    options: Options = Options(),
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run what is missing of the experiment in `file`, publish it and write its report."""
+    progress = progress or Progress()
+    experiment = load(file, overrides)
+    plan = make_plan(experiment)
+    refuse_problems(experiment, plan)
+    with prepared(_image_data(experiment)) as data:
+        validation = experiment.header.cross_validation
+        splits = folds.stratified_splits(data.labels, validation.folds, validation.repeats, plan.seed)
+        plan, fits = schedule(plan, data, splits, experiment.plugin_files)
+        plan = replace(plan, made_with=made_with(experiment.folder, plan))
+        folder = options.reports / plan.name
+        with _locked(folder), Journal(folder / "journal.jsonl") as journal:
+            frozen_plan.save(plan, folder / "plan.yaml")
+            todo = _todo(fits, journal, options.only_failed)
+            known = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
+            publisher = Publisher(lambda: _tracker(options, folder), plan, known)
+            with publisher, progress:
+                progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
+                interrupted = _train(todo, options, folder, journal, publisher, progress)
+            results = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
+            tables = _report(plan, results, folder)
+            publisher.finish(folder)
+    return _outcome(plan, tables, folder, len(results) - len(known), results, interrupted, publisher.problem)
+
+
+def _train(
+    todo: list[FitSpec],
+    options: Options,
+    folder: Path,
+    journal: Journal,
+    publisher: Publisher,
+    progress: Progress,
+) -> bool:
+    """Train and record; whether the user interrupted it."""
+    executor = executors.make(options.executor, options.workers)
+    try:
+        with closing(executor.run(groups(todo))) as results:
+            for result in results:
+                result = _log_apart(result, folder)
+                journal.append(result)
+                publisher.add(result)
+                progress.finished(result)
+                if options.fail_fast and result.status == "failed":
+                    return False
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _todo(fits: Iterable[FitSpec], journal: Journal, only_failed: bool) -> list[FitSpec]:
+    """The fits to train: those without a result, or those whose result is a failure."""
+    statuses = {id: result.status for id, result in journal.results.items()}
+    return [fit for fit in fits if (statuses.get(fit.id) == "failed" if only_failed else fit.id not in statuses)]
+
+
+def _log_apart(result: FitResult, folder: Path) -> FitResult:
+    """A failed fit's log goes to a file of its own, not into the journal."""
+    if result.log:
+        (folder / "fits").mkdir(exist_ok=True)
+        (folder / "fits" / f"{result.id}.log").write_text(result.log, encoding="utf-8")
+    return replace(result, log="")
+
+
+def _image_data(experiment: Experiment) -> ImageData:
+    catalog = load_catalog(experiment.plugin_files)
+    data = catalog.build("dataset", catalog.bind("dataset", experiment.header.dataset))
+    assert isinstance(data, ImageData)
+    return data
+
+
+def _tracker(options: Options, folder: Path) -> Tracker:
+    from runner.tracking.mlflow_tracker import make_tracker
+
+    return make_tracker(options.tracking_uri, options.reports, folder)
+
+
+def _report(plan: Plan, results: Iterable[FitResult], folder: Path) -> Tables:
+    from runner.reporting.render import write_report
+
+    return write_report(plan, frame(results), folder)
+
+
+def _outcome(
+    plan: Plan,
+    tables: Tables,
+    folder: Path,
+    trained: int,
+    results: list[FitResult],
+    interrupted: bool,
+    problem: str,
+) -> Outcome:
+    failed = sum(result.status == "failed" for result in results)
+    missing = plan.fit_count - len(results)
+    return Outcome(plan, tables, folder, trained, len(results) - failed, failed, missing, interrupted, problem)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout:
+        raise RunnerError(f"{folder} is in use by another run; wait for it, or run with another --reports") from None

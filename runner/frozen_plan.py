@@ -1,0 +1,99 @@
+"""The plan: every cell and every fit, decided before anything is trained. Frozen beside the journal as plan.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.errors import RunnerError
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with its cost. `settings` are its components with all parameters bound; `problem` is "" if it can run.
+
+    `timeout` bounds the seconds of each of its fits; it is no part of what the cell is.
+    """
+
+    id: str
+    name: str
+    levels: dict[str, str]
+    settings: dict[str, Any]
+    parameters: int | None = None
+    macs: int | None = None
+    receptive_field: Pair | None = None
+    problem: str = ""
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read."""
+
+    name: str
+    description: str
+    factors: tuple[str, ...]
+    folds: int
+    repeats: int
+    seed: int
+    metric: str
+    equivalent: float
+    dataset: dict[str, Any]
+    training: dict[str, Any]
+    cells: tuple[PlannedCell, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    fits: dict[str, list[str]] = field(default_factory=dict)
+    made_with: dict[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def fit_count(self) -> int:
+        return len(self.cells) * self.folds * self.repeats
+
+    def fit_keys(self) -> list[tuple[str, str, int, int]]:
+        """(fit id, cell id, repeat, fold) of every fit, in the plan's order."""
+        return [
+            (fit, cell.id, index // self.folds, index % self.folds)
+            for cell in self.cells
+            for index, fit in enumerate(self.fits.get(cell.id, []))
+        ]
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Write the plan; the file is replaced as a whole or not at all."""
+    text = yaml.dump(_plain(asdict(plan)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read(path: Path) -> Plan:
+    """The plan at `path`; raises RunnerError where it is missing or not a plan."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        cells = tuple(_cell(cell) for cell in content.pop("cells"))
+        factors, overrides = tuple(content.pop("factors")), tuple(content.pop("overrides"))
+        return Plan(cells=cells, factors=factors, overrides=overrides, **content)
+    except FileNotFoundError:
+        raise RunnerError(f"{path}: no such file; an experiment has it once it was run") from None
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RunnerError(f"{path}: not a plan that this version can read ({' '.join(str(error).split())})") from None
+
+
+def _cell(content: dict[str, Any]) -> PlannedCell:
+    cell = PlannedCell(**content)
+    field = cell.receptive_field
+    return replace(cell, receptive_field=(field[0], field[1])) if field else cell
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which safe YAML can hold."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,135 @@
+"""The `grid` and `exclude` sections: factors and levels, read from YAML and checked in form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from runner.document import Node
+from runner.errors import Complaint, options
+from runner.experiment import FACTOR_ROOTS, Block, Level
+from runner.validation import show
+
+
+@dataclass(frozen=True)
+class GridSection:
+    blocks: tuple[Block, ...]
+    exclude: tuple[dict[str, str], ...]
+
+    @property
+    def paths(self) -> set[str]:
+        return {p for block in self.blocks for levels in block.values() for level in levels for p in level.settings}
+
+
+def label(value: Any) -> str:
+    """A level's name made from its value: ``max_pool``, ``0.001``, ``shift+flip``, ``shift(pixels=2)``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "+".join(map(label, value)) or "[]"
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        inside = ", ".join(f"{key}={label(item)}" for key, item in value.items() if key != "name")
+        return f"{value['name']}({inside})" if inside else value["name"]
+    return json.dumps(value)
+
+
+def read_grid(document: Node, complaints: list[Complaint]) -> GridSection:
+    """The blocks of the grid (no grid: one empty block, hence one cell) and what is excluded."""
+    grid = document.value.get("grid")
+    sections = [grid] if grid is not None else []
+    if grid is not None and isinstance(grid.value, list):
+        sections = grid.value
+    blocks = tuple(_block(section, complaints) for section in sections) or ({},)
+    exclude = document.value.get("exclude")
+    return GridSection(blocks, _exclude(exclude, blocks, complaints) if exclude is not None else ())
+
+
+def _block(section: Node, complaints: list[Complaint]) -> Block:
+    if not isinstance(section.value, dict):
+        message = f"found {show(section.plain())}; expected a mapping from factors to their levels, or a list of such"
+        complaints.append(Complaint(section.where, "grid", message))
+        return {}
+    block = {factor: _levels(section, factor, node, complaints) for factor, node in section.items()}
+    _complain_of_shared_paths(section, block, complaints)
+    return block
+
+
+def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint]) -> list[Level]:
+    path = f"grid.{factor}"
+    where = section.find((factor,))
+    if not isinstance(node.value, (list, dict)) or not node.value:
+        message = f"found {show(node.plain())}; expected a list of values, or a mapping of named levels"
+        complaints.append(Complaint(where, path, message))
+        return []
+    if isinstance(node.value, dict):
+        return [_named_level(node, path, name, inner, complaints) for name, inner in node.items()]
+    _complain_of_path(node, path, factor, complaints, f"'{factor}' is not a path, so a list does not say what it sets")
+    levels = [Level(label(item.plain()), {factor: item}) for item in node.value]
+    for index, level in enumerate(levels):
+        if level.label in [earlier.label for earlier in levels[:index]]:
+            complaints.append(Complaint(node.find((index,)), path, f"the level {level.label} stands here twice"))
+    return levels
+
+
+def _named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
+    where = node.find((name,))
+    if not isinstance(inner.value, dict) or not inner.value:
+        message = (
+            f"found {show(inner.plain())}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
+        )
+        complaints.append(Complaint(where, f"{path}.{name}", message))
+        return Level(name, {})
+    for key, value in inner.items():
+        _complain_of_path(value, f"{path}.{name}", key, complaints, f"'{key}' is not a path that a level can set")
+    return Level(name, dict(inner.items()))
+
+
+def _complain_of_path(node: Node, path: str, key: str, complaints: list[Complaint], message: str) -> None:
+    root, _, rest = key.partition(".")
+    if root == "dataset":
+        message = "a data set can't vary within an experiment, as all its cells share the same splits"
+        complaints.append(Complaint(node.where, path, f"{message}; write an experiment for each"))
+    elif root not in FACTOR_ROOTS:
+        complaints.append(
+            Complaint(node.where, path, f"{message}; a path starts with one of{options(root, FACTOR_ROOTS)[1:]}")
+        )
+    elif root == "training" and not rest:
+        complaints.append(Complaint(node.where, path, "set its parts, such as training.epochs"))
+
+
+def _complain_of_shared_paths(section: Node, block: Block, complaints: list[Complaint]) -> None:
+    owner: dict[str, str] = {}
+    for factor, levels in block.items():
+        for path in {path for level in levels for path in level.settings}:
+            if owner.setdefault(path, factor) != factor:
+                message = f"sets {path}, which the factor '{owner[path]}' sets too"
+                complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
+
+
+def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint]) -> tuple[dict[str, str], ...]:
+    labels: dict[str, list[str]] = {}
+    for block in blocks:
+        for factor, levels in block.items():
+            labels.setdefault(factor, []).extend(level.label for level in levels)
+    if not isinstance(node.value, list):
+        message = f"found {show(node.plain())}; expected a list of mappings from factors to levels"
+        complaints.append(Complaint(node.where, "exclude", message))
+        return ()
+    return tuple(_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value))
+
+
+def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]) -> dict[str, str]:
+    if not isinstance(item.value, dict) or not item.value:
+        message = f"found {show(item.plain())}; expected a mapping from factors to levels"
+        complaints.append(Complaint(item.where, path, message))
+        return {}
+    exclusion = {factor: label(node.plain()) for factor, node in item.items()}
+    for factor, level in exclusion.items():
+        if factor not in labels:
+            message = f"'{factor}' is no factor of the grid{options(factor, labels)}"
+            complaints.append(Complaint(item.find((factor,)), path, message))
+        elif level not in labels[factor]:
+            message = f"the factor '{factor}' has no level {level}{options(level, labels[factor])}"
+            complaints.append(Complaint(item.find((factor,)), path, message))
+    return exclusion

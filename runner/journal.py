@@ -1,0 +1,131 @@
+"""The journal: the append-only record of finished fits, and the truth on disk.
+
+A line a fit: ``{"format": 1, "sum": <checksum>, "fit": {...}}``. A line is on disk before anything else hears of it.
+A line torn by a crash can only be the last one; it is dropped when the journal is opened, and its fit runs again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import JournalError
+from runner.fit import FitResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+log = logging.getLogger("runner.journal")
+
+
+class Journal:
+    """Appends results to the file at `path` and knows all that it holds (of two lines for a fit, the later one)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results: dict[str, FitResult] = {}
+
+    def __enter__(self) -> Journal:
+        results, good = read(self.path)
+        self.results = {result.id: result for result in results}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("ab")
+        if self._file.tell() > good:
+            log.warning("%s: the last line is torn and was dropped; its fit runs again", self.path)
+            self._file.truncate(good)
+        _sync_folder(self.path.parent)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, result: FitResult) -> None:
+        """Write one result and wait until it is on disk."""
+        self._file.write(encode(result))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.results[result.id] = result
+
+
+def encode(result: FitResult) -> bytes:
+    fit = json.dumps(result.plain(), separators=(",", ":"))
+    return f'{{"format":{FORMAT},"sum":"{_checksum(fit)}","fit":{fit}}}\n'.encode()
+
+
+def read(path: Path) -> tuple[list[FitResult], int]:
+    """The results in the journal at `path`, and the length in bytes of its good part.
+
+    Raises JournalError, with the line number, for a damaged line that is not the last.
+    """
+    if not path.exists():
+        return [], 0
+    results, good = [], 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            results.append(_decode(line))
+        except ValueError as error:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break
+            raise JournalError(
+                f"{path}:{number}: {error}; delete the line to train its fit again, or restore the file"
+            ) from None
+        good += len(line)
+    return results, good
+
+
+def _decode(line: bytes) -> FitResult:
+    if not line.endswith(b"\n"):
+        raise ValueError("the line has no end")
+    try:
+        entry = json.loads(line)
+        version, checksum, fit = entry["format"], entry["sum"], entry["fit"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("not a journal line") from None
+    if version != FORMAT:
+        raise ValueError(f"written in format {version!r}; this version reads format {FORMAT}")
+    if checksum != _checksum(json.dumps(fit, separators=(",", ":"))):
+        raise ValueError("the checksum does not fit: the line was damaged or edited")
+    try:
+        return FitResult(**fit)
+    except TypeError as error:
+        raise ValueError(f"not a fit: {error}") from None
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name as durable as its content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def frame(results: Iterable[FitResult]) -> pd.DataFrame:
+    """A row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker."""
+    import pandas as pd
+
+    metrics = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+    rows: list[dict[str, Any]] = [
+        {
+            **{key: getattr(r, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},
+            **{metric: r.final(metric) for metric in metrics},
+            **{key: getattr(r, key) for key in ("epochs", "seconds", "worker")},
+        }
+        for r in results
+    ]
+    columns = ["id", "cell", "repeat", "fold", "status", "reason", *metrics, "epochs", "seconds", "worker"]
+    return pd.DataFrame(rows, columns=columns)

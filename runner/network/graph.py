@@ -1,0 +1,39 @@
+"""How layers are put together, and the path by which each is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runner.network.layers import Layer
+
+
+@dataclass(frozen=True, init=False)
+class Sequential:
+    """Layers (or named groups of them) one after another; `name` is the group's part of its layers' paths."""
+
+    layers: tuple[Network, ...]
+    name: str
+
+    def __init__(self, *layers: Network, name: str = "") -> None:
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "name", name)
+
+
+Network = Layer | Sequential
+"""A whole network is a tree of the same records as its parts."""
+
+
+def children(group: Sequential) -> Iterator[tuple[str, Network]]:
+    """Each part with its path segment: its name, or its type and its number among its kind, such as ``conv2``."""
+    seen: Counter[str] = Counter()
+    for part in group.layers:
+        word = part.type if isinstance(part, Layer) else part.name or "group"
+        seen[word] += 1
+        named = isinstance(part, Sequential) and part.name and seen[word] == 1
+        yield (word if named else f"{word}{seen[word]}"), part
+
+
+def join(path: str, segment: str) -> str:
+    return f"{path}/{segment}" if path else segment

@@ -1,0 +1,143 @@
+"""What a user sees while fits run: a bar on a terminal, plain lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from runner.fit import FitResult, FitSpec
+from runner.frozen_plan import Plan
+
+
+class Progress:
+    """Counts, the best cell so far and the time left. This base shows nothing; its children do."""
+
+    def begin(self, plan: Plan, known: Sequence[FitResult], todo: Sequence[FitSpec], workers: int) -> None:
+        """`known` results stand in the journal already; `todo` is about to run on `workers` workers."""
+        self.plan, self.workers = plan, workers
+        self.names = {cell.id: cell.name for cell in plan.cells}
+        self.costs = {fit.id: fit.cost for fit in todo}
+        self.total, self.done, self.failed = len(todo), 0, 0
+        self.cost = self.cost_left = sum(self.costs.values())
+        self.values: dict[str, list[float]] = {}
+        for result in known:
+            self._note(result)
+        self.started = time.monotonic()
+        self.show_start(len(known))
+
+    def finished(self, result: FitResult) -> None:
+        self.done += 1
+        self.failed += result.status == "failed"
+        self.cost_left -= self.costs[result.id]
+        self._note(result)
+        self.show_result(result)
+
+    def _note(self, result: FitResult) -> None:
+        if result.status == "ok":
+            self.values.setdefault(result.cell, []).append(result.final(self.plan.metric))
+
+    @property
+    def running(self) -> int:
+        return min(self.workers, self.total - self.done)
+
+    def best(self) -> str:
+        """The best cell by the mean of its fits so far."""
+        if not self.values:
+            return ""
+        means = {cell: sum(values) / len(values) for cell, values in self.values.items()}
+        cell = (min if self.plan.metric == "val_loss" else max)(means, key=lambda key: means[key])
+        return f"best so far {means[cell]:.4f} ({self.names[cell]})"
+
+    def left(self) -> str:
+        """The time left, by the cost of what is done and of what is left to do."""
+        if not self.done or self.cost_left >= self.cost:
+            return "?"
+        seconds = (time.monotonic() - self.started) / (self.cost - self.cost_left) * self.cost_left
+        return duration(seconds)
+
+    def show_start(self, known: int) -> None:
+        """Called once, before the first fit."""
+
+    def show_result(self, result: FitResult) -> None:
+        """Called after every fit."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+
+class Lines(Progress):
+    """A line a fit, for files and pipes."""
+
+    def show_start(self, known: int) -> None:
+        kept = f", {known} are in the journal already" if known else ""
+        self._print(f"{self.plan.name}: {self.total} fits to train{kept}")
+
+    def show_result(self, result: FitResult) -> None:
+        self._print(f"[{self.done}/{self.total}] {self.words(result)}, {self.left()} left")
+
+    def words(self, result: FitResult) -> str:
+        where = f"{self.names[result.cell]}, repeat {result.repeat + 1} fold {result.fold + 1}"
+        if result.status == "failed":
+            return f"{where}: FAILED: {result.reason}"
+        return f"{where}: {self.plan.metric} {result.final(self.plan.metric):.4f} in {result.seconds:.1f} s"
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Live(Lines):
+    """A bar with counts on a terminal; failures stay above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(stderr=True)
+        columns = (
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        self.bar = Bar(*columns, console=self.console, transient=True, expand=True)
+        self.status: Any = None
+
+    def show_start(self, known: int) -> None:
+        super().show_start(known)
+        self.status = self.bar.add_task("starting", total=self.total)
+
+    def show_result(self, result: FitResult) -> None:
+        if result.status == "failed":
+            self._print(self.words(result))
+        parts = [f"{self.failed} failed", f"{self.running} running", f"{self.left()} left", self.best()]
+        self.bar.update(self.status, advance=1, description=" · ".join(part for part in parts if part))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def __enter__(self) -> Live:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``42 s``, ``3 min 5 s`` or ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,189 @@
+"""What the commands print: tables for people on stdout, and the JSON documents of the same facts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runner.catalog import Catalog
+from runner.components import KINDS, ComponentRef
+from runner.estimate import Estimate
+from runner.frozen_plan import Plan
+from runner.network.analysis import Analysis
+from runner.progress import duration
+from runner.validation import show as shown
+
+if TYPE_CHECKING:
+    from runner.flow import Options, Outcome
+
+WIDE = 240
+"""The width of a table that goes to a file or a pipe, where nothing is wrapped."""
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=WIDE, color_system=None)
+
+
+def _table(columns: Iterable[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        left = index < text_columns
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _console().print(table)
+
+
+def _say(text: str) -> None:
+    _console().print(Text(text), soft_wrap=True)
+
+
+def _field(pair: tuple[int, int] | None) -> str:
+    return f"{pair[0]}×{pair[1]}" if pair else "–"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def plan(plan: Plan, estimate: Estimate, workers: int) -> None:
+    """Every cell with its cost, the number of fits and the time they will take."""
+    _table(
+        ("cell", "parameters", "MACs", "receptive field"),
+        ((c.name, _count(c.parameters), _count(c.macs), _field(c.receptive_field)) for c in plan.cells),
+    )
+    training = plan.training
+    print()
+    _say(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {plan.repeats} repeats = {plan.fit_count} fits")
+    _say(f"engine {training['engine']} on {training['device']} in {training['precision']}")
+    for cell in plan.cells:
+        if cell.problem:
+            print(f"problem in cell '{cell.name}': {cell.problem}", file=sys.stderr)
+    basis = "from the fits in the journal" if estimate.measured else "a rough guess: no fit of it has been timed yet"
+    _say(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    cells = [
+        {
+            "id": cell.id,
+            "levels": cell.levels,
+            "parameters": cell.parameters,
+            "macs": cell.macs,
+            "receptive_field": cell.receptive_field,
+            "problem": cell.problem or None,
+        }
+        for cell in plan.cells
+    ]
+    return {"experiment": plan.name, "fits": plan.fit_count, "cells": cells}
+
+
+def description(ref: ComponentRef, analysis: Analysis) -> None:
+    """An architecture layer by layer."""
+    _say(f"{ref} for images of {'×'.join(map(str, analysis.input))}")
+    print()
+    _table(
+        ("layer", "type", "output", "parameters", "MACs", "receptive field", "jump"),
+        (
+            (f.path, f.type, "×".join(map(str, f.output)), _count(f.parameters), _count(f.macs),
+             _field(f.receptive_field), _field(f.jump))
+            for f in analysis.layers
+        ),
+        text_columns=2,
+    )  # fmt: skip
+    print()
+    _say(
+        f"{analysis.parameters:,} parameters, {analysis.macs:,} multiply-adds an image, "
+        f"receptive field {_field(analysis.receptive_field)} before all positions are mixed"
+    )
+
+
+def description_document(name: str, analysis: Analysis) -> dict[str, Any]:
+    layers = [
+        {
+            key: getattr(facts, key)
+            for key in ("path", "type", "output", "parameters", "macs", "receptive_field", "jump")
+        }
+        for facts in analysis.layers
+    ]
+    whole = {key: getattr(analysis, key) for key in ("input", "parameters", "macs", "receptive_field")}
+    return {"name": name, **whole, "layers": layers}
+
+
+def components(catalog: Catalog) -> None:
+    """Every component by kind, and the plugins that failed to load."""
+    rows = [
+        (kind, name, ", ".join(map(_parameter, entry.parameters.values())), entry.source)
+        for kind in KINDS
+        for (k, name), entry in sorted(catalog.entries.items())
+        if k == kind
+    ]
+    _table(("kind", "name", "parameters", "from"), rows, text_columns=4)
+    for plugin, reason in catalog.failures.items():
+        print(f"failed to load: {plugin}: {reason}", file=sys.stderr)
+
+
+def _parameter(parameter: Any) -> str:
+    facts = parameter.describe()
+    return f"{facts['name']}: {facts['type']}" + (
+        f" = {shown(facts['default'])}" if "default" in facts else " (required)"
+    )
+
+
+def components_document(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": kind,
+            "name": name,
+            "source": entry.source,
+            "parameters": [parameter.describe() for parameter in entry.parameters.values()],
+        }
+        for (kind, name), entry in sorted(catalog.entries.items())
+    ]
+
+
+def outcome(outcome: Outcome, options: Options, file: str) -> None:
+    """The result table and the answers on stdout; what is wrong, and how to go on, on stderr."""
+    from runner.reporting import render
+
+    plan, tables = outcome.plan, outcome.tables
+    rows = render.leaderboard(plan, tables)
+    unit = "%" if plan.metric == "val_accuracy" else "nats"
+    _table(
+        ("cell", f"{plan.metric} {unit}", "std", "95% interval", "parameters", "MACs", "field", "s a fit", "fits"),
+        ([row[key] for key in ("cell", "mean", "std", "interval", "parameters", "macs", "field", "seconds", "fits")]
+         for row in rows),
+    )  # fmt: skip
+    print()
+    for factor, sentences in render.answers(plan, tables).items():
+        for sentence in sentences:
+            _say(f"{factor}: {sentence}")
+    print()
+    _say(f"report: {outcome.folder / 'report.html'}")
+    sys.stdout.flush()
+    for line in _remarks(outcome, options, file):
+        print(line, file=sys.stderr)
+
+
+def _remarks(outcome: Outcome, options: Options, file: str) -> Iterable[str]:
+    total = outcome.plan.fit_count
+    from runner.reporting.tables import records
+
+    failures = outcome.tables.fits[outcome.tables.fits["status"] == "failed"]
+    for row in records(failures):
+        yield f"failed: {row['cell']}, repeat {row['repeat'] + 1} fold {row['fold'] + 1}: {row['reason']}"
+    if outcome.failed:
+        yield f"{outcome.failed} of {total} fits failed; `runner run {file} --only failed` trains them again"
+    if outcome.interrupted:
+        yield f"interrupted: {total - outcome.missing} of {total} fits are kept; the same command goes on"
+    elif outcome.missing:
+        yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
+    if outcome.unpublished:
+        yield f"MLflow has not got everything ({outcome.unpublished}); the next run publishes what is missing"
+    elif not outcome.trained and not outcome.missing:
+        yield "nothing to train: all fits were in the journal"

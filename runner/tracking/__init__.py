@@ -1,0 +1,1 @@
+"""Trackers publish the journal. They may lag or be down; nothing depends on them."""

@@ -1,0 +1,267 @@
+"""Publishes a plan and its results to MLflow: an experiment, a run a cell, a nested run a fit, a run for the report.
+
+Every run carries the tag ``runner.key``, every value the time of the fit it belongs to. So a run that was created just
+before a crash is found again, and logging a value a second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runner.fit import FitResult
+from runner.frozen_plan import Plan, PlannedCell
+from runner.identity import content_id
+from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
+from runner.tracking.ledger import Ledger
+from runner.tracking.store import artifact_root, sqlite_file, store_uri
+
+# Four minutes of retries, the default, would hold up the end of a run when the server is down.
+for _name, _value in (
+    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
+    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+    ("MLFLOW_DISABLE_TELEMETRY", "true"),
+):
+    os.environ.setdefault(_name, _value)
+
+CURVES = {
+    "val_accuracy": "val/accuracy",
+    "val_loss": "val/loss",
+    "train_accuracy": "train/accuracy",
+    "train_loss": "train/loss",
+}
+T = TypeVar("T")
+
+
+class MlflowTracker:
+    """Publishes into the store at `uri`; remembers in `folder` what it has published."""
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri = uri
+        file = sqlite_file(uri)
+        self.ledger = Ledger(folder / "mlflow.jsonl", uri)
+        if file is not None and not file.exists():
+            self.ledger.entries.clear()  # the store is gone, and with it what was published
+        self._client: Any = None
+        self._experiment = ""
+        self._open: dict[str, str] = {}
+
+    def publish(self, plan: Plan, results: Sequence[FitResult]) -> None:
+        by_fit = {result.id: result for result in results}
+        for cell in plan.cells:
+            fits = [by_fit[fit] for fit in plan.fits[cell.id] if fit in by_fit]
+            self._publish_cell(plan, cell, fits)
+
+    def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult]) -> None:
+        complete = len(fits) == len(plan.fits[cell.id])
+        key = f"cell:{content_id([cell.id, plan.fits[cell.id]])}"
+        content = content_id([[fit.id, fit.status, fit.finished] for fit in fits])
+        missing = [fit for fit in fits if not self.ledger.published(*_fit_key(fit))]
+        if not missing and (not complete or self.ledger.published(key, content)):
+            return
+        parameters = _parameters(plan, cell)
+        run = self._run(
+            plan,
+            key,
+            cell.name,
+            {"runner.kind": "cell", "runner.cell": cell.id},
+            min(_start(f) for f in fits),
+        )
+        if not self.ledger.entries[key].content:
+            self._log(run, parameters=parameters)
+            self._log_dataset(plan, run)
+        for fit in missing:
+            self._publish_fit(plan, cell, fit, run, parameters)
+        self._open[key] = run
+        if complete:
+            self._complete_cell(plan, cell, fits, run)
+            self.ledger.note(key, run, content)
+            self._open.pop(key)
+
+    def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
+        time = max(fit.finished for fit in fits)
+        figures = cell_figures(cell, fits)
+        self._log(run, metrics=[*_points(figures, time), *_curve_points(cell_curves(fits), time)])
+        good = any(fit.status == "ok" for fit in fits)
+        self.client.set_terminated(run, "FINISHED" if good else "FAILED", end_time=time)
+
+    def _publish_fit(
+        self, plan: Plan, cell: PlannedCell, fit: FitResult, parent: str, parameters: Mapping[str, str]
+    ) -> None:
+        key, content = _fit_key(fit)
+        name = f"{cell.name} · repeat {fit.repeat + 1} fold {fit.fold + 1}"
+        tags = {
+            "runner.kind": "fit",
+            "runner.cell": cell.id,
+            "runner.fit": fit.id,
+            "mlflow.parentRunId": parent,
+            **({"runner.reason": fit.reason[:5000]} if fit.reason else {}),
+            **{f"runner.version.{library}": version for library, version in fit.versions.items()},
+        }
+        run = self._run(plan, key, name, tags, _start(fit))
+        points = [*_points(fit_figures(fit), fit.finished), *_curve_points(fit.curves, fit.finished)]
+        own = {**parameters, "repeat": str(fit.repeat), "fold": str(fit.fold)}
+        self._log(run, parameters=own, metrics=points)
+        self.client.set_terminated(run, "FINISHED" if fit.status == "ok" else "FAILED", end_time=fit.finished)
+        self.ledger.note(key, run, content)
+
+    def publish_report(self, plan: Plan, folder: Path) -> None:
+        files = [
+            folder / "report.html",
+            folder / "report.md",
+            folder / "plan.yaml",
+            *sorted((folder / "tables").glob("*.csv")),
+        ]
+        content = content_id([file.read_text(encoding="utf-8") for file in files])
+        if self.ledger.published("report", content):
+            return
+        run = self._run(plan, "report", "report", {"runner.kind": "report"}, None)
+        for file in files:
+            self.client.log_artifact(run, str(file), "tables" if file.suffix == ".csv" else None)
+        self.client.set_terminated(run)
+        self.ledger.note("report", run, content)
+
+    def close(self) -> None:
+        """Cells that are not complete are shown as killed, until a later run completes them."""
+        for run in self._open.values():
+            self.client.set_terminated(run, "KILLED")
+        self._open.clear()
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            import logging
+
+            from mlflow import MlflowClient
+
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+            logging.getLogger("alembic").setLevel(logging.WARNING)
+            self._client = MlflowClient(tracking_uri=self.uri)
+        return self._client
+
+    def _experiment_id(self, plan: Plan) -> str:
+        if not self._experiment:
+            found = self.client.get_experiment_by_name(plan.name)
+            self._experiment = (
+                found.experiment_id
+                if found
+                else self.client.create_experiment(
+                    plan.name, artifact_root(self.uri), tags={"mlflow.note.content": plan.description}
+                )
+            )
+            if self.ledger.doubtful:
+                self._adopt()
+        return self._experiment
+
+    def _adopt(self) -> None:
+        """Learn of runs that exist but were not noted, because of a crash or because the ledger is new."""
+        token = None
+        while True:
+            page = self.client.search_runs([self._experiment], "tags.`runner.key` != ''", page_token=token)
+            for run in page:
+                key = run.data.tags["runner.key"]
+                if not (key in self.ledger.entries and self.ledger.entries[key].run):
+                    self.ledger.note(key, run.info.run_id)
+            token = page.token
+            if not token:
+                return
+
+    def _run(self, plan: Plan, key: str, name: str, tags: dict[str, str], start: int | None) -> str:
+        """The id of the run with that key, which is created where there is none."""
+        experiment = self._experiment_id(plan)
+        entry = self.ledger.entries.get(key)
+        if entry is not None and entry.run:
+            return entry.run
+        self.ledger.note(key)
+        tags = {**tags, "runner.key": key, **_source_tags(plan)}
+        try:
+            run = self.client.create_run(experiment, start_time=start, tags=tags, run_name=name).info.run_id
+        except Exception:
+            self._experiment = ""  # the run may exist all the same: look before the next attempt
+            raise
+        self.ledger.note(key, run)
+        return str(run)
+
+    def _log(self, run: str, metrics: Sequence[Any] = (), parameters: Mapping[str, str] | None = None) -> None:
+        """Log within MLflow's limits of one call: 1000 metrics, 100 parameters."""
+        from mlflow.entities import Param
+
+        listed = [Param(key, value) for key, value in (parameters or {}).items()]
+        for chunk in _chunks(listed, 100):
+            self.client.log_batch(run, params=chunk)
+        for points in _chunks(list(metrics), 1000):
+            self.client.log_batch(run, metrics=points)
+
+    def _log_dataset(self, plan: Plan, run: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name = plan.dataset["name"]
+        data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
+        self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])])
+
+
+def make_tracker(uri: str | None, reports: Path, folder: Path) -> MlflowTracker:
+    return MlflowTracker(store_uri(uri, reports), folder)
+
+
+def _fit_key(fit: FitResult) -> tuple[str, str]:
+    """The fit's key, and what changes when the fit is trained again."""
+    return f"fit:{fit.id}", content_id([fit.status, fit.finished])
+
+
+def _start(fit: FitResult) -> int:
+    return fit.finished - int(fit.seconds * 1000)
+
+
+def _points(figures: Mapping[str, float], time: int) -> Iterator[Any]:
+    from mlflow.entities import Metric
+
+    return (Metric(name, value, time, 0) for name, value in figures.items())
+
+
+def _curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[Any]:
+    from mlflow.entities import Metric
+
+    return (
+        Metric(CURVES[name], value, time, epoch)
+        for name, values in curves.items()
+        for epoch, value in enumerate(values, 1)
+    )
+
+
+def _chunks(items: list[T], size: int) -> Iterable[list[T]]:
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
+    """The cell's levels, and everything its fits are made with, as flat parameters."""
+    flat: dict[str, Any] = {"dataset": plan.dataset["name"]}
+    for section, settings in cell.settings.items():
+        if section == "augmentation":
+            flat[section] = " + ".join(_one_line(item) for item in settings)
+            continue
+        for key, value in settings.items():
+            flat[section if key == "name" else f"{section}.{key}"] = value
+    for key, value in plan.dataset.items():
+        flat["dataset" if key == "name" else f"dataset.{key}"] = value
+    flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
+    levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
+    return {re.sub(r"[^\w\-./ ]", "_", key)[:250]: str(value)[:6000] for key, value in {**flat, **levels}.items()}
+
+
+def _one_line(settings: Mapping[str, Any]) -> str:
+    inside = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+    return f"{settings['name']}({inside})" if inside else str(settings["name"])
+
+
+def _source_tags(plan: Plan) -> dict[str, str]:
+    tags = {f"runner.made_with.{name}": version for name, version in plan.made_with.items()}
+    commit = plan.made_with.get("commit")
+    return {
+        **tags,
+        "mlflow.source.name": "archrunner",
+        **({"mlflow.source.git.commit": commit} if commit else {}),
+    }

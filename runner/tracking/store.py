@@ -1,0 +1,33 @@
+"""Where MLflow keeps its runs, without importing it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SQLITE = "sqlite:///"
+
+
+def store_uri(given: str | None, reports: Path) -> str:
+    """The tracking URI: the one given, that of the environment, or a sqlite file in the folder of the reports."""
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
+    if uri.startswith(SQLITE):
+        return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
+    return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
+
+
+def artifact_root(uri: str) -> str | None:
+    """Where a sqlite store's artifacts go: beside it. A server decides for itself."""
+    file = sqlite_file(uri)
+    return str(file.parent / "mlartifacts") if file else None
+
+
+def shown(uri: str) -> str:
+    """The URI without a password."""
+    parts = urlsplit(uri)
+    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri

@@ -1,0 +1,68 @@
+"""The only function a worker runs: a group of fits in, their results out, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from runner import engines
+from runner.catalog import load_catalog
+from runner.engines.base import Job
+from runner.errors import RunnerError
+from runner.fit import Curves, FitResult, FitSpec, Group, failed, now
+
+
+def run_group(group: Group) -> list[FitResult]:
+    """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
+    started = time.perf_counter()
+    engine = engines.get(group[0].training.engine)
+    versions = engine.versions()
+    results = []
+    try:
+        outcomes = engine.fit([_job(spec) for spec in group])
+        for spec in group:
+            outcome = next(outcomes)
+            seconds, started = time.perf_counter() - started, time.perf_counter()
+            results.append(_result(spec, outcome, seconds, versions))
+    except Exception as error:
+        # Building the jobs, or the engine as a whole, failed: so did every fit that is still without a result.
+        seconds = time.perf_counter() - started
+        results += [_result(spec, error, seconds, versions) for spec in group[len(results) :]]
+    return results
+
+
+def _result(spec: FitSpec, outcome: Curves | Exception, seconds: float, versions: dict[str, str]) -> FitResult:
+    worker = str(os.getpid())
+    if isinstance(outcome, Exception):
+        words = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
+        log = "".join(traceback.format_exception(outcome))
+        return failed(spec, words, seconds=seconds, worker=worker, versions=versions, log=log)
+    return FitResult(
+        spec.id, spec.cell, spec.repeat, spec.fold, "ok",
+        epochs=spec.training.epochs, curves=outcome, seconds=seconds, worker=worker, versions=versions, finished=now(),
+    )  # fmt: skip
+
+
+def _job(spec: FitSpec) -> Job:
+    catalog = load_catalog(spec.plugin_files)
+    images, labels = _data(spec.data)
+    return Job(
+        spec=spec,
+        network=catalog.build("architecture", spec.architecture, spec.shape, spec.classes),
+        transforms=tuple(catalog.build("augmentation", ref) for ref in spec.augmentation),
+        rule=catalog.build("optimizer", spec.optimizer),
+        images=images,
+        labels=labels,
+    )
+
+
+@lru_cache(maxsize=2)
+def _data(folder: str) -> tuple[np.ndarray, np.ndarray]:
+    """The prepared data, memory-mapped: all workers of a machine share one copy."""
+    images = np.load(Path(folder) / "images.npy", mmap_mode="r")
+    return images, np.load(Path(folder) / "labels.npy")
