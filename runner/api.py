@@ -13,6 +13,7 @@ from runner.components import (
     Positive,
     Probability,
     Shape,
+    Step,
     Transform,
     UpdateRule,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Sequential",
     "Shape",
     "ShapeError",
+    "Step",
     "Transform",
     "UpdateRule",
     "hookimpl",

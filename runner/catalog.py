@@ -10,7 +10,8 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -116,15 +117,48 @@ class Catalog:
         return self.find(kind, ref.name).bind(dict(ref.parameters))
 
     def build(self, kind: str, ref: ComponentRef, *arguments: Any) -> Any:
-        """What the component's function returns; an exception of a plugin's own is named as the plugin's."""
+        """What the component's function returns; a plugin's own faults are named as the plugin's."""
         entry = self.find(kind, ref.name)
-        try:
-            return entry.component.build(*arguments, **ref.parameters)
-        except RunnerError:
-            raise
-        except Exception as error:
-            log.debug("%s %s raised", kind, ref.name, exc_info=True)
-            raise PluginError(f"{kind} {ref} of {entry.source} raised {type(error).__name__}: {error}") from error
+        with _blamed(f"{kind} {ref} of {entry.source}"):
+            built = entry.component.build(*arguments, **ref.parameters)
+        missing = [name for name in PRODUCTS[kind] if not hasattr(built, name)]
+        if missing:
+            words = f"{kind} {ref} of {entry.source} builds {show(repr(built))}"
+            raise PluginError(f"{words}, which lacks {', '.join(missing)}")
+        return built
+
+
+PRODUCTS = {
+    "architecture": ("type",),
+    "augmentation": ("draw", "apply"),
+    "optimizer": ("slots", "update"),
+    "dataset": ("shape", "class_names", "size", "load"),
+}
+"""What the thing that a component builds must have, by kind."""
+
+
+@contextmanager
+def _blamed(source: str) -> Iterator[None]:
+    """Whatever a plugin's code raises becomes a PluginError that names `source` and the line in it."""
+    try:
+        yield
+    except RunnerError:
+        raise
+    except (Exception, SystemExit) as error:
+        log.debug("%s raised", source, exc_info=True)
+        place = _last_line(error, source)
+        raise PluginError(f"{source}{place} raised {type(error).__name__}: {error}") from error
+
+
+def _last_line(error: BaseException, source: str) -> str:
+    """The line of the file `source` that the exception came through last, as ``:12``; "" if it did not."""
+    lines = [error.lineno] if isinstance(error, SyntaxError) and error.lineno else []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == source:
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f":{lines[-1]}" if lines else ""
 
 
 @lru_cache(maxsize=8)
@@ -139,9 +173,11 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     catalog = Catalog()
     for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda p: (_source(p), p.name)):
         try:
-            _add(catalog, manager, point.load(), _source(point))
-        except Exception as error:
-            catalog.failures[f"{point.name} of {_source(point)}"] = f"{type(error).__name__}: {error}"
+            with _blamed(_source(point)):
+                module = point.load()
+            _add(catalog, manager, module, _source(point))
+        except (Exception, SystemExit) as error:
+            catalog.failures[f"{point.name} of {_source(point)}"] = str(error)
             log.warning("plugin %s of %s failed to load: %s", point.name, _source(point), error)
             log.debug("its traceback", exc_info=True)
     for file in files:
@@ -164,34 +200,13 @@ def _import_file(file: File) -> ModuleType:
         raise PluginError(f"{file} is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with _blamed(str(file)):
         spec.loader.exec_module(module)
-    except Exception as error:
-        log.debug("plugin %s", file, exc_info=True)
-        raise PluginError(f"{file.name}{_line_in(error, file)} raised {type(error).__name__}: {error}") from error
     return module
 
 
-def _line_in(error: BaseException, file: File) -> str:
-    """The line of `file` that the exception came through last, as ``:12``."""
-    lines = [error.lineno] if isinstance(error, SyntaxError) else []
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return f":{lines[-1]}" if lines else ""
-
-
 def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, source: str, version: str = "") -> None:
-    manager.register(module, name=f"{source} {module.__name__}")
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        manager.unregister(module)
-        hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
-        unknown = next((n for n in vars(module) if n.startswith("regist") and n not in hooks), str(error))
-        raise PluginError(f"{source}: unknown hook '{unknown}'{options(unknown, hooks)}") from None
+    _register(manager, module, source)
     records = [(kind, record) for kind in KINDS for record in _records(manager, module, kind, source)]
     if not records:
         raise PluginError(f"{source} registers nothing; a hook such as register_architectures needs @hookimpl")
@@ -199,7 +214,19 @@ def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, so
         taken = catalog.entries.get((kind, record.name))
         if taken:
             raise PluginError(f"{kind} '{record.name}' is provided twice: by {taken.source} and by {source}")
-        catalog.entries[kind, record.name] = Entry(record, source, version)
+        entry = Entry(record, source, version)
+        _check_signature(entry)
+        catalog.entries[kind, record.name] = entry
+
+
+def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+    marked = [name for name, value in vars(module).items() if hasattr(value, f"{hookspecs.GROUP}_impl")]
+    for name in marked:
+        if name not in hooks:
+            raise PluginError(f"{source}: unknown hook '{name}'{options(name, hooks)}")
+    with _blamed(source):
+        manager.register(module, name=f"{source} {module.__name__}")
 
 
 def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, source: str) -> Iterable[Component]:
@@ -208,8 +235,31 @@ def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, sourc
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         if implementation.plugin is not module:
             continue
-        records: Sequence[Any] = list(implementation.function() or ())
+        with _blamed(source):
+            records: Sequence[Any] = list(implementation.function() or ())
         for record in records:
             if not isinstance(record, KINDS[kind]):
                 raise PluginError(f"{source}: {hook} yields {type(record).__name__}, not {KINDS[kind].__name__}")
+            if not isinstance(record.name, str) or not callable(record.build):
+                raise PluginError(f"{source}: {kind} {record.name!r} needs a name (text) and build (a function)")
         yield from records
+
+
+def _check_signature(entry: Entry) -> None:
+    """A component's parameters are keyword-only, their types known, and their defaults fit them."""
+    with _blamed(entry.source):
+        names = list(inspect.signature(entry.component.build).parameters.values())
+        parameters = entry.parameters
+    given = 2 if entry.component.kind == "architecture" else 0  # input_shape and classes
+    if len(names) - given != len(parameters):
+        raise PluginError(
+            f"{entry.source}: the parameters of {entry.component.name} must stand behind a *, as keywords"
+        )
+    for parameter in parameters.values():
+        with _blamed(entry.source):
+            adapter = parameter.adapter
+        try:
+            _ = parameter.required or validate(adapter, parameter.default)
+        except (Finding, TypeError) as error:
+            words = f"{entry.source}: the default of {entry.component.name}'s parameter '{parameter.name}' does not fit"
+            raise PluginError(f"{words}: {error}") from None

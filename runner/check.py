@@ -9,11 +9,11 @@ from typing import Any
 from runner import engines
 from runner.catalog import Catalog, load_catalog
 from runner.components import ComponentRef, ImageData
-from runner.errors import Complaint, InputError, PluginError, RunnerError
+from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
 from runner.experiment import Experiment
 from runner.fit import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
-from runner.grid import Cell, expand
+from runner.grid import Cell, expand, names
 from runner.identity import canonical, content_id
 from runner.network.analysis import analyse
 from runner.validation import Finding
@@ -29,7 +29,7 @@ def make_plan(experiment: Experiment) -> Plan:
     checker = _Checker(experiment, catalog)
     data = checker.component("dataset", experiment.header.dataset, experiment.document, ("dataset",))
     raw = expand(experiment)
-    cells = [checker.cell(cell, data) for cell in raw]
+    cells = [checker.cell(cell, name, data) for cell, name in zip(raw, names(raw), strict=True)]
     if checker.complaints:
         raise InputError(checker.complaints)
     planned = tuple(cell for cell in cells if cell is not None)
@@ -52,12 +52,10 @@ def make_plan(experiment: Experiment) -> Plan:
     )
 
 
-def refuse_problems(experiment: Experiment, plan: Plan) -> None:
-    """Raise InputError with the problem of every cell that has one."""
+def problems(experiment: Experiment, plan: Plan) -> list[Complaint]:
+    """The problem of every cell that has one."""
     where = experiment.document.find(("grid",) if experiment.factors else ("architecture",))
-    complaints = [Complaint(where, f"cell '{cell.name}'", cell.problem) for cell in plan.cells if cell.problem]
-    if complaints:
-        raise InputError(complaints)
+    return [Complaint(where, f"cell '{cell.name}'", cell.problem) for cell in plan.cells if cell.problem]
 
 
 def _catalog(experiment: Experiment) -> Catalog:
@@ -108,9 +106,9 @@ class _Checker:
         return None
 
     def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
-        self.complaints.append(Complaint(document.find(path), ".".join(map(str, path)), message))
+        self.complaints.append(Complaint(document.find(path), dotted(path), message))
 
-    def cell(self, cell: Cell, data: ImageData | None) -> PlannedCell | None:
+    def cell(self, cell: Cell, name: str, data: ImageData | None) -> PlannedCell | None:
         """The cell with its components bound and its network analysed; None where there was a complaint."""
         settings, document = cell.settings, cell.document
         listed = isinstance(document.value.get("augmentation", document).value, list)
@@ -126,8 +124,8 @@ class _Checker:
         training = self._training(cell)
         if None in (architecture, optimizer, training, data, *(built for _, built in augmentation)):
             return None
-        assert architecture is not None and data is not None
-        return self._planned(cell, architecture, training, data)
+        assert architecture is not None and data is not None and training is not None
+        return self._planned(cell, name, architecture, training, data)
 
     def _training(self, cell: Cell) -> TrainingPlan | None:
         training = cell.settings.training
@@ -139,20 +137,20 @@ class _Checker:
         return TrainingPlan(engine=engine, device=device, **plain) if device else None
 
     def _planned(
-        self, cell: Cell, architecture: ComponentRef, training: TrainingPlan | None, data: ImageData
+        self, cell: Cell, name: str, architecture: ComponentRef, training: TrainingPlan, data: ImageData
     ) -> PlannedCell:
         bind = self.catalog.bind
         settings = {
             "architecture": architecture.plain(),
             "augmentation": [bind("augmentation", ref).plain() for ref in cell.settings.augmentation],
             "optimizer": bind("optimizer", cell.settings.optimizer).plain(),
-            "training": asdict(training) if training else {},
+            "training": asdict(training),
         }
         try:
             network = self.catalog.build("architecture", architecture, data.shape, data.classes)
             analysis = analyse(network, data.shape, data.classes)
         except RunnerError as error:
-            return PlannedCell(content_id(settings), cell.name, cell.levels, settings, problem=str(error))
+            return PlannedCell(content_id(settings), name, cell.levels, settings, problem=str(error))
         content = {
             **settings,
             "architecture": canonical(network),
@@ -161,7 +159,7 @@ class _Checker:
             "code": self._code(cell),
         }
         return PlannedCell(
-            content_id(content), cell.name, cell.levels, settings,
+            content_id(content), name, cell.levels, settings,
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
         )  # fmt: skip
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import __version__
-from runner.errors import RunnerError, options
+from runner.errors import RunnerError, options, printable
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse, with the nearest valid word for a mistyped one."""
+    """Argparse without abbreviations, and with the nearest valid word for a mistyped one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         if "invalid choice: '" in message:
@@ -27,7 +30,9 @@ class Parser(argparse.ArgumentParser):
         elif message.startswith("unrecognized arguments: "):
             found = message.partition(": ")[2].split()[0]
             known = [o for action in self._actions for o in action.option_strings]
-            message = f"unknown option '{found}'{options(found.partition('=')[0], known)}"
+            is_option = found.startswith("-")
+            nearest = options(found.partition("=")[0], known) if is_option else ""
+            message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
         self.exit(2, f"{self.prog}: {message}\n")
 
 
@@ -44,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(given.command(given))
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
-        print(error, file=sys.stderr)
+        print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -171,20 +176,24 @@ def _run(given: argparse.Namespace) -> int:
 
 def _plan(given: argparse.Namespace) -> int:
     from runner import show
-    from runner.check import make_plan
+    from runner.check import make_plan, problems
     from runner.config import load
     from runner.estimate import estimate
     from runner.flow import Options
     from runner.journal import read
 
-    plan = make_plan(load(given.file, given.set))
+    experiment = load(given.file, given.set)
+    plan = make_plan(experiment)
     if given.json:
         print(json.dumps(show.plan_document(plan)))
     else:
         results, _ = read(given.reports / plan.name / "journal.jsonl")
         workers = given.workers or Options().workers
         show.plan(plan, estimate(plan, results, workers), workers)
-    return 2 if any(cell.problem for cell in plan.cells) else 0
+    found = problems(experiment, plan)
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return 2 if found else 0
 
 
 def _describe(given: argparse.Namespace) -> int:
@@ -197,6 +206,9 @@ def _describe(given: argparse.Namespace) -> int:
 
     catalog = load_catalog(_files(given.plugin))
     pairs = [text.partition("=") for text in given.set]
+    for text, (key, equals, _) in zip(given.set, pairs, strict=True):
+        if not key or not equals:
+            raise RunnerError(f"--set {text}: expected KEY=VALUE, such as width=32")
     parameters = {key: parse(value or "null", f"--set {key}").plain() for key, _, value in pairs}
     try:
         ref = catalog.bind("architecture", ComponentRef(given.name, parameters))

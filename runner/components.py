@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -82,14 +82,21 @@ class Transform(Protocol):
         ...
 
 
+class Step(NamedTuple):
+    """Where a fit stands: the number of this step, from 1, and of all its steps."""
+
+    number: int
+    total: int
+
+
 class UpdateRule(Protocol):
     """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share."""
 
     slots: tuple[str, ...]
     """Names of the running arrays it keeps for each parameter; each starts as zeros of the parameter's shape."""
 
-    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: int) -> None:
-        """Change `parameter` and `state` in place; `step` counts from 1."""
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
+        """Change `parameter` and `state` in place."""
         ...
 
 

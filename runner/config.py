@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from runner.document import Node, parse
-from runner.errors import Complaint, InputError, Where, options
-from runner.experiment import Experiment, Header, Settings
+from runner.errors import Complaint, InputError, Where, dotted, options
+from runner.experiment import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
 from runner.grid_section import GridSection, read_grid
 from runner.validation import Finding, validate
 from runner.validation import Path as KeyPath
 
 _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
-_LARGEST_FILE = 10_000_000
+_LARGEST_FILE = 1_000_000
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,11 +33,12 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     for override in overrides:
         document = _override(document, override)
     complaints = [
-        Complaint(document.find((key,)), key, f"unknown key '{key}'{options(key, _TOP_KEYS)}")
+        Complaint(document.find((key,)), key, f"unknown key '{key}'{options(key, _paths_like(key))}")
         for key in document.value
         if key not in _TOP_KEYS
     ]
     grid = read_grid(document, complaints)
+    complaints += [complaint for override in overrides for complaint in _without_effect(override, grid)]
     header = _validated(Header, document, complaints)
     _check_fixed_settings(document, grid, complaints)
     if complaints or header is None:
@@ -57,7 +58,7 @@ def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M
         return validate(TypeAdapter(model), present, lambda path: _keys(model, path))
     except Finding as finding:
         for path, message in finding.found:
-            complaints.append(Complaint(document.find(path), ".".join(map(str, path)), message))
+            complaints.append(Complaint(document.find(path), dotted(path), message))
         return None
 
 
@@ -79,19 +80,53 @@ def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Co
 
 def _override(document: Node, override: str) -> Node:
     path, equals, text = override.partition("=")
-    where = Where(f"--set {override}")
+    where = Where(f"--set {override[:60]}")
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError([Complaint(where, "", "expected PATH=VALUE, such as training.epochs=3")])
     if keys[0] == "grid":  # a factor's name may itself hold dots: grid.architecture.stages=[1, 2]
         keys = ("grid", ".".join(keys[1:])) if len(keys) > 1 else keys
-    value = parse(text if text.strip() else "null", str(where))
-    return document.normalised(keys[0]).replaced(keys, value.moved(where))
+    try:
+        value = parse(text if text.strip() else "null", str(where))
+    except InputError as error:
+        raise InputError([Complaint(where, "", complaint.message) for complaint in error.complaints]) from None
+    document = document.normalised(keys[0])
+    node: Node | None = document
+    for key in keys[:-1]:
+        node = node.value.get(key) if node and isinstance(node.value, dict) else None
+        if node is None:
+            break
+        if isinstance(node.value, list):
+            raise InputError(
+                [Complaint(where, "", f"{key} is a list, so the path does not say which; set the whole of it")]
+            )
+    return document.replaced(keys, value.moved(where))
+
+
+def _without_effect(override: str, grid: GridSection) -> Iterable[Complaint]:
+    """Complain of an override that every cell of the grid sets again."""
+    path = override.partition("=")[0].strip()
+    for varied in grid.paths:
+        if path == varied or path.startswith(f"{varied}."):
+            message = f"the grid varies {varied}, so this has no effect; set the factor: --set 'grid.FACTOR=[...]'"
+            yield Complaint(Where(f"--set {override[:60]}"), "", message)
+
+
+def _paths_like(key: str) -> Iterable[str]:
+    """The keys at the top; where `key` is one of an inner section, its whole path instead."""
+    sections: dict[str, type[BaseModel]] = {
+        "training": Training,
+        "cross_validation": CrossValidation,
+        "report": ReportSettings,
+    }
+    inner = [f"{name}.{key}" for name, model in sections.items() if key in model.model_fields]
+    return inner or _TOP_KEYS
 
 
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
     folder = Path(document.where.file).resolve().parent
-    files, complaints = [], []
+    files: list[str] = []
+    complaints = []
     for index, text in enumerate(header.plugins):
         file = (folder / text).resolve()
         path = f"plugins[{index}]"
@@ -99,6 +134,8 @@ def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
             near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
             message = f"no file '{text}' beside the experiment{options(text, near)}"
             complaints.append(Complaint(document.find(("plugins", index)), path, message))
+        if str(file) in files:
+            complaints.append(Complaint(document.find(("plugins", index)), path, f"'{text}' is listed twice"))
         files.append(str(file))
     if complaints:
         raise InputError(complaints)
@@ -110,13 +147,15 @@ def _read(file: Path) -> str:
     try:
         if file.is_file() and file.stat().st_size > _LARGEST_FILE:
             raise InputError([Complaint(where, "", f"larger than {_LARGEST_FILE // 1_000_000} MB")])
-        return file.read_text(encoding="utf-8")
+        content = file.read_bytes()
+        return content.decode("utf-8")
     except FileNotFoundError:
         folder = file.parent
         near = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
         raise InputError([Complaint(where, "", f"no such file{options(file, near)}")]) from None
     except UnicodeDecodeError as error:
-        raise InputError([Complaint(where, "", f"not UTF-8 text (byte {error.start})")]) from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError([Complaint(Where(str(file), line), "", "not UTF-8 text")]) from None
     except OSError as error:
         raise InputError([Complaint(where, "", f"can't be read: {error.strerror}")]) from None
 

@@ -10,6 +10,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_NAMES = 20
+"""So many names of what is allowed fit on a line that is still read."""
+
 
 class RunnerError(Exception):
     """An error with a message for the user; `exit_status` is what the command line exits with."""
@@ -28,6 +31,16 @@ class Where:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+def dotted(path: Iterable[int | str]) -> str:
+    """A path as a user writes it: ``plugins[0]``, ``grid.architecture.stages``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def printable(text: str) -> str:
+    """The text on one line, with nothing that a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
 @dataclass(frozen=True)
 class Complaint:
     """One thing that is wrong: where it stands, its path in the file, and what is found and allowed."""
@@ -37,7 +50,7 @@ class Complaint:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (str(self.where), self.path, self.message) if part)
+        return printable(": ".join(part for part in (str(self.where), self.path, self.message) if part))
 
 
 class InputError(RunnerError):
@@ -66,7 +79,10 @@ class Diverged(RunnerError):
 
 def options(found: object, allowed: Iterable[object]) -> str:
     """What is allowed, and the nearest valid name: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``."""
-    names = sorted(map(str, allowed))
+    names = sorted(set(map(str, allowed)))
+    if not names:
+        return ""
     close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
     nearest = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{nearest} allowed: {', '.join(names) if names else 'nothing'}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{nearest} allowed: {', '.join(names[:MOST_NAMES])}{more}"

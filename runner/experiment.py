@@ -34,7 +34,7 @@ def _components(value: Any) -> tuple[ComponentRef, ...]:
 
 
 def _seconds(value: Any) -> Any:
-    match = re.fullmatch(r"\s*([0-9.]+)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
         raise ValueError(f"found {show(value)}; expected seconds, or a number with s, min or h, such as 10min")
     return float(match[1]) * _UNITS[match[2] or ""] if match else value

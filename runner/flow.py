@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import executors, folds, frozen_plan
+from runner import executors, frozen_plan
 from runner.catalog import load_catalog
-from runner.check import make_plan, refuse_problems
+from runner.check import make_plan, problems
 from runner.components import ImageData
 from runner.config import load
-from runner.data import prepared
-from runner.errors import RunnerError
+from runner.data import Prepared, prepared
+from runner.errors import Complaint, InputError, RunnerError, dotted
 from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
+from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
 from runner.journal import Journal, frame
 from runner.progress import Progress
@@ -70,10 +71,10 @@ def run(
     progress = progress or Progress()
     experiment = load(file, overrides)
     plan = make_plan(experiment)
-    refuse_problems(experiment, plan)
+    if problems(experiment, plan):
+        raise InputError(problems(experiment, plan))
     with prepared(_image_data(experiment)) as data:
-        validation = experiment.header.cross_validation
-        splits = folds.stratified_splits(data.labels, validation.folds, validation.repeats, plan.seed)
+        splits = _splits(experiment, plan, data)
         plan, fits = schedule(plan, data, splits, experiment.plugin_files)
         plan = replace(plan, made_with=made_with(experiment.folder, plan))
         folder = options.reports / plan.name
@@ -127,6 +128,14 @@ def _log_apart(result: FitResult, folder: Path) -> FitResult:
         (folder / "fits").mkdir(exist_ok=True)
         (folder / "fits" / f"{result.id}.log").write_text(result.log, encoding="utf-8")
     return replace(result, log="")
+
+
+def _splits(experiment: Experiment, plan: Plan, data: Prepared) -> list[Split]:
+    try:
+        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
+    except RunnerError as error:
+        path = ("cross_validation", "folds")
+        raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
 
 
 def _image_data(experiment: Experiment) -> ImageData:

@@ -42,10 +42,10 @@ def stratified_splits(labels: np.ndarray, folds: int, repeats: int, seed: int) -
     if counts.min() < folds:
         rarest = names[counts.argmin()]
         raise RunnerError(
-            f"cross_validation.folds: class {rarest} has {counts.min()} images, fewer than the {folds} folds; "
+            f"class {rarest} has {counts.min()} images, fewer than the {folds} folds; "
             f"allowed: 2 to {counts.min()} folds"
             if counts.min() >= 2
-            else f"cross_validation.folds: class {rarest} has one image, so it can't be cross-validated"
+            else f"class {rarest} has one image, so it can't be cross-validated"
         )
     splits = []
     for repeat in range(repeats):

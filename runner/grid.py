@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runner.config import settings_of
 from runner.document import Node
-from runner.errors import Complaint, InputError
+from runner.errors import Complaint, InputError, dotted
 from runner.experiment import Block, Experiment, Level, Settings
+from runner.validation import show
 
-MOST_CELLS = 100_000
+MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,13 @@ class Cell:
     document: Node
 
     @property
-    def name(self) -> str:
-        """A short name from the levels: words as they are, numbers with the end of their factor's path."""
+    def short_name(self) -> str:
+        """The levels: words as they are, numbers with the end of their factor's path."""
         return ", ".join(_short(factor, level) for factor, level in self.levels.items()) or "base"
+
+    @property
+    def full_name(self) -> str:
+        return ", ".join(f"{factor}={level}" for factor, level in self.levels.items())
 
 
 def expand(experiment: Experiment) -> list[Cell]:
@@ -40,15 +46,19 @@ def expand(experiment: Experiment) -> list[Cell]:
     used: set[int] = set()
     for block in experiment.blocks:
         for chosen in _product(block):
-            levels = _all_levels(experiment, chosen)
+            document = _apply(experiment.document, list(chosen.values()), complaints)
+            levels = _all_levels(experiment, chosen, document)
             hits = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
             used.update(hits)
-            if hits or tuple(levels.values()) in cells:
+            if hits:
                 continue
-            document = _apply(experiment.document, list(chosen.values()), complaints)
             settings = settings_of(document, complaints)
             if settings is not None:
-                cells[tuple(levels.values())] = Cell(levels, settings, document)
+                cell = Cell(levels, settings, document)
+                earlier = cells.setdefault(tuple(levels.values()), cell)
+                if earlier.settings != cell.settings:
+                    message = f"two blocks give the levels '{cell.short_name}' different settings; rename one"
+                    complaints.append(Complaint(document.find(("grid",)), "grid", message))
     for index in set(range(len(experiment.exclude))) - used:
         where = experiment.document.find(("exclude", index))
         complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination that is left"))
@@ -57,6 +67,28 @@ def expand(experiment: Experiment) -> list[Cell]:
     if complaints:
         raise InputError(complaints)
     return list(cells.values())
+
+
+def _unsettable(document: Node, keys: tuple[str, ...], value: Node) -> Complaint | None:
+    """Why a part of a section can't be set: there is no mapping to set it in."""
+    section = document.value.get(keys[0])
+    if section is None:
+        missing = Complaint(document.where, keys[0], f"is missing, so {dotted(keys)} has nothing to change")
+        return None if keys[0] == "training" else missing
+    if isinstance(section.value, list):
+        return Complaint(
+            value.where, dotted(keys), f"{keys[0]} is a list, so the path does not say which; set it whole"
+        )
+    if not isinstance(section.value, dict):
+        message = f"found {show(section.value)}; expected a name, or a mapping with a name and parameters"
+        return Complaint(document.find((keys[0],)), keys[0], message)
+    return None
+
+
+def names(cells: Sequence[Cell]) -> list[str]:
+    """A name for each cell, short where that tells all of them apart."""
+    short = [cell.short_name for cell in cells]
+    return short if len(set(short)) == len(short) else [cell.full_name for cell in cells]
 
 
 def _refuse_too_many(experiment: Experiment) -> None:
@@ -75,19 +107,19 @@ def _matches(levels: dict[str, str], rule: dict[str, str]) -> bool:
     return all(levels[factor] == level for factor, level in rule.items())
 
 
-def _all_levels(experiment: Experiment, chosen: dict[str, Level]) -> dict[str, str]:
-    """A label for every factor of the experiment, those of other blocks included (by what the base file sets)."""
+def _all_levels(experiment: Experiment, chosen: dict[str, Level], document: Node) -> dict[str, str]:
+    """A label for every factor of the experiment, those of other blocks included (by what the cell sets)."""
     return {
-        factor: chosen[factor].label if factor in chosen else _base_level(experiment, factor)
+        factor: chosen[factor].label if factor in chosen else _base_level(experiment, factor, document)
         for factor in experiment.factors
     }
 
 
-def _base_level(experiment: Experiment, factor: str) -> str:
-    """The level of a factor that a block leaves alone: the one whose settings the base file already has."""
+def _base_level(experiment: Experiment, factor: str, document: Node) -> str:
+    """The level of a factor that a block leaves alone: the one whose settings the cell has all the same."""
     levels = [level for block in experiment.blocks for level in block.get(factor, [])]
     for level in levels:
-        if all(_value_at(experiment.document, path) == node.plain() for path, node in level.settings.items()):
+        if all(_value_at(document, path) == node.plain() for path, node in level.settings.items()):
             return level.label
     return "base"
 
@@ -105,18 +137,14 @@ def _apply(document: Node, levels: list[Level], complaints: list[Complaint]) -> 
     for path, value in sorted(settings, key=lambda item: item[0].count(".")):
         keys = tuple(path.split("."))
         document = document.normalised(keys[0])
-        current = document.value.get(keys[0])
-        if len(keys) > 1 and current is not None and isinstance(current.value, list):
-            message = f"{keys[0]} is a list, so '{path}' does not say which; set the whole list"
-            complaints.append(Complaint(value.where, path, message))
+        complaint = _unsettable(document, keys, value) if len(keys) > 1 else None
+        if complaint:
+            complaints.append(complaint)
             continue
         document = document.replaced(keys, value)
     return document
 
 
 def _short(factor: str, level: str) -> str:
-    try:
-        float(level)
-    except ValueError:
-        return level if level not in ("true", "false", "null", "base") else f"{factor.rpartition('.')[2]}={level}"
-    return f"{factor.rpartition('.')[2]}={level}"
+    says_what_it_is = not re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
+    return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"

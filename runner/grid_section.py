@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.document import Node
 from runner.errors import Complaint, options
-from runner.experiment import FACTOR_ROOTS, Block, Level
+from runner.experiment import FACTOR_ROOTS, Block, Header, Level
 from runner.validation import show
 
 
@@ -91,9 +91,9 @@ def _complain_of_path(node: Node, path: str, key: str, complaints: list[Complain
         message = "a data set can't vary within an experiment, as all its cells share the same splits"
         complaints.append(Complaint(node.where, path, f"{message}; write an experiment for each"))
     elif root not in FACTOR_ROOTS:
-        complaints.append(
-            Complaint(node.where, path, f"{message}; a path starts with one of{options(root, FACTOR_ROOTS)[1:]}")
-        )
+        if root in Header.model_fields:
+            message = f"'{key}' can't vary within an experiment"
+        complaints.append(Complaint(node.where, path, f"{message}{options(root, FACTOR_ROOTS)}"))
     elif root == "training" and not rest:
         complaints.append(Complaint(node.where, path, "set its parts, such as training.epochs"))
 
@@ -111,7 +111,7 @@ def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint])
     labels: dict[str, list[str]] = {}
     for block in blocks:
         for factor, levels in block.items():
-            labels.setdefault(factor, []).extend(level.label for level in levels)
+            labels.setdefault(factor, ["base"] if len(blocks) > 1 else []).extend(level.label for level in levels)
     if not isinstance(node.value, list):
         message = f"found {show(node.plain())}; expected a list of mappings from factors to levels"
         complaints.append(Complaint(node.where, "exclude", message))
@@ -130,6 +130,9 @@ def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: 
             message = f"'{factor}' is no factor of the grid{options(factor, labels)}"
             complaints.append(Complaint(item.find((factor,)), path, message))
         elif level not in labels[factor]:
+            found = item.value[factor]
             message = f"the factor '{factor}' has no level {level}{options(level, labels[factor])}"
+            if isinstance(found.value, list):
+                message = f"found {show(found.plain())}; expected one level{options(level, labels[factor])}"
             complaints.append(Complaint(item.find((factor,)), path, message))
     return exclusion

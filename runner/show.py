@@ -61,9 +61,6 @@ def plan(plan: Plan, estimate: Estimate, workers: int) -> None:
     print()
     _say(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {plan.repeats} repeats = {plan.fit_count} fits")
     _say(f"engine {training['engine']} on {training['device']} in {training['precision']}")
-    for cell in plan.cells:
-        if cell.problem:
-            print(f"problem in cell '{cell.name}': {cell.problem}", file=sys.stderr)
     basis = "from the fits in the journal" if estimate.measured else "a rough guess: no fit of it has been timed yet"
     _say(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
 

@@ -24,6 +24,10 @@ _EXPECTED = {
     "dict": "a mapping",
     "model": "a mapping",
 }
+_TEXTS = {
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-', beginning with a letter or a digit",
+    "string_too_long": "at most {max_length} characters",
+}
 _BOUNDS = {
     "greater_than": ("gt", "more than {}"),
     "greater_than_equal": ("ge", "{} or more"),
@@ -65,6 +69,8 @@ def _explain(detail: dict[str, Any], keys: Callable[[Path], Iterable[str]]) -> t
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         return path, f"found {show(found)}; allowed: {words.format(context[key])}"
+    if kind in _TEXTS:
+        return path, f"found {show(found)}; expected {_TEXTS[kind].format(**context)}"
     expected = _EXPECTED.get(kind.split("_")[0]) or _EXPECTED.get(kind)
     if expected:
         return path, f"found {show(found)}; expected {expected}"
@@ -76,6 +82,8 @@ def show(value: object) -> str:
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, float):
+        text = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}.get(text, text)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

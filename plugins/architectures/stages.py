@@ -7,7 +7,9 @@ stage, as in VGG (Simonyan and Zisserman 2015).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Le
 
 from runner.api import (
     Architecture,
@@ -40,8 +42,8 @@ def build(
     *,
     width: Count = 16,
     kernel: Count = 3,
-    convs: Count = 1,
-    stages: Count = 2,
+    convs: Annotated[Count, Le(100)] = 1,
+    stages: Annotated[Count, Le(16)] = 2,
     downsample: Downsample = "max_pool",
     dense: list[Count] = [],  # noqa: B006 (never changed; a list is what YAML holds)
 ) -> Network:

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, UpdateRule, hookimpl
+from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, Step, UpdateRule, hookimpl
+
+from .schedules import Schedule, rate
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,13 @@ class SGD:
     momentum: float
     nesterov: bool
     weight_decay: float
+    schedule: Schedule
 
     @property
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: int) -> None:
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         if self.momentum:
@@ -32,7 +35,7 @@ class SGD:
             velocity *= self.momentum
             velocity += gradient
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-        parameter -= self.lr * gradient
+        parameter -= rate(self.lr, self.schedule, step) * gradient
 
 
 def sgd(
@@ -41,11 +44,12 @@ def sgd(
     momentum: Fraction = 0.0,
     nesterov: bool = False,
     weight_decay: NonNegative = 0.0,
+    schedule: Schedule = "constant",
 ) -> UpdateRule:
     """v = momentum * v + g; w = w - lr * v. With `nesterov`, g + momentum * v takes the place of v."""
     if nesterov and not momentum:
         raise RunnerError("nesterov: true needs a momentum above 0")
-    return SGD(lr, momentum, nesterov, weight_decay)
+    return SGD(lr, momentum, nesterov, weight_decay, schedule)
 
 
 @hookimpl

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def resolve(engine: str) -> str:
     """The engine's name with ``auto`` decided; raises RunnerError where it is not installed."""
     if find_spec("torch") is None:
-        raise RunnerError(f"training.engine: {engine} needs PyTorch, which is not installed: pip install torch")
+        raise RunnerError(f"{engine} needs PyTorch, which is not installed: pip install torch")
     return "torch"
 
 
@@ -27,7 +27,7 @@ def resolve_device(device: str) -> str:
 
     usable = torch_engine.cuda_available()
     if device == "cuda" and not usable:
-        raise RunnerError("training.device: found 'cuda', but torch sees no CUDA device here; allowed: auto, cpu")
+        raise RunnerError("found 'cuda', but torch sees no CUDA device here; allowed: auto, cpu")
     return "cuda" if usable else "cpu"
 
 

@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as PoolTimeout
 from typing import Any
 
@@ -28,8 +30,15 @@ ENVIRONMENT = {
 }
 
 
+Done = queue.SimpleQueue[tuple[int, Group, Any]]
+
+
 class ProcessExecutor:
-    """Fits in `workers` processes, forked from a server that has the engine loaded already."""
+    """Fits in `workers` processes, forked from a server that has the engine loaded already.
+
+    Each worker is a pool of its own with one group at a time. In a pool of several, a worker that finishes a task and
+    dies in the next one can have its death laid to the first, as results and deaths are noticed by different threads.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -37,40 +46,58 @@ class ProcessExecutor:
     def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
         if not groups:
             return
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["runner.worker", f"runner.engines.{groups[0][0].training.engine}_engine.engine"]
-        )
+        self._prepare(groups[0][0].training.engine)
+        self._done: Done = queue.SimpleQueue()
+        self._waiting = deque(groups)
+        self._pools = [self._pool() for _ in range(min(self.workers, len(groups)))]
+        try:
+            for worker in range(len(self._pools)):
+                self._start(worker)
+            for _ in groups:
+                worker, group, future = self._take()
+                results = _collect(group, future)
+                self._renew(worker, future)
+                self._start(worker)  # before the results are looked at: a worker never waits for the journal
+                yield from results
+        finally:
+            for pool in self._pools:
+                pool.stop()  # type: ignore[no-untyped-call]
+            for pool in self._pools:
+                pool.join()
+
+    def _prepare(self, engine: str) -> None:
         for name, value in ENVIRONMENT.items():  # must stand before the server starts, which inherits them
             os.environ.setdefault(name, value)
-        pool = ProcessPool(max_workers=min(self.workers, len(groups)), context=context)
-        try:
-            yield from self._results(pool, groups)
-            pool.close()  # type: ignore[no-untyped-call]
-        finally:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["runner.worker", f"runner.engines.{engine}_engine.engine"])
 
-    def _results(self, pool: ProcessPool, groups: Sequence[Group]) -> Iterator[FitResult]:
-        done: queue.SimpleQueue[tuple[Group, Any]] = queue.SimpleQueue()
-        for group in groups:
+    def _pool(self) -> ProcessPool:
+        return ProcessPool(max_workers=1, context=self._context)
+
+    def _start(self, worker: int) -> None:
+        """Give the worker the next group, if there is one."""
+        if self._waiting:
+            group = self._waiting.popleft()
             limits = [spec.timeout for spec in group if spec.timeout is not None]
-            future = pool.schedule(run_group, args=(group,), timeout=sum(limits) if limits else None)
-            future.add_done_callback(functools.partial(_note, done, group))
-        for _ in groups:
-            yield from _collect(*_take(done))
+            future = self._pools[worker].schedule(run_group, args=(group,), timeout=sum(limits) or None)
+            future.add_done_callback(functools.partial(_note, self._done, worker, group))
+
+    def _take(self) -> tuple[int, Group, Any]:
+        while True:
+            try:
+                return self._done.get(timeout=0.5)  # wakes up, so that a signal is seen at once
+            except queue.Empty:
+                continue
+
+    def _renew(self, worker: int, future: Any) -> None:
+        """A new pool in the place of one that broke (its worker died before it could say what it had begun)."""
+        if isinstance(future.exception(), BrokenExecutor):
+            self._pools[worker].stop()  # type: ignore[no-untyped-call]
+            self._pools[worker] = self._pool()
 
 
-def _note(done: queue.SimpleQueue[tuple[Group, Any]], group: Group, future: Any) -> None:
-    done.put((group, future))
-
-
-def _take(done: queue.SimpleQueue[tuple[Group, Any]]) -> tuple[Group, Any]:
-    while True:
-        try:
-            return done.get(timeout=0.5)  # wakes up, so that a signal is seen at once
-        except queue.Empty:
-            continue
+def _note(done: Done, worker: int, group: Group, future: Any) -> None:
+    done.put((worker, group, future))
 
 
 def _collect(group: Group, future: Any) -> list[FitResult]:
@@ -80,6 +107,8 @@ def _collect(group: Group, future: Any) -> list[FitResult]:
         return [failed(spec, f"timeout: took longer than {spec.timeout:g} s") for spec in group]
     except ProcessExpired as death:
         return [failed(spec, f"worker died: {_cause(death.exitcode)}", worker=str(death.pid)) for spec in group]
+    except BrokenExecutor:
+        return [failed(spec, "worker died") for spec in group]
     except Exception as error:
         return [failed(spec, f"{type(error).__name__}: {error}") for spec in group]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from runner.network.layers import Layer
 
@@ -13,6 +14,7 @@ from runner.network.layers import Layer
 class Sequential:
     """Layers (or named groups of them) one after another; `name` is the group's part of its layers' paths."""
 
+    type: ClassVar[str] = "group"
     layers: tuple[Network, ...]
     name: str
 
@@ -29,7 +31,7 @@ def children(group: Sequential) -> Iterator[tuple[str, Network]]:
     """Each part with its path segment: its name, or its type and its number among its kind, such as ``conv2``."""
     seen: Counter[str] = Counter()
     for part in group.layers:
-        word = part.type if isinstance(part, Layer) else part.name or "group"
+        word = part.name if isinstance(part, Sequential) and part.name else part.type
         seen[word] += 1
         named = isinstance(part, Sequential) and part.name and seen[word] == 1
         yield (word if named else f"{word}{seen[word]}"), part

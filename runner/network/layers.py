@@ -41,6 +41,15 @@ class Layer:
 
     type: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        """Sizes are whole numbers of at least 1, padding of at least 0; raises ShapeError."""
+        for name, value in vars(self).items():
+            least = {"padding": 0}.get(name, 1)
+            numbers = value if isinstance(value, tuple) else (value,)
+            named = value is None or isinstance(value, bool) or (name == "padding" and value in ("same", "valid"))
+            if not named and not all(type(number) is int and number >= least for number in numbers):
+                raise ShapeError(f"{self.type}: {name} is {value!r}; allowed: whole numbers of at least {least}")
+
     def output_shape(self, shape: Shape) -> Shape:
         """The output's shape for an input of `shape`; raises ShapeError where it does not fit."""
         return shape

@@ -75,7 +75,7 @@ def leaderboard(plan: Plan, tables: Tables) -> list[dict[str, str]]:
             "cell": row["cell"],
             "mean": words.number(plan.metric, row["mean"]),
             "std": words.number(plan.metric, row["std"]),
-            "interval": f"{words.number(plan.metric, row['ci_low'])} to {words.number(plan.metric, row['ci_high'])}",
+            "interval": words.interval(plan.metric, row["ci_low"], row["ci_high"]),
             "parameters": words.count(row["parameters"]),
             "macs": words.count(row["macs"]),
             "field": str(row["receptive_field"]).replace("x", "×"),
@@ -92,8 +92,7 @@ def comparison_rows(plan: Plan, tables: Tables) -> list[dict[str, str]]:
             "factor": row["factor"],
             "pair": f"{row['level_a']} {words.MINUS} {row['level_b']}",
             "difference": words.number(plan.metric, row["difference"], sign=True),
-            "interval": f"{words.number(plan.metric, row['ci_low'], sign=True)} to "
-            f"{words.number(plan.metric, row['ci_high'], sign=True)}",
+            "interval": words.interval(plan.metric, row["ci_low"], row["ci_high"], sign=True),
             "p_holm": words.probability(row["p_holm"]),
             "chances": " / ".join(words.probability(row[key]) for key in ("p_better", "p_same", "p_worse")),
             "cells": f"{row['cells']} × {row['n']}",

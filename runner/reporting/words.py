@@ -31,6 +31,10 @@ def number(metric: str, value: float, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
+def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
+    return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
+
+
 def count(value: float | None) -> str:
     """A count with its magnitude: 318, 12.4 k, 3.71 M, 15.5 G."""
     if value is None or math.isnan(value):
@@ -54,7 +58,7 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any]) -> str:
         return f"{a} against {b}: too few finished fits to say."
     effect = (
         f"{number(metric, row['difference'], sign=True)} {unit(metric)} of {metric} "
-        f"(95% interval {number(metric, row['ci_low'], sign=True)} to {number(metric, row['ci_high'], sign=True)})"
+        f"(95% interval {interval(metric, row['ci_low'], row['ci_high'], sign=True)})"
     )
     return f"{a} {MINUS} {b}: {effect}. {_verdict(metric, equivalent, row)}"
 

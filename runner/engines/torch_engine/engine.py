@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runner.components import Step
 from runner.engines.base import Job
 from runner.engines.torch_engine.modules import build_module
 from runner.errors import Diverged
@@ -159,12 +160,13 @@ class Rule:
         self.rule = job.rule
         self.parameters = parameters
         self.states = [{slot: torch.zeros_like(p) for slot in job.rule.slots} for p in parameters]
-        self.steps = 0
+        training = job.spec.training
+        self.steps, self.total = 0, training.epochs * math.ceil(len(job.spec.train) / training.batch_size)
 
     @torch.no_grad()
     def step(self) -> None:
         self.steps += 1
         for parameter, state in zip(self.parameters, self.states, strict=True):
             if parameter.grad is not None:
-                self.rule.update(parameter, parameter.grad, state, self.steps)
+                self.rule.update(parameter, parameter.grad, state, Step(self.steps, self.total))
                 parameter.grad = None

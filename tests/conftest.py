@@ -1,0 +1,71 @@
+"""What the tests share: small experiments on the real 8x8 digits, and the command line as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RUNNER = Path(sys.executable).parent / "runner"
+
+TINY = """\
+name: tiny
+description: Does pooling beat a strided convolution on 8x8 digits?
+plugins: []
+dataset: digits
+architecture: {name: stages, width: 4, stages: 1}
+optimizer: {name: adam, lr: 1e-2}
+training: {epochs: 2, batch_size: 100}
+cross_validation: {folds: 3}
+grid:
+  architecture.downsample: [max_pool, strided_conv]
+  architecture.convs: [1, 2]
+"""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """An experiment of 4 cells x 3 folds that takes seconds."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Command:
+    """Run the real command in `tmp_path`, as a user would, and give back what it printed."""
+
+    def run(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(RUNNER), *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+def environment() -> dict[str, str]:
+    """The environment without what would send results elsewhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+
+
+def stable(table: Path) -> str:
+    """A table without the columns that may differ between equal runs: they come last."""
+    lines = table.read_text().splitlines()
+    varying = [name for name in lines[0].split(",") if name in ("seconds", "worker")]
+    assert lines[0].split(",")[len(lines[0].split(",")) - len(varying) :] == varying
+    return "\n".join(line.rsplit(",", len(varying))[0] if varying else line for line in lines)
+
+
+def stable_tables(report: Path) -> dict[str, str]:
+    return {path.name: stable(path) for path in sorted((report / "tables").glob("*.csv"))}

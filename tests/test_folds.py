@@ -1,0 +1,83 @@
+"""Repeated stratified k-fold splits."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
+
+from runner.errors import RunnerError
+from runner.folds import stratified_splits
+
+
+@st.composite
+def labelled(draw):
+    """Labels (any whole numbers in any order) and a number of folds that every class can fill."""
+    folds = draw(st.integers(2, 6))
+    classes = draw(st.lists(st.integers(-1000, 1000), unique=True, min_size=1, max_size=5))
+    counts = [draw(st.integers(folds, folds + 12)) for _ in classes]
+    return np.array(draw(st.permutations(np.repeat(classes, counts).tolist()))), folds
+
+
+seeds = st.integers(0, 2**63 - 1)
+many = settings(deadline=None, max_examples=60)
+
+
+def spread(counts):
+    return max(counts) - min(counts)
+
+
+@many
+@given(labelled(), st.integers(1, 3), seeds)
+def test_every_image_is_validated_once_a_repeat(data, repeats, seed):
+    labels, folds = data
+    splits = stratified_splits(labels, folds, repeats, seed)
+    everything = list(range(len(labels)))
+    assert [(s.repeat, s.fold) for s in splits] == [(r, f) for r in range(repeats) for f in range(folds)]
+    for split in splits:
+        assert sorted([*split.train, *split.validation]) == everything
+        assert np.all(np.diff(split.train) > 0) and np.all(np.diff(split.validation) > 0)
+    for repeat in range(repeats):
+        assert sorted(i for s in splits if s.repeat == repeat for i in s.validation) == everything
+
+
+@many
+@given(labelled(), seeds)
+def test_sizes_and_shares_of_classes_differ_by_one_at_most(data, seed):
+    labels, folds = data
+    parts = [labels[s.validation] for s in stratified_splits(labels, folds, 1, seed)]
+    assert spread([len(part) for part in parts]) <= 1
+    for name in np.unique(labels):
+        assert spread([int((part == name).sum()) for part in parts]) <= 1
+
+
+@many
+@given(labelled())
+def test_at_least_as_even_as_scikit_learn(data):
+    labels, folds = data
+    ours = [len(s.validation) for s in stratified_splits(labels, folds, 1, 0)]
+    theirs = [len(test) for _, test in StratifiedKFold(folds).split(labels, labels)]
+    assert sum(ours) == sum(theirs)
+    assert spread(ours) <= spread(theirs)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds)
+def test_repeats_and_seeds_shuffle_anew_and_equal_seeds_do_not(seed):
+    labels = np.arange(60) % 3
+    splits = [s.validation.tolist() for s in stratified_splits(labels, 3, 2, seed)]
+    assert splits == [s.validation.tolist() for s in stratified_splits(labels, 3, 2, seed)]
+    assert splits[:3] != splits[3:]
+    assert splits[:3] != [s.validation.tolist() for s in stratified_splits(labels, 3, 1, seed ^ 1)]
+
+
+def test_a_later_repeat_leaves_the_earlier_ones_alone():
+    labels = np.arange(40) % 4
+    one, two = (stratified_splits(labels, 4, repeats, 5) for repeats in (1, 2))
+    assert [s.train.tolist() for s in one] == [s.train.tolist() for s in two[:4]]
+
+
+@pytest.mark.parametrize(("rare", "message"), [(2, "class 7 has 2 images.*3 folds.*2 to 2"), (1, "class 7 has one")])
+def test_a_class_with_fewer_images_than_folds_is_refused(rare, message):
+    with pytest.raises(RunnerError, match=message):
+        stratified_splits(np.array([1] * 9 + [7] * rare), 3, 1, 0)

@@ -1,0 +1,216 @@
+"""`runner run` from the command line, on real data, through real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import RUNNER, TINY, Command, environment, stable_tables
+
+FITS_COLUMNS = (
+    "id,cell,architecture.downsample,architecture.convs,repeat,fold,status,reason,val_accuracy,val_loss,"
+    "train_accuracy,train_loss,epochs,seconds,worker"
+)
+
+FAULTY = """\
+import os, signal, time
+from dataclasses import dataclass
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Faulty:
+    fault: str
+
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        if self.fault == "raise":
+            raise ValueError("no such\\npixel")
+        if self.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "hang":
+            time.sleep(600)
+        return images * float("nan") if self.fault == "nan" else images
+
+def faulty(*, fault: str = "none"):
+    return Faulty(fault)
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="faulty", build=faulty)
+"""
+
+
+def journal_lines(report: Path) -> list[str]:
+    return (report / "journal.jsonl").read_text().splitlines(keepends=True)
+
+
+def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Command) -> None:
+    done = runner("run", tiny)
+    report = tiny.parent / "reports" / "tiny"
+    assert done.returncode == 0, done.stderr
+    assert "max_pool, convs=2" in done.stdout and "architecture.downsample: max_pool" in done.stdout
+    assert "[12/12]" in done.stderr and "\x1b" not in done.stdout + done.stderr
+    fits = (report / "tables" / "fits.csv").read_text().splitlines()
+    assert fits[0] == FITS_COLUMNS
+    assert len(fits) == 1 + 12 and all(",ok,," in line for line in fits[1:])
+    table = pd.read_csv(report / "tables" / "cells.csv")
+    assert (table["mean"] > 0.5).all() and (table["ci_low"] < table["mean"]).all()
+    assert {p.name for p in report.iterdir() if not p.name.startswith(".")} == {
+        "plan.yaml", "journal.jsonl", "mlflow.jsonl", "report.html", "report.md", "tables", "figures",
+    }  # fmt: skip
+
+
+def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
+    runner("run", tiny)
+    report = tiny.parent / "reports" / "tiny"
+    tables, page = stable_tables(report), (report / "report.html").read_bytes()
+    again = runner("run", tiny)
+    assert again.returncode == 0 and "nothing to train" in again.stderr and "0 fits to train" in again.stderr
+    assert stable_tables(report) == tables and (report / "report.html").read_bytes() == page
+    lines = journal_lines(report)
+    (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:]))
+    mended = runner("run", tiny)
+    assert "1 fits to train, 11 are in the journal already" in mended.stderr
+    assert stable_tables(report) == tables and len(journal_lines(report)) == 12
+
+
+def test_workers_and_executor_change_no_digit(tiny: Path, runner: Command) -> None:
+    results = {}
+    for name, options in {
+        "one": ["--workers", "1"],
+        "three": ["--workers", "3"],
+        "serial": ["--executor", "serial"],
+    }.items():
+        assert runner("run", tiny, "--reports", name, *options).returncode == 0
+        results[name] = stable_tables(tiny.parent / name / "tiny")
+    assert results["one"] == results["three"] == results["serial"]
+
+
+def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Command) -> None:
+    (tiny.parent / "faulty.py").write_text(FAULTY)
+    text = TINY.replace("plugins: []", "plugins: [./faulty.py]").replace("folds: 3", "folds: 2")
+    text = text[: text.index("grid:")] + (
+        "grid:\n  fault:\n"
+        + "".join(
+            f"    {fault}: {{augmentation: {{name: faulty, fault: {fault}}}}}\n"
+            for fault in ("none", "raise", "kill", "nan")
+        )
+        + "    hang: {augmentation: {name: faulty, fault: hang}, training.timeout: 6s}\n"
+        + "    diverge: {optimizer: {name: sgd, lr: 1e30}}\n"
+    )
+    tiny.write_text(text)
+    done = runner("run", tiny)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    fits = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv", keep_default_na=False)
+    reasons = fits.groupby("fault")["reason"].agg(set).to_dict()
+    assert (fits["status"] == "ok").sum() == 2 and reasons["none"] == {""}
+    assert reasons["raise"] == {"ValueError: no such pixel"}
+    assert reasons["kill"] == {"worker died: killed by SIGKILL"}
+    assert reasons["hang"] == {"timeout: took longer than 6 s"}
+    for fault in ("nan", "diverge"):
+        assert all(reason.startswith("diverged: ") for reason in reasons[fault])
+    cells = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "cells.csv").set_index("cell")
+    assert cells.loc["raise", ["fits", "ok", "failed"]].tolist() == [2, 0, 2] and pd.isna(cells.loc["raise", "mean"])
+    logs = [p.read_text() for p in (tiny.parent / "reports" / "tiny" / "fits").glob("*.log")]
+    assert sum("faulty.py" in log for log in logs) == 2
+
+    plain = runner("run", tiny)
+    assert plain.returncode == 1 and "0 fits to train" in plain.stderr, "a failed fit has its result"
+    (tiny.parent / "faulty.py").write_text(FAULTY.replace('"raise"', '"never"'))
+    assert "10 fits to train" in runner("run", tiny, "--fail-fast").stderr, "the plugin's code is part of the identity"
+
+
+def test_only_failed_trains_the_failed_fits_again(tiny: Path, runner: Command) -> None:
+    (tiny.parent / "faulty.py").write_text(FAULTY.replace('self.fault == "raise"', 'os.path.exists("broken")'))
+    (tiny.parent / "broken").touch()
+    text = TINY.replace("plugins: []", "plugins: [./faulty.py]\naugmentation: faulty")
+    tiny.write_text(text.replace("[max_pool, strided_conv]", "[max_pool]"))
+    assert runner("run", tiny, "--fail-fast").returncode == 1
+    assert runner("run", tiny).returncode == 1
+    (tiny.parent / "broken").unlink()
+    assert runner("run", tiny, "--only", "failed").returncode == 0
+    fits = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")
+    assert len(fits) == 6 and (fits["status"] == "ok").all()
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runner: Command) -> None:
+    slow = [tiny, "--set", "training.epochs=60"]
+    process = subprocess.Popen(
+        [RUNNER, "run", *map(str, slow)],
+        cwd=tiny.parent,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    report = tiny.parent / "reports" / "tiny"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not ((report / "journal.jsonl").exists() and journal_lines(report)):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    kept = len(journal_lines(report))
+    assert process.returncode == 130, errors
+    assert 1 <= kept < 12 and f"interrupted: {kept} of 12 fits are kept; the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert "partial" in (report / "report.md").read_text()
+    rest = runner("run", *slow)
+    assert rest.returncode == 0 and f"{12 - kept} fits to train" in rest.stderr
+    undisturbed = runner("run", *slow, "--reports", "undisturbed")
+    assert undisturbed.returncode == 0
+    assert stable_tables(report) == stable_tables(tiny.parent / "undisturbed" / "tiny")
+
+
+def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None:
+    process = subprocess.Popen(
+        [RUNNER, "run", str(tiny), "--set", "training.epochs=30"],
+        cwd=tiny.parent,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_text().count("\n") >= 2):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = journal.read_text().splitlines()
+    done = runner("run", tiny, "--set", "training.epochs=30")
+    assert done.returncode == 0, done.stderr
+    ids = [json.loads(line)["fit"]["id"] for line in journal.read_text().splitlines()]
+    assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(kept)] == kept
+
+
+def test_a_second_run_of_one_experiment_leaves_the_first_alone(tiny: Path, runner: Command) -> None:
+    first = subprocess.Popen(
+        [RUNNER, "run", str(tiny), "--set", "training.epochs=40"],
+        cwd=tiny.parent,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
+    while not journal.exists() and first.poll() is None:
+        time.sleep(0.05)
+    second = runner("run", tiny)
+    assert second.returncode == 2 and "in use by another run" in second.stderr
+    assert first.wait(timeout=120) == 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_part_of_a_fit(tiny: Path, runner: Command, precision: str) -> None:
+    done = runner("run", tiny, "--set", f"training.precision={precision}", "--set", "grid={optimizer.lr: [1e-2]}")
+    assert done.returncode == 0
+    losses = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")["train_loss"]
+    ids = [json.loads(line)["fit"]["id"] for line in journal_lines(tiny.parent / "reports" / "tiny")]
+    assert losses.notna().all() and len(set(ids)) == 3
