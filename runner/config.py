@@ -106,7 +106,7 @@ def _override(document: Node, override: str) -> Node:
 def _without_effect(override: str, grid: GridSection) -> Iterable[Complaint]:
     """Complain of an override that every cell of the grid sets again."""
     path = override.partition("=")[0].strip()
-    for varied in grid.paths:
+    for varied in grid.fixed:
         if path == varied or path.startswith(f"{varied}."):
             message = f"the grid varies {varied}, so this has no effect; set the factor: --set 'grid.FACTOR=[...]'"
             yield Complaint(Where(f"--set {override[:60]}"), "", message)

@@ -72,7 +72,8 @@ class Node:
             return value
         inner = self.value if isinstance(self.value, dict) else {}
         child = inner.get(path[0], Node({}, value.where, {}))
-        place = value.where if len(path) == 1 or path[0] not in inner else (self.keys or {})[path[0]]
+        kept = len(path) > 1 and path[0] in inner and isinstance(child.value, dict)
+        place = (self.keys or {})[path[0]] if kept else value.where
         keys = {**(self.keys or {}), path[0]: place}
         return Node({**inner, path[0]: child.replaced(path[1:], value)}, self.where, keys)
 
@@ -100,10 +101,14 @@ def parse(text: str, file: str) -> Node:
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        _fail(Where(file, mark.line + 1 if mark else 0), f"not valid YAML: {error.problem or error.context}")
+        words = " ".join(filter(None, (error.context, error.problem)))
+        _fail(Where(file, mark.line + 1 if mark else 0), f"not valid YAML: {words}")
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        _fail(Where(file, line), f"not valid YAML: the character {error.character!r} is not allowed")
+        in_bytes = isinstance(error.character, int)  # the C parser counts in bytes and gives the character's number
+        number = error.character if in_bytes else ord(error.character[:1])
+        before = text.encode()[: error.position] if in_bytes else text[: error.position].encode()
+        line = before.count(b"\n") + 1
+        _fail(Where(file, line), f"not valid YAML: the character \\x{number:02x} is not allowed")
     except yaml.YAMLError as error:
         _fail(Where(file), f"not valid YAML: {' '.join(str(error).split())}")
     if root is None:

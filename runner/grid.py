@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from runner.config import settings_of
 from runner.document import Node
 from runner.errors import Complaint, InputError, dotted
 from runner.experiment import Block, Experiment, Level, Settings
+from runner.frozen_plan import level_name
 from runner.validation import show
 
 MOST_CELLS = 10_000
@@ -28,7 +28,7 @@ class Cell:
     @property
     def short_name(self) -> str:
         """The levels: words as they are, numbers with the end of their factor's path."""
-        return ", ".join(_short(factor, level) for factor, level in self.levels.items()) or "base"
+        return ", ".join(level_name(factor, level) for factor, level in self.levels.items()) or "base"
 
     @property
     def full_name(self) -> str:
@@ -46,13 +46,15 @@ def expand(experiment: Experiment) -> list[Cell]:
     used: set[int] = set()
     for block in experiment.blocks:
         for chosen in _product(block):
-            document = _apply(experiment.document, list(chosen.values()), complaints)
+            unsettable: list[Complaint] = []
+            document = _apply(experiment.document, list(chosen.values()), unsettable)
+            complaints += unsettable
             levels = _all_levels(experiment, chosen, document)
             hits = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
             used.update(hits)
             if hits:
                 continue
-            settings = settings_of(document, complaints)
+            settings = None if unsettable else settings_of(document, complaints)
             if settings is not None:
                 cell = Cell(levels, settings, document)
                 earlier = cells.setdefault(tuple(levels.values()), cell)
@@ -143,8 +145,3 @@ def _apply(document: Node, levels: list[Level], complaints: list[Complaint]) -> 
             continue
         document = document.replaced(keys, value)
     return document
-
-
-def _short(factor: str, level: str) -> str:
-    says_what_it_is = not re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
-    return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"

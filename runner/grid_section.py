@@ -11,6 +11,13 @@ from runner.errors import Complaint, options
 from runner.experiment import FACTOR_ROOTS, Block, Header, Level
 from runner.validation import show
 
+RESERVED = frozenset(
+    """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss epochs seconds worker
+    fits ok failed mean std ci_low ci_high val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean
+    parameters macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of them in quotes)
+)
+"""Columns of the tables, which no factor may be called."""
+
 
 @dataclass(frozen=True)
 class GridSection:
@@ -20,6 +27,16 @@ class GridSection:
     @property
     def paths(self) -> set[str]:
         return {p for block in self.blocks for levels in block.values() for level in levels for p in level.settings}
+
+    @property
+    def fixed(self) -> set[str]:
+        """The paths that every cell sets: in each block, by all levels of some factor."""
+        blocks = [
+            {path for levels in block.values() for path in set.intersection(*(set(level.settings) for level in levels))}
+            for block in self.blocks
+            if all(block.values())
+        ]
+        return set.intersection(*blocks) if blocks else set()
 
 
 def label(value: Any) -> str:
@@ -58,6 +75,8 @@ def _block(section: Node, complaints: list[Complaint]) -> Block:
 def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint]) -> list[Level]:
     path = f"grid.{factor}"
     where = section.find((factor,))
+    if factor in RESERVED:
+        complaints.append(Complaint(where, path, f"'{factor}' is a column of the tables; give the factor another name"))
     if not isinstance(node.value, (list, dict)) or not node.value:
         message = f"found {show(node.plain())}; expected a list of values, or a mapping of named levels"
         complaints.append(Complaint(where, path, message))

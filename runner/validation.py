@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from runner.errors import options
+from runner.errors import dotted, options
 
 T = TypeVar("T")
 Path = tuple[int | str, ...]
@@ -41,7 +41,7 @@ class Finding(Exception):
 
     def __init__(self, found: Iterable[tuple[Path, str]]) -> None:
         self.found = tuple(found)
-        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {message}" for path, message in self.found))
+        super().__init__("; ".join(": ".join(filter(None, (dotted(path), words))) for path, words in self.found))
 
 
 def validate(adapter: TypeAdapter[T], value: Any, keys: Callable[[Path], Iterable[str]] = lambda path: ()) -> T:

@@ -47,7 +47,8 @@ class Layer:
             least = {"padding": 0}.get(name, 1)
             numbers = value if isinstance(value, tuple) else (value,)
             named = value is None or isinstance(value, bool) or (name == "padding" and value in ("same", "valid"))
-            if not named and not all(type(number) is int and number >= least for number in numbers):
+            fits = len(numbers) == 2 or not isinstance(value, tuple)
+            if not named and not (fits and all(type(number) is int and number >= least for number in numbers)):
                 raise ShapeError(f"{self.type}: {name} is {value!r}; allowed: whole numbers of at least {least}")
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -129,6 +130,13 @@ class Pool(Spatial):
     size: int | Pair
     stride: int | Pair | None = None
     padding: int | Pair = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(2 * pad > size for pad, size in zip(pair(self.padding), pair(self.size), strict=True)):
+            raise ShapeError(
+                f"{self.type}: padding is {self.padding!r}; allowed: at most half the window {self.size!r}"
+            )
 
     def geometry(self) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
         size = pair(self.size)

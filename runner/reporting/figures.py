@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from runner.frozen_plan import Plan
 from runner.reporting.tables import Tables, records
-from runner.reporting.words import is_percentage, scaled, unit
+from runner.reporting.words import MINUS, is_percentage, pair, scaled, unit
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "archrunner",
@@ -65,7 +65,7 @@ def _differences(plan: Plan, comparisons: pd.DataFrame) -> Figure:
             position -= 1
         _interval(plan, axes, row, position)
         ticks.append(position)
-        labels.append(f"{row['level_a']} \N{MINUS SIGN} {row['level_b']}")
+        labels.append(f" {MINUS} ".join(pair(row)))
         position -= 1
     axes.axvline(0, color=QUIET, linewidth=1, zorder=0)
     if plan.equivalent:
@@ -97,9 +97,10 @@ def _cost(plan: Plan, cells: pd.DataFrame) -> Figure:
     axes.errorbar(rows["macs"], values, yerr=spread, fmt="o", color=INK, ecolor=QUIET, elinewidth=1, markersize=5)
     best = (max if plan.metric == "val_accuracy" else min)(records(rows), key=lambda row: row["mean"])
     axes.annotate(
-        best["cell"], (best["macs"], scaled(plan.metric, best["mean"])),
-        xytext=(0, 10), textcoords="offset points", ha="center", color=GOOD, weight="bold", annotation_clip=False,
+        f"best: {best['cell']}", (best["macs"], scaled(plan.metric, best["mean"])), xytext=(0.01, 1.02),
+        textcoords="axes fraction", color=GOOD, weight="bold",
     )  # fmt: skip
+    axes.plot([best["macs"]], [scaled(plan.metric, best["mean"])], marker="o", color=GOOD, markersize=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda macs, _: f"{macs / 1e6:g}"))
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())

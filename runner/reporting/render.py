@@ -90,7 +90,7 @@ def comparison_rows(plan: Plan, tables: Tables) -> list[dict[str, str]]:
     return [
         {
             "factor": row["factor"],
-            "pair": f"{row['level_a']} {words.MINUS} {row['level_b']}",
+            "pair": f" {words.MINUS} ".join(words.pair(row)),
             "difference": words.number(plan.metric, row["difference"], sign=True),
             "interval": words.interval(plan.metric, row["ci_low"], row["ci_high"], sign=True),
             "p_holm": words.probability(row["p_holm"]),

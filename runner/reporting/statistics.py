@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def corrected(values: Sequence[float] | np.ndarray, test_share: float, equivalen
     if n < 2:
         nan = math.nan
         return Estimate(n, mean, nan, nan, nan, nan, max(n - 1, 0), nan, nan, nan, nan)
-    # Equal values have no deviation; their computed one may be a rounding error that would give huge t values.
-    std = 0.0 if np.ptp(sample) == 0 else float(sample.std(ddof=1))
+    # Values that are equal but for rounding have no deviation; their computed one would give huge t values.
+    equal = np.ptp(sample) <= ROUNDING * max(1.0, float(np.abs(sample).max()))
+    std = 0.0 if equal else float(sample.std(ddof=1))
     scale = std * math.sqrt(1 / n + test_share)
     if scale == 0:
         return _without_variance(n, mean, equivalent)
@@ -71,9 +73,10 @@ def corrected(values: Sequence[float] | np.ndarray, test_share: float, equivalen
 
 
 def _without_variance(n: int, mean: float, equivalent: float) -> Estimate:
-    above, below = float(mean > equivalent), float(mean < -equivalent)
-    t = 0.0 if mean == 0 else math.copysign(math.inf, mean)
-    p = 1.0 if mean == 0 else 0.0
+    above, below = float(mean > equivalent + ROUNDING), float(mean < -equivalent - ROUNDING)
+    zero = abs(mean) <= ROUNDING
+    t = 0.0 if zero else math.copysign(math.inf, mean)
+    p = 1.0 if zero else 0.0
     return Estimate(n, mean, 0.0, mean, mean, t, n - 1, p, above, 1 - above - below, below)
 
 

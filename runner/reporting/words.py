@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from runner.frozen_plan import level_name
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -51,9 +53,14 @@ def probability(value: float) -> str:
     return "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"{value:.3f}"
 
 
+def pair(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The names of the two levels of a comparison."""
+    return level_name(row["factor"], row["level_a"]), level_name(row["factor"], row["level_b"])
+
+
 def sentence(metric: str, equivalent: float, row: Mapping[str, Any]) -> str:
     """What one row of the comparisons says, the effect first."""
-    a, b = row["level_a"], row["level_b"]
+    a, b = pair(row)
     if math.isnan(row["ci_low"]):
         return f"{a} against {b}: too few finished fits to say."
     effect = (
@@ -64,7 +71,7 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any]) -> str:
 
 
 def _verdict(metric: str, equivalent: float, row: Mapping[str, Any]) -> str:
-    a, b = row["level_a"], row["level_b"]
+    a, b = pair(row)
     if row["p_same"] >= 0.95:
         return "Practically the same."
     if row["p_holm"] < 0.05:
