@@ -171,14 +171,15 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     catalog = Catalog()
-    for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda p: (_source(p), p.name)):
+    points = [(_source(point), point) for point in entry_points(group=hookspecs.GROUP)]
+    for source, point in sorted(points, key=lambda item: (item[0], item[1].name)):
         try:
-            with _blamed(_source(point)):
+            with _blamed(source):
                 module = point.load()
-            _add(catalog, manager, module, _source(point))
+            _add(catalog, manager, module, source)
         except (Exception, SystemExit) as error:
-            catalog.failures[f"{point.name} of {_source(point)}"] = str(error)
-            log.warning("plugin %s of %s failed to load: %s", point.name, _source(point), error)
+            catalog.failures[f"{point.name} of {source}"] = str(error)
+            log.warning("plugin %s of %s failed to load: %s", point.name, source, error)
             log.debug("its traceback", exc_info=True)
     for file in files:
         _add(catalog, manager, _import_file(File(file)), file, _digest(File(file)))
@@ -255,7 +256,8 @@ def _check_signature(entry: Entry) -> None:
         raise PluginError(
             f"{entry.source}: the parameters of {entry.component.name} must stand behind a *, as keywords"
         )
-    for parameter in parameters.values():
+    # Types and defaults of a file are checked at once, for who is writing it; of what is installed, when it is used.
+    for parameter in parameters.values() if entry.version else ():
         with _blamed(entry.source):
             adapter = parameter.adapter
         try:

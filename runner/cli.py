@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read every installed package's metadata
     level = logging.DEBUG if given.verbose else logging.WARNING
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("runner").setLevel(level)
@@ -175,11 +176,10 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from runner import show
+    from runner import executors, show
     from runner.check import make_plan, problems
     from runner.config import load
     from runner.estimate import estimate
-    from runner.flow import Options
     from runner.journal import read
 
     experiment = load(given.file, given.set)
@@ -188,7 +188,7 @@ def _plan(given: argparse.Namespace) -> int:
         print(json.dumps(show.plan_document(plan)))
     else:
         results, _ = read(given.reports / plan.name / "journal.jsonl")
-        workers = given.workers or Options().workers
+        workers = given.workers or executors.default_workers()
         show.plan(plan, estimate(plan, results, workers), workers)
     found = problems(experiment, plan)
     for problem in found:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 from pydantic import Field
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Shape = tuple[int, int, int]
 """Channels, height and width of one image or one layer's output."""

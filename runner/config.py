@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,11 +56,16 @@ def settings_of(document: Node, complaints: list[Complaint]) -> Settings | None:
 def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M | None:
     present = {key: node.plain() for key, node in document.items() if key in model.model_fields}
     try:
-        return validate(TypeAdapter(model), present, lambda path: _keys(model, path))
+        return validate(_adapter(model), present, lambda path: _keys(model, path))
     except Finding as finding:
         for path, message in finding.found:
             complaints.append(Complaint(document.find(path), dotted(path), message))
         return None
+
+
+@lru_cache
+def _adapter(model: type[M]) -> TypeAdapter[M]:
+    return TypeAdapter(model)
 
 
 def _keys(model: type[BaseModel], path: KeyPath) -> Iterable[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from runner.components import ComponentRef, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Curves = dict[str, list[float]]
 """Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy."""

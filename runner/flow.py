@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 class Options:
     """How to run: none of it changes a result."""
 
-    workers: int = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers: int = executors.default_workers()
     executor: str = "process"
     reports: Path = Path("reports")
     tracking_uri: str | None = None

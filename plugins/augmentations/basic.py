@@ -1,14 +1,18 @@
-"""`none`, `shift` and `flip`: moves of whole pixels, so no value is interpolated."""
+"""`none`, `shift` and `flip`: moves of whole pixels, so no value is interpolated.
+
+NumPy is imported where it is used, so that planning, which only reads parameters, stays quick.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from runner.api import Augmentation, Count, Draws, Probability, Shape, Transform, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Shift:
 
     def _axis(self, rng: np.random.Generator, count: int, extent: int) -> tuple[np.ndarray, np.ndarray]:
         """For each image and position along one axis: where it is read from, and whether that is inside."""
+        import numpy as np
+
         source = np.arange(extent) - rng.integers(-self.pixels, self.pixels + 1, (count, 1))
         return source.clip(0, extent - 1), (source >= 0) & (source < extent)
 
@@ -50,6 +56,8 @@ class Flip:
     probability: float
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
+        import numpy as np
+
         columns = np.arange(shape[2])
         mirrored = rng.random((count, 1)) < self.probability
         rows = np.arange(shape[1])[None, :]
@@ -61,6 +69,8 @@ class Flip:
 
 def _reading(rows: np.ndarray, columns: np.ndarray, shape: Shape) -> dict[str, np.ndarray]:
     """Indices that read each image at its own `rows` (N or 1, H) and `columns` (N or 1, W)."""
+    import numpy as np
+
     return {
         "image": np.arange(max(len(rows), len(columns)))[:, None, None, None],
         "channel": np.arange(shape[0])[None, :, None, None],

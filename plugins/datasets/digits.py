@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from runner.api import Dataset, ImageData, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +16,7 @@ def load() -> tuple[np.ndarray, np.ndarray]:
 
     digits = load_digits()
     # Values run from 0 to 16; stretched to the 0 to 255 of every other data set.
-    return np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None], digits.target
+    return (digits.images * (255 / 16)).round().astype("uint8")[:, None], digits.target
 
 
 def digits() -> ImageData:

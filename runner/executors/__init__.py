@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from runner.executors.base import Executor
 
 NAMES = ("process", "serial")
+
+
+def default_workers() -> int:
+    """One a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make(name: str, workers: int) -> Executor:
