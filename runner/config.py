@@ -56,7 +56,8 @@ def settings_of(document: Node, complaints: list[Complaint]) -> Settings | None:
 def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M | None:
     present = {key: node.plain() for key, node in document.items() if key in model.model_fields}
     try:
-        return validate(_adapter(model), present, lambda path: _keys(model, path))
+        adapter: TypeAdapter[M] = _adapter(model)
+        return validate(adapter, present, lambda path: _keys(model, path))
     except Finding as finding:
         for path, message in finding.found:
             complaints.append(Complaint(document.find(path), dotted(path), message))
