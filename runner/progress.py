@@ -98,26 +98,23 @@ class Live(Lines):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
         self.console = Console(stderr=True)
-        columns = (
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-        self.bar = Bar(*columns, console=self.console, transient=True, expand=True)
+        columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
+        self.bar = Bar(*columns, console=self.console, transient=True)
         self.status: Any = None
 
     def show_start(self, known: int) -> None:
         super().show_start(known)
-        self.status = self.bar.add_task("starting", total=self.total)
+        self.status = self.bar.add_task(f"0/{self.total} · starting", total=self.total)
 
     def show_result(self, result: FitResult) -> None:
         if result.status == "failed":
             self._print(self.words(result))
-        parts = [f"{self.failed} failed", f"{self.running} running", f"{self.left()} left", self.best()]
+        done = f"{self.done}/{self.total}"
+        parts = [done, f"{self.failed} failed", f"{self.running} running", f"{self.left()} left", self.best()]
         self.bar.update(self.status, advance=1, description=" · ".join(part for part in parts if part))
 
     def _print(self, text: str) -> None:

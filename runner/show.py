@@ -29,18 +29,26 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=WIDE, color_system=None)
 
 
-def _table(columns: Iterable[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
+    """Text columns fold where the terminal is narrow; figures don't, so the last of them are left out, and said."""
+    console, rows = _console(), list(rows)
+    widths = [max(map(len, (name, *(row[i] for row in rows)))) + 1 for i, name in enumerate(columns)]
+    shown = len(columns)
+    while shown > text_columns + 1 and sum(widths[:shown]) > console.width:
+        shown -= 1
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, column in enumerate(columns[:shown]):
         left = index < text_columns
         table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
     for row in rows:
-        table.add_row(*map(Text, row))
-    _console().print(table)
+        table.add_row(*map(Text, row[:shown]))
+    console.print(table)
+    if shown < len(columns):
+        _say(f"(too narrow for: {', '.join(columns[shown:])})")
 
 
 def _say(text: str) -> None:
-    _console().print(Text(text), soft_wrap=True)
+    _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal folds between words
 
 
 def _field(pair: tuple[int, int] | None) -> str:
@@ -152,8 +160,8 @@ def outcome(outcome: Outcome, options: Options, file: str) -> None:
     rows = render.leaderboard(plan, tables)
     unit = "%" if plan.metric == "val_accuracy" else "nats"
     _table(
-        ("cell", f"{plan.metric} {unit}", "std", "95% interval", "parameters", "MACs", "field", "s a fit", "fits"),
-        ([row[key] for key in ("cell", "mean", "std", "interval", "parameters", "macs", "field", "seconds", "fits")]
+        ("cell", f"{plan.metric} {unit}", "std", "95% interval", "fits", "parameters", "MACs", "field", "s a fit"),
+        ([row[key] for key in ("cell", "mean", "std", "interval", "fits", "parameters", "macs", "field", "seconds")]
          for row in rows),
     )  # fmt: skip
     print()
