@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class Tracker(Protocol):
 
 
 class Publisher:
-    """A thread that publishes results as they are added; `problem` says why if something could not be published.
+    """A thread that publishes results as they are added.
 
     `make` is called in the thread, as it may import a large library.
     """
@@ -42,7 +43,7 @@ class Publisher:
         self._tracker: Tracker | None = None
         self._wake, self._closing = threading.Event(), False
         self._lock = threading.Lock()
-        self.problem = ""
+        self._problems: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
 
     def __enter__(self) -> Publisher:
@@ -64,20 +65,31 @@ class Publisher:
     def finish(self, folder: Path) -> None:
         """After the last result: publish what is left, then the report."""
         self.__exit__(None, None, None)
-        self._attempt(lambda tracker: tracker.publish_report(self._plan, folder))
-        self._attempt(lambda tracker: tracker.close())
+        self._attempt("report", lambda tracker: tracker.publish_report(self._plan, folder))
+        self._attempt("close", lambda tracker: tracker.close())
+
+    @property
+    def problem(self) -> str:
+        """Why something could not be published; "" if everything was."""
+        return next(filter(None, self._problems.values()), "")
 
     def _work(self) -> None:
-        while not self._closing:
+        last = False
+        while not last:
             self._wake.wait(INTERVAL)
+            last = self._closing  # looked at before the results are: what was added before closing is published
             with self._lock:
                 results = list(self._results)
-            self._attempt(lambda tracker, results=results: tracker.publish(self._plan, results))  # type: ignore[misc]
+            self._attempt("results", functools.partial(_publish, self._plan, results))
 
-    def _attempt(self, action: Callable[[Tracker], None]) -> None:
+    def _attempt(self, step: str, action: Callable[[Tracker], None]) -> None:
         try:
             self._tracker = self._tracker or self._make()
             action(self._tracker)
-            self.problem = ""
+            self._problems[step] = ""
         except Exception as error:  # whatever a server or its client may raise: the journal has it all
-            self.problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self._problems[step] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _publish(plan: Plan, results: Sequence[FitResult], tracker: Tracker) -> None:
+    tracker.publish(plan, results)

@@ -29,11 +29,6 @@ class Ledger:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    @property
-    def doubtful(self) -> bool:
-        """Whether a run may exist that the ledger does not know: a crash fell between creating and noting it."""
-        return not self.entries or any(not entry.run for entry in self.entries.values())
-
     def note(self, key: str, run: str = "", content: str = "") -> None:
         self.entries[key] = Entry(run, content)
         row = {"store": self.store, "key": key, "run": run, "content": content}

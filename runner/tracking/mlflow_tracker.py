@@ -137,8 +137,8 @@ class MlflowTracker:
 
             from mlflow import MlflowClient
 
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
-            logging.getLogger("alembic").setLevel(logging.WARNING)
+            for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
+                logging.getLogger(name).setLevel(level)
             self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
@@ -152,12 +152,15 @@ class MlflowTracker:
                     plan.name, artifact_root(self.uri), tags={"mlflow.note.content": plan.description}
                 )
             )
-            if self.ledger.doubtful:
+            if found:
                 self._adopt()
         return self._experiment
 
     def _adopt(self) -> None:
-        """Learn of runs that exist but were not noted, because of a crash or because the ledger is new."""
+        """Learn of runs that exist but are not noted: after a crash, or where the ledger was lost or torn.
+
+        One search for each run of the command that has something to publish; results are never read so.
+        """
         token = None
         while True:
             page = self.client.search_runs([self._experiment], "tags.`runner.key` != ''", page_token=token)
