@@ -58,7 +58,7 @@ class MlflowTracker:
     def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult]) -> None:
         complete = len(fits) == len(plan.fits[cell.id])
         key = f"cell:{content_id([cell.id, plan.fits[cell.id]])}"
-        content = content_id([[fit.id, fit.status, fit.finished] for fit in fits])
+        content = content_id([_fit_key(fit) for fit in fits])
         missing = [fit for fit in fits if not self.ledger.published(*_fit_key(fit))]
         if not missing and (not complete or self.ledger.published(key, content)):
             return
@@ -211,8 +211,8 @@ def make_tracker(uri: str | None, reports: Path, folder: Path) -> MlflowTracker:
 
 
 def _fit_key(fit: FitResult) -> tuple[str, str]:
-    """The fit's key, and what changes when the fit is trained again."""
-    return f"fit:{fit.id}", content_id([fit.status, fit.finished])
+    """The fit's key, and its result: a fit that is trained again with the same bits is published already."""
+    return f"fit:{fit.id}", content_id([fit.status, fit.reason, fit.curves])
 
 
 def _start(fit: FitResult) -> int:
