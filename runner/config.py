@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -165,10 +165,3 @@ def _read(file: Path) -> str:
         raise InputError([Complaint(Where(str(file), line), "", "not UTF-8 text")]) from None
     except OSError as error:
         raise InputError([Complaint(where, "", f"can't be read: {error.strerror}")]) from None
-
-
-def plain_document(experiment: Experiment) -> dict[str, Any]:
-    """The experiment's YAML as plain data, its overrides applied."""
-    plain = experiment.document.plain()
-    assert isinstance(plain, dict)
-    return plain
