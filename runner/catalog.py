@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -71,13 +71,28 @@ class Entry:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
+    @property
+    def _common(self) -> dict[str, Parameter]:
+        """What may be said of every component of the kind, bound only where it is said."""
+        common = self.component.common
+        return {name: Parameter(name, type) for name, type in common.items() if name not in self.parameters}
+
+    @property
+    def _known(self) -> list[str]:
+        return [*self.parameters, *self._common]
+
+    def own(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the bound parameters those that the component's function takes."""
+        return {name: value for name, value in bound.items() if name in self.parameters}
+
     def bind(self, given: dict[str, Any]) -> ComponentRef:
         """The component with all its parameters, the defaults filled in. Raises Finding for what does not fit."""
         found: list[tuple[Path, str]] = []
         bound = {}
-        for name in given.keys() - self.parameters.keys():
-            found.append(((name,), f"{self.component.name} has no parameter '{name}'{options(name, self.parameters)}"))
-        for name, parameter in self.parameters.items():
+        parameters = self.parameters | {name: p for name, p in self._common.items() if name in given}
+        for name in given.keys() - parameters.keys():
+            found.append(((name,), f"{self.component.name} has no parameter '{name}'{options(name, self._known)}"))
+        for name, parameter in parameters.items():
             if name not in given and parameter.required:
                 found.append(
                     (
@@ -120,7 +135,7 @@ class Catalog:
         """What the component's function returns; a plugin's own faults are named as the plugin's."""
         entry = self.find(kind, ref.name)
         with _blamed(f"{kind} {ref} of {entry.source}"):
-            built = entry.component.build(*arguments, **ref.parameters)
+            built = entry.component.build(*arguments, **entry.own(ref.parameters))
         missing = [name for name in PRODUCTS[kind] if not hasattr(built, name)]
         if missing:
             words = f"{kind} {ref} of {entry.source} builds {show(repr(built))}"

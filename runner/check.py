@@ -10,12 +10,12 @@ from runner import engines
 from runner.catalog import Catalog, load_catalog
 from runner.components import ComponentRef, ImageData
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
+from runner.examine import examine
 from runner.experiment import Experiment
 from runner.fit import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
 from runner.grid import Cell, expand, names
-from runner.identity import canonical, content_id
-from runner.network.analysis import analyse
+from runner.identity import content_id
 from runner.validation import Finding
 
 
@@ -129,12 +129,19 @@ class _Checker:
 
     def _training(self, cell: Cell) -> TrainingPlan | None:
         training = cell.settings.training
-        plain = training.model_dump(exclude={"timeout", "engine", "device"})
-        engine = self._guarded(cell.document, ("training", "engine"), lambda: engines.resolve(training.engine))
-        device = engine and self._guarded(
-            cell.document, ("training", "device"), lambda: engines.resolve_device(training.device)
-        )
-        return TrainingPlan(engine=engine, device=device, **plain) if device else None
+        plain = training.model_dump(exclude={"timeout", "engine", "device", "precision"})
+
+        def decided(key: str, decide: Callable[..., str], *arguments: str) -> Any:
+            return self._guarded(cell.document, ("training", key), lambda: decide(getattr(training, key), *arguments))
+
+        engine = decided("engine", engines.resolve)
+        if not engine:
+            return None
+        device = decided("device", engines.resolve_device, engine)
+        precision = decided("precision", engines.resolve_precision, engine)
+        if not device or not precision:
+            return None
+        return TrainingPlan(engine=engine, device=device, precision=precision, **plain)
 
     def _planned(
         self, cell: Cell, name: str, architecture: ComponentRef, training: TrainingPlan, data: ImageData
@@ -147,13 +154,14 @@ class _Checker:
             "training": asdict(training),
         }
         try:
-            network = self.catalog.build("architecture", architecture, data.shape, data.classes)
-            analysis = analyse(network, data.shape, data.classes)
+            analysis, network = examine(self.catalog, architecture, data.shape, data.classes)
+            if "module" in network and training.engine != "torch":
+                raise RunnerError(f"{architecture} is a torch module, which the {training.engine} engine can't train")
         except RunnerError as error:
             return PlannedCell(content_id(settings), name, cell.levels, settings, problem=str(error))
         content = {
             **settings,
-            "architecture": canonical(network),
+            "architecture": network,
             "shape": data.shape,
             "classes": data.classes,
             "code": self._code(cell),
@@ -161,6 +169,7 @@ class _Checker:
         return PlannedCell(
             content_id(content), name, cell.levels, settings,
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
+            warnings=analysis.warnings,
         )  # fmt: skip
 
     def _code(self, cell: Cell) -> list[str]:

@@ -201,7 +201,7 @@ def _describe(given: argparse.Namespace) -> int:
     from runner.catalog import load_catalog
     from runner.components import ComponentRef
     from runner.document import parse
-    from runner.network.analysis import analyse
+    from runner.examine import examine
     from runner.validation import Finding
 
     catalog = load_catalog(_files(given.plugin))
@@ -214,7 +214,7 @@ def _describe(given: argparse.Namespace) -> int:
         ref = catalog.bind("architecture", ComponentRef(given.name, parameters))
     except Finding as finding:
         raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
-    analysis = analyse(catalog.build("architecture", ref, given.input, given.classes), given.input, given.classes)
+    analysis, _ = examine(catalog, ref, given.input, given.classes)
     if given.json:
         print(json.dumps(show.description_document(given.name, analysis)))
     else:

@@ -31,15 +31,22 @@ class Component:
     """A named component. `build` is a plain function; its typed keyword-only parameters are set from YAML."""
 
     kind: ClassVar[str]
+    common: ClassVar[Mapping[str, type]] = {}
+    """Parameters that the runner itself reads, which every component of the kind has."""
     name: str
     build: Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Architecture(Component):
-    """``build(input_shape, classes, *, ...) -> Network``: the layers for images of `input_shape` [C, H, W]."""
+    """``build(input_shape, classes, *, ...) -> Network``: the layers for images of `input_shape` [C, H, W].
+
+    Where the vocabulary does not reach, it may return a `torch.nn.Module`. With ``strict: true`` a stride that leaves
+    rows or columns of its input unseen is an error.
+    """
 
     kind: ClassVar[str] = "architecture"
+    common: ClassVar[Mapping[str, type]] = {"strict": bool}
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ class Training(Strict):
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)]
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
-    engine: Literal["auto", "torch"] = "auto"
+    engine: Literal["auto", "torch", "numpy"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     timeout: Seconds | None = None
 
 

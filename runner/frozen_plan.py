@@ -18,6 +18,8 @@ Pair = tuple[int, int]
 class PlannedCell:
     """A cell with its cost. `settings` are its components with all parameters bound; `problem` is "" if it can run.
 
+    `warnings` say what of the image its network never sees.
+
     `timeout` bounds the seconds of each of its fits; it is no part of what the cell is.
     """
 
@@ -30,6 +32,7 @@ class PlannedCell:
     receptive_field: Pair | None = None
     problem: str = ""
     timeout: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def read(path: Path) -> Plan:
 def _cell(content: dict[str, Any]) -> PlannedCell:
     cell = PlannedCell(**content)
     field = cell.receptive_field
-    return replace(cell, receptive_field=(field[0], field[1])) if field else cell
+    return replace(cell, receptive_field=(field[0], field[1]) if field else None, warnings=tuple(cell.warnings))
 
 
 def _plain(value: Any) -> Any:

@@ -19,10 +19,16 @@ def content_id(content: Any) -> str:
 
 
 def canonical(content: Any) -> Any:
-    """Plain data that holds all that `content` holds, records with their type's name."""
+    """Plain data that holds all that `content` holds, records with their type's name.
+
+    A field that has its default is left out, so that a record may gain one without becoming another; so is a field
+    whose metadata say ``identity: False``.
+    """
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
-        fields = {f.name: canonical(getattr(content, f.name)) for f in dataclasses.fields(content)}
-        return {"": type(content).__name__, **fields}
+        fields = [f for f in dataclasses.fields(content) if f.metadata.get("identity", True)]
+        values = {f.name: getattr(content, f.name) for f in fields}
+        told = {f.name: canonical(values[f.name]) for f in fields if values[f.name] != f.default}
+        return {"": type(content).__name__, **told}
     if isinstance(content, Mapping):
         return {str(key): canonical(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

@@ -51,9 +51,11 @@ def _result(spec: FitSpec, outcome: Curves | Exception, seconds: float, versions
 def _job(spec: FitSpec) -> Job:
     catalog = load_catalog(spec.plugin_files)
     images, labels = _data(spec.data)
+    with engines.get(spec.training.engine).seeded(*spec.keys):
+        network = catalog.build("architecture", spec.architecture, spec.shape, spec.classes)
     return Job(
         spec=spec,
-        network=catalog.build("architecture", spec.architecture, spec.shape, spec.classes),
+        network=network,
         transforms=tuple(catalog.build("augmentation", ref) for ref in spec.augmentation),
         rule=catalog.build("optimizer", spec.optimizer),
         images=images,

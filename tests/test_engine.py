@@ -11,8 +11,9 @@ import torch
 from runner.catalog import load_catalog
 from runner.components import ComponentRef
 from runner.engines.base import Job
-from runner.engines.torch_engine.engine import Fit, TorchEngine
-from runner.fit import FitSpec, TrainingPlan
+from runner.engines.torch_engine.engine import TorchEngine, TorchLearner
+from runner.engines.training import train
+from runner.fit import Curves, FitSpec, TrainingPlan
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
@@ -34,6 +35,11 @@ def job(augmentation: str = "none", epochs: int = 2, precision: str = "float32",
         images=rng.integers(0, 256, (60, 2, 8, 8), dtype=np.uint8),
         labels=rng.integers(0, 3, 60),
     )
+
+
+def fit(given: Job) -> Curves:
+    """The curves of the fit on torch."""
+    return train(given, TorchLearner(given))
 
 
 def by_hand(given: Job) -> list[float]:
@@ -70,30 +76,31 @@ def by_hand(given: Job) -> list[float]:
 
 def test_training_is_that_of_torch_written_by_hand() -> None:
     given = job()
-    assert Fit(given).train()["train_loss"] == pytest.approx(by_hand(given), rel=1e-5)
+    assert fit(given)["train_loss"] == pytest.approx(by_hand(given), rel=1e-5)
 
 
 def test_nothing_of_the_validation_part_reaches_training() -> None:
     given = job()
     changed = given.images.copy()
     changed[40:] = 255 - changed[40:]
-    other = Fit(dataclasses.replace(given, images=changed)).train()
-    same = Fit(given).train()
+    other = fit(dataclasses.replace(given, images=changed))
+    same = fit(given)
     assert other["train_loss"] == same["train_loss"] and other["val_loss"] != same["val_loss"]
-    statistics = [Fit(dataclasses.replace(given, images=images))._statistics() for images in (given.images, changed)]
-    assert all(torch.equal(a, b) for a, b in zip(*statistics, strict=True))
+    learners = [TorchLearner(dataclasses.replace(given, images=images)) for images in (given.images, changed)]
+    assert torch.equal(*(learner.train_part.mean for learner in learners))
+    assert torch.equal(*(learner.train_part.deviation for learner in learners))
 
 
 @pytest.mark.parametrize("augmentation", ["none", "shift", "flip"])
 def test_equal_jobs_give_equal_bits_and_a_group_those_of_its_fits(augmentation: str) -> None:
     first, second = job(augmentation), job(augmentation, downsample="avg_pool")
     together = list(TorchEngine().fit([first, second, first]))
-    assert together[0] == together[2] == Fit(first).train() and together[1] == Fit(second).train()
+    assert together[0] == together[2] == fit(first) and together[1] == fit(second)
     assert together[0] != together[1]
 
 
 def test_precision_changes_the_result_a_little() -> None:
-    full, half = Fit(job()).train(), Fit(job(precision="bfloat16")).train()
+    full, half = fit(job()), fit(job(precision="bfloat16"))
     assert full != half and half["train_loss"] == pytest.approx(full["train_loss"], abs=0.1)
 
 

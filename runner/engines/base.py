@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from runner.components import Transform, UpdateRule
 from runner.fit import Curves, FitSpec
-from runner.network.graph import Network
+from runner.seeding import Key
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """A fit with its components built and its data at hand.
 
-    images (N, C, H, W) uint8 and labels (N,) are those of the whole data set; the fit's indices say which it may use.
+    `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
+    (N,) are those of the whole data set; the fit's indices say which it may use.
     """
 
     spec: FitSpec
-    network: Network
+    network: Any
     transforms: tuple[Transform, ...]
     rule: UpdateRule
     images: np.ndarray
@@ -35,6 +37,10 @@ class Engine(Protocol):
 
     def versions(self) -> dict[str, str]:
         """The library and its version, for the journal."""
+        ...
+
+    def seeded(self, *keys: Key) -> AbstractContextManager[None]:
+        """Within it, what an architecture draws from the library's own random numbers depends on `keys` alone."""
         ...
 
     def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:

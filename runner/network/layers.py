@@ -1,135 +1,104 @@
 """The vocabulary: frozen records, each of which owns its facts.
 
 A layer knows its output shape, the shapes of its parameters, its multiply-adds and its window. It computes nothing
-on images: that is an engine's work. Shapes are (channels, height, width); a vector is (features, 1, 1).
+on images: that is an engine's work.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from runner.components import Shape
 from runner.errors import ShapeError
-
-Pair = tuple[int, int]
-"""Height and width."""
-Padding = int | Pair | Literal["same", "valid"]
-
-
-class Window(NamedTuple):
-    """What one output position sees of the input: its extent and the step to the next, [height, width]."""
-
-    size: Pair
-    stride: Pair = (1, 1)
-
-
-class ParameterSpec(NamedTuple):
-    """One parameter array: its shape, and the standard deviation of its normal initial values (0: zeros)."""
-
-    shape: tuple[int, ...]
-    deviation: float
-
-
-def pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+from runner.network.base import (
+    Count,
+    Geometry,
+    Initial,
+    Layer,
+    Margin,
+    Number,
+    Padding,
+    PaddingMode,
+    Pair,
+    ParameterSpec,
+    Rate,
+    Size,
+    Spatial,
+    Window,
+    deviation,
+    pads_of,
+    pair,
+)
 
 
-class Layer:
-    """The base of all layer records. The defaults are those of a layer that acts on each value alone."""
-
-    type: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        """Sizes are whole numbers of at least 1, padding of at least 0; raises ShapeError."""
-        for name, value in vars(self).items():
-            least = {"padding": 0}.get(name, 1)
-            numbers = value if isinstance(value, tuple) else (value,)
-            named = value is None or isinstance(value, bool) or (name == "padding" and value in ("same", "valid"))
-            fits = len(numbers) == 2 or not isinstance(value, tuple)
-            if not named and not (fits and all(type(number) is int and number >= least for number in numbers)):
-                raise ShapeError(f"{self.type}: {name} is {value!r}; allowed: whole numbers of at least {least}")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """The output's shape for an input of `shape`; raises ShapeError where it does not fit."""
-        return shape
-
-    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        """The parameters by name, for an input of `shape`."""
-        return {}
-
-    def macs(self, shape: Shape) -> int:
-        """Multiply-adds for one image of `shape`; bias, activation and normalisation are not counted."""
-        return 0
-
-    def window(self, shape: Shape) -> Window:
-        return Window((1, 1))
-
-
-@dataclass(frozen=True)
-class Spatial(Layer):
-    """A window that slides over height and width."""
-
-    def geometry(self) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
-        """Window size, stride, and the padding ((top, bottom), (left, right))."""
-        raise NotImplementedError
-
-    def window(self, shape: Shape) -> Window:
-        size, stride, _ = self.geometry()
-        return Window(size, stride)
-
-    def _slide(self, shape: Shape) -> Pair:
-        size, stride, padding = self.geometry()
-        padded = [extent + sum(pads) for extent, pads in zip(shape[1:], padding, strict=True)]
-        if padded[0] < size[0] or padded[1] < size[1]:
-            raise ShapeError(
-                f"a {size[0]}x{size[1]} window does not fit the {padded[0]}x{padded[1]} input"
-                f"{' (padding counted)' if any(map(sum, padding)) else ''}"
-            )
-        rows, columns = ((p - k) // s + 1 for p, k, s in zip(padded, size, stride, strict=True))
-        return rows, columns
+def _strict() -> Any:
+    """`strict` says what is allowed, not what is computed, so it is no part of a fit's identity."""
+    return field(default=False, metadata={"identity": False})
 
 
 @dataclass(frozen=True)
 class Conv(Spatial):
     """Two-dimensional convolution (cross-correlation, as in every deep-learning library) with `filters` filters.
 
-    `padding` is zeros on each side: a number, a pair (height, width), ``"valid"`` for none, or ``"same"`` for
-    kernel - 1 in all, so that the output is ceil(input / stride). Initial values: He et al. 2015, normal with variance
-    2 / fan-in; biases zero.
+    `kernel`, `stride` and `dilation` are numbers or pairs (height, width). `padding` is on each side: a number, a pair,
+    ``"valid"`` for none, or ``"same"`` for dilation * (kernel - 1) in all, so that the output is ceil(input / stride);
+    `padding_mode` says what it holds: zeros, the image mirrored about its border (``reflect``), or the border repeated
+    (``replicate``). With `groups` the channels are split in so many parts that do not see each other (as many as there
+    are channels: a depthwise convolution). `initial` is He's, Xavier's or LeCun's normal distribution, ``"zeros"``, or
+    a standard deviation; biases start at zero. With `strict`, a stride that leaves rows or columns unseen is an error.
     """
 
     type: ClassVar[str] = "conv"
-    filters: int
-    kernel: int | Pair
-    stride: int | Pair = 1
+    filters: Count
+    kernel: Size
+    stride: Size = 1
     padding: Padding = "same"
     bias: bool = True
+    dilation: Size = 1
+    groups: Count = 1
+    padding_mode: PaddingMode = "zero"
+    initial: Initial = "he"
+    strict: bool = _strict()
 
-    def geometry(self) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
-        size = pair(self.kernel)
-        return size, pair(self.stride), _pads(self.padding, size)
+    def geometry(self) -> Geometry:
+        size, dilation = pair(self.kernel), pair(self.dilation)
+        return Geometry(size, pair(self.stride), pads_of(self.padding, size, dilation), dilation)
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (self.filters, *self._slide(shape))
+        for what, number in (("input has", shape[0]), ("layer has", self.filters)):
+            if number % self.groups:
+                raise ShapeError(f"the {what} {number} channels, which {self.groups} groups do not divide")
+        if self.padding_mode == "reflect":
+            for pads, length in zip(self.geometry().pads, shape[1:], strict=True):
+                if max(pads) >= length:
+                    raise ShapeError(f"an input of {length} can't be mirrored over a padding of {max(pads)}")
+        return (self.filters, *self.slide(shape))
 
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
         height, width = pair(self.kernel)
-        weight = ParameterSpec((self.filters, shape[0], height, width), _he(shape[0] * height * width))
-        return {"weight": weight} | ({"bias": ParameterSpec((self.filters,), 0.0)} if self.bias else {})
+        fan_in, fan_out = (n // self.groups * height * width for n in (shape[0], self.filters))
+        weights = (self.filters, shape[0] // self.groups, height, width)
+        return _weight_and_bias(weights, deviation(self.initial, fan_in, fan_out), self.bias)
 
     def macs(self, shape: Shape) -> int:
-        return math.prod(self.output_shape(shape)) * shape[0] * math.prod(pair(self.kernel))
+        return math.prod(self.output_shape(shape)) * shape[0] // self.groups * math.prod(pair(self.kernel))
 
 
 @dataclass(frozen=True)
 class Pool(Spatial):
-    """What the pooling layers share: no parameters, no multiply-adds; `stride` is the window size unless given."""
+    """What the pooling layers share: no parameters, no multiply-adds; `stride` is the window size unless given.
 
-    size: int | Pair
-    stride: int | Pair | None = None
-    padding: int | Pair = 0
+    With `ceil`, the output's size is rounded up: a last window that only partly fits is kept. `strict` as in
+    :class:`Conv`.
+    """
+
+    size: Size
+    stride: Size | None = None
+    padding: Margin = 0
+    ceil: bool = False
+    strict: bool = _strict()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,12 +107,13 @@ class Pool(Spatial):
                 f"{self.type}: padding is {self.padding!r}; allowed: at most half the window {self.size!r}"
             )
 
-    def geometry(self) -> tuple[Pair, Pair, tuple[Pair, Pair]]:
+    def geometry(self) -> Geometry:
         size = pair(self.size)
-        return size, size if self.stride is None else pair(self.stride), _pads(self.padding, size)
+        stride = size if self.stride is None else pair(self.stride)
+        return Geometry(size, stride, pads_of(self.padding, size), ceil=self.ceil)
 
     def output_shape(self, shape: Shape) -> Shape:
-        return (shape[0], *self._slide(shape))
+        return (shape[0], *self.slide(shape))
 
 
 @dataclass(frozen=True)
@@ -155,16 +125,56 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """The mean of each window, padding counted as zeros."""
+    """The mean of each window, padding counted as zeros; what `ceil` adds beyond the padding is not counted."""
 
     type: ClassVar[str] = "avg_pool"
 
 
 @dataclass(frozen=True)
-class ReLU(Layer):
-    """max(0, x)."""
+class PadChannels(Spatial):
+    """Every `stride`-th position, and channels of zeros behind the input's own until there are `channels`.
 
-    type: ClassVar[str] = "relu"
+    The shortcut without parameters of He et al. 2016 (option A of section 3.3).
+    """
+
+    type: ClassVar[str] = "pad_channels"
+    channels: Count
+    stride: Size = 1
+
+    def geometry(self) -> Geometry:
+        return Geometry((1, 1), pair(self.stride), ((0, 0), (0, 0)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape[0] > self.channels:
+            raise ShapeError(f"the input has {shape[0]} channels, more than {self.channels}")
+        return (self.channels, *self.slide(shape))
+
+
+@dataclass(frozen=True)
+class GlobalPool(Layer):
+    """One number a channel, whatever the input's size."""
+
+    mixes: ClassVar[bool] = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (shape[0], 1, 1)
+
+    def window(self, shape: Shape) -> Window:
+        return Window((shape[1], shape[2]))
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool(GlobalPool):
+    """The mean of each channel (Lin et al. 2014, "Network In Network", section 3.2)."""
+
+    type: ClassVar[str] = "global_avg_pool"
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool(GlobalPool):
+    """The largest value of each channel."""
+
+    type: ClassVar[str] = "global_max_pool"
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,8 @@ class Flatten(Layer):
     """All values as one vector, by channel, row, column. Its window is the whole input."""
 
     type: ClassVar[str] = "flatten"
+    in_place: ClassVar[bool] = True
+    mixes: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape), 1, 1)
@@ -185,8 +197,9 @@ class Dense(Layer):
     """A fully connected layer on a vector. Initial values as in :class:`Conv`."""
 
     type: ClassVar[str] = "dense"
-    units: int
+    units: Count
     bias: bool = True
+    initial: Initial = "he"
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[1:] != (1, 1):
@@ -194,23 +207,94 @@ class Dense(Layer):
         return (self.units, 1, 1)
 
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        weight = ParameterSpec((self.units, shape[0]), _he(shape[0]))
-        return {"weight": weight} | ({"bias": ParameterSpec((self.units,), 0.0)} if self.bias else {})
+        spread = deviation(self.initial, shape[0], self.units)
+        return _weight_and_bias((self.units, shape[0]), spread, self.bias)
 
     def macs(self, shape: Shape) -> int:
         return self.units * shape[0]
 
 
-def _he(fan_in: int) -> float:
-    return math.sqrt(2.0 / fan_in)
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers.
+
+    Evaluation uses running statistics, which move by `momentum` at every training step. Source: Ioffe and Szegedy 2015.
+    """
+
+    type: ClassVar[str] = "batch_norm"
+    momentum: Rate = 0.1
+    epsilon: Number = 1e-5
+
+    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
+        channels = (shape[0],)
+        return {
+            "weight": ParameterSpec(channels, mean=1.0),
+            "bias": ParameterSpec(channels),
+            "running_mean": ParameterSpec(channels, trainable=False),
+            "running_var": ParameterSpec(channels, mean=1.0, trainable=False),
+        }
 
 
-def _pads(padding: Padding, size: Pair) -> tuple[Pair, Pair]:
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "same":
-        height, width = (((k - 1) // 2, k // 2) for k in size)
-        return height, width
-    assert not isinstance(padding, str)
-    height_pad, width_pad = pair(padding)
-    return (height_pad, height_pad), (width_pad, width_pad)
+@dataclass(frozen=True)
+class LocalResponseNorm(Layer):
+    """x / (k + alpha * sum of x^2 over `size` neighbouring channels)^beta.
+
+    Source: Krizhevsky et al. 2012, section 3.3, where alpha multiplies the sum (in torch it multiplies the mean).
+    """
+
+    type: ClassVar[str] = "local_response_norm"
+    size: Count = 5
+    alpha: Number = 1e-4
+    beta: Number = 0.75
+    k: Number = 2.0
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(0, x)."""
+
+    type: ClassVar[str] = "relu"
+    in_place: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+    type: ClassVar[str] = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """The hyperbolic tangent."""
+
+    type: ClassVar[str] = "tanh"
+
+
+@dataclass(frozen=True)
+class GELU(Layer):
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact, not its approximation."""
+
+    type: ClassVar[str] = "gelu"
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training each value is zero with probability `rate`, the others are divided by 1 - rate.
+
+    Evaluation changes nothing. Source: Srivastava et al. 2014.
+    """
+
+    type: ClassVar[str] = "dropout"
+    rate: Rate = 0.5
+
+
+def _weight_and_bias(shape: tuple[int, ...], spread: float, bias: bool) -> dict[str, ParameterSpec]:
+    weight = {"weight": ParameterSpec(shape, spread)}
+    return weight | ({"bias": ParameterSpec((shape[0],))} if bias else {})
+
+
+__all__ = [
+    "AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool", "GlobalMaxPool", "Layer",
+    "LocalResponseNorm", "MaxPool", "PadChannels", "Pair", "ReLU", "Sigmoid", "Spatial", "Tanh",
+]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,75 +11,133 @@ import torch
 from torch import nn
 
 from runner.components import Shape
-from runner.network.analysis import Placed, place
-from runner.network.graph import Network
-from runner.network.layers import AvgPool, Conv, Dense, Flatten, Layer, MaxPool, Pair, ReLU
+from runner.engines.torch_engine import parts
+from runner.engines.training import Masks
+from runner.network.analysis import merged_shape, output_of
+from runner.network.base import Geometry, Layer, Pair
+from runner.network.graph import Branching, Concat, Network, Residual, join, steps
+from runner.network.layers import (
+    GELU,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 
 
-def build_module(network: Network, shape: Shape, values: dict[str, np.ndarray]) -> nn.Module:
-    """The network for images of `shape`, its parameters set from `values` (see `initial_values`)."""
-    module = nn.Sequential()
-    for placed in relu_after_max_pool(list(place(network, shape))):
-        part = _BUILDERS[type(placed.layer)](placed.layer, placed.input)
-        _set_parameters(part, placed.path, values)
-        module.append(part)
-    return module
+def build_module(
+    network: Network, shape: Shape, values: dict[str, np.ndarray], masks: Masks | None = None
+) -> nn.Module:
+    """The network for images of `shape`, (N, C, H, W) -> scores (N, classes).
+
+    Its parameters and running statistics are set from `values` (see `initial_values`); dropout draws from `masks`.
+    """
+    chain, _ = _Builder(values, masks or Masks()).chain(network, shape)
+    return chain.append(nn.Flatten())
 
 
-def relu_after_max_pool(layers: list[Placed]) -> list[Placed]:
+@dataclass
+class _Builder:
+    values: dict[str, np.ndarray]
+    masks: Masks
+
+    def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
+        chain, before = nn.Sequential(), None
+        for path, part in relu_after_max_pool(list(steps(network, prefix))):
+            if isinstance(part, Layer):
+                module, shape = self._layer(path, part, shape, before), output_of(path, part, shape)
+            else:
+                module, shape = self._branches(path, part, shape)
+            chain.append(module)
+            before = part
+        return chain, shape
+
+    def _branches(self, path: str, part: Branching, shape: Shape) -> tuple[nn.Module, Shape]:
+        ends = [self.chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
+        modules, shapes = [module for module, _ in ends], [shape for _, shape in ends]
+        module = parts.Residual(modules) if isinstance(part, Residual) else parts.Concat(modules)
+        return module, merged_shape(path, part, shapes)
+
+    def _layer(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
+        if isinstance(layer, ReLU):
+            return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
+        if isinstance(layer, Dropout):
+            return parts.Dropout(path, layer.rate, self.masks)
+        module = _MODULES[type(layer)](layer, shape)
+        with torch.no_grad():
+            for name, array in (*module.named_parameters(), *module.named_buffers()):
+                key = f"{path}.{name.rpartition('.')[2]}"
+                if key in self.values:  # not so torch's own count of batches
+                    array.copy_(torch.from_numpy(self.values[key]))
+        return module
+
+
+_OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
+"""What makes a new array that its own backward pass does not need: a ReLU behind it may overwrite that."""
+
+
+def relu_after_max_pool(chain: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Swap every ReLU with the max pooling behind it: the same values and gradients on fewer numbers.
 
     max(relu(a), relu(b)) = relu(max(a, b)), and where nothing in the window is positive both pass no gradient.
     """
-    layers = list(layers)
-    for index in range(len(layers) - 1):
-        if isinstance(layers[index].layer, ReLU) and isinstance(layers[index + 1].layer, MaxPool):
-            layers[index], layers[index + 1] = layers[index + 1], layers[index]
-    return layers
+    for index in range(len(chain) - 1):
+        if isinstance(chain[index][1], ReLU) and isinstance(chain[index + 1][1], MaxPool):
+            chain[index], chain[index + 1] = chain[index + 1], chain[index]
+    return chain
 
 
-def _set_parameters(part: nn.Module, path: str, values: dict[str, np.ndarray]) -> None:
-    with torch.no_grad():
-        for name, parameter in part.named_parameters():
-            parameter.copy_(torch.from_numpy(values[f"{path}.{name.rpartition('.')[2]}"]))
-
-
-def _padded(layer: Conv | MaxPool | AvgPool, fill: float, module: Callable[[Pair], nn.Module]) -> nn.Module:
-    """The module with its padding; where the two sides differ, a padding module stands before it."""
-    (top, bottom), (left, right) = layer.geometry()[2]
-    if (top, left) == (bottom, right):
+def _padded(geometry: Geometry, mode: str, fill: float, module: Callable[[Any], nn.Module]) -> nn.Module:
+    """The module with its padding; what torch's own can't pad is padded before it."""
+    (top, bottom), (left, right) = geometry.pads
+    if (top, left) == (bottom, right) and mode == "constant":
         return module((top, left))
-    return nn.Sequential(nn.ConstantPad2d((left, right, top, bottom), fill), module((0, 0)))
+    return nn.Sequential(parts.Pad(geometry.pads, mode, fill), module((0, 0)))
 
 
 def _conv(layer: Conv, shape: Shape) -> nn.Module:
-    size, stride, _ = layer.geometry()
+    geometry = layer.geometry()
+    mode = "constant" if layer.padding_mode == "zero" else layer.padding_mode
 
     def module(padding: Pair) -> nn.Module:
-        return nn.Conv2d(shape[0], layer.filters, size, stride=stride, padding=padding, bias=layer.bias)
+        return nn.Conv2d(
+            shape[0], layer.filters, geometry.size, geometry.stride, padding,
+            dilation=geometry.dilation, groups=layer.groups, bias=layer.bias,
+        )  # fmt: skip
 
-    return _padded(layer, 0.0, module)
-
-
-def _max_pool(layer: MaxPool, shape: Shape) -> nn.Module:
-    size, stride, _ = layer.geometry()
-    return _padded(layer, float("-inf"), lambda padding: nn.MaxPool2d(size, stride, padding))
+    return _padded(geometry, mode, 0.0, module)
 
 
-def _avg_pool(layer: AvgPool, shape: Shape) -> nn.Module:
-    size, stride, _ = layer.geometry()
-    return _padded(layer, 0.0, lambda padding: nn.AvgPool2d(size, stride, padding))
+def _pool(kind: type[nn.Module]) -> Callable[[Any, Shape], nn.Module]:
+    def build(layer: MaxPool | AvgPool, shape: Shape) -> nn.Module:
+        size, stride, pads, _, ceil = layer.geometry()
+        return kind(size, stride, (pads[0][0], pads[1][0]), ceil_mode=ceil)
+
+    return build
 
 
-def _dense(layer: Dense, shape: Shape) -> nn.Module:
-    return nn.Linear(shape[0], layer.units, bias=layer.bias)
-
-
-_BUILDERS: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
+_MODULES: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     Conv: _conv,
-    MaxPool: _max_pool,
-    AvgPool: _avg_pool,
-    Dense: _dense,
-    ReLU: lambda layer, shape: nn.ReLU(inplace=True),  # no layer's backward needs what a ReLU overwrites
-    Flatten: lambda layer, shape: nn.Flatten(),
+    MaxPool: _pool(nn.MaxPool2d),
+    AvgPool: _pool(nn.AvgPool2d),
+    GlobalAvgPool: lambda layer, shape: nn.AdaptiveAvgPool2d(1),
+    GlobalMaxPool: lambda layer, shape: parts.GlobalMaxPool(),
+    PadChannels: lambda layer, shape: parts.PadChannels(layer.channels - shape[0], layer.geometry().stride),
+    BatchNorm: lambda layer, shape: nn.BatchNorm2d(shape[0], eps=layer.epsilon, momentum=layer.momentum),
+    LocalResponseNorm: lambda layer, shape: parts.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
+    Dense: lambda layer, shape: parts.Dense(shape[0], layer.units, bias=layer.bias),
+    Flatten: lambda layer, shape: parts.Flatten(),
+    Sigmoid: lambda layer, shape: nn.Sigmoid(),
+    Tanh: lambda layer, shape: nn.Tanh(),
+    GELU: lambda layer, shape: nn.GELU(),
 }

@@ -1,0 +1,107 @@
+"""Training in NumPy: the same course, batches and update rules as on torch, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from runner.engines.base import Job
+from runner.engines.numpy_engine.network import build
+from runner.engines.training import EVALUATION_BATCH, Masks, Rule, batches, statistics, train
+from runner.fit import Curves
+from runner.network.parameters import initial_values
+from runner.seeding import Key
+
+PRECISIONS = {
+    "float16": (np.float16, np.float32),
+    "float32": (np.float32, np.float32),
+    "float64": (np.float64, np.float64),
+}
+"""What values wait in between two layers, and what is computed in. Parameters are kept in the latter."""
+
+
+class NumpyEngine:
+    """Trains the fits of a group one after another."""
+
+    name = "numpy"
+
+    def versions(self) -> dict[str, str]:
+        return {"numpy": np.__version__}
+
+    def seeded(self, *keys: Key) -> AbstractContextManager[None]:
+        """Layer records draw nothing of their own."""
+        return nullcontext()
+
+    def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:
+        for job in group:
+            # One thread a process, as on torch; it also keeps the order of every sum.
+            with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
+                try:
+                    outcome: Curves | Exception = train(job, NumpyLearner(job))
+                except Exception as error:
+                    outcome = error
+            yield outcome
+
+
+class NumpyLearner:
+    """One fit's network, data and update rule."""
+
+    def __init__(self, job: Job) -> None:
+        spec = self.spec = job.spec
+        self.job, self.masks = job, Masks(*spec.keys)
+        self.storage, self.dtype = PRECISIONS[spec.training.precision]
+        values = initial_values(job.network, spec.shape, *spec.keys)
+        self.network = build(job.network, spec.shape, values, self.masks, self.storage, self.dtype)
+        mean, deviation = statistics(job.images[spec.train])
+        self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
+        self.images, self.labels = job.images[spec.train], job.labels[spec.train]
+        learned = [(part, name) for _, part in self.network.named_parts() for name in part.arrays if _learned(name)]
+        self.learned = learned
+        self.rule = Rule(job, [part.arrays[name] for part, name in learned])
+
+    def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, int]:
+        images, labels = self._unit(self.images[index]), self.labels[index]
+        for transform, drawn in zip(self.job.transforms, draws, strict=True):
+            images = transform.apply(images, drawn)
+        scores = self.network.forward(self._normalised(images), training=True)[:, 0, 0]
+        losses, shares = cross_entropy(scores, labels)
+        # dL/dscores of the mean of -log softmax: (softmax - 1 at the label) / N (CS231n, "Linear classification").
+        shares[np.arange(len(labels)), labels] -= 1
+        self.network.backward((shares / len(labels))[:, None, None], wanted=False)
+        self.rule.step([part.gradients[name] for part, name in self.learned])
+        return float(losses.sum()), int((scores.argmax(1) == labels).sum())
+
+    def evaluate(self) -> tuple[float, float]:
+        part, loss, correct = self.spec.validation, 0.0, 0
+        for index in batches(part, EVALUATION_BATCH):
+            scores = self.network.forward(self._normalised(self._unit(self.job.images[index])))[:, 0, 0]
+            loss += float(cross_entropy(scores, self.job.labels[index])[0].sum())
+            correct += int((scores.argmax(1) == self.job.labels[index]).sum())
+        return loss / len(part), correct / len(part)
+
+    def _unit(self, images: np.ndarray) -> np.ndarray:
+        return images.astype(self.dtype) / 255
+
+    def _normalised(self, images: np.ndarray) -> np.ndarray:
+        """From (N, C, H, W) in [0, 1] to the engine's order (N, H, W, C), mean 0 and deviation 1 a channel."""
+        images = ((images - self.mean) / self.deviation).astype(self.storage).astype(self.dtype, copy=False)
+        return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def _learned(name: str) -> bool:
+    return not name.startswith("running_")
+
+
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-log softmax(scores) at each label (N,), and the softmax (N, classes).
+
+    The largest score is taken off first, which changes no share and keeps the exponential from overflowing.
+    """
+    shifted = scores - scores.max(1, keepdims=True)
+    exponentials = np.exp(shifted)
+    totals = exponentials.sum(1, keepdims=True)
+    losses = np.log(totals)[:, 0] - shifted[np.arange(len(labels)), labels]
+    return losses, exponentials / totals

@@ -1,0 +1,157 @@
+"""A whole network forward and backward: chains of parts, and the places where branches part and meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from runner.components import Shape
+from runner.engines.numpy_engine import normalisation, parts, spatial
+from runner.engines.numpy_engine.parts import Array, Part
+from runner.engines.training import Masks
+from runner.network.analysis import merged_shape, output_of
+from runner.network.base import Layer
+from runner.network.graph import Branching, Concat, Network, Residual, join, steps
+from runner.network.layers import (
+    GELU,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+
+_PARTS: dict[type[Layer], type[Part]] = {
+    Conv: spatial.Convolution,
+    MaxPool: spatial.MaxPooling,
+    AvgPool: spatial.AveragePooling,
+    GlobalAvgPool: spatial.GlobalAveragePooling,
+    GlobalMaxPool: spatial.GlobalMaxPooling,
+    PadChannels: spatial.ChannelPadding,
+    Flatten: parts.Flattening,
+    Dense: parts.Dense,
+    BatchNorm: normalisation.BatchNormalisation,
+    LocalResponseNorm: normalisation.ResponseNormalisation,
+    ReLU: parts.Rectifier,
+    Sigmoid: parts.Sigmoid,
+    Tanh: parts.Tanh,
+    GELU: parts.GaussianUnit,
+}
+
+
+class Chain:
+    """Parts one after another. `storage` is the type in which values wait between them; they compute in `compute`."""
+
+    def __init__(self, links: list[tuple[str, Part | Branches]], storage: type, compute: type) -> None:
+        self.links, self.storage, self.compute = links, storage, compute
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        for _, part in self.links:
+            x = part.forward(x, training).astype(self.storage, copy=False).astype(self.compute, copy=False)
+        return x
+
+    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+        """The gradient in the input, if it is `wanted`; each part is left with its parameters' gradients."""
+        for index in reversed(range(len(self.links))):
+            result = self.links[index][1].backward(g, wanted or index > 0)
+            if result is None:
+                return None
+            g = result
+        return g
+
+    def named_parts(self) -> Iterator[tuple[str, Part]]:
+        for path, link in self.links:
+            if isinstance(link, Part):
+                yield path, link
+            else:
+                for branch in link.branches:
+                    yield from branch.named_parts()
+
+
+class Branches:
+    """Chains fed the same input, so that its gradient is the sum of theirs."""
+
+    def __init__(self, branches: list[Chain]) -> None:
+        self.branches = branches
+
+    def forward(self, x: Array, training: bool) -> Array:
+        return self.meet([branch.forward(x, training) for branch in self.branches])
+
+    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+        ends = [branch.backward(part, wanted) for branch, part in zip(self.branches, self.part(g), strict=True)]
+        given = [end for end in ends if end is not None]
+        return sum(given[1:], given[0]) if given else None
+
+    def meet(self, outputs: list[Array]) -> Array:
+        raise NotImplementedError
+
+    def part(self, g: Array) -> list[Array]:
+        """The gradient in each branch's output."""
+        raise NotImplementedError
+
+
+class Sum(Branches):
+    """d(a + b)/da = 1: each branch gets the whole gradient."""
+
+    def meet(self, outputs: list[Array]) -> Array:
+        return outputs[0] + outputs[1]
+
+    def part(self, g: Array) -> list[Array]:
+        return [g, g]
+
+
+class Joined(Branches):
+    """Each branch gets the gradient of its own channels."""
+
+    def meet(self, outputs: list[Array]) -> Array:
+        self.ends = np.cumsum([output.shape[3] for output in outputs])[:-1]
+        return np.concatenate(outputs, axis=3)
+
+    def part(self, g: Array) -> list[Array]:
+        return np.split(g, self.ends, axis=3)
+
+
+def build(
+    network: Network,
+    shape: Shape,
+    values: Mapping[str, Array],
+    masks: Masks | None = None,
+    storage: type = np.float32,
+    compute: type = np.float32,
+) -> Chain:
+    """The network for images of `shape`; its arrays are copies of `values` (see `initial_values`) in `compute`."""
+    masks = masks or Masks()
+
+    def chain(network: Network, shape: Shape, prefix: str) -> tuple[Chain, Shape]:
+        links: list[tuple[str, Part | Branches]] = []
+        for path, part in steps(network, prefix):
+            if isinstance(part, Layer):
+                links.append((path, layer(path, part, shape)))
+                shape = output_of(path, part, shape)
+            else:
+                branches, shape = branching(part, shape, path)
+                links.append((path, branches))
+        return Chain(links, storage, compute), shape
+
+    def branching(part: Branching, shape: Shape, path: str) -> tuple[Branches, Shape]:
+        ends = [chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
+        kind = {Residual: Sum, Concat: Joined}[type(part)]
+        return kind([c for c, _ in ends]), merged_shape(path, part, [s for _, s in ends])
+
+    def layer(path: str, record: Layer, shape: Shape) -> Part:
+        if isinstance(record, Dropout):
+            return parts.DropoutPart(record, path, masks)
+        names = record.parameters(shape)
+        return _PARTS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
+
+    return chain(network, shape, "")[0]

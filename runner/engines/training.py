@@ -1,0 +1,113 @@
+"""What all engines do alike: the course of a fit and its random streams. An engine brings the arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from runner.components import Step
+from runner.engines.base import Job
+from runner.errors import Diverged
+from runner.fit import Curves
+from runner.seeding import Key, stream
+
+EVALUATION_BATCH = 500
+
+
+class Learner(Protocol):
+    """One fit in an engine: its network, its data, its update rule."""
+
+    masks: Masks
+
+    def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Any, Any]:
+        """Learn from the training images at `index`, augmented by `draws`, one for each transform.
+
+        Returns the summed loss and the number of correct answers before the step, as 0-dimensional arrays.
+        """
+        ...
+
+    def evaluate(self) -> tuple[float, float]:
+        """Mean loss and accuracy over the validation part."""
+        ...
+
+
+def train(job: Job, learner: Learner) -> Curves:
+    """All epochs; raises Diverged at the first epoch whose loss is not a finite number."""
+    curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
+    for epoch in range(job.spec.training.epochs):
+        figures = (*_epoch(job, learner, epoch), *learner.evaluate())
+        for values, figure in zip(curves.values(), figures, strict=True):
+            values.append(figure)
+        for name in ("train_loss", "val_loss"):
+            if not math.isfinite(curves[name][-1]):
+                raise Diverged(f"diverged: {name} is {curves[name][-1]} after epoch {epoch + 1}")
+    return curves
+
+
+def _epoch(job: Job, learner: Learner, epoch: int) -> tuple[float, float]:
+    """One pass over the training part; its mean loss and accuracy, each batch measured before its step."""
+    spec = job.spec
+    order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
+    rng = stream("augment", *spec.keys, epoch)
+    learner.masks.begin(epoch)
+    loss: Any = 0.0
+    correct: Any = 0
+    for index in batches(order, spec.training.batch_size):
+        draws = [transform.draw(rng, len(index), spec.shape) for transform in job.transforms]
+        batch_loss, batch_correct = learner.step(index, draws)
+        loss, correct = loss + batch_loss, correct + batch_correct
+    return float(loss) / len(order), int(correct) / len(order)
+
+
+def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) of each channel of images (N, C, H, W) uint8, of pixels in [0, 1]."""
+    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+    share, level = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
+    mean = share @ level
+    deviation = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))
+    deviation[deviation == 0] = 1.0  # a channel without variation stays at zero
+    return mean, deviation
+
+
+class Masks:
+    """What dropout leaves out: drawn by NumPy for each layer by its path, so that all engines leave out the same."""
+
+    def __init__(self, *keys: Key) -> None:
+        self._keys = keys
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._streams: dict[str, np.random.Generator] = {}
+
+    def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
+        """0 with probability `rate`, else 1 / (1 - rate): float32 of `shape` (N, H, W, C)."""
+        if path not in self._streams:
+            self._streams[path] = stream("dropout", *self._keys, self._epoch, path)
+        kept = self._streams[path].random(shape, dtype=np.float32) >= rate
+        return kept.astype(np.float32) / np.float32(1 - rate)
+
+
+class Rule:
+    """A job's update rule over its parameters, with the running arrays of each."""
+
+    def __init__(self, job: Job, parameters: Sequence[Any]) -> None:
+        self.rule, self.parameters = job.rule, list(parameters)
+        self.states = [dict.fromkeys(job.rule.slots, parameter * 0) for parameter in self.parameters]
+        training = job.spec.training
+        self.steps, self.total = 0, training.epochs * math.ceil(len(job.spec.train) / training.batch_size)
+
+    def step(self, gradients: Sequence[Any]) -> None:
+        """Change every parameter that has a gradient."""
+        self.steps += 1
+        step = Step(self.steps, self.total)
+        for parameter, gradient, state in zip(self.parameters, gradients, self.states, strict=True):
+            if gradient is not None:
+                self.rule.update(parameter, gradient, state, step)
