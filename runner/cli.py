@@ -190,6 +190,7 @@ def _plan(given: argparse.Namespace) -> int:
         results, _ = read(given.reports / plan.name / "journal.jsonl")
         workers = given.workers or executors.default_workers()
         show.plan(plan, estimate(plan, results, workers), workers)
+    show.warnings(plan)
     found = problems(experiment, plan)
     for problem in found:
         print(problem, file=sys.stderr)

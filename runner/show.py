@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from runner.catalog import Catalog
 from runner.components import KINDS, ComponentRef
 from runner.estimate import Estimate
 from runner.frozen_plan import Plan
-from runner.network.analysis import Analysis
+from runner.network.analysis import Analysis, LayerFacts
 from runner.progress import duration
 from runner.validation import show as shown
 
@@ -55,8 +56,16 @@ def _field(pair: tuple[int, int] | None) -> str:
     return f"{pair[0]}×{pair[1]}" if pair else "–"
 
 
+def _size(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
 def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
+
+
+def _some(value: int) -> str:
+    return f"{value:,}" if value else ""
 
 
 def plan(plan: Plan, estimate: Estimate, workers: int) -> None:
@@ -82,42 +91,67 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "macs": cell.macs,
             "receptive_field": cell.receptive_field,
             "problem": cell.problem or None,
+            "warnings": cell.warnings,
         }
         for cell in plan.cells
     ]
     return {"experiment": plan.name, "fits": plan.fit_count, "cells": cells}
 
 
+def warnings(plan: Plan) -> None:
+    """What no layer of a network sees, once for all the cells that it happens in; on stderr."""
+    cells: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        for warning in cell.warnings:
+            cells.setdefault(warning, []).append(cell.name)
+    for warning, names in cells.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"warning: cell '{names[0]}'{more}: {warning}", file=sys.stderr)
+
+
 def description(ref: ComponentRef, analysis: Analysis) -> None:
-    """An architecture layer by layer."""
-    _say(f"{ref} for images of {'×'.join(map(str, analysis.input))}")
+    """An architecture layer by layer; the last figures are left out first where the terminal is narrow."""
+    _say(f"{ref} for images of {_size(analysis.input)}")
     print()
     _table(
-        ("layer", "type", "output", "parameters", "MACs", "receptive field", "jump"),
-        (
-            (f.path, f.type, "×".join(map(str, f.output)), _count(f.parameters), _count(f.macs),
-             _field(f.receptive_field), _field(f.jump))
-            for f in analysis.layers
-        ),
-        text_columns=2,
+        ("layer", "type", "output", "parameters", "MACs", "receptive field", "jump", "centre", "activations",
+         "not trained"), map(_layer, analysis.layers), text_columns=2,
     )  # fmt: skip
     print()
-    _say(
-        f"{analysis.parameters:,} parameters, {analysis.macs:,} multiply-adds an image, "
-        f"receptive field {_field(analysis.receptive_field)} before all positions are mixed"
-    )
+    beyond = sum(layer.beyond_image for layer in analysis.layers)
+    field = _field(analysis.receptive_field) if analysis.receptive_field else "unknown"
+    facts = {
+        "parameters": f"{analysis.parameters:,}"
+        + (f", and {analysis.not_trained:,} running statistics" if analysis.not_trained else ""),
+        "multiply-adds": f"{analysis.macs:,} an image",
+        "activations": f"{analysis.activations:,} an image, {4e-6 * analysis.activations:,.1f} MB in float32",
+        "receptive field": f"{field}, before all positions are mixed",
+    }
+    if beyond:
+        facts["*"] = f"{beyond} windows slide over what sees more than the whole image already"
+    for name, words in facts.items():
+        _say(f"{name:16}{words}")
+    for warning in analysis.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _layer(facts: LayerFacts) -> tuple[str, ...]:
+    beyond = " *" if facts.beyond_image else ""
+    return (
+        facts.path, f"{facts.type} {facts.detail}".strip(), _size(facts.output), _some(facts.parameters),
+        _some(facts.macs), _field(facts.receptive_field) + beyond, _field(facts.jump),
+        "–" if facts.centre is None else "{:g}, {:g}".format(*facts.centre),
+        _some(facts.activations), _some(facts.not_trained),
+    )  # fmt: skip
 
 
 def description_document(name: str, analysis: Analysis) -> dict[str, Any]:
-    layers = [
-        {
-            key: getattr(facts, key)
-            for key in ("path", "type", "output", "parameters", "macs", "receptive_field", "jump")
-        }
-        for facts in analysis.layers
-    ]
-    whole = {key: getattr(analysis, key) for key in ("input", "parameters", "macs", "receptive_field")}
-    return {"name": name, **whole, "layers": layers}
+    whole = ("input", "parameters", "macs", "receptive_field", "not_trained", "activations", "warnings")
+    return {
+        "name": name,
+        **{key: getattr(analysis, key) for key in whole},
+        "layers": [asdict(facts) for facts in analysis.layers],
+    }
 
 
 def components(catalog: Catalog) -> None:

@@ -35,15 +35,18 @@ def test_json_documents_have_the_promised_keys_and_nothing_else_on_stdout(tiny: 
     plan = json.loads(runner("plan", tiny, "--json").stdout)
     assert plan.keys() == {"experiment", "fits", "cells"} and (plan["experiment"], plan["fits"]) == ("tiny", 12)
     assert all(
-        cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem"} for cell in plan["cells"]
+        cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem", "warnings"} for cell in plan["cells"]
     )
     assert plan["cells"][0]["levels"] == {"architecture.downsample": "max_pool", "architecture.convs": "1"}
     assert plan["cells"][0]["receptive_field"] == [4, 4] and plan["cells"][0]["problem"] is None
     described = json.loads(runner("describe", "stages", "--input", "1x28x28", "--set", "kernel=7", "--json").stdout)
-    assert described.keys() == {"name", "input", "parameters", "macs", "receptive_field", "layers"}
+    assert described.keys() == {
+        "name", "input", "parameters", "macs", "receptive_field", "not_trained", "activations", "warnings", "layers",
+    }  # fmt: skip
     assert described["layers"][0] == {
-        "path": "stage1/conv1", "type": "conv", "output": [16, 28, 28], "parameters": 800, "macs": 614656,
-        "receptive_field": [7, 7], "jump": [1, 1],
+        "path": "stage1/conv1", "type": "conv", "detail": "7×7", "output": [16, 28, 28], "parameters": 800,
+        "macs": 614656, "receptive_field": [7, 7], "jump": [1, 1], "centre": [0.0, 0.0], "not_trained": 0,
+        "activations": 16 * 28 * 28, "beyond_image": False,
     }  # fmt: skip
     listed = json.loads(runner("plugins", "--json").stdout)
     assert all(entry.keys() == {"kind", "name", "source", "parameters"} for entry in listed)

@@ -100,9 +100,13 @@ class Rule:
 
     def __init__(self, job: Job, parameters: Sequence[Any]) -> None:
         self.rule, self.parameters = job.rule, list(parameters)
-        self.states = [dict.fromkeys(job.rule.slots, parameter * 0) for parameter in self.parameters]
+        self.states = [self._zeros(parameter) for parameter in self.parameters]
         training = job.spec.training
         self.steps, self.total = 0, training.epochs * math.ceil(len(job.spec.train) / training.batch_size)
+
+    def _zeros(self, parameter: Any) -> dict[str, Any]:
+        """Running arrays, each its own."""
+        return dict(zip(self.rule.slots, (parameter * 0 for _ in self.rule.slots), strict=True))
 
     def step(self, gradients: Sequence[Any]) -> None:
         """Change every parameter that has a gradient."""

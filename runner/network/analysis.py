@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from runner.components import Shape
 from runner.errors import ShapeError
@@ -39,6 +40,7 @@ class LayerFacts:
     not_trained: int = 0
     activations: int = 0
     beyond_image: bool = False
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class _Tally:
             macs=layer.macs(signal.shape),
             activations=0 if layer.in_place else math.prod(shape),
             beyond_image=isinstance(layer, Spatial) and _exceeds(signal.field.size, self.image),
+            detail=layer.detail(),
         )  # fmt: skip
         return _Signal(shape, behind, signal.reach if mixed else behind.size, mixed)
 
@@ -163,11 +166,9 @@ class _Tally:
         height, width = (max(sizes) for sizes in zip(*(end.reach for end in ends), strict=True))
         return _Signal(shape, behind, (height, width) if mixed else behind.size, mixed)
 
-    def _note(self, path: str, type: str, output: Shape, behind: field.Field, **facts: int) -> None:
+    def _note(self, path: str, type: str, output: Shape, behind: field.Field, **facts: Any) -> None:
         size, jump, centre = behind.size, behind.jump, behind.centre
-        self.layers.append(
-            LayerFacts(path, type, output, receptive_field=size, jump=jump, centre=centre, **facts)  # type: ignore[arg-type]
-        )
+        self.layers.append(LayerFacts(path, type, output, receptive_field=size, jump=jump, centre=centre, **facts))
 
     def _check_tiling(self, path: str, layer: Layer, shape: Shape) -> None:
         unseen = layer.unseen(shape) if isinstance(layer, Spatial) else ([], [])

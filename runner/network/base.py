@@ -83,6 +83,10 @@ class Layer:
     def window(self, shape: Shape) -> Window:
         return Window((1, 1))
 
+    def detail(self) -> str:
+        """The layer's window in words, for a table."""
+        return ""
+
 
 class Geometry(NamedTuple):
     """How a window slides: all [height, width]; `pads` are ((top, bottom), (left, right)).
@@ -124,6 +128,13 @@ class Spatial(Layer):
     def window(self, shape: Shape) -> Window:
         geometry = self.geometry()
         return Window(geometry.extent, geometry.stride, (geometry.pads[0][0], geometry.pads[1][0]))
+
+    def detail(self) -> str:
+        """``3×3``; with ``/2`` a stride of 2, with ``d2`` a dilation of 2, with ``g4`` 4 groups."""
+        geometry, groups = self.geometry(), getattr(self, "groups", 1)
+        marks = [("/", geometry.stride), ("d", geometry.dilation), ("g", (groups, groups))]
+        words = [f"{mark}{a}" if a == b else f"{mark}{a}×{b}" for mark, (a, b) in marks if (a, b) != (1, 1)]
+        return " ".join(["{}×{}".format(*geometry.size), *words])
 
     def slide(self, shape: Shape) -> Pair:
         """Output height and width; raises ShapeError where the window does not fit."""

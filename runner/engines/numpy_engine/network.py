@@ -9,10 +9,11 @@ import numpy as np
 from runner.components import Shape
 from runner.engines.numpy_engine import normalisation, parts, spatial
 from runner.engines.numpy_engine.parts import Array, Part
+from runner.engines.rewriting import cheaper
 from runner.engines.training import Masks
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Layer
-from runner.network.graph import Branching, Concat, Network, Residual, join, steps
+from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
     GELU,
     AvgPool,
@@ -134,7 +135,7 @@ def build(
 
     def chain(network: Network, shape: Shape, prefix: str) -> tuple[Chain, Shape]:
         links: list[tuple[str, Part | Branches]] = []
-        for path, part in steps(network, prefix):
+        for path, part in cheaper(network, prefix):
             if isinstance(part, Layer):
                 links.append((path, layer(path, part, shape)))
                 shape = output_of(path, part, shape)

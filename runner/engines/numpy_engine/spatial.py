@@ -14,6 +14,9 @@ from runner.engines.numpy_engine.parts import Array, Part
 from runner.engines.numpy_engine.windows import Windows
 from runner.network.layers import Conv, PadChannels, Spatial
 
+LONG_RUN = 16
+"""Values that lie together in a window's row, from which on copying window after window is the faster way."""
+
 
 class SpatialPart(Part):
     """A layer whose window slides; `windows` are those of the images at hand."""
@@ -28,8 +31,8 @@ class Convolution(SpatialPart):
     """Cross-correlation as one matrix product (im2col).
 
     Every window as a row gives the matrix X (positions x window), the filters as columns W (window x filters), and
-    Y = X W + b. So dL/dW = X^T g and dL/db = sum of g over positions; dL/dX = g W^T, whose rows are added up where
-    the windows overlap (col2im). With groups all this happens for each group of channels by itself.
+    Y = X W + b. So dL/dW = X^T g and dL/db = sum of g over positions; dL/dX = g W^T, added up where the windows
+    overlap, one position of the window after the other (col2im). With groups, every group of channels by itself.
     """
 
     layer: Conv
@@ -37,55 +40,57 @@ class Convolution(SpatialPart):
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
         self.padded = windows.padded(x, self.layer.padding_mode)
-        positions = len(x) * windows.rows * windows.columns
-        self.columns = self._grouped(windows.of(self.padded)).reshape(self.layer.groups, positions, -1)
-        y = np.matmul(self.columns, self._filters())
-        y = y[0] if len(y) == 1 else np.concatenate(list(y), axis=1)
+        self.columns = self._columns(self.padded)
+        y = _side_by_side(np.matmul(self.columns, self._filters().reshape(*self.columns.shape[::2], -1)))
         if "bias" in self.arrays:
             y += self.arrays["bias"]
         return y.reshape(len(x), windows.rows, windows.columns, -1)
 
+    def _columns(self, padded: Array) -> Array:
+        """X of every group: (groups, positions, window)."""
+        windows, groups = self.windows, self.layer.groups
+        grouped = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
+        size, channels = windows.geometry.size, grouped.shape[-1]
+        columns = np.empty((groups, len(padded), windows.rows, windows.columns, *size, channels), padded.dtype)
+        if size[1] * channels >= LONG_RUN:
+            columns[:] = windows.of(grouped)
+        else:
+            for i, j, part in windows.offsets():
+                columns[:, :, :, :, i, j] = grouped[:, *part]
+        return columns.reshape(groups, len(padded) * windows.rows * windows.columns, -1)
+
     def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        count, rows, columns, filters = g.shape
-        g = g.reshape(-1, filters)
-        groups = self.layer.groups
-        each = g.reshape(1, *g.shape) if groups == 1 else np.stack(np.split(g, groups, axis=1))
+        shape, groups = g.shape, self.layer.groups
+        g = g.reshape(-1, shape[3])
+        each = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
         self.gradients = {
             "weight": self._as_weight(np.matmul(self.columns.transpose(0, 2, 1), each)),
-            "bias": g.sum(0),
+            "bias": np.ones(len(g), g.dtype) @ g,  # the sum over positions, as a product: many times as fast
         }
-        if not wanted:
-            return None
-        height, width = self.windows.geometry.size
-        back = np.matmul(each, self._filters().transpose(0, 2, 1))
-        back = back.reshape(groups, count, rows, columns, height, width, -1)
-        gradient = np.zeros(self.padded.shape, g.dtype)
-        split = gradient.reshape(*gradient.shape[:3], groups, -1)
+        return self._images_gradient(each, shape) if wanted else None
+
+    def _images_gradient(self, g: Array, shape: tuple[int, ...]) -> Array:
+        gradient, filters = np.zeros(self.padded.shape, g.dtype), self._filters()
         for i, j, part in self.windows.offsets():
-            split[part] += np.moveaxis(back[:, :, :, :, i, j], 0, 3)
+            back = np.matmul(g, filters[:, i, j].transpose(0, 2, 1))
+            gradient[part] += _side_by_side(back).reshape(*shape[:3], -1)
         return self.windows.unpadded(gradient, self.layer.padding_mode)
 
-    def _grouped(self, windows: Array) -> Array:
-        """Windows (N, rows, columns, height, width, C) with the groups of channels in front."""
-        split = (
-            windows.reshape(*windows.shape[:5], self.layer.groups, -1)
-            if self.layer.groups > 1
-            else windows[..., None, :]
-        )
-        return np.moveaxis(split, 5, 0)
-
     def _filters(self) -> Array:
-        """The weights (filters, channels of a group, height, width) as (group, window, filters of a group)."""
-        weight, groups = self.arrays["weight"], self.layer.groups
-        split = weight.reshape(groups, -1, *weight.shape[1:])
-        return split.transpose(0, 3, 4, 2, 1).reshape(groups, -1, split.shape[1])
+        """The weights (filters, channels of a group, height, width) as (group, height, width, channels, filters)."""
+        weight = self.arrays["weight"]
+        return weight.reshape(self.layer.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
 
     def _as_weight(self, filters: Array) -> Array:
-        """The inverse of `_filters`, for the gradient."""
-        shape = self.arrays["weight"].shape
-        groups, _, each = filters.shape
-        split = filters.reshape(groups, shape[2], shape[3], shape[1], each)
+        """The inverse of `_filters`, for the gradient (group, window, filters)."""
+        _, channels, height, width = shape = self.arrays["weight"].shape
+        split = filters.reshape(len(filters), height, width, channels, -1)
         return split.transpose(0, 4, 3, 1, 2).reshape(shape)
+
+
+def _side_by_side(groups: Array) -> Array:
+    """(groups, rows, columns) -> (rows, groups * columns)."""
+    return groups[0] if len(groups) == 1 else groups.transpose(1, 0, 2).reshape(groups.shape[1], -1)
 
 
 class MaxPooling(SpatialPart):
@@ -93,21 +98,23 @@ class MaxPooling(SpatialPart):
 
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
-        self.padded = windows.padded(x, fill=-math.inf)
-        y: Array | None = None
-        for _, _, part in windows.offsets():
-            y = self.padded[part].copy() if y is None else np.maximum(y, self.padded[part], out=y)
-        assert y is not None
-        self.y = y
+        padded = windows.padded(x, fill=-math.inf)
+        self.shape = padded.shape
+        parts = [padded[part] for _, _, part in windows.offsets()]
+        y, self.place = parts[0].copy(), np.zeros(parts[0].shape, np.int16)
+        for number, part in enumerate(parts[1:], 1):
+            # Places count up, so the larger of the two is the later one.
+            np.maximum(self.place, (part > y) * np.int16(number), out=self.place)
+            np.maximum(y, part, out=y)
         return y
 
     def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        gradient = np.zeros(self.padded.shape, g.dtype)
-        left = np.ones(g.shape, bool)
-        for _, _, part in self.windows.offsets():
-            first = (self.padded[part] == self.y) & left
-            gradient[part] += g * first
-            left &= ~first
+        gradient = np.zeros(self.shape, g.dtype)
+        for number, (_, _, part) in enumerate(self.windows.offsets()):
+            if self.windows.overlap:
+                gradient[part] += g * (self.place == number)
+            else:
+                np.multiply(g, self.place == number, out=gradient[part])
         return self.windows.unpadded(gradient)
 
 

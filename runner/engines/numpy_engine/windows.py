@@ -24,6 +24,11 @@ class Windows:
         # where rounding up keeps a window that only partly fits.
         self.reach = self._reach(0, self.rows), self._reach(1, self.columns)
 
+    @property
+    def overlap(self) -> bool:
+        """Whether a position may lie in several windows."""
+        return any(k > s for k, s in zip(self.geometry.extent, self.geometry.stride, strict=True))
+
     def _reach(self, axis: int, count: int) -> int:
         return (count - 1) * self.geometry.stride[axis] + self.geometry.extent[axis]
 
@@ -40,10 +45,10 @@ class Windows:
         return before, max(after, self.reach[axis] - self.image[axis] - before)
 
     def of(self, padded: np.ndarray) -> np.ndarray:
-        """A view of every window: (N, rows, columns, window height, window width, C)."""
+        """A view of every window: (..., H, W, C) -> (..., rows, columns, window height, window width, C)."""
         (down, right), (step_down, step_right) = self.geometry.stride, self.geometry.dilation
-        view = np.lib.stride_tricks.sliding_window_view(padded, self.geometry.extent, axis=(1, 2))
-        return view[:, ::down, ::right, :, ::step_down, ::step_right].transpose(0, 1, 2, 4, 5, 3)
+        view = np.lib.stride_tricks.sliding_window_view(padded, self.geometry.extent, axis=(-3, -2))
+        return np.moveaxis(view[..., ::down, ::right, :, ::step_down, ::step_right], -3, -1)
 
     def offsets(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
         """For each position (i, j) in the window: the part of the padded images that the windows see there."""

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from runner.components import Shape
+from runner.engines.rewriting import cheaper
 from runner.engines.torch_engine import parts
 from runner.engines.training import Masks
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Geometry, Layer, Pair
-from runner.network.graph import Branching, Concat, Network, Residual, join, steps
+from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
     GELU,
     AvgPool,
@@ -53,7 +54,7 @@ class _Builder:
 
     def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
         chain, before = nn.Sequential(), None
-        for path, part in relu_after_max_pool(list(steps(network, prefix))):
+        for path, part in cheaper(network, prefix):
             if isinstance(part, Layer):
                 module, shape = self._layer(path, part, shape, before), output_of(path, part, shape)
             else:
@@ -84,17 +85,6 @@ class _Builder:
 
 _OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
 """What makes a new array that its own backward pass does not need: a ReLU behind it may overwrite that."""
-
-
-def relu_after_max_pool(chain: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Swap every ReLU with the max pooling behind it: the same values and gradients on fewer numbers.
-
-    max(relu(a), relu(b)) = relu(max(a, b)), and where nothing in the window is positive both pass no gradient.
-    """
-    for index in range(len(chain) - 1):
-        if isinstance(chain[index][1], ReLU) and isinstance(chain[index + 1][1], MaxPool):
-            chain[index], chain[index + 1] = chain[index + 1], chain[index]
-    return chain
 
 
 def _padded(geometry: Geometry, mode: str, fill: float, module: Callable[[Any], nn.Module]) -> nn.Module:
