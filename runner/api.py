@@ -19,7 +19,7 @@ from runner.components import (
 )
 from runner.errors import PluginError, RunnerError, ShapeError
 from runner.hookspecs import hookimpl
-from runner.network.base import Initial, Layer, Padding, PaddingMode
+from runner.network.base import Initial, Layer
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import (
     GELU,
@@ -65,8 +65,6 @@ __all__ = [
     "NonNegative",
     "Optimizer",
     "PadChannels",
-    "Padding",
-    "PaddingMode",
     "PluginError",
     "Positive",
     "Probability",

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MOST_NAMES = 20
+MOST_NAMES = 30
 """So many names of what is allowed fit on a line that is still read."""
 
 

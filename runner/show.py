@@ -119,13 +119,15 @@ def description(ref: ComponentRef, analysis: Analysis) -> None:
     )  # fmt: skip
     print()
     beyond = sum(layer.beyond_image for layer in analysis.layers)
-    field = _field(analysis.receptive_field) if analysis.receptive_field else "unknown"
+    field = analysis.receptive_field
     facts = {
         "parameters": f"{analysis.parameters:,}"
         + (f", and {analysis.not_trained:,} running statistics" if analysis.not_trained else ""),
         "multiply-adds": f"{analysis.macs:,} an image",
         "activations": f"{analysis.activations:,} an image, {4e-6 * analysis.activations:,.1f} MB in float32",
-        "receptive field": f"{field}, before all positions are mixed",
+        "receptive field": f"{_field(field)}, before all positions are mixed"
+        if field
+        else "unknown: the module can't be traced",
     }
     if beyond:
         facts["*"] = f"{beyond} windows slide over what sees more than the whole image already"

@@ -60,11 +60,11 @@ training: {epochs: 1, bach_size: 2}    => 6 training.bach_size | did you mean 'b
 cross_validation: {folds: 1}           => 7 cross_validation.folds | found 1; allowed: 2 or more
 report: {metric: val_acuracy}          => 11 report.metric | 'val_acuracy'; did you mean 'val_accuracy'? | val_loss
 training: {epochs: 1, timeout: 5 days} => 6 training.timeout | found '5 days'; expected seconds | such as 10min
-architecture: {name: stage}            => 3 architecture | 'stage'; did you mean 'stages'? | simple_convnet
+architecture: {name: stage}            => 3 architecture | 'stage'; did you mean 'stages'? | allowed: alexnet, all_cnn
 -grid:\naugmentation: [flip, shfit]    => 4 augmentation[1] | 'shfit'; did you mean 'shift'? | flip, none
-dataset: mnist_5k                      => 2 dataset | did you mean 'mnist-5k'? allowed: digits, mnist-5k
+dataset: mnist_5k                      => 2 dataset | did you mean 'mnist-5k'? allowed: cifar10, digits, mnist-5k
 dataset:                               => 2 dataset | found nothing; expected a name, or a mapping
-architecture: {name: stages, kernal: 3}     => 3 architecture.kernal | did you mean 'kernel'? | convs, dense
+architecture: {name: stages, kernal: 3}     => 3 architecture.kernal | did you mean 'kernel'? | batch_norm, convs
 architecture: {name: stages, dense: [0, x]} => 3 architecture.dense[0] | found 0 => 3 architecture.dense[1] | found 'x'
 architecture: {name: stages, downsample: max_pol} => 3 architecture.downsample | did you mean 'max_pool'? | avg_pool
 optimizer: {name: adam, beta1: 1.5}         => 5 optimizer.beta1 | found 1.5; allowed: less than 1
@@ -151,10 +151,10 @@ plan e.yaml --json --set seed=-1            => --set seed=-1: seed: found -1; al
 plan e.yaml --set architecture.widht=3      => --set architecture.widht=3: architecture.widht: | mean 'width'?
 plan e.yaml --set architecture=stage        => --set architecture=stage: architecture: | did you mean 'stages'?
 plan e.yaml --set grid.augmentation=[shfit] => --set grid.augmentation=[shfit]: augmentation: | mean 'shift'?
-describe stage                     => unknown architecture 'stage'; did you mean 'stages'? allowed: simple_convnet
+describe stage                     => unknown architecture 'stage'; did you mean 'stages'? | allowed: alexnet, all_cnn
 describe stages --input 3x32       => runner describe: argument --input: found '3x32'; expected | such as 3x32x32
 describe stages --set width=0      => --set width: found 0; allowed: 1 or more
-describe stages --set widht=3      => --set widht: | did you mean 'width'? allowed: convs, dense
+describe stages --set widht=3      => --set widht: | did you mean 'width'? allowed: batch_norm, convs
 describe stages --set stages=9     => layer stage6/max_pool1: a 2x2 window does not fit the 1x1 input
 report nope                        => reports/nope: no such report
 report base --format htm           => --format: unknown 'htm'; did you mean 'html'? allowed: csv

@@ -10,10 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import RUNNER, Command
 
 import runner as package
 from runner import api
+from runner.catalog import load_catalog
+from runner.components import ComponentRef
+from runner.examine import examine
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "mlflow", "pandas", "sklearn", "scipy", "matplotlib", "ray", "numpy")
@@ -94,9 +97,22 @@ def test_python_users_plan_and_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_public_names_are_documented() -> None:
     assert 20 <= len(api.__all__) <= 40
-    text = (ROOT / "docs" / "reference" / "plugins.md").read_text()
+    text = "".join((ROOT / "docs" / "reference" / f"{page}.md").read_text() for page in ("plugins", "networks"))
     missing = [name for name in api.__all__ if f"`{name}" not in text]
     assert not missing
+
+
+ROW = re.compile(r"\| `(\w+)` \|.*\| (\d+)x(\d+)x(\d+), (\d+) \| ([\d,]+) \| ([\d,]+) \| (\d+)x(\d+) \|")
+
+
+def test_the_table_of_architectures_is_that_of_the_analysis() -> None:
+    catalog, rows = load_catalog(), ROW.findall((ROOT / "docs" / "reference" / "networks.md").read_text())
+    for name, *numbers in rows:
+        channels, height, width, classes, parameters, macs, *field = (int(n.replace(",", "")) for n in numbers)
+        ref, shape = catalog.bind("architecture", ComponentRef(name)), (channels, height, width)
+        found, _ = examine(catalog, ref, shape, classes)
+        assert (found.parameters, found.macs, found.receptive_field) == (parameters, macs, tuple(field)), name
+    assert sorted(name for name, *_ in rows) == catalog.names("architecture")
 
 
 def test_the_wheel_takes_one_name_and_holds_every_module(tmp_path: Path) -> None:
@@ -122,4 +138,5 @@ def test_the_wheel_takes_one_name_and_holds_every_module(tmp_path: Path) -> None
     assert where.startswith(site)
     listed = subprocess.run([tmp_path / "venv" / "bin" / "runner", "plugins", "--json"],
                             cwd=tmp_path, check=True, capture_output=True, text=True).stdout  # fmt: skip
-    assert len(json.loads(listed)) == 9
+    here = subprocess.run([RUNNER, "plugins", "--json"], check=True, capture_output=True, text=True).stdout
+    assert json.loads(listed) == json.loads(here)

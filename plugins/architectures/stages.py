@@ -14,10 +14,12 @@ from annotated_types import Le
 from runner.api import (
     Architecture,
     AvgPool,
+    BatchNorm,
     Conv,
     Count,
     Dense,
     Flatten,
+    Fraction,
     MaxPool,
     Network,
     ReLU,
@@ -26,13 +28,23 @@ from runner.api import (
     hookimpl,
 )
 
+from .parts import hidden_layer
+
 Downsample = Literal["max_pool", "avg_pool", "strided_conv"]
 
 
-def downsampling(how: Downsample, filters: int) -> tuple[Network, ...]:
+def convolution(
+    filters: int, kernel: int, batch_norm: bool, stride: int = 1, padding: Literal["same", "valid"] = "same"
+) -> tuple[Network, ...]:
+    """With batch normalisation there is no bias: it would be subtracted again with the mean."""
+    norm = (BatchNorm(),) if batch_norm else ()
+    return Conv(filters, kernel, stride, padding, bias=not batch_norm), *norm, ReLU()
+
+
+def downsampling(how: Downsample, filters: int, batch_norm: bool) -> tuple[Network, ...]:
     """Halve height and width by a 2x2 window; the strided convolution differs from pooling in being learned."""
     if how == "strided_conv":
-        return Conv(filters, 2, stride=2, padding="valid"), ReLU()
+        return convolution(filters, 2, batch_norm, stride=2, padding="valid")
     return (MaxPool(2),) if how == "max_pool" else (AvgPool(2),)
 
 
@@ -46,23 +58,25 @@ def build(
     stages: Annotated[Count, Le(16)] = 2,
     downsample: Downsample = "max_pool",
     dense: list[Count] = [],  # noqa: B006 (never changed; a list is what YAML holds)
+    batch_norm: bool = False,
+    dropout: Fraction = 0.0,
 ) -> Network:
     """`stages` stages of `convs` convolutions (stride 1, zero padding "same"), then hidden layers of `dense` units.
 
-    The first stage has `width` filters, each later one twice as many as the one before.
+    The first stage has `width` filters, each later one twice as many as the one before. `batch_norm` stands between
+    every convolution and its ReLU, `dropout` behind every hidden layer.
     """
 
     def stage(index: int) -> Iterator[Network]:
         filters = width * 2**index
         for _ in range(convs):
-            yield from (Conv(filters, kernel), ReLU())
-        yield from downsampling(downsample, filters)
+            yield from convolution(filters, kernel, batch_norm)
+        yield from downsampling(downsample, filters, batch_norm)
 
-    hidden = [layer for units in dense for layer in (Dense(units), ReLU())]
     return Sequential(
         *(Sequential(*stage(index), name=f"stage{index + 1}") for index in range(stages)),
         Flatten(),
-        *hidden,
+        *(layer for units in dense for layer in hidden_layer(units, dropout)),
         Dense(classes),
     )
 
