@@ -1,74 +1,39 @@
 """Networks as data: exact figures from the literature, and random networks against torch."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
+from networks import networks, variants
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from runner.engines.torch_engine import parts
 from runner.engines.torch_engine.modules import build_module
 from runner.errors import ShapeError
+from runner.identity import canonical, content_id
 from runner.network.analysis import analyse, place
-from runner.network.graph import Sequential
-from runner.network.layers import AvgPool, Conv, Dense, Flatten, MaxPool, ReLU
+from runner.network.graph import Concat, Residual, Sequential
+from runner.network.layers import (
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    ReLU,
+)
 from runner.network.parameters import initial_values
 
-sides = st.integers(1, 3)
-pads = st.integers(0, 2)
-
-
-def both(numbers):
-    """One number for height and width, or one for each."""
-    return numbers | st.tuples(numbers, numbers)
-
-
-convs = st.builds(
-    Conv,
-    filters=st.integers(1, 3),
-    kernel=both(st.integers(1, 4)),
-    stride=both(sides),
-    padding=st.sampled_from(["same", "valid"]) | both(pads),
-    bias=st.booleans(),
-)
-
-
-@st.composite
-def pools(draw):
-    """Pooling padded by at most half its window, as torch allows."""
-    size = draw(st.tuples(sides, sides))
-    padding = draw(st.tuples(st.integers(0, size[0] // 2), st.integers(0, size[1] // 2)))
-    return draw(st.sampled_from([MaxPool, AvgPool]))(size, draw(st.none() | both(sides)), padding)
-
-
-windows = convs | pools()
-
-
-def fits(layer, shape):
-    try:
-        layer.output_shape(shape)
-    except ShapeError:
-        return False
-    return True
-
-
-@st.composite
-def networks(draw):
-    """A network for images of a small shape with 3 outputs, its layers in groups: (network, shape)."""
-    shape = reached = (draw(sides), draw(st.integers(4, 9)), draw(st.integers(4, 9)))
-    groups = []
-    for _ in range(draw(st.integers(0, 3))):
-        layers = []
-        for layer in draw(st.lists(windows | st.just(ReLU()), min_size=1, max_size=3)):
-            if fits(layer, reached):
-                layers.append(layer)
-                reached = layer.output_shape(reached)
-        groups.append(Sequential(*layers, name=draw(st.sampled_from(["", "stage", "block"]))))
-    hidden = draw(st.lists(st.builds(Dense, units=st.integers(1, 5), bias=st.booleans()) | st.just(ReLU()), max_size=3))
-    return Sequential(*groups, Flatten(), *hidden, Dense(3)), shape
+torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
 
 
 def module_of(network, shape):
@@ -121,96 +86,74 @@ def test_lenet_5():
     assert found.macs == 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
 
 
-@settings(deadline=None, max_examples=100)
+TYPES = {
+    nn.Conv2d: "conv", nn.MaxPool2d: "max_pool", nn.AvgPool2d: "avg_pool", nn.AdaptiveAvgPool2d: "global_avg_pool",
+    nn.BatchNorm2d: "batch_norm", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.GELU: "gelu", parts.Dense: "dense",
+    parts.Flatten: "flatten", parts.GlobalMaxPool: "global_max_pool", parts.PadChannels: "pad_channels",
+    parts.LocalResponseNorm: "local_response_norm", parts.Dropout: "dropout", parts.Residual: "residual",
+    parts.Concat: "concat",
+}  # fmt: skip
+
+
+def noted(module, images):
+    """(type, output, trained numbers, others) of each module in the order of computation; floating-point operations."""
+    rows = []
+
+    def note(part, inputs, output):
+        own = [sum(v.numel() for v in values if v.dim()) for values in (part.parameters(False), part.buffers(False))]
+        rows.append((TYPES[type(part)], tuple(output.shape[1:]), *own))
+
+    for part in module.modules():
+        if type(part) in TYPES:
+            part.register_forward_hook(note)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(images)
+    return rows, counter.get_total_flops()
+
+
+@settings(deadline=None, max_examples=200)
 @given(networks())
 def test_shapes_parameters_and_macs_agree_with_torch(drawn):
+    """ReLU is left out of the rows: the module may swap it with the pooling behind it."""
     network, shape = drawn
     found, module = analyse(network, shape, 3), module_of(network, shape)
+    rows, operations = noted(module, torch.zeros(2, *shape))
+    facts = [(f.type, f.output, f.parameters, f.not_trained) for f in found.layers if f.type != "relu"]
+    assert facts == rows
     assert found.parameters == sum(p.numel() for p in module.parameters())
-    shapes, signal = [], torch.zeros(2, *shape)
-    with FlopCounterMode(display=False) as counter:
-        for part in module:
-            signal = part(signal)
-            shapes += [] if isinstance(part, torch.nn.ReLU) else [(*signal.shape[1:], 1, 1)[:3]]
-    assert shapes == [layer.output for layer in found.layers if layer.type != "relu"]
-    assert 2 * 2 * found.macs == counter.get_total_flops()  # two images, two operations
+    assert 2 * 2 * found.macs == operations  # two images, two operations
+    assert found.activations == sum(math.prod(f.output) for f in found.layers if f.type not in ("relu", "flatten"))
+    assert len({f.path for f in found.layers}) == len(found.layers)
 
 
-@settings(deadline=None, max_examples=150)
-@given(windows, st.tuples(sides, st.integers(1, 4), st.integers(1, 4)))
-def test_a_window_is_refused_where_torch_refuses_it(layer, shape):
-    size, stride, padding = layer.geometry()
-    module = {
-        Conv: lambda: torch.nn.Conv2d(shape[0], 1, size, stride),
-        MaxPool: lambda: torch.nn.MaxPool2d(size, stride),
-        AvgPool: lambda: torch.nn.AvgPool2d(size, stride),
-    }[type(layer)]()
-    try:
-        module(F.pad(torch.zeros(1, *shape), (*padding[1], *padding[0])))
-    except RuntimeError:
-        assert not fits(layer, shape)
-    else:
-        assert fits(layer, shape)
-
-
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
-@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, (2, 5)])
-def test_same_padding_is_that_of_torch(kernel):
-    network = Sequential(Conv(2, kernel, bias=False))
-    values = initial_values(network, (3, 6, 7), 0)
-    images = torch.rand(2, 3, 6, 7)
-    found = build_module(network, (3, 6, 7), values)(images)
-    torch.testing.assert_close(found, F.conv2d(images, torch.from_numpy(values["conv1.weight"]), padding="same"))
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3, (2, 3)])
-@given(st.integers(1, 6), st.tuples(st.integers(1, 12), st.integers(1, 12)))
-@settings(deadline=None, max_examples=30)
-def test_same_padding_gives_the_input_over_the_stride_rounded_up(stride, kernel, extent):
-    rows, columns = stride if isinstance(stride, tuple) else (stride, stride)
-    expected = (1, math.ceil(extent[0] / rows), math.ceil(extent[1] / columns))
-    assert Conv(1, kernel, stride).output_shape((1, *extent)) == expected
-
-
-def seen(module, side, axis, place):
-    """First and last row (axis 0) or column whose light reaches the outputs at `place` of the other axis's centre."""
-    lights = torch.eye(side, dtype=torch.float64)
-    images = lights[:, None, :, None] if axis == 0 else lights[:, None, None, :]
-    output = module(images.expand(side, 1, side, side).clone()).amax(1)
-    line = output.amax(2)[:, place] if axis == 0 else output.amax(1)[:, place]
-    reached = torch.nonzero(line > 1e-12).flatten().tolist()
-    return reached[0], reached[-1]
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.lists(windows | st.just(ReLU()), max_size=4))
-def test_receptive_field_and_jump_are_those_of_an_experiment(layers):
-    """Light one row or column of a dark image at a time; all weights are 1, so light can't vanish."""
-    network = Sequential(*layers)
-    large = analyse(Sequential(*layers, Flatten(), Dense(1)), (1, 200, 200), 1)
-    jump = large.layers[-3].jump if layers else (1, 1)
-    side = 4 * max(large.receptive_field) + 4 * max(jump)
-    assume(side <= 120)
-    values = initial_values(network, (1, side, side), 0)
-    ones = {key: np.ones_like(v) if key.endswith("weight") else np.zeros_like(v) for key, v in values.items()}
-    module = build_module(network, (1, side, side), ones).double()
-    height, width = module(torch.zeros(1, 1, side, side, dtype=torch.float64)).shape[2:]
-    for axis, centre in ((0, height // 2), (1, width // 2)):
-        first, last = seen(module, side, axis, centre)
-        assert last - first + 1 == large.receptive_field[axis]
-        assert seen(module, side, axis, centre + 1)[0] - first == jump[axis]
-
-
-def test_initial_weights_have_the_deviation_of_he_and_biases_are_zero():
-    """He et al. 2015, equation 10: the variance is 2 / fan-in."""
-    network = Sequential(Conv(128, (5, 3)), Flatten(), Dense(40))
-    values = initial_values(network, (16, 10, 10), 0, 0, 0)
-    for key, fan_in in {"conv1.weight": 16 * 15, "dense1.weight": 12800}.items():
-        weights = values[key]
+@pytest.mark.parametrize(
+    ("initial", "variance"),
+    [
+        ("he", lambda fan_in, fan_out: 2 / fan_in),  # He et al. 2015, equation 10
+        ("xavier", lambda fan_in, fan_out: 2 / (fan_in + fan_out)),  # Glorot and Bengio 2010, equation 12
+        ("lecun", lambda fan_in, fan_out: 1 / fan_in),  # LeCun et al. 1998, "Efficient BackProp", equation 16
+        ("zeros", lambda fan_in, fan_out: 0),
+        (0.01, lambda fan_in, fan_out: 0.01**2),
+    ],
+)
+def test_initial_weights_have_the_deviation_of_their_source_and_biases_are_zero(initial, variance):
+    convs = Conv(128, (5, 3), initial=initial), Conv(384, 3, groups=4, initial=initial)
+    values = initial_values(Sequential(*convs, GlobalAvgPool(), Dense(400, initial=initial)), (16, 10, 10), 0, 0, 0)
+    fans = {"conv1": (16 * 15, 128 * 15), "conv2": (32 * 9, 96 * 9), "dense1": (384, 400)}
+    for path, (fan_in, fan_out) in fans.items():
+        weights, expected = values[f"{path}.weight"], math.sqrt(variance(fan_in, fan_out))
         assert weights.dtype == np.float32
-        assert weights.std() == pytest.approx(math.sqrt(2 / fan_in), rel=0.02)
-        assert abs(weights.mean()) < 0.02 * weights.std()
-    assert not values["conv1.bias"].any() and not values["dense1.bias"].any()
+        assert weights.std() == pytest.approx(expected, rel=0.02)
+        assert abs(weights.mean()) <= 0.02 * expected
+        assert not values[f"{path}.bias"].any()
+
+
+def test_batch_normalisation_starts_as_the_identity():
+    values = initial_values(Sequential(BatchNorm()), (3, 2, 2), 0)
+    expected = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}
+    assert {key: set(v.tolist()) for key, v in values.items()} == {
+        f"batch_norm1.{name}": {value} for name, value in expected.items()
+    }
 
 
 def test_initial_values_depend_on_path_and_keys_alone():
@@ -242,9 +185,12 @@ def test_the_module_starts_from_the_initial_values():
 trees = st.recursive(
     st.just(ReLU()) | st.just(Conv(1, 1)),
     lambda inner: st.builds(
-        lambda parts, name: Sequential(*parts, name=name),
-        st.lists(inner, max_size=4),
-        st.sampled_from(["", "stage", "block", "conv", "group"]),
+        lambda kind, parts, name: kind(*parts, name=name),
+        st.sampled_from(
+            [Sequential, Concat, lambda *body, name: Residual(*body, shortcut=Sequential(*body), name=name)]
+        ),
+        st.lists(inner, min_size=1, max_size=4),
+        st.sampled_from(["", "stage", "block", "conv", "group", "residual1"]),
     ),
     max_leaves=15,
 )
@@ -268,18 +214,18 @@ def test_paths_name_groups_and_number_kinds():
     assert paths(network) == [*expected, "group1/relu1", "relu1"]
 
 
-@pytest.mark.parametrize(
-    ("network", "message"),
-    [
-        (Sequential(ReLU(), Sequential(Conv(2, 3), MaxPool(9), name="stage1")), "layer stage1/max_pool1: a 9x9 window"),
-        (Sequential(Conv(2, (9, 1), padding=1)), r"layer conv1: .*9x1 window .* 6x6 input \(padding counted\)"),
-        (Sequential(ReLU(), Dense(3)), "layer dense1: dense needs a vector, but its input is 1x4x4"),
-        (Sequential(Flatten(), Dense(4)), "output is 4x1x1, not one number for each of 3 classes"),
-    ],
-)
-def test_what_does_not_fit_is_named(network, message):
-    with pytest.raises(ShapeError, match=message):
-        analyse(network, (1, 4, 4), 3)
+def test_paths_of_branches():
+    project = Sequential(Conv(1, 1), BatchNorm())
+    block = Residual(Conv(1, 3), Sequential(ReLU(), name="more"), shortcut=project, name="block")
+    network = Sequential(block, Residual(), Concat(Conv(1, 1), Sequential(Conv(1, 3)), Residual(ReLU())))
+    assert paths(network) == [
+        "block/conv1", "block/more/relu1", "block/shortcut/conv1", "block/shortcut/batch_norm1",
+        "concat1/conv1", "concat1/group1/conv1", "concat1/residual1/relu1",
+    ]  # fmt: skip
+    ends = [f.path for f in analyse(Sequential(*network.layers, Flatten(), Dense(2)), (1, 4, 4), 2).layers]
+    assert [path for path in ends if path not in paths(network)] == [
+        "block", "residual1", "concat1/residual1", "concat1", "flatten1", "dense1",
+    ]  # fmt: skip
 
 
 def test_paths_are_unique_where_a_group_is_named_as_if_numbered():
@@ -290,13 +236,111 @@ def test_paths_are_unique_where_a_group_is_named_as_if_numbered():
     assert len(set(paths(network))) == 3
 
 
-@pytest.mark.parametrize(("pool", "size", "padding"), [(MaxPool, 2, 2), (AvgPool, 3, (2, 0))])
-def test_pooling_padded_by_more_than_half_its_window_is_refused_as_torch_does(pool, size, padding):
-    with pytest.raises(ShapeError, match="at most half the window"):
-        pool(size, padding=padding)
+DOES_NOT_FIT = [
+    (Sequential(ReLU(), Sequential(Conv(2, 3), MaxPool(9), name="stage1")), "layer stage1/max_pool1: a 9x9 window"),
+    (Sequential(Conv(2, (9, 1), padding=1)), r"layer conv1: .*9x1 window .* 6x6 input \(padding counted\)"),
+    (Sequential(Conv(2, 3, padding="valid", dilation=2)), "layer conv1: a 5x5 window does not fit the 4x4 input$"),
+    (Sequential(ReLU(), Dense(3)), "layer dense1: dense needs a vector, but its input is 1x4x4"),
+    (Sequential(Flatten(), Dense(4)), "output is 4x1x1, not one number for each of 3 classes"),
+    (Sequential(Conv(3, 1)), "output is 3x4x4, not one number"),
+    (Sequential(Conv(2, 1, groups=2)), "layer conv1: the input has 1 channels, which 2 groups do not divide"),
+    (Sequential(Conv(4, 1), Conv(3, 1, groups=2)), "layer conv2: the layer has 3 channels, which 2 groups do not"),
+    (Conv(3, 9, padding_mode="reflect"), "layer conv: an input of 4 can't be mirrored over a padding of 4"),
+    (Sequential(Conv(2, 1), PadChannels(1)), "layer pad_channels1: the input has 2 channels, more than 1"),
+    (Residual(Conv(2, 3)), "residual residual: the layers give 2x4x4 and the shortcut 1x4x4; a sum needs equal"),
+    (Residual(ReLU(), shortcut=Conv(1, 1, 2), name="b"), "residual residual: the layers give 1x4x4 .* shortcut 1x2x2"),
+    (Sequential(Residual(Flatten(), Dense(3), Dense(3)), name="a"), "residual residual1: the layers give 3x1x1 and"),
+    (Residual(MaxPool(9), name="b"), "layer residual/max_pool1: a 9x9 window"),
+    (Sequential(Residual(ReLU(), shortcut=MaxPool(9), name="b")), "layer b/shortcut: a 9x9 window"),
+    (Sequential(Concat(ReLU(), Sequential(ReLU(), MaxPool(9), name="p"))), "layer concat1/p/max_pool1: a 9x9 window"),
+    (Sequential(Concat(ReLU(), MaxPool(2), name="c")), "concat c: the branches give 1x4x4, 1x2x2; they need equal"),
+    (Sequential(Concat()), "concat concat1: the branches give nothing"),
+]
 
 
-@pytest.mark.parametrize("wrong", [{"stride": 0}, {"kernel": (3, 0)}, {"padding": -1}, {"filters": 0}], ids=str)
-def test_a_layer_with_impossible_numbers_is_refused(wrong):
-    with pytest.raises(ShapeError, match=f"conv: {next(iter(wrong))} is"):
-        Conv(**{"filters": 2, "kernel": 3} | wrong)
+@pytest.mark.parametrize(("network", "message"), DOES_NOT_FIT, ids=lambda value: str(value)[:40])
+def test_what_does_not_fit_is_named(network, message):
+    with pytest.raises(ShapeError, match=message):
+        analyse(network, (1, 4, 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Sequential(ReLU(), 3), "a network is made of layers, but 3 is none"),
+        (lambda: Concat(nn.ReLU()), r"a network is made of layers, but ReLU\(\) is none"),
+        (lambda: Residual(ReLU(), shortcut=None), "a shortcut is a network, but None is none"),
+        (lambda: Residual(Sequential(ReLU(), name="shortcut")), "'shortcut' names a residual's other branch"),
+        (lambda: MaxPool(2, padding=2), "max_pool: padding is 2; allowed: at most half the window 2"),
+        (lambda: AvgPool((3, 4), padding=(2, 1)), r"padding is \(2, 1\); allowed: at most half the window \(3, 4\)"),
+    ],
+)
+def test_what_makes_no_network_is_refused(build, message):
+    with pytest.raises(ShapeError, match=message):
+        build()
+
+
+WHOLE, SIZES, MARGINS = "whole numbers of at least 1", "one or (height, width)", "whole numbers of at least 0"
+INITIAL, RATE = "he, xavier, lecun, zeros, or a standard deviation", "0 up to, but not, 1"
+NAN, INF = float("nan"), float("inf")
+WRONG = [
+    (Conv(2, 3), "filters", (0, -1, 1.5, "2", True, None, (1, 2)), WHOLE),
+    (Conv(2, 3), "kernel", (0, (3, 0), (1, 2, 3), (3,), [3, 3], 2.0, (2, 2.0), "same", None), SIZES),
+    (Conv(2, 3), "stride", (0, (1, 0), -1, None, True), SIZES),
+    (Conv(2, 3), "dilation", (0, (0, 1), 1.0, None), SIZES),
+    (Conv(2, 3), "padding", (-1, (0, -1), 0.5, None, "full", True), f"{MARGINS}, 'same', 'valid'"),
+    (Conv(2, 3), "padding_mode", ("constant", "zeros", "circular", None, 0), "zero, reflect, replicate"),
+    (Conv(2, 3), "groups", (0, -1, 1.0, True), WHOLE),
+    (Conv(2, 3), "initial", ("normal", -0.1, NAN, INF, True, None), INITIAL),
+    (Conv(2, 3), "bias", (1, 0, None, "yes"), "true, false"),
+    (Conv(2, 3), "strict", (1, None), "true, false"),
+    (MaxPool(2), "size", (0, (2, 0), 2.0, None), SIZES),
+    (AvgPool(2), "stride", (0, (0, 1), 1.5), SIZES),
+    (MaxPool(2), "padding", (-1, (0, -1), "same", None), MARGINS),
+    (AvgPool(2), "ceil", (1, None), "true, false"),
+    (PadChannels(2), "channels", (0, 2.0, (2, 2)), WHOLE),
+    (PadChannels(2), "stride", (0, (1, 0)), SIZES),
+    (Dense(2), "units", (0, 2.0, (2, 2)), WHOLE),
+    (Dense(2), "initial", ("kaiming", -1), INITIAL),
+    (BatchNorm(), "momentum", (1.0, 1, -0.1, NAN, True, None), RATE),
+    (BatchNorm(), "epsilon", (0, -1e-5, INF, NAN, "small"), "numbers above 0"),
+    (LocalResponseNorm(), "size", (0, 2.0), WHOLE),
+    *((LocalResponseNorm(), name, (0, -1, NAN, INF, None), "numbers above 0") for name in ("alpha", "beta", "k")),
+    (Dropout(), "rate", (1.0, 1, 1.5, -0.1, NAN, True, None, "0.5"), RATE),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "field", "value", "allowed"),
+    [(layer, field, value, allowed) for layer, field, values, allowed in WRONG for value in values],
+)
+def test_a_wrong_field_is_named_with_what_is_allowed(layer, field, value, allowed):
+    with pytest.raises(ShapeError) as caught:
+        dataclasses.replace(layer, **{field: value})
+    assert str(caught.value).startswith(f"{layer.type}: {field} is {value!r}; allowed: ")
+    assert str(caught.value).endswith(allowed)
+
+
+def test_an_identity_holds_what_is_said_and_no_defaults_and_not_strict():
+    """So that a record may gain a field without any fit becoming another."""
+    network = Sequential(Conv(8, 3, strict=True), Conv(8, 3, stride=2, bias=True), MaxPool(2, strict=True), ReLU())
+    assert canonical(network)["layers"] == [
+        {"": "Conv", "filters": 8, "kernel": 3}, {"": "Conv", "filters": 8, "kernel": 3, "stride": 2},
+        {"": "MaxPool", "size": 2}, {"": "ReLU"},
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(networks(), st.data())
+def test_networks_have_one_identity_exactly_if_they_are_equal(drawn, data):
+    """But for `strict`, which says what is allowed and not what is computed."""
+    network, _ = drawn
+    other, change = data.draw(variants(network))
+    assert (content_id(network) == content_id(other)) == (change in ("", "strict"))
+    assert (network == other) == (change == "")
+
+
+@settings(deadline=None, max_examples=100)
+@given(*[networks(most_channels=1, lengths=st.just(4))] * 2)
+def test_two_networks_have_one_identity_exactly_if_they_are_equal(one, two):
+    assert (content_id(one[0]) == content_id(two[0])) == (one[0] == two[0])

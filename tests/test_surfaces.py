@@ -38,7 +38,8 @@ def test_json_documents_have_the_promised_keys_and_nothing_else_on_stdout(tiny: 
     plan = json.loads(runner("plan", tiny, "--json").stdout)
     assert plan.keys() == {"experiment", "fits", "cells"} and (plan["experiment"], plan["fits"]) == ("tiny", 12)
     assert all(
-        cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem", "warnings"} for cell in plan["cells"]
+        cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem", "warnings"}
+        for cell in plan["cells"]
     )
     assert plan["cells"][0]["levels"] == {"architecture.downsample": "max_pool", "architecture.convs": "1"}
     assert plan["cells"][0]["receptive_field"] == [4, 4] and plan["cells"][0]["problem"] is None
