@@ -66,10 +66,19 @@ class Entry:
     def parameters(self) -> dict[str, Parameter]:
         hints = get_type_hints(self.component.build, include_extras=True)
         return {
-            name: Parameter(name, hints.get(name, Any), parameter.default)
-            for name, parameter in inspect.signature(self.component.build).parameters.items()
+            parameter.name: Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
+            for parameter in self._signature
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes parameters of any name (``**parameters``) and checks them itself."""
+        return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._signature)
+
+    @property
+    def _signature(self) -> list[inspect.Parameter]:
+        return list(inspect.signature(self.component.build).parameters.values())
 
     @property
     def _common(self) -> dict[str, Parameter]:
@@ -83,14 +92,17 @@ class Entry:
 
     def own(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """Of the bound parameters those that the component's function takes."""
-        return {name: value for name, value in bound.items() if name in self.parameters}
+        return {name: value for name, value in bound.items() if self.open or name in self.parameters}
 
     def bind(self, given: dict[str, Any]) -> ComponentRef:
         """The component with all its parameters, the defaults filled in. Raises Finding for what does not fit."""
         found: list[tuple[Path, str]] = []
-        bound = {}
+        bound: dict[str, Any] = {}
         parameters = self.parameters | {name: p for name, p in self._common.items() if name in given}
-        for name in given.keys() - parameters.keys():
+        unknown = given.keys() - parameters.keys()
+        if self.open:
+            bound, unknown = {name: given[name] for name in given if name in unknown}, set()
+        for name in unknown:
             found.append(((name,), f"{self.component.name} has no parameter '{name}'{options(name, self._known)}"))
         for name, parameter in parameters.items():
             if name not in given and parameter.required:
@@ -264,7 +276,7 @@ def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, sourc
 def _check_signature(entry: Entry) -> None:
     """A component's parameters are keyword-only, their types known, and their defaults fit them."""
     with _blamed(entry.source):
-        names = list(inspect.signature(entry.component.build).parameters.values())
+        names = [p for p in entry._signature if p.kind is not inspect.Parameter.VAR_KEYWORD]
         parameters = entry.parameters
     given = 2 if entry.component.kind == "architecture" else 0  # input_shape and classes
     if len(names) - given != len(parameters):

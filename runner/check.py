@@ -122,6 +122,9 @@ class _Checker:
         ]
         optimizer = self.component("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training(cell)
+        if training and training.engine != "torch" and hasattr(optimizer, "over"):
+            words = f"{settings.optimizer.name} is torch's own, which the {training.engine} engine lacks"
+            self._complain(document, ("optimizer",), words)
         if None in (architecture, optimizer, training, data, *(built for _, built in augmentation)):
             return None
         assert architecture is not None and data is not None and training is not None

@@ -92,14 +92,25 @@ class Transform(Protocol):
 
 
 class Step(NamedTuple):
-    """Where a fit stands: the number of this step, from 1, and of all its steps."""
+    """Where a fit stands: the number of this step, from 1, of all its steps, and the steps in an epoch."""
 
     number: int
     total: int
+    in_epoch: int = 1
+
+    @property
+    def epochs(self) -> float:
+        """Epochs behind the fit before this step, with fractions."""
+        return (self.number - 1) / self.in_epoch
 
 
 class UpdateRule(Protocol):
-    """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share."""
+    """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share.
+
+    The first axis of every array is that of the fits that are trained together; what is summed up over a parameter
+    must leave it alone. A rule with an attribute `clip` has its gradients scaled down to that norm over all parameters
+    of a fit.
+    """
 
     slots: tuple[str, ...]
     """Names of the running arrays it keeps for each parameter; each starts as zeros of the parameter's shape."""

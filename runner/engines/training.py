@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,10 +99,10 @@ class Rule:
     """A job's update rule over its parameters, with the running arrays of each."""
 
     def __init__(self, job: Job, parameters: Sequence[Any]) -> None:
-        self.rule, self.parameters = job.rule, list(parameters)
+        self.rule, self.parameters = job.rule, [_as_group(parameter) for parameter in parameters]
+        self.clip: float | None = getattr(job.rule, "clip", None)
         self.states = [self._zeros(parameter) for parameter in self.parameters]
-        training = job.spec.training
-        self.steps, self.total = 0, training.epochs * math.ceil(len(job.spec.train) / training.batch_size)
+        self.course = course(job)
 
     def _zeros(self, parameter: Any) -> dict[str, Any]:
         """Running arrays, each its own."""
@@ -110,8 +110,37 @@ class Rule:
 
     def step(self, gradients: Sequence[Any]) -> None:
         """Change every parameter that has a gradient."""
-        self.steps += 1
-        step = Step(self.steps, self.total)
-        for parameter, gradient, state in zip(self.parameters, gradients, self.states, strict=True):
+        step = next(self.course)
+        groups = [None if gradient is None else _as_group(gradient) for gradient in gradients]
+        if self.clip is not None:
+            groups = clipped(groups, self.clip)
+        for parameter, gradient, state in zip(self.parameters, groups, self.states, strict=True):
             if gradient is not None:
                 self.rule.update(parameter, gradient, state, step)
+
+
+def is_torch_only(rule: Any) -> bool:
+    """Whether the rule is one of torch's own optimizers: it has `over`, `rate` and `clip` in place of `update`."""
+    return hasattr(rule, "over")
+
+
+def _as_group(array: Any) -> Any:
+    """A view with the first axis that update rules expect, of a group of one fit."""
+    return array[None]
+
+
+def course(job: Job) -> Iterator[Step]:
+    """Every step of a fit, one after another."""
+    in_epoch = math.ceil(len(job.spec.train) / job.spec.training.batch_size)
+    total = job.spec.training.epochs * in_epoch
+    return (Step(number, total, in_epoch) for number in range(1, total + 1))
+
+
+def clipped(gradients: Sequence[Any], most: float) -> list[Any]:
+    """The gradients of a fit, scaled down where their norm over all parameters is above `most` (Pascanu et al. 2013).
+
+    As in torch, 1e-6 is added to the norm that divides.
+    """
+    squares = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
+    scale = (most / (squares**0.5 + 1e-6)).clip(None, 1.0)
+    return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

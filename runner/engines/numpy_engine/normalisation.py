@@ -33,7 +33,9 @@ class BatchNormalisation(Part):
         return self.n * self.arrays["weight"] + self.arrays["bias"]
 
     def _follow(self, mean: Array, variance: Array, count: int) -> None:
-        unbiased = variance * (count / max(count - 1, 1))
+        if count == 1:  # one value has no variance to learn from
+            return
+        unbiased = variance * (count / (count - 1))
         for name, now in (("running_mean", mean), ("running_var", unbiased)):
             self.arrays[name] += self.layer.momentum * (now - self.arrays[name])
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from runner.engines.base import Job
 from runner.engines.torch_engine.modules import build_module
-from runner.engines.training import EVALUATION_BATCH, Masks, Rule, batches, statistics, train
+from runner.engines.training import EVALUATION_BATCH, Masks, Rule, batches, course, is_torch_only, statistics, train
 from runner.fit import Curves
 from runner.network.parameters import initial_values
 from runner.seeding import Key, stream
@@ -83,7 +83,8 @@ class TorchLearner:
         self.layout = torch.contiguous_format if own else torch.channels_last
         module: Any = job.network if own else self._module()
         self.module: nn.Module = module.to(self.device, self.dtype).to(memory_format=self.layout)
-        self.rule = Rule(job, [p.detach() for p in self.module.parameters()])
+        self.parameters = list(self.module.parameters())
+        self.rule = TorchRule(job, self.parameters) if is_torch_only(job.rule) else Rule(job, _data(self.parameters))
         self.train_part, self.validation_part = self._pixels(spec.train), self._pixels(spec.validation)
 
     def _module(self) -> nn.Module:
@@ -103,10 +104,9 @@ class TorchLearner:
         labels = self.train_part.labels[place]
         scores, loss = self._forward(images, labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        parameters = list(self.module.parameters())
         with torch.no_grad():
-            self.rule.step([p.grad for p in parameters])
-        for parameter in parameters:
+            self.rule.step([parameter.grad for parameter in self.parameters])
+        for parameter in self.parameters:
             parameter.grad = None
         return (loss.detach() * len(index)).double(), (scores.detach().argmax(1) == labels).sum()
 
@@ -134,3 +134,24 @@ class TorchLearner:
             correct += int((scores.argmax(1) == labels).sum())
         self.module.train()
         return loss_sum / len(part.labels), correct / len(part.labels)
+
+
+class TorchRule:
+    """One of torch's own optimizers, with our schedule and clipping."""
+
+    def __init__(self, job: Job, parameters: list[nn.Parameter]) -> None:
+        self.rule: Any = job.rule
+        self.parameters, self.course = parameters, course(job)
+        self.optimizer: torch.optim.Optimizer = job.rule.over(parameters)  # type: ignore[attr-defined]
+
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        if self.rule.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.rule.clip)
+        rate = self.rule.rate(next(self.course))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+
+
+def _data(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [parameter.detach() for parameter in parameters]

@@ -123,7 +123,7 @@ _MODULES: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
     GlobalAvgPool: lambda layer, shape: nn.AdaptiveAvgPool2d(1),
     GlobalMaxPool: lambda layer, shape: parts.GlobalMaxPool(),
     PadChannels: lambda layer, shape: parts.PadChannels(layer.channels - shape[0], layer.geometry().stride),
-    BatchNorm: lambda layer, shape: nn.BatchNorm2d(shape[0], eps=layer.epsilon, momentum=layer.momentum),
+    BatchNorm: lambda layer, shape: parts.BatchNorm(shape[0], eps=layer.epsilon, momentum=layer.momentum),
     LocalResponseNorm: lambda layer, shape: parts.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
     Dense: lambda layer, shape: parts.Dense(shape[0], layer.units, bias=layer.bias),
     Flatten: lambda layer, shape: parts.Flatten(),

@@ -50,6 +50,15 @@ class PadChannels(nn.Module):
         return F.pad(sampled, (0, 0, 0, 0, 0, self.more))
 
 
+class BatchNorm(nn.BatchNorm2d):
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training and images.numel() == images.shape[1]:
+            # torch refuses one value a channel, which a last batch of one image may leave. It has no variance: all
+            # that remains is the bias, and nothing can be learned from it of the data's statistics.
+            return (images * 0) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return super().forward(images)
+
+
 class LocalResponseNorm(nn.Module):
     def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
         super().__init__()
