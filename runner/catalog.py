@@ -92,7 +92,11 @@ class Entry:
 
     def own(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """Of the bound parameters those that the component's function takes."""
-        return {name: value for name, value in bound.items() if self.open or name in self.parameters}
+        return {name: value for name, value in bound.items() if name in self.parameters or self._takes(name)}
+
+    def _takes(self, name: str) -> bool:
+        """Whether it takes a parameter that it does not name: not what the runner itself reads."""
+        return self.open and name not in self.component.common
 
     def bind(self, given: dict[str, Any]) -> ComponentRef:
         """The component with all its parameters, the defaults filled in. Raises Finding for what does not fit."""

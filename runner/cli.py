@@ -9,10 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner import __version__
 from runner.errors import RunnerError, options, printable
+
+if TYPE_CHECKING:
+    from runner.catalog import Catalog
+    from runner.components import ComponentRef
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,11 +94,20 @@ def make_parser() -> argparse.ArgumentParser:
     plan.add_argument("--workers", type=_positive, metavar="N", help="worker processes, for the time estimate")
     _json(plan)
 
-    describe = _command(commands, "describe", _describe, "show one architecture layer by layer")
-    describe.add_argument("name", metavar="NAME", help="an architecture, as `runner plugins` lists them")
+    describe = _command(
+        commands,
+        "describe",
+        _describe,
+        "show an architecture layer by layer, or a picture of what an augmentation does",
+    )
+    describe.add_argument(
+        "name", metavar="NAME", help="an architecture or augmentation, as `runner plugins` lists them"
+    )
     describe.add_argument("--input", type=_shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
     describe.add_argument("--classes", type=_positive, default=10, metavar="K", help="number of classes (%(default)s)")
     describe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of it")
+    describe.add_argument("--dataset", default="mnist-5k", metavar="NAME", help="images to draw on (%(default)s)")
+    describe.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: NAME.png)")
     _plugin(describe)
     _json(describe)
 
@@ -198,29 +211,54 @@ def _plan(given: argparse.Namespace) -> int:
 
 
 def _describe(given: argparse.Namespace) -> int:
-    from runner import show
     from runner.catalog import load_catalog
-    from runner.components import ComponentRef
-    from runner.document import parse
-    from runner.examine import examine
-    from runner.validation import Finding
 
     catalog = load_catalog(_files(given.plugin))
-    pairs = [text.partition("=") for text in given.set]
-    for text, (key, equals, _) in zip(given.set, pairs, strict=True):
-        if not key or not equals:
-            raise RunnerError(f"--set {text}: expected KEY=VALUE, such as width=32")
-    parameters = {key: parse(value or "null", f"--set {key}").plain() for key, _, value in pairs}
-    try:
-        ref = catalog.bind("architecture", ComponentRef(given.name, parameters))
-    except Finding as finding:
-        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
+    drawn = given.name in catalog.names("augmentation") and given.name not in catalog.names("architecture")
+    return _describe_augmentation(catalog, given) if drawn else _describe_architecture(catalog, given)
+
+
+def _describe_architecture(catalog: Catalog, given: argparse.Namespace) -> int:
+    from runner import show
+    from runner.examine import examine
+
+    ref = _bound(catalog, "architecture", given)
     analysis, _ = examine(catalog, ref, given.input, given.classes)
     if given.json:
         print(json.dumps(show.description_document(given.name, analysis)))
     else:
         show.description(ref, analysis)
     return 0
+
+
+def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
+    from runner import sheet
+    from runner.components import ComponentRef
+
+    if given.json:
+        raise RunnerError("--json: an augmentation is described by a picture")
+    ref = _bound(catalog, "augmentation", given)
+    data = catalog.build("dataset", catalog.bind("dataset", ComponentRef(given.dataset)))
+    sheet.write(catalog.build("augmentation", ref), ref, data, given.dataset, given.out or Path(f"{given.name}.png"))
+    print(given.out or f"{given.name}.png")
+    return 0
+
+
+def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentRef:
+    """The component that the command names, with the parameters of its --set options."""
+    from runner.components import ComponentRef
+    from runner.document import parse
+    from runner.validation import Finding
+
+    pairs = [text.partition("=") for text in given.set]
+    for text, (key, equals, _) in zip(given.set, pairs, strict=True):
+        if not key or not equals:
+            raise RunnerError(f"--set {text}: expected KEY=VALUE, such as width=32")
+    parameters = {key: parse(value or "null", f"--set {key}").plain() for key, _, value in pairs}
+    try:
+        return catalog.bind(kind, ComponentRef(given.name, parameters))
+    except Finding as finding:
+        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -79,7 +79,8 @@ Draws = Mapping[str, Any]
 class Transform(Protocol):
     """An augmentation: NumPy draws the random numbers, the engine applies them to its own arrays.
 
-    Keeping the two apart is what gives every engine, executor and number of workers the same images.
+    Keeping the two apart is what gives every engine, executor and number of workers the same images. A transform that
+    changes labels has a third method, ``relabel(targets, draws)``, on targets (N, classes) that sum up to 1.
     """
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
@@ -124,7 +125,10 @@ class UpdateRule(Protocol):
 class ImageData:
     """Labelled images: their facts at once, the arrays when `load` is called.
 
-    `load()` returns images (N, C, H, W) uint8 and labels (N,) integers from 0 to classes - 1.
+    `load()` returns images (N, C, H, W) uint8 and labels (N,) integers from 0 to classes - 1: the training part, of
+    `size` images, which cross-validation splits. `load_test()` returns the held-out test part, of `test_size` images,
+    which cross-validation never touches; None where there is none. `version` names the content of both parts without
+    reading it: as long as it stays the same, so do the arrays; "" where that is unknown.
     """
 
     shape: Shape
@@ -133,6 +137,9 @@ class ImageData:
     load: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False)
     licence: str = "unknown"
     citation: str = ""
+    test_size: int = 0
+    load_test: Callable[[], tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
+    version: str = ""
 
     @property
     def classes(self) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runner.plugins.augmentations.basic import flip, none, shift
+from runner.plugins.augmentations.moves import flip, none, shift
 
 sides = st.integers(1, 7)
 shapes = st.tuples(st.integers(1, 3), sides, sides)

@@ -62,6 +62,20 @@ def _epoch(job: Job, learner: Learner, epoch: int) -> tuple[float, float]:
     return float(loss) / len(order), int(correct) / len(order)
 
 
+def augmented(job: Job, images: Any, targets: Any, draws: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """Images and targets (N, classes) as the job's transforms change them; arrays of one engine throughout."""
+    for transform, drawn in zip(job.transforms, draws, strict=True):
+        images = transform.apply(images, drawn)
+        if hasattr(transform, "relabel"):
+            targets = transform.relabel(targets, drawn)
+    return images, targets
+
+
+def relabels(job: Job) -> bool:
+    """Whether a transform changes labels, so that a target is a share of every class."""
+    return any(hasattr(transform, "relabel") for transform in job.transforms)
+
+
 def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -141,6 +155,8 @@ def clipped(gradients: Sequence[Any], most: float) -> list[Any]:
 
     As in torch, 1e-6 is added to the norm that divides.
     """
-    squares = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
+    if all(gradient is None for gradient in gradients):
+        return list(gradients)
+    squares: Any = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
     scale = (most / (squares**0.5 + 1e-6)).clip(None, 1.0)
     return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

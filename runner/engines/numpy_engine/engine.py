@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from runner.engines.base import Job
 from runner.engines.numpy_engine.network import build
-from runner.engines.training import EVALUATION_BATCH, Masks, Rule, batches, statistics, train
+from runner.engines.training import EVALUATION_BATCH, Masks, Rule, augmented, batches, statistics, train
 from runner.fit import Curves
 from runner.network.parameters import initial_values
 from runner.seeding import Key
@@ -63,14 +63,12 @@ class NumpyLearner:
         self.rule = Rule(job, [part.arrays[name] for part, name in learned])
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, int]:
-        images, labels = self._unit(self.images[index]), self.labels[index]
-        for transform, drawn in zip(self.job.transforms, draws, strict=True):
-            images = transform.apply(images, drawn)
+        labels = self.labels[index]
+        images, targets = augmented(self.job, self._unit(self.images[index]), self._targets(labels), draws)
         scores = self.network.forward(self._normalised(images), training=True)[:, 0, 0]
-        losses, shares = cross_entropy(scores, labels)
-        # dL/dscores of the mean of -log softmax: (softmax - 1 at the label) / N (CS231n, "Linear classification").
-        shares[np.arange(len(labels)), labels] -= 1
-        self.network.backward((shares / len(labels))[:, None, None], wanted=False)
+        losses, shares = cross_entropy(scores, targets)
+        # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Linear classification").
+        self.network.backward(((shares - targets) / len(labels))[:, None, None], wanted=False)
         self.rule.step([part.gradients[name] for part, name in self.learned])
         return float(losses.sum()), int((scores.argmax(1) == labels).sum())
 
@@ -78,9 +76,14 @@ class NumpyLearner:
         part, loss, correct = self.spec.validation, 0.0, 0
         for index in batches(part, EVALUATION_BATCH):
             scores = self.network.forward(self._normalised(self._unit(self.job.images[index])))[:, 0, 0]
-            loss += float(cross_entropy(scores, self.job.labels[index])[0].sum())
-            correct += int((scores.argmax(1) == self.job.labels[index]).sum())
+            labels = self.job.labels[index]
+            loss += float(cross_entropy(scores, self._targets(labels))[0].sum())
+            correct += int((scores.argmax(1) == labels).sum())
         return loss / len(part), correct / len(part)
+
+    def _targets(self, labels: np.ndarray) -> np.ndarray:
+        """(N, classes): 1 at the label."""
+        return np.eye(self.spec.classes, dtype=self.dtype)[labels]
 
     def _unit(self, images: np.ndarray) -> np.ndarray:
         return images.astype(self.dtype) / 255
@@ -95,13 +98,13 @@ def _learned(name: str) -> bool:
     return not name.startswith("running_")
 
 
-def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """-log softmax(scores) at each label (N,), and the softmax (N, classes).
+def cross_entropy(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-sum of targets * log softmax(scores) (N,), and the softmax (N, classes).
 
     The largest score is taken off first, which changes no share and keeps the exponential from overflowing.
     """
     shifted = scores - scores.max(1, keepdims=True)
     exponentials = np.exp(shifted)
     totals = exponentials.sum(1, keepdims=True)
-    losses = np.log(totals)[:, 0] - shifted[np.arange(len(labels)), labels]
+    losses = (targets * (np.log(totals) - shifted)).sum(1)
     return losses, exponentials / totals

@@ -14,7 +14,18 @@ from torch.nn import functional as F
 
 from runner.engines.base import Job
 from runner.engines.torch_engine.modules import build_module
-from runner.engines.training import EVALUATION_BATCH, Masks, Rule, batches, course, is_torch_only, statistics, train
+from runner.engines.training import (
+    EVALUATION_BATCH,
+    Masks,
+    Rule,
+    augmented,
+    batches,
+    course,
+    is_torch_only,
+    relabels,
+    statistics,
+    train,
+)
 from runner.fit import Curves
 from runner.network.parameters import initial_values
 from runner.seeding import Key, stream
@@ -77,7 +88,7 @@ class TorchLearner:
         self.job = job
         self.device = torch.device(spec.training.device)
         self.dtype = torch.float64 if spec.training.precision == "float64" else torch.float32
-        self.masks = Masks(*spec.keys)
+        self.masks, self.soft = Masks(*spec.keys), relabels(job)
         # A plugin's own module may rely on the usual order of memory (`view`), so it gets that.
         own = isinstance(job.network, nn.Module)
         self.layout = torch.contiguous_format if own else torch.channels_last
@@ -100,9 +111,11 @@ class TorchLearner:
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Tensor, Tensor]:
         place = torch.from_numpy(index).to(self.device)
-        images = self.train_part.normalised(self._augmented(self.train_part.unit(place), draws))
         labels = self.train_part.labels[place]
-        scores, loss = self._forward(images, labels)
+        targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft else labels
+        drawn = [{k: torch.from_numpy(v).to(self.device) for k, v in one.items()} for one in draws]
+        images, targets = augmented(self.job, self.train_part.unit(place), targets, drawn)
+        scores, loss = self._forward(self.train_part.normalised(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.rule.step([parameter.grad for parameter in self.parameters])
@@ -110,18 +123,13 @@ class TorchLearner:
             parameter.grad = None
         return (loss.detach() * len(index)).double(), (scores.detach().argmax(1) == labels).sum()
 
-    def _augmented(self, images: Tensor, draws: Sequence[Mapping[str, np.ndarray]]) -> Tensor:
-        for transform, drawn in zip(self.job.transforms, draws, strict=True):
-            images = transform.apply(images, {k: torch.from_numpy(v).to(self.device) for k, v in drawn.items()})
-        return images
-
-    def _forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N, classes) and the mean cross-entropy; convolutions and products in the fit's precision."""
         low = self.spec.training.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             scores = self.module(images)
         scores = scores.to(self.dtype)
-        return scores, F.cross_entropy(scores, labels)
+        return scores, F.cross_entropy(scores, targets)
 
     @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:

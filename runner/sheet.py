@@ -1,0 +1,48 @@
+"""What an augmentation does, as a picture: a few images before, and after several draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from runner.components import ComponentRef, ImageData, Transform
+from runner.data import load
+from runner.seeding import stream
+
+IMAGES, DRAWS = 6, 7
+"""Rows, of different classes as far as there are, and draws beside each original."""
+
+
+def write(transform: Transform, ref: ComponentRef, data: ImageData, name: str, file: Path) -> None:
+    """Write the sheet of `transform` on images of `data` as PNG."""
+    images = _before(*load(data))
+    batch = np.repeat(images, DRAWS, axis=0)
+    after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), data.shape)))
+    rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *data.shape)], axis=1)
+    _draw(rows, f"{ref} on {name}", file)
+
+
+def _before(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The first image of each of the first classes, float32 in [0, 1]."""
+    first = np.unique(labels, return_index=True)[1]
+    return (images[np.sort(first)[:IMAGES]] / np.float32(255)).astype(np.float32)
+
+
+def _draw(rows: np.ndarray, title: str, file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    count, columns = rows.shape[:2]
+    figure = Figure(figsize=(1.1 * columns + 0.3, 1.1 * count + 0.7), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    grid = np.atleast_2d(figure.subplots(count, columns, squeeze=False))
+    for (row, column), axes in np.ndenumerate(grid):
+        image = rows[row, column].clip(0, 1)
+        axes.imshow(image[0] if len(image) != 3 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for side in axes.spines.values():
+            side.set_color("#2a78d6" if column == 0 else "#cccccc")
+        if row == 0:
+            axes.set_title("before" if column == 0 else f"draw {column}", fontsize=9)
+    figure.savefig(file, format="png", dpi=110)
