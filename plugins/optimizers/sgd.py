@@ -12,30 +12,27 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, Step, UpdateRule, hookimpl
 
-from .schedules import Schedule, rate
+from .rules import Clip, Rule
+from .schedules import Schedule
 
 
 @dataclass(frozen=True)
-class SGD:
-    lr: float
+class SGD(Rule):
     momentum: float
     nesterov: bool
-    weight_decay: float
-    schedule: Schedule
 
     @property
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        if self.weight_decay:
-            gradient = gradient + self.weight_decay * parameter
+        gradient = self.penalised(parameter, gradient)
         if self.momentum:
             velocity = state["velocity"]
             velocity *= self.momentum
             velocity += gradient
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-        parameter -= rate(self.lr, self.schedule, step) * gradient
+        parameter -= self.rate(step) * gradient
 
 
 def sgd(
@@ -44,12 +41,14 @@ def sgd(
     momentum: Fraction = 0.0,
     nesterov: bool = False,
     weight_decay: NonNegative = 0.0,
+    decay_all: bool = False,
+    clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
     """v = momentum * v + g; w = w - lr * v. With `nesterov`, g + momentum * v takes the place of v."""
     if nesterov and not momentum:
         raise RunnerError("nesterov: true needs a momentum above 0")
-    return SGD(lr, momentum, nesterov, weight_decay, schedule)
+    return SGD(lr, schedule, clip, weight_decay, decay_all, momentum, nesterov)
 
 
 @hookimpl

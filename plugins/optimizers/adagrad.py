@@ -1,0 +1,47 @@
+"""AdaGrad.
+
+Source: Duchi, Hazan and Singer 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+section 1.1, the diagonal form; epsilon stands outside the root, as in torch.optim.Adagrad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runner.api import NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
+
+from .rules import Clip, Rule
+from .schedules import Schedule
+
+
+@dataclass(frozen=True)
+class AdaGrad(Rule):
+    epsilon: float
+
+    slots = ("squares",)
+
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
+        gradient = self.penalised(parameter, gradient)
+        squares = state["squares"]
+        squares += gradient * gradient
+        parameter -= self.rate(step) * gradient / (squares**0.5 + self.epsilon)
+
+
+def adagrad(
+    *,
+    lr: Positive = 1e-2,
+    epsilon: Positive = 1e-10,
+    weight_decay: NonNegative = 0.0,
+    decay_all: bool = False,
+    clip: Clip = None,
+    schedule: Schedule = "constant",
+) -> UpdateRule:
+    """s = s + g^2; w = w - lr * g / (sqrt(s) + epsilon): what has moved much moves less."""
+    return AdaGrad(lr, schedule, clip, weight_decay, decay_all, epsilon)
+
+
+@hookimpl
+def register_optimizers() -> Iterable[Optimizer]:
+    yield Optimizer(name="adagrad", build=adagrad)

@@ -1,0 +1,73 @@
+"""RMSProp.
+
+Sources: Tieleman and Hinton 2012, "Neural Networks for Machine Learning", lecture 6.5; centred and with momentum as in
+Graves 2013, "Generating Sequences With Recurrent Neural Networks", section 4.2, but for epsilon outside the root and
+the learning rate outside the velocity, as in torch.optim.RMSprop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
+
+from .rules import Clip, Rule
+from .schedules import Schedule
+
+
+@dataclass(frozen=True)
+class RMSProp(Rule):
+    alpha: float
+    epsilon: float
+    momentum: float
+    centered: bool
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
+
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
+        gradient = self.penalised(parameter, gradient)
+        square = state["square"]
+        square *= self.alpha
+        square += (1 - self.alpha) * gradient * gradient
+        change = gradient / (self._spread(gradient, state) ** 0.5 + self.epsilon)
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= self.momentum
+            velocity += change
+            change = velocity
+        parameter -= self.rate(step) * change
+
+    def _spread(self, gradient: Any, state: dict[str, Any]) -> Any:
+        """The running mean of the gradient's square; centred, its variance."""
+        if not self.centered:
+            return state["square"]
+        mean = state["mean"]
+        mean *= self.alpha
+        mean += (1 - self.alpha) * gradient
+        # Rounding may take the variance of an even gradient below 0, which has no root.
+        return (state["square"] - mean * mean).clip(0, None)
+
+
+def rmsprop(
+    *,
+    lr: Positive = 1e-2,
+    alpha: Fraction = 0.99,
+    epsilon: Positive = 1e-8,
+    momentum: Fraction = 0.0,
+    centered: bool = False,
+    weight_decay: NonNegative = 0.0,
+    decay_all: bool = False,
+    clip: Clip = None,
+    schedule: Schedule = "constant",
+) -> UpdateRule:
+    """s = alpha * s + (1 - alpha) * g^2; w = w - lr * g / (sqrt(s) + epsilon). `centered` takes mean(g)^2 off s."""
+    return RMSProp(lr, schedule, clip, weight_decay, decay_all, alpha, epsilon, momentum, centered)
+
+
+@hookimpl
+def register_optimizers() -> Iterable[Optimizer]:
+    yield Optimizer(name="rmsprop", build=rmsprop)
