@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from runner.api import Dataset, ImageData, hookimpl
@@ -28,6 +29,7 @@ def digits() -> ImageData:
         load=load,
         licence="CC BY 4.0 (UCI Machine Learning Repository)",
         citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, doi:10.24432/C50P49",
+        version=f"scikit-learn {version('scikit-learn')}",
     )
 
 
