@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from runner.catalog import Catalog
@@ -20,18 +19,17 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
 
     Raises RunnerError where it does not work out.
     """
-    with _without_memory():
-        built = catalog.build("architecture", ref, shape, classes)
+    built = _built(catalog, ref, shape, classes)
     if isinstance(built, Network):
         return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
+    entry = catalog.find("architecture", ref.name)
     if not is_module(built):
-        source = catalog.find("architecture", ref.name).source
-        raise PluginError(f"architecture {ref} of {source} builds {show(repr(built))}, which is no network")
+        raise PluginError(f"architecture {ref} of {entry.source} builds {show(repr(built))}, which is no network")
     from runner.engines.torch_engine.measure import measure
 
     # Layer records say all that they compute; of a module only its code does.
-    code = catalog.find("architecture", ref.name).version
-    return measure(built, shape, classes), {"module": repr(built), "code": code, **ref.plain()}
+    identity = {"module": repr(built), "code": entry.version, "name": ref.name, "parameters": entry.own(ref.parameters)}
+    return measure(built, shape, classes), identity
 
 
 def is_module(built: Any) -> bool:
@@ -40,7 +38,24 @@ def is_module(built: Any) -> bool:
     return torch is not None and isinstance(built, torch.nn.Module)
 
 
-def _without_memory() -> AbstractContextManager[Any]:
-    """Tensors on the meta device, which has shapes and no numbers, if a plugin has torch loaded."""
-    torch = sys.modules.get("torch")
-    return torch.device("meta") if torch is not None else nullcontext()
+def _built(catalog: Catalog, ref: ComponentRef, *arguments: Any) -> Any:
+    """The network, or a module on the meta device, which has shapes and holds no numbers.
+
+    A function that imports torch itself is stopped there and called again with that device set.
+    """
+    loaded = "torch" in sys.modules
+    if not loaded:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # so that importing it raises ImportError
+        try:
+            return catalog.build("architecture", ref, *arguments)
+        except PluginError as error:
+            if getattr(error.__cause__, "name", None) != "torch":
+                raise
+        finally:
+            del sys.modules["torch"]
+    try:
+        import torch  # noqa: TID253 (here it is only set; what owns torch is the engine)
+    except ImportError:
+        return catalog.build("architecture", ref, *arguments)
+    with torch.device("meta"):
+        return catalog.build("architecture", ref, *arguments)

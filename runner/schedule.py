@@ -13,7 +13,7 @@ from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
 from runner.identity import array_id, content_id
 
-IDENTITY = 1
+IDENTITY = 2
 """Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""
 
 

@@ -123,8 +123,10 @@ def description(ref: ComponentRef, analysis: Analysis) -> None:
     facts = {
         "parameters": f"{analysis.parameters:,}"
         + (f", and {analysis.not_trained:,} running statistics" if analysis.not_trained else ""),
-        "multiply-adds": f"{analysis.macs:,} an image",
-        "activations": f"{analysis.activations:,} an image, {4e-6 * analysis.activations:,.1f} MB in float32",
+        "multiply-adds": f"{analysis.macs:,} an image" if analysis.macs is not None else "unknown",
+        "activations": f"{analysis.activations:,} an image, {4e-6 * analysis.activations:,.1f} MB in float32"
+        if analysis.activations is not None
+        else "unknown",
         "receptive field": f"{_field(field)}, before all positions are mixed"
         if field
         else "unknown: the module can't be traced",

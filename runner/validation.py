@@ -100,9 +100,11 @@ def type_name(annotation: Any) -> str:
             if hasattr(m, key)
         ]
         return " ".join([type_name(annotation.__origin__), " and ".join(bounds)]).strip()
+    if annotation in (None, type(None)):
+        return "nothing"
     arguments = get_args(annotation)
     if not arguments:
-        return str(getattr(annotation, "__name__", annotation))
+        return {"dict": "mapping", "str": "text"}.get(name := str(getattr(annotation, "__name__", annotation)), name)
     if get_origin(annotation) is list:
         return f"list of {type_name(arguments[0])}"
     names = [type_name(a) if isinstance(a, type) or get_args(a) else str(a) for a in arguments]

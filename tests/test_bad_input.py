@@ -61,8 +61,8 @@ cross_validation: {folds: 1}           => 7 cross_validation.folds | found 1; al
 report: {metric: val_acuracy}          => 11 report.metric | 'val_acuracy'; did you mean 'val_accuracy'? | val_loss
 training: {epochs: 1, timeout: 5 days} => 6 training.timeout | found '5 days'; expected seconds | such as 10min
 architecture: {name: stage}            => 3 architecture | 'stage'; did you mean 'stages'? | allowed: alexnet, all_cnn
--grid:\naugmentation: [flip, shfit]    => 4 augmentation[1] | 'shfit'; did you mean 'shift'? | flip, none
-dataset: mnist_5k                      => 2 dataset | did you mean 'mnist-5k'? allowed: cifar10, digits, mnist-5k
+-grid:\naugmentation: [flip, shfit]    => 4 augmentation[1] | 'shfit'; did you mean 'shift'? | flip, mixup
+dataset: mnist_5k                      => 2 dataset | did you mean 'mnist-5k'? allowed: cifar10, cifar100, d
 dataset:                               => 2 dataset | found nothing; expected a name, or a mapping
 architecture: {name: stages, kernal: 3}     => 3 architecture.kernal | did you mean 'kernel'? | batch_norm, convs
 architecture: {name: stages, dense: [0, x]} => 3 architecture.dense[0] | found 0 => 3 architecture.dense[1] | found 'x'

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, Command
+from conftest import TINY, Command, environment
 
 from runner.catalog import load_catalog
+from runner.cli import main
 from runner.components import ComponentRef
 from runner.engines.base import Job
 from runner.engines.numpy_engine.engine import NumpyEngine, NumpyLearner
 from runner.engines.torch_engine.engine import TorchEngine, TorchLearner
-from runner.engines.training import train
+from runner.engines.training import Masks, train
 from runner.errors import Diverged
 from runner.fit import Curves, FitSpec, TrainingPlan
 from runner.network.graph import Concat, Network, Residual, Sequential
@@ -191,7 +195,9 @@ class Noting:
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Any, Any]:
         loss, correct = self.learner.step(index, draws)
-        self.steps.append([np.asarray(value).copy() for value in (loss, correct, *self.learner.rule.parameters)])
+        self.steps.append(
+            [np.asarray(value).ravel().copy() for value in (loss, correct, *self.learner.rule.parameters)]
+        )
         return loss, correct
 
 
@@ -208,6 +214,21 @@ def test_both_engines_take_the_same_steps(optimizer: ComponentRef, augmentation:
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
     for name, values in curves["numpy"].items():
         assert values == pytest.approx(curves["torch"][name], rel=1e-9)
+
+
+def test_dropout_leaves_out_others_at_every_draw_epoch_layer_and_fit() -> None:
+    """And what is left is magnified so that its mean stays (Srivastava et al. 2014, section 10)."""
+
+    def drawn(*keys: int, epoch: int = 0, path: str = "a", skip: int = 0) -> np.ndarray:
+        masks = Masks(*keys)
+        masks.begin(epoch)
+        return [masks.draw(path, (20, 5, 5, 4), 0.2) for _ in range(skip + 1)][-1]
+
+    first = drawn(1, 2)
+    assert np.array_equal(first, drawn(1, 2)) and set(np.unique(first)) == {0, np.float32(1.25)}
+    assert first.mean() == pytest.approx(1, abs=0.05)
+    for other in (drawn(1, 3), drawn(1, 2, epoch=1), drawn(1, 2, path="b"), drawn(1, 2, skip=1)):
+        assert 0.25 < (other != first).mean() < 0.4, "0.32 of independent draws differ"
 
 
 def test_both_engines_learn_from_a_last_batch_of_one_image() -> None:
@@ -260,5 +281,103 @@ def test_both_engines_rank_cells_that_are_far_apart_alike(tmp_path: Path, runner
         done = runner("run", *given)
         assert done.returncode == 0, done.stderr
         ranked[engine] = leaderboard(tmp_path / engine / "tiny")
-        print((tmp_path / engine / "tiny" / "tables" / "cells.csv").read_text())
     assert ranked["numpy"] == ranked["torch"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("device: cpu", "engine torch on cpu in float32"),
+        ("engine: torch, device: cpu, precision: bfloat16", "engine torch on cpu in bfloat16"),
+        ("engine: numpy, precision: float16", "engine numpy on cpu in float16"),
+        ("engine: torch, precision: float16", "found 'float16', which the torch engine lacks; allowed: float32, "),
+        ("engine: numpy, precision: bfloat16", "found 'bfloat16', which the numpy engine lacks; allowed: float16, "),
+        ("engine: numpy, device: cuda", "found 'cuda', but the numpy engine runs on the cpu; allowed: auto, cpu"),
+    ],
+)
+def test_a_plan_says_which_engine_or_why_not(
+    settings: str, expected: str, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["plan", str(tiny), "--set", f"training={{epochs: 1, {settings}}}"])
+    printed = capsys.readouterr()
+    assert expected in (printed.err if status else printed.out)
+    assert status == (0 if expected.startswith("engine") else 2) and printed.err.count("\n") == status // 2
+
+
+HIDDEN = '''\
+"""Python as it is where torch is not installed: nothing finds it."""
+import sys
+
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] == "torch" else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+'''
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process of the test starts as if torch were not installed, the workers too."""
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "sitecustomize.py").write_text(HIDDEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"), prepend=os.pathsep)
+    code = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('numpy') is None)\nimport torch"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.stdout == "None False\n" and "No module named 'torch'" in done.stderr
+
+
+def test_without_torch_auto_is_the_numpy_engine(without_torch: None, tiny: Path, runner: Command) -> None:
+    plan = runner("plan", tiny)
+    assert "engine numpy on cpu in float32" in plan.stdout and plan.returncode == 0
+    done = runner("run", tiny)
+    assert done.returncode == 0, done.stderr
+    report = tiny.parent / "reports" / "tiny"
+    fits = pd.read_csv(report / "tables" / "fits.csv")
+    assert len(fits) == 12 and (fits["status"] == "ok").all() and fits["val_accuracy"].mean() > 0.5
+    lines = (report / "journal.jsonl").read_text().splitlines()
+    assert all("numpy" in line and '"torch"' not in line for line in lines)
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_without_torch_engine_torch_is_one_line(command: str, without_torch: None, tiny: Path, runner: Command) -> None:
+    done = runner(command, tiny, "--set", "training.engine=torch")
+    words = "training.engine: torch needs PyTorch, which is not installed: pip install torch, or choose numpy"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"--set training.engine=torch: {words}\n"
+    low = runner(command, tiny, "--set", "training.precision=bfloat16")
+    assert low.returncode == 2 and low.stderr.count("\n") == 1
+    assert "found 'bfloat16', which the numpy engine lacks; allowed: float16, float32, float64" in low.stderr
+
+
+MODULE = """\
+from runner.api import Architecture, hookimpl
+
+def late(input_shape, classes):
+    from torch import nn
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+@hookimpl
+def register_architectures():
+    yield Architecture(name="late", build=late)
+"""
+
+
+def test_without_torch_a_plugin_that_needs_it_is_named(without_torch: None, tiny: Path, runner: Command) -> None:
+    plugin = tiny.parent / "late.py"
+    plugin.write_text(MODULE)
+    tiny.write_text(TINY[: TINY.index("grid:")].replace("plugins: []", "plugins: [./late.py]"))
+    late = runner("plan", tiny, "--set", "grid={architecture: [simple_convnet, late]}")
+    assert late.returncode == 2 and late.stderr.count("\n") == 1
+    assert f"cell 'late': architecture late() of {plugin}" in late.stderr
+    assert "raised ModuleNotFoundError: No module named 'torch'" in late.stderr
+    plugin.write_text(f"import torch\n{MODULE}")
+    early = runner("plan", tiny)
+    assert early.returncode == 2 and early.stderr.count("\n") == 1
+    assert f"plugins[0]: {plugin}:1 raised ModuleNotFoundError: No module named 'torch'" in early.stderr

@@ -95,16 +95,21 @@ TYPES = {
 }  # fmt: skip
 
 
+def kind(part):
+    """The layer's type; None for what only holds modules together, and for ReLU."""
+    return next((TYPES[type] for type in TYPES if isinstance(part, type)), None)
+
+
 def noted(module, images):
     """(type, output, trained numbers, others) of each module in the order of computation; floating-point operations."""
     rows = []
 
     def note(part, inputs, output):
         own = [sum(v.numel() for v in values if v.dim()) for values in (part.parameters(False), part.buffers(False))]
-        rows.append((TYPES[type(part)], tuple(output.shape[1:]), *own))
+        rows.append((kind(part), tuple(output.shape[1:]), *own))
 
     for part in module.modules():
-        if type(part) in TYPES:
+        if kind(part):
             part.register_forward_hook(note)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(images)
@@ -212,6 +217,13 @@ def test_paths_name_groups_and_number_kinds():
     parts = ["conv1", "relu1", "conv2"]
     expected = [f"{group}/{part}" for group in ("block", "block2") for part in parts]
     assert paths(network) == [*expected, "group1/relu1", "relu1"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "a/conv1", "shortcut/conv1", 3, None])
+def test_a_name_that_is_no_part_of_a_path_is_refused(name):
+    """Else two layers may have one path, and so one array."""
+    with pytest.raises(ShapeError):
+        Sequential(Conv(2, 1), name=name)
 
 
 def test_paths_of_branches():

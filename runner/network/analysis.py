@@ -47,13 +47,15 @@ class LayerFacts:
 class Analysis:
     """A network's facts, layer by layer and as a whole; what can't be known is None.
 
-    `warnings` say which rows and columns a stride leaves unseen.
+    `warnings` say which rows and columns a stride leaves unseen. `costed` is false of a plugin's own module that can't
+    be measured: its parameters are known, and nothing else.
     """
 
     input: Shape
     layers: tuple[LayerFacts, ...]
     receptive_field: Pair | None
     warnings: tuple[str, ...] = ()
+    costed: bool = True
 
     @property
     def parameters(self) -> int:
@@ -64,12 +66,12 @@ class Analysis:
         return sum(layer.not_trained for layer in self.layers)
 
     @property
-    def macs(self) -> int:
-        return sum(layer.macs for layer in self.layers)
+    def macs(self) -> int | None:
+        return sum(layer.macs for layer in self.layers) if self.costed else None
 
     @property
-    def activations(self) -> int:
-        return sum(layer.activations for layer in self.layers)
+    def activations(self) -> int | None:
+        return sum(layer.activations for layer in self.layers) if self.costed else None
 
 
 @dataclass(frozen=True)

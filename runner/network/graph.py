@@ -26,6 +26,8 @@ class Group:
         for layer in layers:
             if not isinstance(layer, (Layer, Group)):
                 raise ShapeError(f"a network is made of layers, but {layer!r} is none")
+        if not isinstance(name, str) or "/" in name:
+            raise ShapeError(f"a group's name is {name!r}; allowed: text without '/', which parts a path")
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "name", name)
 

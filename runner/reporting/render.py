@@ -78,7 +78,7 @@ def leaderboard(plan: Plan, tables: Tables) -> list[dict[str, str]]:
             "interval": words.interval(plan.metric, row["ci_low"], row["ci_high"]),
             "parameters": words.count(row["parameters"]),
             "macs": words.count(row["macs"]),
-            "field": str(row["receptive_field"]).replace("x", "×"),
+            "field": str(row["receptive_field"]).replace("x", "×") or "–",
             "seconds": "–" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}",
             "fits": f"{row['ok']} of {row['fits']}",
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
 from runner.components import Shape
@@ -19,16 +20,23 @@ from runner.network.analysis import Analysis, LayerFacts
 def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     """The facts of `module` for images of `shape`; raises ShapeError where it does not run or gives other scores.
 
-    Multiply-adds are torch's own count of floating-point operations (convolutions and matrix products), halved.
+    Multiply-adds are torch's own count of floating-point operations (convolutions and matrix products), halved. Of a
+    module whose course depends on the numbers in its images only the parameters are known.
     """
     module = module.to("meta").eval()
+    if any(is_lazy(array) for array in (*module.parameters(), *module.buffers())):
+        raise ShapeError("the module has lazy parameters, whose shapes are not known; give them their sizes")
     calls: list[tuple[str, nn.Module, Tensor]] = []
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_noting(calls, path)) for path, part in leaves]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        output = _run(module, shape)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            output = _run(module, shape)
+    except _Unmeasurable:
+        return Analysis(shape, tuple(_rest(module, (classes,), 0, [])), None, costed=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
     if not isinstance(output, Tensor) or tuple(output.shape) != (1, classes):
         found = "x".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else type(output).__name__
         raise ShapeError(f"the module's output is {found}, not one number for each of {classes} classes")
@@ -39,12 +47,19 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     return Analysis(shape, (*layers, *rest), receptive_field(module, shape))
 
 
+class _Unmeasurable(Exception):
+    """The module asked for a number, of which the meta device has none."""
+
+
 def _run(module: nn.Module, shape: Shape) -> Any:
     try:
         return module(torch.zeros(1, *shape, device="meta"))
     except Exception as error:
+        words = " ".join(str(error).split())
+        if "meta tensor" in words:
+            raise _Unmeasurable from error
         # Whatever a stranger's forward raises, it does not run on these images.
-        raise ShapeError(f"the module does not run on {'x'.join(map(str, shape))} images: {error}") from error
+        raise ShapeError(f"the module does not run on {'x'.join(map(str, shape))} images: {words}") from error
 
 
 def _is_leaf(part: nn.Module) -> bool:
@@ -70,8 +85,8 @@ def _layers(calls: list[tuple[str, nn.Module, Tensor]], macs: dict[str, int]) ->
         rows.append(
             LayerFacts(
                 path.replace(".", "/"), type(part).__name__, _shape(size),
-                parameters=sum(p.numel() for p in part.parameters()) if first else 0,
-                not_trained=sum(b.numel() for b in part.buffers() if b.dim()) if first else 0,
+                parameters=_trained(part) if first else 0,
+                not_trained=_not_trained(part) if first else 0,
                 macs=macs[path] if first else 0,
                 activations=math.prod(size),
             )
@@ -79,13 +94,25 @@ def _layers(calls: list[tuple[str, nn.Module, Tensor]], macs: dict[str, int]) ->
     return rows
 
 
+def _trained(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def _not_trained(module: nn.Module) -> int:
+    """Frozen parameters, and buffers but for single numbers, such as torch's count of batches."""
+    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
+    return frozen + sum(b.numel() for b in module.buffers() if b.dim())
+
+
 def _rest(module: nn.Module, output: tuple[int, ...], macs: int, layers: list[LayerFacts]) -> list[LayerFacts]:
     """What happens between the modules, as one row, so that the rows sum up to the whole."""
-    parameters = sum(p.numel() for p in module.parameters()) - sum(layer.parameters for layer in layers)
+    trained = _trained(module) - sum(layer.parameters for layer in layers)
+    frozen = _not_trained(module) - sum(layer.not_trained for layer in layers)
     macs -= sum(layer.macs for layer in layers)
-    if not parameters and not macs:
+    if not trained and not frozen and not macs:
         return []
-    return [LayerFacts("(outside of modules)", type(module).__name__, _shape(output), parameters, macs)]
+    name = "(outside of modules)" if layers else "(the module)"
+    return [LayerFacts(name, type(module).__name__, _shape(output), trained, macs, not_trained=frozen)]
 
 
 def _shape(size: tuple[int, ...]) -> Shape:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from runner.components import Shape
 from runner.network import field
@@ -42,21 +42,11 @@ _EACH = {
     "contiguous",
 }
 """Modules, functions and methods that act on each position alone."""
-_MEETING = {"add", "iadd", "sub", "mul", "imul", "cat", "concat", "maximum"}
-_MIXING = {
-    "Flatten",
-    "flatten",
-    "reshape",
-    "view",
-    "mean",
-    "amax",
-    "Linear",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool2d",
-    "adaptive_avg_pool2d",
-    "GroupNorm",
-    "LayerNorm",
-}
+_JOINING = {"cat", "concat"}
+_MEETING = {"add", "iadd", "sub", "mul", "imul", "maximum"} | _JOINING
+_MIXING = {"Linear", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "adaptive_avg_pool2d", "GroupNorm", "LayerNorm"}
+_RESHAPING = {"Flatten", "flatten", "reshape", "view", "mean", "amax"}
+"""What mixes all positions if it leaves none, and otherwise may do anything."""
 
 
 class _Signal(NamedTuple):
@@ -92,16 +82,29 @@ def _through(node: fx.Node, traced: fx.GraphModule, signals: dict[fx.Node, Any],
         return None  # a parameter, a number
     part = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
     name = type(part).__name__ if part is not None else getattr(node.target, "__name__", str(node.target))
-    if any(signal.mixed for signal in came) or name in _MIXING:
+    size = _sizes(node)
+    if any(signal.mixed for signal in came) or name in _MIXING or (name in _RESHAPING and size[2:] in ((), (1, 1))):
         return _Signal(_largest(came), mixed=True)
     first: _Signal = came[0]
-    if name in _EACH or node.op == "output" or (name in _MEETING and len(came) == 1):
+    if name in _EACH or node.op == "output" or (name in _MEETING - _JOINING and len(came) == 1):
         return first
-    if name in _MEETING:
+    if name in _MEETING and _meets_in_place(node, name, size):
         return _Signal(field.merged(signal.field for signal in came))
     if isinstance(part, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-        return _Signal(first.field.through(_window(part), tuple(node.meta["tensor_meta"].shape[2:])))
+        return _Signal(first.field.through(_window(part), (size[2], size[3])))
     raise _Unknown(name)
+
+
+def _sizes(node: fx.Node) -> tuple[int, ...]:
+    found = node.meta.get("tensor_meta")
+    return tuple(found.shape) if isinstance(found, TensorMetadata) else ()
+
+
+def _meets_in_place(node: fx.Node, name: str, size: tuple[int, ...]) -> bool:
+    """Whether equal positions of all inputs meet: of one height and width, joined by channels at most."""
+    if name in _JOINING and (*node.args, node.kwargs.get("dim"))[1] != 1:
+        return False
+    return all(other[2:] == size[2:] for other in map(_sizes, node.all_input_nodes) if len(other) == 4)
 
 
 def _largest(came: list[_Signal]) -> field.Field:

@@ -1,0 +1,265 @@
+"""Random networks from the whole vocabulary, valid by construction: each layer is drawn to fit what reaches it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import fields, replace
+
+from hypothesis import strategies as st
+
+from runner.errors import ShapeError
+from runner.network.base import pair
+from runner.network.graph import Concat, Group, Residual, Sequential
+from runner.network.layers import (
+    GELU,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+
+MOST_CHANNELS = 6
+few = st.integers(1, 3)
+small, middling, large = st.integers(4, 9), st.integers(14, 20), st.integers(40, 56)
+initials = st.sampled_from(["he", "xavier", "lecun", 0.5])
+names = st.sampled_from(["", "stage", "block", "conv"])
+activations = st.sampled_from([ReLU(), Sigmoid(), Tanh(), GELU()])
+
+
+def shortened(sizes):
+    """Two equal numbers as the one number that says the same."""
+    return sizes[0] if sizes[0] == sizes[1] else tuple(sizes)
+
+
+@st.composite
+def convs(draw, shape, most_kernel=4):
+    """A convolution that fits an input of `shape`, of any kind that there is."""
+    channels, *lengths = shape
+    groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+    mode = draw(st.sampled_from(["zero", "zero", "reflect", "replicate"]))
+    padding = draw(st.sampled_from(["same", "valid", "number"]))
+    if padding == "number":
+        deepest = [min(length - 1, 2) if mode == "reflect" else 2 for length in lengths]
+        padding = shortened([draw(st.integers(0, most)) for most in deepest])
+    kernels, dilations = [], []
+    for axis, length in enumerate(lengths):
+        dilation = draw(st.sampled_from([1, 1, 2, 3]))
+        if padding != "same":
+            room = length - 1 + (2 * pair(padding)[axis] if padding != "valid" else 0)
+        else:  # half of the extent, rounded up, must be there to be mirrored
+            room = 2 * (length - 1) if mode == "reflect" else 100
+        kernels.append(draw(st.integers(1, min(most_kernel, room // dilation + 1))))
+        dilations.append(dilation)
+    return Conv(
+        groups * draw(st.integers(1, max(1, MOST_CHANNELS // groups // 2))), shortened(kernels),
+        stride=shortened([draw(few), draw(few)]), padding=padding, bias=draw(st.booleans()),
+        dilation=shortened(dilations), groups=groups, padding_mode=mode, initial=draw(initials),
+    )  # fmt: skip
+
+
+@st.composite
+def pools(draw, shape):
+    """Max or average pooling, with padding, overlap and rounding up."""
+    sizes = [draw(st.integers(1, 4)), draw(st.integers(1, 4))]
+    least = [max(0, -(-(size - length) // 2)) for size, length in zip(sizes, shape[1:], strict=True)]
+    padding = [draw(st.integers(low, size // 2)) for low, size in zip(least, sizes, strict=True)]
+    stride = draw(st.none() | st.tuples(few, few).map(shortened))
+    return draw(st.sampled_from([MaxPool, AvgPool]))(
+        shortened(sizes), stride, padding=shortened(padding), ceil=draw(st.booleans())
+    )
+
+
+@st.composite
+def norms(draw):
+    if draw(st.booleans()):
+        return BatchNorm(momentum=draw(st.sampled_from([0.1, 0.5])), epsilon=draw(st.sampled_from([1e-5, 1e-3])))
+    alpha, beta = draw(st.sampled_from([1e-4, 0.1])), draw(st.sampled_from([0.5, 0.75]))
+    return LocalResponseNorm(draw(st.integers(1, 5)), alpha, beta, k=draw(st.sampled_from([1.0, 2.0])))
+
+
+def layers(shape, mixing=True):
+    """One layer for an input of `shape`; `mixing`: those too that leave no positions."""
+    kinds = [convs(shape), convs(shape), pools(shape), pools(shape), activations, norms()]
+    kinds.append(st.builds(Dropout, rate=st.sampled_from([0.0, 0.25, 0.5])))
+    kinds.append(
+        st.builds(PadChannels, st.integers(shape[0], shape[0] + 2), st.sampled_from([1, 1, 2, (1, 2), (3, 1)]))
+    )
+    if shape[1:] == (1, 1):
+        kinds.append(st.builds(Dense, st.integers(1, MOST_CHANNELS), bias=st.booleans(), initial=initials))
+    if mixing:
+        kinds.append(st.sampled_from([GlobalAvgPool(), GlobalMaxPool(), Flatten()]))
+    return st.one_of(kinds)
+
+
+@st.composite
+def chains(draw, shape, depth, most=3, **options):
+    """Up to `most` parts one after another, groups in groups up to `depth` deep: (parts, the shape behind them)."""
+    parts = []
+    for _ in range(draw(st.integers(0 if depth < 2 else 1, most))):
+        kind = draw(st.sampled_from(["layer", "layer", "layer", "sequential", "residual", "concat"])) if depth else ""
+        if kind in ("", "layer"):
+            part = draw(layers(shape, **options))
+            shape = part.output_shape(shape)
+        else:
+            part, shape = draw(GROUPS[kind](shape, depth - 1, **options))
+        parts.append(part)
+    return parts, shape
+
+
+@st.composite
+def sequentials(draw, shape, depth, **options):
+    parts, reached = draw(chains(shape, depth, **options))
+    return Sequential(*parts, name=draw(names)), reached
+
+
+@st.composite
+def residuals(draw, shape, depth, **options):
+    """A body, and whichever shortcut gives the same shape."""
+    body, reached = draw(chains(shape, depth, most=2, **options))
+    return Residual(*body, shortcut=draw(shortcuts(shape, reached)), name=draw(names)), reached
+
+
+@st.composite
+def shortcuts(draw, shape, reached):
+    kinds = ["identity"] * 2 if reached == shape else []
+    strides = [_stride_to(length, count) for length, count in zip(shape[1:], reached[1:], strict=True)]
+    if all(strides):
+        kinds += ["project", "pad"] if reached[0] >= shape[0] else ["project"]
+    kind = draw(st.sampled_from(kinds or ["any"]))
+    if kind == "identity":
+        return Sequential()
+    if kind == "pad":
+        return PadChannels(reached[0], shortened(strides))
+    if kind == "project":
+        projection = Conv(reached[0], 1, stride=shortened(strides), padding="valid", bias=False)
+    else:
+        projection = draw(matching(shape, reached[1:], reached[0]))
+    return draw(st.sampled_from([projection, Sequential(projection, BatchNorm())]))
+
+
+@st.composite
+def concats(draw, shape, depth, **options):
+    """Branches of equal height and width, by kernels, paddings, dilations and strides of their own."""
+    first, reached = draw(chains(shape, depth, most=2, **options))
+    branches, channels = [Sequential(*first, name=draw(names))], reached[0]
+    for _ in range(draw(st.integers(0, 2))):
+        filters = draw(few)
+        branch = draw(matching(shape, reached[1:], filters))
+        branches.append(draw(st.sampled_from([branch, Sequential(branch, ReLU()), Sequential(branch, name="branch")])))
+        channels += filters
+    order = draw(st.permutations(branches))
+    return Concat(*order, name=draw(names)), (channels, *reached[1:])
+
+
+@st.composite
+def matching(draw, shape, target, filters):
+    """A convolution from `shape` to height and width `target`."""
+    ways = [draw(st.sampled_from(_ways(length, count))) for length, count in zip(shape[1:], target, strict=True)]
+    kernel, dilation, stride, padding = (shortened(values) for values in zip(*ways, strict=True))
+    return Conv(filters, kernel, stride, padding, bias=draw(st.booleans()), dilation=dilation)
+
+
+def _ways(length, count):
+    """(kernel, dilation, stride, padding) by which a window finds `count` positions along `length`."""
+    ways = [
+        (kernel, dilation, stride, padding)
+        for kernel in range(1, 6)
+        for dilation in ([1, 2] if kernel > 1 else [1])
+        for stride in range(1, 5)
+        for padding in range(3)
+        if length + 2 * padding > dilation * (kernel - 1)
+        and (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 == count
+    ]
+    if ways:
+        return ways
+    stride, padding = max(1, length // count), max(0, -(-(count - length) // 2))
+    return [(length + 2 * padding - (count - 1) * stride, 1, stride, padding)]
+
+
+def _stride_to(length, count):
+    """The stride by which windows of one position find `count` of them along `length`; None if there is none."""
+    return next((s for s in range(1, length + 1) if (length - 1) // s + 1 == count), None)
+
+
+GROUPS = {"sequential": sequentials, "residual": residuals, "concat": concats}
+
+
+@st.composite
+def networks(draw, classes=3, most_channels=4, lengths=small):
+    """A network for small images that ends in one number a class: (network, shape)."""
+    shape = draw(st.integers(1, most_channels)), draw(lengths), draw(lengths)
+    features, reached = draw(chains(shape, 2))
+    if draw(st.booleans()):
+        features.append(draw(st.sampled_from([Flatten(), GlobalAvgPool(), GlobalMaxPool()])))
+        hidden, _ = draw(chains(features[-1].output_shape(reached), 1, most=2))
+        return Sequential(*features, *hidden, Flatten(), Dense(classes)), shape
+    return Sequential(*features, Conv(classes, 1), GlobalAvgPool()), shape
+
+
+@st.composite
+def spatial(draw):
+    """A network that keeps its positions, without a head, for images that are long one way: (network, shape, axis)."""
+    axis = draw(st.integers(0, 1))
+    sides = draw(large), draw(middling)
+    shape = draw(few), sides[axis], sides[1 - axis]
+    parts, _ = draw(chains(shape, 2, mixing=False))
+    return Sequential(*parts), shape, axis
+
+
+OTHER = {
+    "Count": lambda value: value + 1,
+    "Size": lambda value: 7 if value != 7 else 8,
+    "Size | None": lambda value: 7 if value != 7 else 8,
+    "Margin": lambda value: 0 if value else 1,
+    "Padding": lambda value: "valid" if value != "valid" else "same",
+    "PaddingMode": lambda value: "zero" if value != "zero" else "reflect",
+    "Initial": lambda value: "he" if value != "he" else "lecun",
+    "Number": lambda value: 2 * value,
+    "Rate": lambda value: (value + 1) / 2,
+    "bool": lambda value: not value,
+}
+"""For each name of a field's type: another value than the given one."""
+
+
+def rebuilt(network, change):
+    """A copy with `change(record)` in the place of every layer and group."""
+    if not isinstance(network, Group):
+        return change(replace(network))
+    shortcut = {"shortcut": rebuilt(network.shortcut, change)} if isinstance(network, Residual) else {}
+    return change(type(network)(*(rebuilt(part, change) for part in network.layers), name=network.name, **shortcut))
+
+
+def changed(record):
+    """All ways to change the one record: (what is changed, the record with that)."""
+    if isinstance(record, Group):
+        shortcut = {"shortcut": record.shortcut} if isinstance(record, Residual) else {}
+        yield "name", type(record)(*record.layers, name=record.name + "x", **shortcut)
+        yield "layers", type(record)(*record.layers, ReLU(), name=record.name, **shortcut)
+        yield "type", (Sequential if isinstance(record, Concat) else Concat)(*record.layers, name=record.name)
+        return
+    for field in fields(record):
+        with suppress(ShapeError):  # a pooling's padding is bound to its size
+            value = OTHER[str(field.type)](getattr(record, field.name))
+            yield field.name, replace(record, **{field.name: value})
+    yield "type", Tanh() if record != Tanh() else ReLU()
+
+
+@st.composite
+def variants(draw, network):
+    """A network that differs from the given one in a single thing, or in none: (network, what it is or "")."""
+    records = []
+    rebuilt(network, lambda record: records.append(record) or record)
+    place = draw(st.integers(0, len(records) - 1))
+    what, other = draw(st.sampled_from([("", records[place]), *changed(records[place])]))
+    visited = iter(range(len(records)))
+    return rebuilt(network, lambda record: other if next(visited) == place else record), what

@@ -1,0 +1,281 @@
+"""The NumPy engine's layers and whole networks against torch and against central differences, all in float64."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from networks import networks
+
+from runner.engines.numpy_engine.engine import cross_entropy
+from runner.engines.numpy_engine.network import build
+from runner.engines.torch_engine.modules import build_module
+from runner.engines.training import Masks
+from runner.network.graph import Concat, Residual, Sequential
+from runner.network.layers import (
+    GELU,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    LocalResponseNorm,
+    MaxPool,
+    PadChannels,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+from runner.network.parameters import initial_values
+
+torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
+
+IMAGES = 3
+BODY = (Conv(4, 3, bias=False), BatchNorm(), ReLU())
+CASES = [
+    (Conv(3, 3), (2, 5, 6)),
+    (Conv(3, 3, bias=False), (2, 5, 6)),
+    (Conv(2, 1), (3, 4, 4)),
+    (Conv(2, (3, 2)), (2, 5, 4)),
+    (Conv(2, (2, 4), padding="valid"), (2, 5, 6)),
+    (Conv(2, 3, stride=2), (1, 7, 6)),
+    (Conv(2, 2, stride=3, padding="valid"), (2, 7, 7)),  # rows between the windows and behind them
+    (Conv(2, 3, stride=(1, 3), padding=(2, 1)), (2, 4, 8)),
+    (Conv(2, 3, padding="valid", dilation=2), (2, 7, 6)),
+    (Conv(2, (2, 3), stride=2, padding=3, dilation=(3, 2)), (1, 6, 6)),
+    (Conv(2, 2, dilation=3), (2, 5, 5)),
+    (Conv(4, 3, groups=2), (6, 4, 4)),
+    (Conv(4, (1, 3), stride=2, dilation=2, groups=4), (4, 5, 7)),
+    (Conv(6, 3, groups=3, bias=False), (3, 4, 4)),  # depthwise, two filters a channel
+    (Conv(2, 3, dilation=2), (8, 5, 5)),  # windows with long rows
+    (Conv(2, (2, 3), stride=(2, 1), groups=2), (16, 4, 5)),
+    (Conv(2, 3, padding_mode="reflect"), (2, 4, 5)),
+    (Conv(2, 4, padding_mode="reflect"), (1, 4, 4)),
+    (Conv(2, (3, 5), stride=2, padding=(1, 3), padding_mode="reflect", dilation=(2, 1)), (2, 6, 5)),
+    (Conv(2, 3, padding_mode="replicate"), (2, 4, 5)),
+    (Conv(2, (4, 2), padding=(3, 2), padding_mode="replicate", groups=2), (2, 3, 4)),
+    (Conv(2, 3, stride=3, padding=1, padding_mode="replicate"), (1, 6, 6)),
+    (Conv(2, 3, padding=4), (1, 2, 2)),  # windows that see padding alone
+    *(
+        (pool, shape)
+        for kind in (MaxPool, AvgPool)
+        for pool, shape in [
+            (kind(2), (2, 6, 4)),
+            (kind(2), (2, 5, 7)),
+            (kind(3, 2), (2, 7, 6)),
+            (kind(3, 1, padding=1), (2, 4, 4)),
+            (kind((2, 3), (1, 2), padding=(1, 0)), (2, 5, 6)),
+            (kind(4, 3, padding=(2, 1)), (1, 6, 7)),
+            (kind(2, 3), (2, 7, 7)),
+            (kind(2, ceil=True), (2, 5, 7)),
+            (kind(3, 2, padding=1, ceil=True), (2, 6, 6)),
+            (kind((2, 3), (3, 2), padding=(0, 1), ceil=True), (1, 6, 6)),
+            (kind(1, 2), (2, 5, 5)),
+        ]
+    ),
+    (GlobalAvgPool(), (3, 4, 5)),
+    (GlobalMaxPool(), (3, 4, 5)),
+    (PadChannels(5), (2, 3, 4)),
+    (PadChannels(3, (2, 3)), (3, 5, 5)),
+    (BatchNorm(), (3, 4, 2)),
+    (BatchNorm(momentum=0.5, epsilon=0.1), (4, 1, 1)),
+    (LocalResponseNorm(), (7, 2, 3)),
+    (LocalResponseNorm(3, alpha=0.5, beta=0.5, k=1.0), (2, 3, 3)),
+    (LocalResponseNorm(4, alpha=0.1, beta=2.0), (6, 2, 2)),
+    (LocalResponseNorm(1, alpha=1.0), (3, 2, 2)),
+    (ReLU(), (2, 3, 3)),
+    (Sigmoid(), (2, 3, 3)),
+    (Tanh(), (2, 3, 3)),
+    (GELU(), (2, 3, 3)),
+    (Dropout(), (2, 4, 4)),
+    (Dropout(0.2), (5, 1, 1)),
+    (Dropout(0.0), (2, 2, 2)),
+    (Flatten(), (2, 3, 4)),
+    (Dense(4), (6, 1, 1)),
+    (Dense(3, bias=False), (2, 1, 1)),
+    (Sequential(), (2, 3, 3)),
+    (Sequential(Conv(2, 3), ReLU(), MaxPool(2)), (1, 6, 6)),
+    (Sequential(MaxPool(3, 1), AvgPool(2), Flatten(), Dense(3)), (2, 5, 5)),
+    (Residual(Conv(2, 3), Tanh()), (2, 4, 4)),
+    (Residual(*BODY, shortcut=Sequential(Conv(4, 1, bias=False), BatchNorm())), (2, 4, 4)),
+    (Residual(Conv(4, 3, 2), shortcut=PadChannels(4, 2)), (2, 5, 4)),
+    (Concat(Conv(2, 1), Sequential(Conv(1, 3), Sigmoid()), MaxPool(3, 1, padding=1), Sequential()), (2, 4, 4)),
+    (Concat(Residual(Dropout()), Concat(Sequential(Dropout(), Dropout()))), (2, 3, 3)),
+]  # fmt: skip
+
+
+def words(case):
+    return f"{case}"[:70] if not isinstance(case, tuple) else "x".join(map(str, case))
+
+
+each_layer = pytest.mark.parametrize(("network", "shape"), CASES, ids=words)
+
+
+def start(network, shape):
+    """Values for every array, none of them 0 or 1, so that each tells in what comes out."""
+    rng = np.random.default_rng(1)
+    values = initial_values(network, shape, 0)
+    return {
+        key: (np.abs(array) + rng.uniform(0.5, 1.5, array.shape) if key.endswith("_var") else
+              array + rng.normal(0, 0.3, array.shape)).astype(np.float32)
+        for key, array in values.items()
+    }  # fmt: skip
+
+
+def numpy_chain(network, shape):
+    return build(network, shape, start(network, shape), Masks(1, 2), np.float64, np.float64)
+
+
+def last(images):
+    """(N, C, H, W) -> (N, H, W, C), the engine's order."""
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def first(images):
+    return images.transpose(0, 3, 1, 2)
+
+
+def arrays(chain, running=False):
+    """Each learned array (or running statistic) with its gradient."""
+    return [
+        (part.arrays[name], part.gradients.get(name))
+        for _, part in chain.named_parts()
+        for name in part.arrays
+        if name.startswith("running_") == running
+    ]
+
+
+def assert_close(pairs, tolerance=1e-9):
+    """All within `tolerance` of the largest number of all: what is zero but for rounding counts as that."""
+    pairs = [(np.asarray(ours), np.asarray(theirs)) for ours, theirs in pairs]
+    scale = max((np.abs(theirs).max(initial=0) for _, theirs in pairs), default=0)
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale)
+
+
+def compare(network, shape):
+    """Two steps of training, and evaluation then: outputs, gradients and running statistics."""
+    chain = numpy_chain(network, shape)
+    module = build_module(network, shape, start(network, shape), Masks(1, 2)).double()
+    rng = np.random.default_rng(2)
+    for _ in range(2):
+        images = rng.standard_normal((IMAGES, *shape))
+        leaf = torch.from_numpy(images).requires_grad_()
+        theirs, ours = module(leaf * 1), first(chain.forward(last(images), training=True))
+        assert_close([(ours.reshape(IMAGES, -1), theirs.detach())])
+        upstream = rng.standard_normal(ours.shape)
+        module.zero_grad()
+        theirs.backward(torch.from_numpy(upstream.reshape(IMAGES, -1)))
+        gradient = first(chain.backward(last(upstream)))
+        learned = zip((own for _, own in arrays(chain)), (p.grad for p in module.parameters()), strict=True)
+        assert_close([(gradient, leaf.grad), *learned])
+    running = [buffer for buffer in module.buffers() if buffer.dim()]
+    assert_close(zip((array for array, _ in arrays(chain, running=True)), running, strict=True))
+    assert_close([(first(chain.forward(last(images))).reshape(IMAGES, -1), module.eval()(leaf).detach())])
+
+
+@each_layer
+def test_each_layer_is_that_of_torch(network, shape):
+    compare(network, shape)
+
+
+@settings(deadline=None, max_examples=200)
+@given(networks())
+def test_random_networks_are_those_of_torch(drawn):
+    compare(*drawn)
+
+
+@each_layer
+def test_gradients_are_central_differences(network, shape):
+    """dL/dx = (L(x + e) - L(x - e)) / 2e (CS231n, "Neural Networks Part 3", gradient checks), for every number."""
+    chain, rng = numpy_chain(network, shape), np.random.default_rng(3)
+    x = last(rng.standard_normal((2, *shape)))
+    upstream = rng.standard_normal(chain.forward(x, training=True).shape)
+
+    def loss():
+        for_all = chain.forward(x, training=True)
+        return float((for_all * upstream).sum())
+
+    def same_masks():
+        for masks in {id(part.masks): part.masks for _, part in chain.named_parts() if hasattr(part, "masks")}.values():
+            masks.begin(0)
+
+    def slopes(array, small=1e-5):
+        found = np.empty(array.shape)
+        for place in np.ndindex(array.shape):
+            kept, ends = array[place], []
+            for move in (small, -small):
+                array[place] = kept + move
+                same_masks()
+                ends.append(loss())
+            array[place] = kept
+            found[place] = (ends[0] - ends[1]) / (2 * small)
+        return found
+
+    same_masks()
+    loss()
+    gradient = chain.backward(upstream).copy()
+    learned = [(own.copy(), array) for array, own in arrays(chain)]
+    assert_close([(gradient, slopes(x)), *((own, slopes(array)) for own, array in learned)], tolerance=1e-7)
+
+
+@pytest.mark.parametrize("layer", [MaxPool(2), MaxPool(3, 1, padding=1), MaxPool(3, 2, ceil=True), GlobalMaxPool()])
+def test_of_equal_values_the_first_gets_the_gradient_as_on_torch(layer):
+    shape, rng = (2, 6, 6), np.random.default_rng(7)
+    images = rng.integers(0, 3, (5, *shape)).astype(float)
+    leaf = torch.from_numpy(images).requires_grad_()
+    theirs, chain = build_module(layer, shape, {})(leaf), numpy_chain(layer, shape)
+    upstream = rng.standard_normal(first(chain.forward(last(images), training=True)).shape)
+    theirs.backward(torch.from_numpy(upstream.reshape(5, -1)))
+    assert_close([(first(chain.backward(last(upstream))), leaf.grad)])
+
+
+def test_the_gradient_in_the_images_is_left_out_where_nobody_wants_it():
+    """And those of the parameters stay what they are, also where branches begin at the images."""
+    for network in (Sequential(Conv(2, 3), ReLU()), Residual(Conv(2, 3), Conv(2, 3)), Concat(ReLU(), Conv(2, 3))):
+        chain, rng = numpy_chain(network, (2, 4, 4)), np.random.default_rng(4)
+        x = rng.standard_normal((2, 4, 4, 2))
+        upstream = rng.standard_normal(chain.forward(x, training=True).shape)
+        chain.backward(upstream)
+        expected = [own.copy() for _, own in arrays(chain)]
+        chain.backward(upstream, wanted=False)
+        assert_close(zip((own for _, own in arrays(chain)), expected, strict=True), tolerance=0)
+
+
+def test_the_given_values_stay_as_they_are_and_training_is_needed_to_move_statistics():
+    network, shape = Sequential(Conv(2, 1), BatchNorm()), (1, 3, 3)
+    values = start(network, shape)
+    before = {key: array.copy() for key, array in values.items()}
+    chain = build(network, shape, values, None, np.float64, np.float64)
+    images = np.random.default_rng(0).standard_normal((4, 3, 3, 1))
+    chain.forward(images)
+    assert all(np.array_equal(chain.links[1][1].arrays[name], before[f"batch_norm1.{name}"])
+               for name in ("running_mean", "running_var"))  # fmt: skip
+    chain.forward(images, training=True)
+    assert not np.allclose(chain.links[1][1].arrays["running_mean"], before["batch_norm1.running_mean"])
+    assert all(np.array_equal(values[key], before[key]) for key in values)
+
+
+def test_cross_entropy_is_that_of_torch_and_does_not_overflow():
+    """Also for targets that are shares of the classes, as a mixture of images has."""
+    rng = np.random.default_rng(5)
+    scores, targets = rng.standard_normal((6, 4)) * 1000, np.vstack([np.eye(4)[:3], rng.dirichlet(np.ones(4), 3)])
+    losses, shares = cross_entropy(scores, targets)
+    theirs = torch.from_numpy(scores)
+    assert_close([(losses, torch.nn.functional.cross_entropy(theirs, torch.from_numpy(targets), reduction="none"))])
+    assert_close([(shares, theirs.softmax(1))])
+
+
+@pytest.mark.parametrize(("storage", "compute"), [(np.float16, np.float32), (np.float32, np.float32)])
+def test_values_between_layers_are_rounded_to_the_storage_type_and_computed_in_the_other(storage, compute):
+    network, shape = Sequential(Conv(3, 3), BatchNorm(), ReLU(), Residual(Conv(3, 3)), Flatten(), Dense(2)), (2, 6, 6)
+    chain = build(network, shape, start(network, shape), None, storage, compute)
+    exact = numpy_chain(network, shape)
+    x = np.random.default_rng(6).standard_normal((4, 6, 6, 2))
+    found, expected = chain.forward(x.astype(compute), training=True), exact.forward(x, training=True)
+    assert found.dtype == compute and np.array_equal(found, found.astype(storage))
+    assert_close([(found, expected)], tolerance=20 * np.finfo(storage).eps)
+    chain.backward(np.ones(found.shape, compute))
+    assert all(own.dtype == array.dtype == compute for array, own in arrays(chain))
