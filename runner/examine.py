@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from runner.catalog import Catalog
@@ -43,19 +44,30 @@ def _built(catalog: Catalog, ref: ComponentRef, *arguments: Any) -> Any:
 
     A function that imports torch itself is stopped there and called again with that device set.
     """
-    loaded = "torch" in sys.modules
-    if not loaded:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # so that importing it raises ImportError
+    if "torch" not in sys.modules:
+        if find_spec("torch") is None:
+            return catalog.build("architecture", ref, *arguments)
+        watch: Any = _Watch()
+        sys.meta_path.insert(0, watch)
         try:
             return catalog.build("architecture", ref, *arguments)
-        except PluginError as error:
-            if getattr(error.__cause__, "name", None) != "torch":
-                raise
+        except _TorchWanted:
+            pass
         finally:
-            del sys.modules["torch"]
-    try:
-        import torch  # noqa: TID253 (here it is only set; what owns torch is the engine)
-    except ImportError:
-        return catalog.build("architecture", ref, *arguments)
+            sys.meta_path.remove(watch)
+    import torch  # noqa: TID253 (only where a plugin has it, or wants it)
+
     with torch.device("meta"):
         return catalog.build("architecture", ref, *arguments)
+
+
+class _TorchWanted(BaseException):
+    """A plugin's function imports torch; no ImportError, which it might take for a machine without it."""
+
+
+class _Watch:
+    """A finder of modules that finds none, and tells when torch is looked for."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == "torch":
+            raise _TorchWanted

@@ -94,13 +94,17 @@ def late(input_shape, classes, *, units: int = 10):
     from torch import nn
     return nn.Sequential(nn.Flatten(), nn.Linear(64, units), nn.Linear(units, classes))
 
-def layers(input_shape, classes):
-    return Sequential(Flatten(), Dense(classes))
+def either(input_shape, classes):
+    try:
+        from torch import nn
+    except ImportError:
+        return Sequential(Flatten(), Dense(classes))
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
 
 @hookimpl
 def register_architectures():
     yield Architecture(name="late", build=late)
-    yield Architecture(name="layers", build=layers)
+    yield Architecture(name="either", build=either)
 """
 
 
@@ -320,6 +324,11 @@ def test_measuring_holds_no_numbers(file: str, name: str, given: list[str], para
     document, _, peak = done.stdout.partition("PEAK")
     assert json.loads(document)["parameters"] == parameters
     assert int(peak) < 1000, "megabytes"
+
+
+def test_what_is_described_is_what_is_trained_where_a_function_can_do_without_torch(study: Path) -> None:
+    done = command(study, "describe", "either", "--plugin", "late.py", "--input", "1x8x8", "--json")
+    assert [layer["type"] for layer in json.loads(done.stdout)["layers"]] == ["Flatten", "Linear"], "torch is here"
 
 
 @pytest.mark.parametrize(
