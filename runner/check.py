@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from runner import engines
@@ -27,7 +27,7 @@ def make_plan(experiment: Experiment) -> Plan:
     """
     catalog = _catalog(experiment)
     checker = _Checker(experiment, catalog)
-    data = checker.component("dataset", experiment.header.dataset, experiment.document, ("dataset",))
+    data = checker.data()
     raw = expand(experiment)
     cells = [checker.cell(cell, name, data) for cell, name in zip(raw, names(raw), strict=True)]
     if checker.complaints:
@@ -94,6 +94,18 @@ class _Checker:
 
     def bound(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> ComponentRef | None:
         return self._guarded(document, path, lambda: self.catalog.bind(kind, ref))  # type: ignore[no-any-return]
+
+    def data(self) -> ImageData | None:
+        """The data set, of the size that the study takes of it."""
+        ref = self.experiment.header.dataset
+        data: ImageData | None = self.component("dataset", ref, self.experiment.document, ("dataset",))
+        subset = ref.parameters.get("subset")
+        if data is None or subset is None:
+            return data
+        if subset > data.size:
+            message = f"found {subset}; allowed: 1 to {data.size}, the number of images"
+            self._complain(self.experiment.document, ("dataset", "subset"), message)
+        return replace(data, size=subset)
 
     def _guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
         try:

@@ -31,7 +31,7 @@ class Component:
     """A named component. `build` is a plain function; its typed keyword-only parameters are set from YAML."""
 
     kind: ClassVar[str]
-    common: ClassVar[Mapping[str, type]] = {}
+    common: ClassVar[Mapping[str, Any]] = {}
     """Parameters that the runner itself reads, which every component of the kind has."""
     name: str
     build: Callable[..., Any]
@@ -46,7 +46,7 @@ class Architecture(Component):
     """
 
     kind: ClassVar[str] = "architecture"
-    common: ClassVar[Mapping[str, type]] = {"strict": bool}
+    common: ClassVar[Mapping[str, Any]] = {"strict": bool}
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,13 @@ class Optimizer(Component):
 
 @dataclass(frozen=True)
 class Dataset(Component):
-    """``build(*, ...) -> ImageData``: labelled images, described without reading them."""
+    """``build(*, ...) -> ImageData``: labelled images, described without reading them.
+
+    With ``subset: N`` a study takes a stratified part of them, drawn by its seed.
+    """
 
     kind: ClassVar[str] = "dataset"
+    common: ClassVar[Mapping[str, Any]] = {"subset": Count}
 
 
 KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset)}

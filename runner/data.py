@@ -12,6 +12,7 @@ import numpy as np
 
 from runner.components import ImageData
 from runner.errors import RunnerError
+from runner.folds import stratified_part
 from runner.identity import array_id
 
 
@@ -25,9 +26,12 @@ class Prepared:
 
 
 @contextmanager
-def prepared(data: ImageData) -> Iterator[Prepared]:
-    """Read the data and lay it in a temporary folder, which is gone afterwards."""
+def prepared(data: ImageData, subset: int | None = None, seed: int = 0) -> Iterator[Prepared]:
+    """Read the data, or a stratified part of `subset` images, and lay it in a temporary folder, gone afterwards."""
     images, labels = load(data)
+    if subset is not None:
+        part = stratified_part(labels, subset, seed)
+        images, labels = images[part], labels[part]
     with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
         np.save(Path(folder) / "images.npy", images)
         np.save(Path(folder) / "labels.npy", labels)

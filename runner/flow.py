@@ -72,7 +72,8 @@ def run(
     plan = make_plan(experiment)
     if problems(experiment, plan):
         raise InputError(problems(experiment, plan))
-    with prepared(_image_data(experiment)) as data:
+    subset = experiment.header.dataset.parameters.get("subset")
+    with prepared(_image_data(experiment), subset, plan.seed) as data:
         splits = _splits(experiment, plan, data)
         plan, fits = schedule(plan, data, splits, experiment.plugin_files)
         plan = replace(plan, made_with=made_with(experiment.folder, plan))

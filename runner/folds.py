@@ -26,11 +26,21 @@ def assign_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np
     The images are shuffled, sorted by class, and dealt out like cards. So both the folds' sizes and each class's
     share of them differ by at most one image.
     """
-    shuffled = rng.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     fold_of = np.empty(len(labels), dtype=np.int64)
-    fold_of[by_class] = np.arange(len(labels)) % folds
+    fold_of[_by_class(labels, rng)] = np.arange(len(labels)) % folds
     return fold_of
+
+
+def stratified_part(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Sorted indices (count,) of a part of the images; each class keeps its share of them within one image."""
+    evenly = np.arange(count) * len(labels) // count
+    return np.sort(_by_class(labels, stream("subset", seed))[evenly])
+
+
+def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The images' indices, sorted by class and shuffled within each."""
+    shuffled = rng.permutation(len(labels))
+    return shuffled[np.argsort(labels[shuffled], kind="stable")]
 
 
 def stratified_splits(labels: np.ndarray, folds: int, repeats: int, seed: int) -> list[Split]:

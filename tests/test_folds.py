@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from runner.errors import RunnerError
-from runner.folds import stratified_splits
+from runner.folds import stratified_part, stratified_splits
 
 
 @st.composite
@@ -81,3 +81,16 @@ def test_a_later_repeat_leaves_the_earlier_ones_alone():
 def test_a_class_with_fewer_images_than_folds_is_refused(rare, message):
     with pytest.raises(RunnerError, match=message):
         stratified_splits(np.array([1] * 9 + [7] * rare), 3, 1, 0)
+
+
+@many
+@given(labelled(), seeds, st.data())
+def test_a_part_keeps_each_class_s_share_and_depends_on_the_seed(data, seed, more):
+    labels, _ = data
+    count = more.draw(st.integers(1, len(labels)))
+    part = stratified_part(labels, count, seed)
+    assert len(part) == count == len(set(part)) and np.all(np.diff(part) > 0)
+    for name in np.unique(labels):
+        assert abs((labels[part] == name).sum() - count * (labels == name).sum() / len(labels)) < 1 + 1e-9
+    assert np.array_equal(part, stratified_part(labels, count, seed))
+    assert np.array_equal(stratified_part(labels, len(labels), seed), np.arange(len(labels)))
