@@ -1,56 +1,29 @@
-"""The published data sets: the real files, small ones in the same formats, downloads from a server, and what breaks."""
+"""The published data sets: their facts, the real files, small ones in the same formats, and what breaks."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import http.server
-import io
 import os
-import pickle
 import re
-import struct
 import subprocess
 import sys
-import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runner.plugins.datasets import batches, fetching, files, idx
-from runner.plugins.datasets.cifar import CIFAR10, cifar100_set
+from runner.plugins.datasets import batches, idx
 from runner.plugins.datasets.mnist import FASHION_MNIST, MNIST
+from small_files import apart as apart
+from small_files import archive, built, idx_bytes, md5, small_cifar, small_mnist, write
 
 from runner.api import RunnerError
 from runner.catalog import load_catalog
-from runner.components import ComponentRef, ImageData
 
 DATA = Path(os.environ.get("ARCHRUNNER_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 real = pytest.mark.skipif(
     not (DATA / "mnist").is_dir(), reason=f"no real files in {DATA}; set ARCHRUNNER_DATA to their folder"
 )
-NOWHERE = "http://127.0.0.1:9/"
-
-
-def built(name: str, **parameters: object) -> ImageData:
-    catalog = load_catalog()
-    return catalog.build("dataset", catalog.bind("dataset", ComponentRef(name, parameters)))  # type: ignore[no-any-return]
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and no way to the outside."""
-    monkeypatch.setenv("ARCHRUNNER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("ARCHRUNNER_MIRROR", NOWHERE)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return tmp_path
 
 
 # What is said of each.
@@ -186,85 +159,6 @@ def test_the_real_cifar10(tmp_path: Path) -> None:
 # Small files in the same formats.
 
 
-def packed(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def small_mnist() -> tuple[idx.IdxSet, dict[str, bytes], np.ndarray]:
-    """A set of 6 and 4 images, its four files (by name below the root), and the training images."""
-    rng, contents, sums = np.random.default_rng(0), {}, {}
-    train = rng.integers(0, 256, (6, 28, 28)).astype(np.uint8)
-    arrays = (train, np.arange(6, dtype=np.uint8), train[:4], np.arange(4, dtype=np.uint8))
-    for name, array in zip((*idx.TRAIN, *idx.TEST), arrays, strict=True):
-        content = idx_bytes(array)
-        contents[f"MNIST/raw/{name}.gz"] = packed(content)
-        sums[name] = (md5(packed(content)), md5(content))
-    return replace(MNIST, md5=sums, size=6, test_size=4), contents, train
-
-
-class Python2(pickle._Pickler):
-    """A pickler that writes what Python 2 and its NumPy wrote: short strings for bytes, NumPy's old names."""
-
-    dispatch = dict(pickle._Pickler.dispatch)
-
-    def save_bytes(self, text: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(text)) + text)
-
-    dispatch[bytes] = save_bytes
-
-    def save_global(self, thing: object, name: str | None = None) -> None:
-        module, name = thing.__module__, thing.__name__  # type: ignore[attr-defined]
-        module = module.replace("numpy._core", "numpy.core")
-        self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
-
-    for kind in (type, type(len), type(md5)):
-        dispatch[kind] = save_global
-
-
-def pickled(batch: object) -> bytes:
-    stream = io.BytesIO()
-    Python2(stream, protocol=2).dump(batch)
-    return stream.getvalue()
-
-
-def archive(contents: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-        for name, content in contents.items():
-            facts = tarfile.TarInfo(name)
-            facts.size = len(content)
-            tar.addfile(facts, io.BytesIO(content))
-    return stream.getvalue()
-
-
-def small_cifar(given: dict[str, object] | None = None):
-    """A CIFAR-100 of 3 + 3 images with coarse labels, its files in their folder, and its archive."""
-    pixels = np.random.default_rng(1).integers(0, 256, (3, 3072)).astype(np.uint8)
-    batch = {b"data": pixels, b"coarse_labels": [0, 19, 3], b"fine_labels": [4, 99, 0]}
-    contents = {f"cifar-100-python/{n}": pickled(b) for n, b in (given or {"train": batch, "test": batch}).items()}
-    tar = archive(contents)
-    small = replace(
-        cifar100_set("coarse"),
-        archive=replace(CIFAR10.archive, name="cifar-100-python.tar.gz", md5=md5(tar)),
-        train={"train": md5(contents["cifar-100-python/train"])},
-        test={"test": md5(contents["cifar-100-python/test"])},
-        size=3,
-        test_size=3,
-    )
-    return small, contents, tar, pixels
-
-
-def write(root: Path, contents: dict[str, bytes]) -> Path:
-    for name, content in contents.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
-
-
 def test_idx_files_packed_or_not_in_the_folder_or_right_there(tmp_path: Path) -> None:
     small, contents, train = small_mnist()
     bare = {Path(name).name: content for name, content in contents.items()}
@@ -392,137 +286,7 @@ def test_a_root_that_is_none_or_lacks_a_file(tmp_path: Path) -> None:
             built("mnist", root=str(root)).load()
 
 
-# Downloads.
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    asked: list[str] = []
-    breaks_off = False
-
-    def do_GET(self) -> None:
-        Handler.asked.append(self.path)
-        if not Handler.breaks_off:
-            super().do_GET()
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-        self.wfile.write(b"half of it")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that a web server shows; data sets are fetched from there."""
-    place = tmp_path / "mirror"
-    place.mkdir()
-    Handler.asked = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(place))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("ARCHRUNNER_MIRROR", f"http://127.0.0.1:{server.server_port}")
-        yield place
-        server.shutdown()
-
-
-def test_files_are_fetched_once_into_the_cache(mirror: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    small, contents, train = small_mnist()
-    write(mirror, contents)
-    for _ in range(2):
-        assert np.array_equal(small.data(None).load()[0][:, 0], train)
-    assert Handler.asked == [f"/MNIST/raw/{name}.gz" for name in idx.TRAIN], "of the training part alone, once"
-    assert {path.name for path in (tmp_path / "cache/MNIST/raw").iterdir()} == {f"{name}.gz" for name in idx.TRAIN}
-    assert capfd.readouterr().err == "", "no progress bar where there is no terminal"
-    cached = tmp_path / "cache/MNIST/raw/train-images-idx3-ubyte.gz"
-    cached.write_bytes(b"damaged")
-    assert np.array_equal(small.data(None).load()[0][:, 0], train), "a damaged file is fetched again"
-
-
-def test_an_archive_is_fetched_once_and_an_unpacked_one_in_the_cache_will_do(mirror: Path, tmp_path: Path) -> None:
-    small, contents, tar, pixels = small_cifar()
-    write(mirror, {"cifar-100-python.tar.gz": tar})
-    for _ in range(2):
-        data = small.data(None)
-        assert np.array_equal(data.load()[0], pixels.reshape(3, 3, 32, 32))
-        assert data.load_test is not None and len(data.load_test()[0]) == 3
-    assert Handler.asked == ["/cifar-100-python.tar.gz"]
-    (tmp_path / "cache/cifar-100-python.tar.gz").unlink()
-    write(tmp_path / "cache", contents)
-    assert np.array_equal(small.data(None).load()[0], pixels.reshape(3, 3, 32, 32))
-    assert len(Handler.asked) == 1
-
-
-def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small, contents, _ = small_mnist()
-    place = tmp_path / "cache/MNIST/raw"
-    words = r"^mnist: train-images-idx3-ubyte\.gz could not be had from http://\S+/train-images-idx3-ubyte\.gz \({}\); "
-    words += f"put it into {place}, or name the folder that holds it as root$"
-    with pytest.raises(RunnerError, match=words.format("the server says 404 File not found")):
-        small.data(None).load()
-    write(mirror, {"MNIST/raw/train-images-idx3-ubyte.gz": b"something else"})
-    with pytest.raises(RunnerError, match=words.format(r"what came is not the published file, whose MD5 sum is \w+")):
-        small.data(None).load()
-    monkeypatch.setattr(Handler, "breaks_off", True)
-    with pytest.raises(RunnerError, match=words.format("the connection broke off")):
-        small.data(None).load()
-    assert not list(place.glob("*")), "nothing half or wrong is kept"
-    write(place.parents[1], contents)
-    assert len(small.data(None).load()[0]) == 6, "a file put there by hand will do"
-
-
-def test_without_a_network_the_next_address_is_tried_and_the_last_is_named(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small, contents, train = small_mnist()
-    write(mirror, contents)
-    good = f"{os.environ['ARCHRUNNER_MIRROR']}/MNIST/raw/"
-    monkeypatch.delenv("ARCHRUNNER_MIRROR")
-    assert np.array_equal(replace(small, addresses=(NOWHERE, good)).data(None).load()[0][:, 0], train)
-    (tmp_path / "cache/MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(b"damaged")
-    with pytest.raises(RunnerError, match=rf"from {NOWHERE}train-\S+ \(no connection; \S+ is not the published file\)"):
-        replace(small, addresses=(NOWHERE,)).data(None).load()
-    assert all(len(known.addresses) for known in (MNIST, FASHION_MNIST, CIFAR10.archive))
-    assert files.Published("a/b.gz", "", ("https://x/y/",)).urls() == ["https://x/y/b.gz"]
-
-
-def test_a_terminal_shows_a_progress_bar(mirror: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    content = os.urandom(300_000)
-    write(mirror, {"MNIST/raw/x.gz": content})
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("TERM", "xterm")
-    got = fetching.fetch("mnist", files.Published("MNIST/raw/x.gz", md5(content), ()))
-    assert got.read_bytes() == content
-    assert "x.gz" in sys.stderr.getvalue() and "300.0/300.0 kB" in sys.stderr.getvalue()  # type: ignore[attr-defined]
-
-
-def test_a_cache_that_can_not_be_written(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small, contents, _ = small_mnist()
-    write(mirror, contents)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("ARCHRUNNER_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(RunnerError, match="could not be had .*file/cache"):
-        small.data(None).load()
-
-
 # The command line.
-
-
-def test_plan_works_without_the_files_and_run_says_in_a_line_what_it_lacks(tiny: Path, runner) -> None:
-    tiny.write_text(tiny.read_text().replace("dataset: digits", "dataset: fashion-mnist"))
-    assert runner("plan", tiny).returncode == 0
-    done = runner("run", tiny, "--executor", "serial")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
-    assert "fashion-mnist: train-images-idx3-ubyte.gz could not be had from " + NOWHERE in done.stderr
-    assert f"put it into {tiny.parent / 'cache/FashionMNIST/raw'}" in done.stderr
 
 
 def test_an_unknown_parameter_is_named(tiny: Path, runner) -> None:

@@ -316,14 +316,14 @@ def test_arrays_are_planned_and_run(tiny: Path, runner, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     "dataset, words",
     [
-        ("image-folder", ["dataset: image-folder needs the parameter 'root' (str)", "needs the parameter 'size'"]),
+        ("image-folder", ["dataset: image-folder needs the parameter 'root' (text)", "needs the parameter 'size'"]),
         ("{name: image-folder, root: x, size: 8}", ["dataset: x: no such folder"]),
         (
             "{name: image-folder, root: x, size: 8, crop: centre}",
             ["'centre'; did you mean 'center'? allowed: center"],
         ),
         ("{name: npz, file: x.npz}", ["dataset: x.npz: no such file"]),
-        ("npz", ["dataset: npz needs the parameter 'file' (str)"]),
+        ("npz", ["dataset: npz needs the parameter 'file' (text)"]),
     ],
 )
 def test_what_does_not_fit_is_a_line_of_the_plan(dataset: str, words: list[str], tiny: Path, runner) -> None:

@@ -169,4 +169,4 @@ def test_a_grid_may_vary_a_schedule_and_its_parts(tiny, capsys):
 
 def test_plugins_lists_the_schedules(capsys):
     assert main(["plugins", "--json"]) == 0
-    assert '"type": "constant | step | multi_step | cosine | one_cycle | dict"' in capsys.readouterr().out
+    assert '"type": "constant | step | multi_step | cosine | one_cycle | mapping"' in capsys.readouterr().out

@@ -1,29 +1,9 @@
 """The built-in architectures against published figures, and against sums done by hand where none are published."""
 
-import inspect
-import re
-
 import pytest
+from zoo import CIFAR, IMAGENET, MNIST, analysed
 
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
-from runner.errors import RunnerError, ShapeError
-from runner.network.analysis import analyse
-from runner.validation import Finding
-
-IMAGENET, CIFAR, MNIST = (3, 224, 224), (3, 32, 32), (1, 28, 28)
-CLASSES = {IMAGENET: 1000, CIFAR: 10, MNIST: 10, (1, 32, 32): 10}
 MILLION = 10**6
-
-
-def built(name, shape=IMAGENET, **parameters):
-    catalog = load_catalog()
-    ref = catalog.bind("architecture", ComponentRef(name, parameters))
-    return catalog.build("architecture", ref, shape, CLASSES.get(shape, 1000))
-
-
-def analysed(name, shape=IMAGENET, **parameters):
-    return analyse(built(name, shape, **parameters), shape, CLASSES.get(shape, 1000))
 
 
 def reach(*windows):
@@ -37,41 +17,6 @@ def reach(*windows):
 def macs(*convolutions, dense=()):
     """Multiply-adds by hand, of (output side, kernel, channels in, channels out) and of dense (in, out)."""
     return sum(side**2 * kernel**2 * a * b for side, kernel, a, b in convolutions) + sum(a * b for a, b in dense)
-
-
-# What users find, and where it fits: every architecture at 3x224x224, and those that allow it on smaller images.
-
-ONLY_LARGE = {"alexnet", "zfnet"}
-FROM_32 = {"densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"}
-SMALL = {
-    "all_cnn", "deep_convnet", "densenet_cifar", "lenet5", "mobilenet_v1", "resnet101", "resnet152", "resnet18",
-    "resnet34", "resnet50", "resnet_cifar", "simple_convnet", "small_vgg", "stages",
-}  # fmt: skip
-
-
-def entries():
-    return {name: entry for (kind, name), entry in load_catalog().entries.items() if kind == "architecture"}
-
-
-def test_the_zoo_is_complete():
-    assert entries().keys() >= ONLY_LARGE | FROM_32 | SMALL
-
-
-@pytest.mark.parametrize("shape", [IMAGENET, CIFAR, MNIST], ids=str)
-@pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
-def test_every_architecture_fits_or_names_the_layer_that_does_not(name, shape):
-    if (shape != IMAGENET and name in ONLY_LARGE) or (shape == MNIST and name in FROM_32):
-        with pytest.raises(ShapeError, match=r"layer \S*max_pool|layer \S*avg_pool"):
-            analysed(name, shape)
-    else:
-        assert analysed(name, shape).layers[-1].output == (CLASSES[shape], 1, 1)
-
-
-@pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
-def test_every_architecture_says_what_it_is_and_cites_its_source(name):
-    build = entries()[name].component.build
-    assert re.search(r"[A-Z]\w+.* (19|20)\d\d|CS231n", inspect.getmodule(build).__doc__)
-    assert build.__doc__
 
 
 # Parameters: (name, options, shape, exact count, source)
@@ -350,18 +295,6 @@ def test_all_cnn(model, variant):
     assert [layer.type for layer in found.layers].count("max_pool") == (2 if variant in ("base", "convpool") else 0)
 
 
-def test_all_cnn_drops_what_the_paper_drops():
-    def rates(**options):
-        return [layer.rate for layer in leaves(built("all_cnn", CIFAR, **options)) if layer.type == "dropout"]
-
-    assert rates() == [0.2, 0.5, 0.5]
-    assert rates(dropout=False) == []
-
-
-def leaves(network):
-    return [leaf for part in network.layers for leaf in leaves(part)] if hasattr(network, "layers") else [network]
-
-
 def test_deep_convnet():
     convolutions = [(28, 3, 1, 16), (28, 3, 16, 16), (14, 3, 16, 32), (16, 3, 32, 32), (8, 3, 32, 64), (8, 3, 64, 64)]
     dense = [(4 * 4 * 64, 50), (50, 10)]
@@ -382,64 +315,3 @@ def test_small_vgg(batch_norm):
 
 def test_simple_convnet():
     assert analysed("simple_convnet", CIFAR).parameters == 32 * (49 * 3 + 1) + 16 * 16 * 32 * 100 + 100 + 100 * 10 + 10
-
-
-def test_stages_with_batch_norm_and_dropout():
-    """Without batch normalisation a filter has a bias, with it a scale and a shift."""
-    kinds = [leaf.type for leaf in leaves(built("stages", CIFAR, dense=[20], batch_norm=True, dropout=0.3))]
-    stage = ["conv", "batch_norm", "relu", "max_pool"]
-    assert kinds == [*stage, *stage, "flatten", "dense", "relu", "dropout", "dense"]
-    strided = {"downsample": "strided_conv", "stages": 1, "width": 4}
-    plain, normed = (analysed("stages", CIFAR, **strided, batch_norm=b).parameters for b in (False, True))
-    assert plain == 4 * (27 + 1) + 4 * (16 + 1) + 16 * 16 * 4 * 10 + 10
-    assert normed == plain + 2 * 4
-    assert {leaf.type for leaf in leaves(built("stages", CIFAR))} == {"conv", "relu", "max_pool", "flatten", "dense"}
-
-
-PATHS = {
-    "alexnet": "stage1/local_response_norm1",
-    "googlenet": "inception3a/3x3/conv2",
-    "resnet50": "stage2/block1/shortcut/conv1",
-    "densenet121": "block4/layer16/new/conv2",
-    "mobilenet_v1": "block13/conv2",
-    "vgg_e": "stage5/conv4",
-}
-
-
-@pytest.mark.parametrize("name", PATHS)
-def test_paths_say_where_a_layer_stands(name):
-    assert PATHS[name] in [layer.path for layer in analysed(name).layers]
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("resnet_cifar", {"depth": 21}, r"^depth is 21; did you mean 20\? allowed: 20, 26, 32, ... 1202$"),
-        ("resnet_cifar", {"depth": 9999}, "did you mean 1202"),
-        ("densenet_cifar", {"depth": 41}, r"^depth is 41; did you mean 40\? allowed: 10, 13, 16, ... 250$"),
-        ("densenet_cifar", {"depth": 97, "bottleneck": True}, r"did you mean 94\? allowed: 10, 16, 22, ... 250$"),
-    ],
-)
-def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
-    with pytest.raises(RunnerError, match=message):
-        built(name, CIFAR, **options)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("alexnet", {"towers": 3}, "allowed: 1, 2"),
-        ("all_cnn", {"variant": "conv_pool"}, "did you mean 'convpool'"),
-        ("lenet5", {"padding": -1}, "allowed: 0 or more"),
-        ("lenet5", {"activation": "gelu"}, "allowed: relu, sigmoid, tanh"),
-        ("mobilenet_v1", {"alpha": 0}, "allowed: more than 0"),
-        ("resnet18", {"stride_in": "1x1"}, "no parameter 'stride_in'"),
-        ("resnet50", {"stride_in": "7x7"}, "allowed: 1x1, 3x3"),
-        ("resnet_cifar", {"shortcut": "C"}, "allowed: A, B"),
-        ("stages", {"dropout": 1}, "allowed: less than 1"),
-        ("vgg_d", {"batch_norm": 1}, "expected true or false"),
-    ],
-)
-def test_an_option_that_does_not_exist_is_refused(name, options, message):
-    with pytest.raises(Finding, match=re.escape(message)):
-        built(name, CIFAR, **options)

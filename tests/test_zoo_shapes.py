@@ -1,0 +1,118 @@
+"""The built-in architectures: which sizes of images they fit, what their options change, and what is refused."""
+
+import inspect
+import re
+
+import pytest
+from zoo import CIFAR, CLASSES, IMAGENET, MNIST, analysed, built
+
+from runner.catalog import load_catalog
+from runner.errors import RunnerError, ShapeError
+from runner.validation import Finding
+
+# What users find, and where it fits: every architecture at 3x224x224, and those that allow it on smaller images.
+
+ONLY_LARGE = {"alexnet", "zfnet"}
+FROM_32 = {"densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"}
+SMALL = {
+    "all_cnn", "deep_convnet", "densenet_cifar", "lenet5", "mobilenet_v1", "resnet101", "resnet152", "resnet18",
+    "resnet34", "resnet50", "resnet_cifar", "simple_convnet", "small_vgg", "stages",
+}  # fmt: skip
+
+
+def entries():
+    return {name: entry for (kind, name), entry in load_catalog().entries.items() if kind == "architecture"}
+
+
+def test_the_zoo_is_complete():
+    assert entries().keys() >= ONLY_LARGE | FROM_32 | SMALL
+
+
+@pytest.mark.parametrize("shape", [IMAGENET, CIFAR, MNIST], ids=str)
+@pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
+def test_every_architecture_fits_or_names_the_layer_that_does_not(name, shape):
+    if (shape != IMAGENET and name in ONLY_LARGE) or (shape == MNIST and name in FROM_32):
+        with pytest.raises(ShapeError, match=r"layer \S*max_pool|layer \S*avg_pool"):
+            analysed(name, shape)
+    else:
+        assert analysed(name, shape).layers[-1].output == (CLASSES[shape], 1, 1)
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
+def test_every_architecture_says_what_it_is_and_cites_its_source(name):
+    build = entries()[name].component.build
+    assert re.search(r"[A-Z]\w+.* (19|20)\d\d|CS231n", inspect.getmodule(build).__doc__)
+    assert build.__doc__
+
+
+def test_all_cnn_drops_what_the_paper_drops():
+    def rates(**options):
+        return [layer.rate for layer in leaves(built("all_cnn", CIFAR, **options)) if layer.type == "dropout"]
+
+    assert rates() == [0.2, 0.5, 0.5]
+    assert rates(dropout=False) == []
+
+
+def leaves(network):
+    return [leaf for part in network.layers for leaf in leaves(part)] if hasattr(network, "layers") else [network]
+
+
+def test_stages_with_batch_norm_and_dropout():
+    """Without batch normalisation a filter has a bias, with it a scale and a shift."""
+    kinds = [leaf.type for leaf in leaves(built("stages", CIFAR, dense=[20], batch_norm=True, dropout=0.3))]
+    stage = ["conv", "batch_norm", "relu", "max_pool"]
+    assert kinds == [*stage, *stage, "flatten", "dense", "relu", "dropout", "dense"]
+    strided = {"downsample": "strided_conv", "stages": 1, "width": 4}
+    plain, normed = (analysed("stages", CIFAR, **strided, batch_norm=b).parameters for b in (False, True))
+    assert plain == 4 * (27 + 1) + 4 * (16 + 1) + 16 * 16 * 4 * 10 + 10
+    assert normed == plain + 2 * 4
+    assert {leaf.type for leaf in leaves(built("stages", CIFAR))} == {"conv", "relu", "max_pool", "flatten", "dense"}
+
+
+PATHS = {
+    "alexnet": "stage1/local_response_norm1",
+    "googlenet": "inception3a/3x3/conv2",
+    "resnet50": "stage2/block1/shortcut/conv1",
+    "densenet121": "block4/layer16/new/conv2",
+    "mobilenet_v1": "block13/conv2",
+    "vgg_e": "stage5/conv4",
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_paths_say_where_a_layer_stands(name):
+    assert PATHS[name] in [layer.path for layer in analysed(name).layers]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet_cifar", {"depth": 21}, r"^depth is 21; did you mean 20\? allowed: 20, 26, 32, ... 1202$"),
+        ("resnet_cifar", {"depth": 9999}, "did you mean 1202"),
+        ("densenet_cifar", {"depth": 41}, r"^depth is 41; did you mean 40\? allowed: 10, 13, 16, ... 250$"),
+        ("densenet_cifar", {"depth": 97, "bottleneck": True}, r"did you mean 94\? allowed: 10, 16, 22, ... 250$"),
+    ],
+)
+def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
+    with pytest.raises(RunnerError, match=message):
+        built(name, CIFAR, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("alexnet", {"towers": 3}, "allowed: 1, 2"),
+        ("all_cnn", {"variant": "conv_pool"}, "did you mean 'convpool'"),
+        ("lenet5", {"padding": -1}, "allowed: 0 or more"),
+        ("lenet5", {"activation": "gelu"}, "allowed: relu, sigmoid, tanh"),
+        ("mobilenet_v1", {"alpha": 0}, "allowed: more than 0"),
+        ("resnet18", {"stride_in": "1x1"}, "no parameter 'stride_in'"),
+        ("resnet50", {"stride_in": "7x7"}, "allowed: 1x1, 3x3"),
+        ("resnet_cifar", {"shortcut": "C"}, "allowed: A, B"),
+        ("stages", {"dropout": 1}, "allowed: less than 1"),
+        ("vgg_d", {"batch_norm": 1}, "expected true or false"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused(name, options, message):
+    with pytest.raises(Finding, match=re.escape(message)):
+        built(name, CIFAR, **options)
