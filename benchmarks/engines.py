@@ -34,7 +34,7 @@ def job(engine: str, shape: Shape) -> Job:
     optimizer = catalog.bind("optimizer", ComponentRef("sgd", {"lr": 0.01, "momentum": 0.9}))
     spec = FitSpec(
         id="", cell="", repeat=0, fold=0, seed=0, architecture=ComponentRef(""), augmentation=(), optimizer=optimizer,
-        training=TrainingPlan(1, BATCH, engine, "cpu", "float32"), shape=shape, classes=CLASSES, data="",
+        training=TrainingPlan(10**6, BATCH, engine, "cpu", "float32"), shape=shape, classes=CLASSES, data="",
         train=np.arange(count), validation=np.arange(count),
     )  # fmt: skip
     stages = [layer for filters in (16, 32) for layer in (Conv(filters, 3), ReLU(), MaxPool(2))]
