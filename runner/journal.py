@@ -52,8 +52,10 @@ class Journal:
         """Write one result and wait until it is on disk."""
         self._file.write(encode(result))
         self._file.flush()
-        os.fsync(self._file.fileno())
-        self.results[result.id] = result
+        try:
+            os.fsync(self._file.fileno())
+        finally:
+            self.results[result.id] = result  # an interrupt meanwhile does not take the line back
 
 
 def encode(result: FitResult) -> bytes:

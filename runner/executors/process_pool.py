@@ -116,4 +116,6 @@ def _collect(group: Group, future: Any) -> list[FitResult]:
 def _cause(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
+    if exitcode in (None, 255):  # what multiprocessing's fork server gives where it could not ask
+        return "how is not known"
     return f"exit status {exitcode}"
