@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 import queue
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from runner.executors.processes import Context
 from runner.fit import FitResult, Group, failed
 from runner.worker import run_group
 
@@ -68,7 +68,7 @@ class ProcessExecutor:
     def _prepare(self, engine: str) -> None:
         for name, value in ENVIRONMENT.items():  # must stand before the server starts, which inherits them
             os.environ.setdefault(name, value)
-        self._context = multiprocessing.get_context("forkserver")
+        self._context = Context()
         self._context.set_forkserver_preload(["runner.worker", f"runner.engines.{engine}_engine.engine"])
 
     def _pool(self) -> ProcessPool:
@@ -116,6 +116,4 @@ def _collect(group: Group, future: Any) -> list[FitResult]:
 def _cause(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"killed by {signal.Signals(-exitcode).name}"
-    if exitcode in (None, 255):  # what multiprocessing's fork server gives where it could not ask
-        return "how is not known"
     return f"exit status {exitcode}"
