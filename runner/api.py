@@ -1,5 +1,6 @@
 """THE public surface. A plugin imports from here and from nowhere else in `runner`."""
 
+from runner.cache import cache_folder
 from runner.components import (
     Architecture,
     Augmentation,
@@ -17,7 +18,7 @@ from runner.components import (
     Transform,
     UpdateRule,
 )
-from runner.errors import PluginError, RunnerError, ShapeError
+from runner.errors import RunnerError, ShapeError
 from runner.hookspecs import hookimpl
 from runner.network.base import Initial, Layer
 from runner.network.graph import Concat, Network, Residual, Sequential
@@ -65,7 +66,6 @@ __all__ = [
     "NonNegative",
     "Optimizer",
     "PadChannels",
-    "PluginError",
     "Positive",
     "Probability",
     "ReLU",
@@ -79,5 +79,6 @@ __all__ = [
     "Tanh",
     "Transform",
     "UpdateRule",
+    "cache_folder",
     "hookimpl",
 ]

@@ -62,6 +62,11 @@ class Entry:
     source: str
     version: str = ""
 
+    @property
+    def origin(self) -> str:
+        """What tells it from any other component that has its name, or had it before an edit."""
+        return f"{self.component.name} from {self.source} {self.version}"
+
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         hints = get_type_hints(self.component.build, include_extras=True)

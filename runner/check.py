@@ -49,6 +49,7 @@ def make_plan(experiment: Experiment) -> Plan:
         cells=planned,
         data=_facts(data),
         overrides=experiment.overrides,
+        test=header.cross_validation.test,
     )
 
 
@@ -76,6 +77,7 @@ def _facts(data: ImageData | None) -> dict[str, Any]:
         "shape": list(data.shape),
         "class_names": list(data.class_names),
         "size": data.size,
+        "test_size": data.test_size,
         "licence": data.licence,
         "citation": data.citation,
     }
@@ -100,6 +102,9 @@ class _Checker:
         ref = self.experiment.header.dataset
         data: ImageData | None = self.component("dataset", ref, self.experiment.document, ("dataset",))
         subset = ref.parameters.get("subset")
+        if data is not None and self.experiment.header.cross_validation.test and data.load_test is None:
+            words = f"{ref.name} has no held-out test images; leave it out"
+            self._complain(self.experiment.document, ("cross_validation", "test"), words)
         if data is None or subset is None:
             return data
         if subset > data.size:

@@ -234,13 +234,16 @@ def _describe_architecture(catalog: Catalog, given: argparse.Namespace) -> int:
 def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner import sheet
     from runner.components import ComponentRef
+    from runner.data import prepared, read
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")
     ref = _bound(catalog, "augmentation", given)
     data = catalog.build("dataset", catalog.bind("dataset", ComponentRef(given.dataset)))
-    sheet.write(catalog.build("augmentation", ref), ref, data, given.dataset, given.out or Path(f"{given.name}.png"))
-    print(given.out or f"{given.name}.png")
+    file = given.out or Path(f"{given.name}.png")
+    with prepared(data, catalog.find("dataset", given.dataset).origin) as part:
+        sheet.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
+    print(file)
     return 0
 
 

@@ -1,24 +1,36 @@
-"""The data of a run: read once, checked, and laid where all workers map it."""
+"""The data of a run: read once, checked, and laid where all workers map it; the next run finds it there.
+
+In the cache, a folder a part: images.npy, labels.npy, and facts.json with the sizes of both and their fingerprint.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from runner.cache import cache_folder
 from runner.components import ImageData
 from runner.errors import RunnerError
-from runner.folds import stratified_part
-from runner.identity import array_id
+from runner.identity import array_id, content_id
+
+log = logging.getLogger("runner.data")
+UNUSED = 30 * 24 * 3600
+"""Seconds after which a part that no run asked for is taken out of the cache."""
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """labels (N,) int64; `folder` holds images.npy (N, C, H, W) uint8 and labels.npy; `fingerprint` is of both."""
+class Part:
+    """Labelled images in `folder`; labels (N,) int64; `fingerprint` is of images and labels."""
 
     folder: str
     labels: np.ndarray
@@ -26,27 +38,93 @@ class Prepared:
 
 
 @contextmanager
-def prepared(data: ImageData, subset: int | None = None, seed: int = 0) -> Iterator[Prepared]:
-    """Read the data, or a stratified part of `subset` images, and lay it in a temporary folder, gone afterwards."""
-    images, labels = load(data)
-    if subset is not None:
-        part = stratified_part(labels, subset, seed)
-        images, labels = images[part], labels[part]
-    with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
-        np.save(Path(folder) / "images.npy", images)
-        np.save(Path(folder) / "labels.npy", labels)
-        yield Prepared(folder, labels, array_id(images, labels))
+def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[Part]:
+    """The training part of the data, or the held-out test part, as files that stay as long as the context does.
+
+    `origin` says whose data they are. Where their version is unknown, they are read every time.
+    """
+    load, size = (data.load_test, data.test_size) if test else (data.load, data.size)
+    assert load is not None, "check.py refuses a test that there is no data for"
+    content = [origin, data.version, data.shape, size, "test" if test else "train"]
+    place = cache_folder() / "prepared" / content_id(content)
+    part = _mapped(place) if data.version else None
+    if part is None:
+        arrays = checked(load, size, data)
+        part = _kept(place, *arrays) if data.version else None
+        if part is None:
+            with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
+                _write(Path(folder), *arrays)
+                part = _mapped(Path(folder))
+                assert part is not None
+                yield part
+            return
+    yield part
 
 
-def load(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
+def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, C, H, W) uint8 and labels (N,): mapped, so that all processes of a machine share one copy."""
+    # "c": whoever writes into them writes into a copy of his own. Torch wants arrays that may be written.
+    return np.load(Path(folder) / "images.npy", mmap_mode="c"), np.load(Path(folder) / "labels.npy")
+
+
+def _mapped(place: Path) -> Part | None:
+    """The part that lies at `place`, None where it is not there or not whole."""
+    try:
+        facts = json.loads((place / "facts.json").read_bytes())
+        whole = all((place / name).stat().st_size == size for name, size in facts["bytes"].items())
+        if not whole:
+            return None
+        os.utime(place)
+        return Part(str(place), read(str(place))[1], facts["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
+    """Lay the arrays into the cache; None where that can't be done, which costs the next run its time, no more."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _forget(place.parent)
+        with tempfile.TemporaryDirectory(prefix="part-", dir=place.parent) as folder:
+            whole = Path(folder) / "whole"
+            whole.mkdir()
+            _write(whole, images, labels)
+            shutil.rmtree(place, ignore_errors=True)  # what was not whole
+            whole.rename(place)
+    except OSError as error:
+        log.warning("%s: can't keep the data here: %s", place, error.strerror)
+    return _mapped(place)  # where another run was faster, its files are as good
+
+
+def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    for name, array in (("images.npy", images), ("labels.npy", labels)):
+        with (folder / name).open("wb") as file:
+            np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())
+    sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}
+    facts = {"fingerprint": array_id(images, labels), "bytes": sizes}
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _forget(parts: Path) -> None:
+    """Take out what has not been asked for in a long time, and what a killed run left half written."""
+    for place in parts.iterdir():
+        if time.time() - place.stat().st_mtime > UNUSED:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def checked(
+    load: Callable[[], tuple[np.ndarray, np.ndarray]], size: int, data: ImageData
+) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, C, H, W) uint8 and labels (N,) int64; raises RunnerError where they are not what was announced."""
-    images, labels = (np.asarray(array) for array in data.load())
+    images, labels = (np.asarray(array) for array in load())
     if images.dtype != np.uint8:
         raise RunnerError(f"dataset: images are {images.dtype}; expected uint8, 0 to 255")
-    if images.shape != (data.size, *data.shape):
-        raise RunnerError(f"dataset: images have shape {images.shape}; announced was {(data.size, *data.shape)}")
-    if labels.shape != (data.size,) or not np.issubdtype(labels.dtype, np.integer):
-        raise RunnerError(f"dataset: labels are {labels.dtype} {labels.shape}; expected {data.size} whole numbers")
+    if images.shape != (size, *data.shape):
+        raise RunnerError(f"dataset: images have shape {images.shape}; announced was {(size, *data.shape)}")
+    if labels.shape != (size,) or not np.issubdtype(labels.dtype, np.integer):
+        raise RunnerError(f"dataset: labels are {labels.dtype} {labels.shape}; expected {size} whole numbers")
     if labels.min() < 0 or labels.max() >= data.classes:
         raise RunnerError(
             f"dataset: labels run from {labels.min()} to {labels.max()}; allowed: 0 to {data.classes - 1}"

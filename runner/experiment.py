@@ -63,10 +63,13 @@ class Training(Strict):
 
 
 class CrossValidation(Strict):
-    """Stratified k-fold cross-validation, repeated with new shuffles."""
+    """Stratified k-fold cross-validation, repeated with new shuffles. With `test`, every fit is measured on the data
+    set's held-out test images too, which nothing else touches.
+    """
 
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    test: bool = False
 
 
 class ReportSettings(Strict):

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 Curves = dict[str, list[float]]
-"""Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy."""
+"""Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy. Where the test was asked for, test_loss and
+test_accuracy of the last epoch alone."""
+
+METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+TEST_METRICS = ("test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ class TrainingPlan:
 
 @dataclass(frozen=True, eq=False)
 class FitSpec:
-    """All that a worker needs to run one fit. `data` is a folder with images.npy and labels.npy."""
+    """All that a worker needs to run one fit. `data` is a folder with images.npy and labels.npy; so is `test`, the
+    held-out test part, or "" where it is not to be measured.
+    """
 
     id: str
     cell: str
@@ -45,6 +51,7 @@ class FitSpec:
     data: str
     train: np.ndarray
     validation: np.ndarray
+    test: str = ""
     plugin_files: tuple[str, ...] = ()
     timeout: float | None = None
     cost: float = 0.0

@@ -13,7 +13,7 @@ from runner.catalog import load_catalog
 from runner.check import make_plan, problems
 from runner.components import ImageData
 from runner.config import load
-from runner.data import Prepared, prepared
+from runner.data import Part, prepared
 from runner.errors import Complaint, InputError, RunnerError, dotted
 from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
@@ -72,10 +72,9 @@ def run(
     plan = make_plan(experiment)
     if problems(experiment, plan):
         raise InputError(problems(experiment, plan))
-    subset = experiment.header.dataset.parameters.get("subset")
-    with prepared(_image_data(experiment), subset, plan.seed) as data:
+    with _data(experiment) as (data, test):
         splits = _splits(experiment, plan, data)
-        plan, fits = schedule(plan, data, splits, experiment.plugin_files)
+        plan, fits = schedule(plan, data, test, splits, experiment.plugin_files)
         plan = replace(plan, made_with=made_with(experiment.folder, plan))
         folder = options.reports / plan.name
         with _locked(folder), Journal(folder / "journal.jsonl") as journal:
@@ -130,19 +129,27 @@ def _log_apart(result: FitResult, folder: Path) -> FitResult:
     return replace(result, log="")
 
 
-def _splits(experiment: Experiment, plan: Plan, data: Prepared) -> list[Split]:
+def _splits(experiment: Experiment, plan: Plan, data: Part) -> list[Split]:
+    subset, names = experiment.header.dataset.parameters.get("subset"), plan.data["class_names"]
     try:
-        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
+        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names)
     except RunnerError as error:
         path = ("cross_validation", "folds")
         raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
 
 
-def _image_data(experiment: Experiment) -> ImageData:
-    catalog = load_catalog(experiment.plugin_files)
-    data = catalog.build("dataset", catalog.bind("dataset", experiment.header.dataset))
-    assert isinstance(data, ImageData)
-    return data
+@contextmanager
+def _data(experiment: Experiment) -> Iterator[tuple[Part, Part | None]]:
+    """The training part, and the held-out test part where it is asked for: nothing else reads that."""
+    catalog, header = load_catalog(experiment.plugin_files), experiment.header
+    data: ImageData = catalog.build("dataset", catalog.bind("dataset", header.dataset))
+    origin = catalog.find("dataset", header.dataset.name).origin
+    with prepared(data, origin) as train:
+        if not header.cross_validation.test:
+            yield train, None
+            return
+        with prepared(data, origin, test=True) as test:
+            yield train, test
 
 
 def _tracker(options: Options, folder: Path) -> Tracker:

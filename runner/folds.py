@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,24 +44,32 @@ def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return shuffled[np.argsort(labels[shuffled], kind="stable")]
 
 
-def stratified_splits(labels: np.ndarray, folds: int, repeats: int, seed: int) -> list[Split]:
+def stratified_splits(
+    labels: np.ndarray, folds: int, repeats: int, seed: int, subset: int | None = None, names: Sequence[str] = ()
+) -> list[Split]:
     """All splits of repeated stratified k-fold cross-validation, by repeat and then by fold.
 
-    Raises RunnerError where a class has fewer images than there are folds: some fold would lack it.
+    With `subset`, only a stratified part of so many images is split. `names` are the names of the classes.
     """
-    names, counts = np.unique(labels, return_counts=True)
-    if counts.min() < folds:
-        rarest = names[counts.argmin()]
-        raise RunnerError(
-            f"class {rarest} has {counts.min()} images, fewer than the {folds} folds; "
-            f"allowed: 2 to {counts.min()} folds"
-            if counts.min() >= 2
-            else f"class {rarest} has one image, so it can't be cross-validated"
-        )
+    part = np.arange(len(labels)) if subset is None else stratified_part(labels, subset, seed)
+    _refuse_rare(labels[part], folds, names)
     splits = []
     for repeat in range(repeats):
-        fold_of = assign_folds(labels, folds, stream("split", seed, repeat))
+        fold_of = assign_folds(labels[part], folds, stream("split", seed, repeat))
         for fold in range(folds):
-            validation = np.flatnonzero(fold_of == fold)
-            splits.append(Split(repeat, fold, np.flatnonzero(fold_of != fold), validation))
+            validation = fold_of == fold
+            splits.append(Split(repeat, fold, part[~validation], part[validation]))
     return splits
+
+
+def _refuse_rare(labels: np.ndarray, folds: int, names: Sequence[str]) -> None:
+    """Raises RunnerError where a class has fewer images than there are folds: some fold would lack it."""
+    present, counts = (array.tolist() for array in np.unique(labels, return_counts=True))
+    absent = [(0, label) for label in range(len(names)) if label not in present]
+    count, rarest = min([*absent, *zip(counts, present, strict=True)])
+    if count >= folds:
+        return
+    name = names[rarest] if names else rarest
+    if count < 2:
+        raise RunnerError(f"class {name} has {'one image' if count else 'no images'}, so it can't be cross-validated")
+    raise RunnerError(f"class {name} has {count} images, fewer than the {folds} folds; allowed: 2 to {count} folds")

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from runner.errors import RunnerError
+from runner.fit import METRICS, TEST_METRICS
 
 Pair = tuple[int, int]
 
@@ -37,7 +38,10 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read."""
+    """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read.
+
+    `test` says whether every fit is measured on the held-out test images too.
+    """
 
     name: str
     description: str
@@ -54,6 +58,12 @@ class Plan:
     fits: dict[str, list[str]] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    test: bool = False
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured of every fit after its last epoch."""
+        return METRICS + TEST_METRICS if self.test else METRICS
 
     @property
     def fit_count(self) -> int:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import JournalError
-from runner.fit import FitResult
+from runner.fit import METRICS, TEST_METRICS, FitResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,10 +117,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def frame(results: Iterable[FitResult]) -> pd.DataFrame:
-    """A row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker."""
+    """A row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker.
+
+    The figures of a test that was not asked for are nan.
+    """
     import pandas as pd
 
-    metrics = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+    metrics = METRICS + TEST_METRICS
     rows: list[dict[str, Any]] = [
         {
             **{key: getattr(r, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from runner.components import ComponentRef
-from runner.data import Prepared
+from runner.data import Part
 from runner.fit import FitSpec, TrainingPlan
 from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
@@ -18,7 +18,7 @@ IDENTITY = 2
 
 
 def schedule(
-    plan: Plan, data: Prepared, splits: Sequence[Split], plugin_files: tuple[str, ...]
+    plan: Plan, data: Part, test: Part | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
 ) -> tuple[Plan, list[FitSpec]]:
     """The plan with the ids of its fits and the data's fingerprint, and the fits in the plan's order.
 
@@ -27,7 +27,7 @@ def schedule(
     """
     split_ids = [array_id(split.train, split.validation) for split in splits]
     fits = [
-        _spec(plan, cell, split, split_id, data, plugin_files)
+        _spec(plan, cell, split, split_id, data, test, plugin_files)
         for cell in plan.cells
         for split, split_id in zip(splits, split_ids, strict=True)
     ]
@@ -43,9 +43,16 @@ def schedule(
 
 
 def _spec(
-    plan: Plan, cell: PlannedCell, split: Split, split_id: str, data: Prepared, files: tuple[str, ...]
+    plan: Plan,
+    cell: PlannedCell,
+    split: Split,
+    split_id: str,
+    data: Part,
+    test: Part | None,
+    files: tuple[str, ...],
 ) -> FitSpec:
     content = [IDENTITY, cell.id, data.fingerprint, split_id, plan.seed, split.repeat, split.fold]
+    content += [test.fingerprint] if test else []
     settings = cell.settings
     training = TrainingPlan(**settings["training"])
     channels, height, width = plan.data["shape"]
@@ -62,6 +69,7 @@ def _spec(
         shape=(channels, height, width),
         classes=len(plan.data["class_names"]),
         data=data.folder,
+        test=test.folder if test else "",
         train=split.train,
         validation=split.validation,
         plugin_files=files,

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.components import ComponentRef, ImageData, Transform
-from runner.data import load
+from runner.components import ComponentRef, Transform
 from runner.seeding import stream
 
 IMAGES, DRAWS = 6, 7
 """Rows, of different classes as far as there are, and draws beside each original."""
 
 
-def write(transform: Transform, ref: ComponentRef, data: ImageData, name: str, file: Path) -> None:
-    """Write the sheet of `transform` on images of `data` as PNG."""
-    images = _before(*load(data))
+def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.ndarray], name: str, file: Path) -> None:
+    """Write the sheet of `transform` on images (N, C, H, W) uint8 with labels (N,) as PNG."""
+    images = _before(*data)
+    shape = images.shape[1], images.shape[2], images.shape[3]
     batch = np.repeat(images, DRAWS, axis=0)
-    after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), data.shape)))
-    rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *data.shape)], axis=1)
+    after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), shape)))
+    rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *shape)], axis=1)
     _draw(rows, f"{ref} on {name}", file)
 
 

@@ -197,11 +197,12 @@ def outcome(outcome: Outcome, options: Options, file: str) -> None:
     plan, tables = outcome.plan, outcome.tables
     rows = render.leaderboard(plan, tables)
     unit = "%" if plan.metric == "val_accuracy" else "nats"
-    _table(
-        ("cell", f"{plan.metric} {unit}", "std", "95% interval", "fits", "parameters", "MACs", "field", "s a fit"),
-        ([row[key] for key in ("cell", "mean", "std", "interval", "fits", "parameters", "macs", "field", "seconds")]
-         for row in rows),
-    )  # fmt: skip
+    columns = {
+        "cell": "cell", f"{plan.metric} {unit}": "mean", "std": "std", "95% interval": "interval",
+        **({"test accuracy %": "test"} if plan.test else {}),
+        "fits": "fits", "parameters": "parameters", "MACs": "macs", "field": "field", "s a fit": "seconds",
+    }  # fmt: skip
+    _table(tuple(columns), ([row[key] for key in columns.values()] for row in rows))
     print()
     for factor, sentences in render.answers(plan, tables).items():
         for sentence in sentences:

@@ -6,12 +6,10 @@ import os
 import time
 import traceback
 from functools import lru_cache
-from pathlib import Path
-
-import numpy as np
 
 from runner import engines
 from runner.catalog import load_catalog
+from runner.data import read
 from runner.engines.base import Job
 from runner.errors import RunnerError
 from runner.fit import Curves, FitResult, FitSpec, Group, failed, now
@@ -60,11 +58,8 @@ def _job(spec: FitSpec) -> Job:
         rule=catalog.build("optimizer", spec.optimizer),
         images=images,
         labels=labels,
+        test=_data(spec.test) if spec.test else None,
     )
 
 
-@lru_cache(maxsize=2)
-def _data(folder: str) -> tuple[np.ndarray, np.ndarray]:
-    """The prepared data, memory-mapped: all workers of a machine share one copy."""
-    images = np.load(Path(folder) / "images.npy", mmap_mode="r")
-    return images, np.load(Path(folder) / "labels.npy")
+_data = lru_cache(maxsize=2)(read)

@@ -190,7 +190,8 @@ class Noting:
     """A learner, and what each of its steps came to: summed loss, correct answers, all parameters."""
 
     def __init__(self, learner: Any) -> None:
-        self.learner, self.masks, self.evaluate = learner, learner.masks, learner.evaluate
+        self.learner, self.masks = learner, learner.masks
+        self.part, self.evaluate = learner.part, learner.evaluate
         self.steps: list[list[np.ndarray]] = []
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Any, Any]:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.api import RunnerError
+from runner.api import RunnerError, cache_folder
 
-from .files import Published, cache
+from .files import Published
 
 log = logging.getLogger("runner.datasets")
 
@@ -20,7 +20,7 @@ def fetch(dataset: str, source: Published) -> Path:
     """The file from the cache, fetched into it first where it is not there, or not as it was published."""
     import pooch
 
-    place, reason, url = cache() / source.name, "", ""
+    place, reason, url = cache_folder() / source.name, "", ""
     pooch.get_logger().setLevel(logging.WARNING)
     for url in source.urls():
         log.info("%s: fetching %s", dataset, url)

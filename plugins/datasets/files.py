@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.api import RunnerError
+from runner.api import RunnerError, cache_folder
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,10 @@ class Published:
         return [f"{mirror.rstrip('/')}/{self.name}"] if mirror else [base + self.file for base in self.addresses]
 
 
-def cache() -> Path:
-    """Where fetched files lie: $ARCHRUNNER_CACHE, or the folder that the system has for such."""
-    if os.environ.get("ARCHRUNNER_CACHE"):
-        return Path(os.environ["ARCHRUNNER_CACHE"]).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("archrunner"))
-
-
 def folder(root: str | None) -> Path:
     """The folder in which to look; raises RunnerError where there is none."""
     if root is None:
-        return cache()
+        return cache_folder()
     place = Path(root).expanduser()
     if not place.is_dir():
         raise RunnerError(f"{place}: {'not a folder' if place.exists() else 'no such folder'}; root names a folder")

@@ -19,7 +19,8 @@ class Job:
     """A fit with its components built and its data at hand.
 
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
-    (N,) are those of the whole data set; the fit's indices say which it may use.
+    (N,) are those of the whole data set; the fit's indices say which it may use. `test` are the held-out test images
+    and labels, where they are to be measured after the last epoch.
     """
 
     spec: FitSpec
@@ -28,6 +29,7 @@ class Job:
     rule: UpdateRule
     images: np.ndarray
     labels: np.ndarray
+    test: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Engine(Protocol):

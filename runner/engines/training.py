@@ -29,21 +29,29 @@ class Learner(Protocol):
         """
         ...
 
-    def evaluate(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the validation part."""
+    def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Any:
+        """Those of the images (N, C, H, W) and labels (N,) that stand at `index`, laid where the engine measures."""
+        ...
+
+    def evaluate(self, part: Any) -> tuple[float, float]:
+        """Mean loss and accuracy over a part."""
         ...
 
 
 def train(job: Job, learner: Learner) -> Curves:
     """All epochs; raises Diverged at the first epoch whose loss is not a finite number."""
     curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
+    validation = learner.part(job.images, job.labels, job.spec.validation)
     for epoch in range(job.spec.training.epochs):
-        figures = (*_epoch(job, learner, epoch), *learner.evaluate())
+        figures = (*_epoch(job, learner, epoch), *learner.evaluate(validation))
         for values, figure in zip(curves.values(), figures, strict=True):
             values.append(figure)
         for name in ("train_loss", "val_loss"):
             if not math.isfinite(curves[name][-1]):
                 raise Diverged(f"diverged: {name} is {curves[name][-1]} after epoch {epoch + 1}")
+    if job.test:
+        loss, accuracy = learner.evaluate(learner.part(*job.test, np.arange(len(job.test[1]))))
+        curves |= {"test_loss": [loss], "test_accuracy": [accuracy]}
     return curves
 
 
@@ -80,9 +88,12 @@ def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) of each channel of images (N, C, H, W) uint8, of pixels in [0, 1]."""
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
+def statistics(images: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) of each channel over the images (N, C, H, W) uint8 at `index`, in [0, 1]."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for some in batches(index, EVALUATION_BATCH):  # a part at a time, as bincount makes eight bytes of each
+        for channel, count in enumerate(counts):
+            count += np.bincount(images[some, channel].ravel(), minlength=256)
     share, level = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
     mean = share @ level
     deviation = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def leaderboard(plan: Plan, tables: Tables) -> list[dict[str, str]]:
             "field": str(row["receptive_field"]).replace("x", "×") or "–",
             "seconds": "–" if pd.isna(row["seconds"]) else f"{row['seconds']:.1f}",
             "fits": f"{row['ok']} of {row['fits']}",
+            "test": words.number("test_accuracy", row.get("test_accuracy_mean", math.nan)),
         }
         for row in records(best_first)
     ]

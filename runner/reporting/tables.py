@@ -13,7 +13,6 @@ import pandas as pd
 from runner.frozen_plan import Plan, PlannedCell
 from runner.reporting.statistics import Estimate, corrected, holm
 
-METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 VARYING = ("seconds", "worker")
 """Columns that may differ between equal runs; they come last."""
 
@@ -56,7 +55,7 @@ def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     table["status"] = table["status"].fillna("missing")
     table["reason"] = table["reason"].fillna("")
     table["epochs"] = table["epochs"].fillna(0).astype(int)
-    return table[[*columns, "status", "reason", *METRICS, "epochs", *VARYING]]
+    return table[[*columns, "status", "reason", *plan.metrics, "epochs", *VARYING]]
 
 
 def cells_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +79,7 @@ def _cell_row(plan: Plan, cell: PlannedCell, fits: pd.DataFrame) -> dict[str, ob
         "std": estimate.std,
         "ci_low": estimate.low,
         "ci_high": estimate.high,
-        **{f"{metric}_mean": good[metric].mean() for metric in METRICS if metric != plan.metric},
+        **{f"{metric}_mean": good[metric].mean() for metric in plan.metrics if metric != plan.metric},
         "parameters": cell.parameters,
         "macs": cell.macs,
         "receptive_field": f"{field[0]}x{field[1]}" if field else "",

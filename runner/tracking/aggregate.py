@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from runner.fit import Curves, FitResult
 from runner.frozen_plan import PlannedCell
 
-METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-
 
 def fit_figures(fit: FitResult) -> dict[str, float]:
     """The last value of each curve, the best of the validation curves, and the seconds; of a failed fit only these."""
     figures = {"seconds": fit.seconds}
     if fit.status == "ok":
-        figures |= {metric: fit.final(metric) for metric in METRICS}
+        figures |= {metric: fit.final(metric) for metric in fit.curves}
         figures["best_val_accuracy"] = max(fit.curves["val_accuracy"])
         figures["best_val_loss"] = min(fit.curves["val_loss"])
     return figures
@@ -32,7 +30,7 @@ def cell_figures(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, floa
         figures["receptive_field_height"], figures["receptive_field_width"] = cell.receptive_field
     if good:
         figures["seconds"] = statistics.fmean(fit.seconds for fit in good)
-    for metric in METRICS if good else ():
+    for metric in good[0].curves if good else ():
         values = [fit.final(metric) for fit in good]
         figures[metric] = statistics.fmean(values)
         figures[f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0

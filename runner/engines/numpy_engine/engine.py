@@ -22,6 +22,9 @@ PRECISIONS = {
 }
 """What values wait in between two layers, and what is computed in. Parameters are kept in the latter."""
 
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Images (N, C, H, W) uint8, labels (N,), and the indices of those that belong to the part."""
+
 
 class NumpyEngine:
     """Trains the fits of a group one after another."""
@@ -55,16 +58,16 @@ class NumpyLearner:
         self.storage, self.dtype = PRECISIONS[spec.training.precision]
         values = initial_values(job.network, spec.shape, *spec.keys)
         self.network = build(job.network, spec.shape, values, self.masks, self.storage, self.dtype)
-        mean, deviation = statistics(job.images[spec.train])
+        mean, deviation = statistics(job.images, spec.train)
         self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
-        self.images, self.labels = job.images[spec.train], job.labels[spec.train]
         learned = [(part, name) for _, part in self.network.named_parts() for name in part.arrays if _learned(name)]
         self.learned = learned
         self.rule = Rule(job, [part.arrays[name] for part, name in learned])
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, int]:
-        labels = self.labels[index]
-        images, targets = augmented(self.job, self._unit(self.images[index]), self._targets(labels), draws)
+        place = self.spec.train[index]
+        labels = self.job.labels[place]
+        images, targets = augmented(self.job, self._unit(self.job.images[place]), self._targets(labels), draws)
         scores = self.network.forward(self._normalised(images), training=True)[:, 0, 0]
         losses, shares = cross_entropy(scores, targets)
         # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Linear classification").
@@ -72,14 +75,18 @@ class NumpyLearner:
         self.rule.step([part.gradients[name] for part, name in self.learned])
         return float(losses.sum()), int((scores.argmax(1) == labels).sum())
 
-    def evaluate(self) -> tuple[float, float]:
-        part, loss, correct = self.spec.validation, 0.0, 0
-        for index in batches(part, EVALUATION_BATCH):
-            scores = self.network.forward(self._normalised(self._unit(self.job.images[index])))[:, 0, 0]
-            labels = self.job.labels[index]
+    def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Part:
+        return images, labels, index
+
+    def evaluate(self, part: Part) -> tuple[float, float]:
+        all_images, all_labels, index = part
+        loss, correct = 0.0, 0
+        for some in batches(index, EVALUATION_BATCH):
+            scores = self.network.forward(self._normalised(self._unit(all_images[some])))[:, 0, 0]
+            labels = all_labels[some]
             loss += float(cross_entropy(scores, self._targets(labels))[0].sum())
             correct += int((scores.argmax(1) == labels).sum())
-        return loss / len(part), correct / len(part)
+        return loss / len(index), correct / len(index)
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         """(N, classes): 1 at the label."""

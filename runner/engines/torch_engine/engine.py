@@ -19,7 +19,6 @@ from runner.engines.training import (
     Masks,
     Rule,
     augmented,
-    batches,
     course,
     is_torch_only,
     relabels,
@@ -64,17 +63,21 @@ class TorchEngine:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images (N, C, H, W) uint8 and labels (N,) on the device, and the training part's statistics by channel."""
+    """Those of the images (N, C, H, W) uint8 and labels (N,) on the device that stand at `index`, and the training
+    part's statistics by channel. On the processor the images are not copied: all workers map the same ones.
+    """
 
     images: Tensor
     labels: Tensor
+    index: Tensor
     mean: Tensor
     deviation: Tensor
     layout: torch.memory_format
 
-    def unit(self, index: Tensor) -> Tensor:
-        """The images at `index` in [0, 1]."""
-        return self.images[index].to(self.mean.dtype).div_(255)
+    def batch(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1] and labels of some of the part, counted within it."""
+        place = self.index[some]
+        return self.images[place].to(self.mean.dtype).div_(255), self.labels[place]
 
     def normalised(self, images: Tensor) -> Tensor:
         return images.sub(self.mean).div_(self.deviation).contiguous(memory_format=self.layout)
@@ -96,25 +99,25 @@ class TorchLearner:
         self.module: nn.Module = module.to(self.device, self.dtype).to(memory_format=self.layout)
         self.parameters = list(self.module.parameters())
         self.rule = TorchRule(job, self.parameters) if is_torch_only(job.rule) else Rule(job, _data(self.parameters))
-        self.train_part, self.validation_part = self._pixels(spec.train), self._pixels(spec.validation)
+        self.mean, self.deviation = (
+            torch.tensor(figures, dtype=self.dtype, device=self.device).view(1, -1, 1, 1)
+            for figures in statistics(job.images, spec.train)
+        )
+        self.train_part = self.part(job.images, job.labels, spec.train)
 
     def _module(self) -> nn.Module:
         values = initial_values(self.job.network, self.spec.shape, *self.spec.keys)
         return build_module(self.job.network, self.spec.shape, values, self.masks)
 
-    def _pixels(self, index: np.ndarray) -> Pixels:
-        images = torch.from_numpy(self.job.images[index]).to(self.device)
-        labels = torch.from_numpy(np.asarray(self.job.labels[index], dtype=np.int64)).to(self.device)
-        figures = statistics(self.job.images[self.spec.train])
-        mean, deviation = (torch.tensor(v, dtype=self.dtype, device=self.device).view(1, -1, 1, 1) for v in figures)
-        return Pixels(images, labels, mean, deviation, self.layout)
+    def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Pixels:
+        place = [torch.from_numpy(array).to(self.device) for array in (images, labels, index)]
+        return Pixels(place[0], place[1], place[2], self.mean, self.deviation, self.layout)
 
     def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Tensor, Tensor]:
-        place = torch.from_numpy(index).to(self.device)
-        labels = self.train_part.labels[place]
+        images, labels = self.train_part.batch(torch.from_numpy(index).to(self.device))
         targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft else labels
         drawn = [{k: torch.from_numpy(v).to(self.device) for k, v in one.items()} for one in draws]
-        images, targets = augmented(self.job, self.train_part.unit(place), targets, drawn)
+        images, targets = augmented(self.job, images, targets, drawn)
         scores, loss = self._forward(self.train_part.normalised(images), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -132,16 +135,16 @@ class TorchLearner:
         return scores, F.cross_entropy(scores, targets)
 
     @torch.no_grad()
-    def evaluate(self) -> tuple[float, float]:
-        part, loss_sum, correct = self.validation_part, 0.0, 0
+    def evaluate(self, part: Pixels) -> tuple[float, float]:
+        loss_sum, correct, count = 0.0, 0, len(part.index)
         self.module.eval()
-        for index in map(torch.from_numpy, batches(np.arange(len(part.labels)), EVALUATION_BATCH)):
-            labels = part.labels[index]
-            scores, loss = self._forward(part.normalised(part.unit(index)), labels)
-            loss_sum += float(loss) * len(index)
+        for some in torch.split(torch.arange(count, device=self.device), EVALUATION_BATCH):
+            images, labels = part.batch(some)
+            scores, loss = self._forward(part.normalised(images), labels)
+            loss_sum += float(loss) * len(some)
             correct += int((scores.argmax(1) == labels).sum())
         self.module.train()
-        return loss_sum / len(part.labels), correct / len(part.labels)
+        return loss_sum / count, correct / count
 
 
 class TorchRule:
