@@ -146,8 +146,14 @@ class Catalog:
     def find(self, kind: str, name: str) -> Entry:
         if (kind, name) in self.entries:
             return self.entries[kind, name]
-        broken = "".join(f" (plugin {plugin} failed to load: {why})" for plugin, why in self.failures.items())
-        raise PluginError(f"unknown {kind} {show(name)}{options(name, self.names(kind))}{broken}")
+        raise PluginError(f"unknown {kind} {show(name)}{options(name, self.names(kind))}{self._broken()}")
+
+    def _broken(self) -> str:
+        """The first plugin that failed to load, which may be the one that was meant."""
+        for plugin, why in self.failures.items():
+            more = f", and {len(self.failures) - 1} more" if len(self.failures) > 1 else ""
+            return f" (plugin {plugin} failed to load: {why}{more})"
+        return ""
 
     def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
         return self.find(kind, ref.name).bind(dict(ref.parameters))

@@ -146,7 +146,7 @@ def _reports(parser: argparse.ArgumentParser) -> None:
 
 
 def _tracking(parser: argparse.ArgumentParser) -> None:
-    text = "MLflow store (default: $MLFLOW_TRACKING_URI, or mlflow.db in the reports)"
+    text = "MLflow store, or none (default: $MLFLOW_TRACKING_URI, or mlflow.db in the reports)"
     parser.add_argument("--tracking-uri", metavar="URI", help=text)
 
 
@@ -306,10 +306,12 @@ def _files(plugins: Sequence[str]) -> tuple[str, ...]:
 
 def _ui(given: argparse.Namespace) -> int:
     """Becomes the MLflow server, or says where it is."""
-    from runner.tracking.store import artifact_root, shown, sqlite_file, store_uri
+    from runner.tracking.store import NONE, artifact_root, shown, sqlite_file, store_uri
 
     uri = store_uri(given.tracking_uri, given.reports)
     file = sqlite_file(uri)
+    if uri == NONE:
+        raise RunnerError("--tracking-uri none: there is no store to look at")
     if uri.startswith(("http://", "https://")):
         print(shown(uri))
         return 0

@@ -23,7 +23,8 @@ from runner.journal import Journal, frame
 from runner.progress import Progress
 from runner.provenance import made_with
 from runner.schedule import schedule
-from runner.tracking.base import Publisher, Tracker
+from runner.tracking.base import Publisher, Silent, Tracker
+from runner.tracking.store import NONE, store_uri
 
 if TYPE_CHECKING:
     from runner.reporting.tables import Tables
@@ -153,9 +154,12 @@ def _data(experiment: Experiment) -> Iterator[tuple[Part, Part | None]]:
 
 
 def _tracker(options: Options, folder: Path) -> Tracker:
-    from runner.tracking.mlflow_tracker import make_tracker
+    uri = store_uri(options.tracking_uri, options.reports)
+    if uri == NONE:
+        return Silent()
+    from runner.tracking.mlflow_tracker import MlflowTracker
 
-    return make_tracker(options.tracking_uri, options.reports, folder)
+    return MlflowTracker(uri, folder)
 
 
 def _report(plan: Plan, results: Iterable[FitResult], folder: Path) -> Tables:

@@ -29,6 +29,12 @@ grid:
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache that all test processes share, so that no test reads or leaves anything in the user's."""
+    os.environ["ARCHRUNNER_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "archrunner-cache")
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """An experiment of 4 cells x 3 folds that takes seconds."""
@@ -41,11 +47,11 @@ def tiny(tmp_path: Path) -> Path:
 def runner(tmp_path: Path) -> Command:
     """Run the real command in `tmp_path`, as a user would, and give back what it printed."""
 
-    def run(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, publish: bool = False, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(RUNNER), *map(str, arguments)],
             cwd=tmp_path,
-            env=environment(),
+            env=environment(publish),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -54,9 +60,12 @@ def runner(tmp_path: Path) -> Command:
     return run
 
 
-def environment() -> dict[str, str]:
-    """The environment without what would send results elsewhere."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+def environment(publish: bool = False) -> dict[str, str]:
+    """The environment without what would send results elsewhere; they go to MLflow only where a test is about that,
+    as MLflow is most of a small run.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return kept if publish else {**kept, "MLFLOW_TRACKING_URI": "none"}
 
 
 def stable(table: Path) -> str:

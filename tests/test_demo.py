@@ -24,7 +24,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import subprocess
 
     folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run([RUNNER, "run", DEMO], cwd=folder, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [RUNNER, "run", DEMO], cwd=folder, env=environment(publish=True), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -32,7 +34,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def again(folder: Path) -> str:
     import subprocess
 
-    done = subprocess.run([RUNNER, "run", DEMO], cwd=folder, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [RUNNER, "run", DEMO], cwd=folder, env=environment(publish=True), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -37,7 +37,7 @@ def sqlite(tiny: Path) -> str:
 
 
 def test_one_experiment_a_run_a_cell_a_nested_run_a_fit_and_the_report(tiny: Path, runner: Command) -> None:
-    assert runner("run", tiny).returncode == 0
+    assert runner("run", tiny, publish=True).returncode == 0
     client, runs = MlflowClient(tracking_uri=sqlite(tiny)), runs_of(sqlite(tiny))
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -69,18 +69,18 @@ def test_one_experiment_a_run_a_cell_a_nested_run_a_fit_and_the_report(tiny: Pat
 
 
 def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runner: Command) -> None:
-    runner("run", tiny)
+    runner("run", tiny, publish=True)
     before = {run.info.run_id: (run.info.status, run.data.metrics, run.info.end_time) for run in runs_of(sqlite(tiny))}
-    runner("run", tiny)
+    runner("run", tiny, publish=True)
     ledger = tiny.parent / "reports" / "tiny" / "mlflow.jsonl"
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join(lines[: len(lines) // 2]) + lines[-1][:20])  # as a crash would leave it
-    runner("run", tiny)
+    runner("run", tiny, publish=True)
     ledger.unlink()
-    runner("run", tiny)
+    runner("run", tiny, publish=True)
     journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[1:]))
-    assert "1 fits to train" in runner("run", tiny).stderr
+    assert "1 fits to train" in runner("run", tiny, publish=True).stderr
     client = MlflowClient(tracking_uri=sqlite(tiny))
     after = {run.info.run_id: run for run in runs_of(sqlite(tiny))}
     assert after.keys() == before.keys()
@@ -91,9 +91,9 @@ def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runne
 
 
 def test_a_lost_store_is_filled_again(tiny: Path, runner: Command) -> None:
-    runner("run", tiny)
+    runner("run", tiny, publish=True)
     (tiny.parent / "reports" / "mlflow.db").unlink()
-    again = runner("run", tiny)
+    again = runner("run", tiny, publish=True)
     assert "0 fits to train" in again.stderr
     assert kinds(runs_of(sqlite(tiny))) == {"cell": 4, "fit": 12, "report": 1}
 
@@ -113,7 +113,11 @@ def server(folder: Path, port: int) -> Iterator[str]:
         "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=environment(publish=True),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         for _ in range(300):
@@ -132,24 +136,24 @@ def test_a_dead_server_holds_nothing_up_and_gets_everything_once_later(tiny: Pat
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     started = time.monotonic()
-    down = runner("run", tiny, "--tracking-uri", uri)
+    down = runner("run", tiny, "--tracking-uri", uri, publish=True)
     assert down.returncode == 0 and "the next run publishes what is missing" in down.stderr
     assert time.monotonic() - started < 120, "the default of MLflow's client is four minutes of retries a call"
     with server(tiny.parent, port):
         for _ in range(2):
-            up = runner("run", tiny, "--tracking-uri", uri)
+            up = runner("run", tiny, "--tracking-uri", uri, publish=True)
             assert up.returncode == 0 and "0 fits to train" in up.stderr
             assert "MLflow has not got everything" not in up.stderr
             assert kinds(runs_of(uri)) == {"cell": 4, "fit": 12, "report": 1}
 
 
 def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) -> None:
-    runner("run", tiny, "--set", "grid={architecture.convs: [1]}")
+    runner("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
     port = free_port()
     ui = subprocess.Popen(
         [str(Path(sys.executable).parent / "runner"), "ui", "--port", str(port)],
         cwd=tiny.parent,
-        env=environment(),
+        env=environment(publish=True),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -171,5 +175,5 @@ def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) ->
 
 
 def test_no_store_is_said_in_one_line(runner: Command) -> None:
-    done = runner("ui")
+    done = runner("ui", publish=True)
     assert done.returncode == 2 and "no such store" in done.stderr and done.stderr.count("\n") == 1

@@ -53,7 +53,7 @@ def journal_lines(report: Path) -> list[str]:
 
 
 def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Command) -> None:
-    done = runner("run", tiny)
+    done = runner("run", tiny, publish=True)
     report = tiny.parent / "reports" / "tiny"
     assert done.returncode == 0, done.stderr
     assert "max_pool, convs=2" in done.stdout and "architecture.downsample: max_pool" in done.stdout
@@ -66,6 +66,15 @@ def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Comman
     assert {p.name for p in report.iterdir() if not p.name.startswith(".")} == {
         "plan.yaml", "journal.jsonl", "mlflow.jsonl", "report.html", "report.md", "tables", "figures",
     }  # fmt: skip
+
+
+def test_workers_import_nothing_from_the_folder_a_run_is_started_in(tiny: Path, runner: Command) -> None:
+    """Such as a checkout of this project, or a user's own torch.py."""
+    (tiny.parent / "runner").mkdir()
+    (tiny.parent / "runner" / "__init__.py").write_text("")
+    (tiny.parent / "torch.py").write_text("raise ValueError('not that one')")
+    done = runner("run", tiny, "--set", "training.epochs=1", "--tracking-uri", "none")
+    assert done.returncode == 0, done.stderr
 
 
 def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
@@ -146,7 +155,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runn
     process = subprocess.Popen(
         [RUNNER, "run", *map(str, slow)],
         cwd=tiny.parent,
-        env=environment(),
+        env=environment(publish=True),
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -163,7 +172,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runn
     assert 1 <= kept < 12 and f"interrupted: {kept} of 12 fits are kept; the same command goes on" in errors
     assert "Traceback" not in errors
     assert "partial" in (report / "report.md").read_text()
-    rest = runner("run", *slow)
+    rest = runner("run", *slow, publish=True)
     assert rest.returncode == 0 and f"{12 - kept} fits to train" in rest.stderr
     undisturbed = runner("run", *slow, "--reports", "undisturbed")
     assert undisturbed.returncode == 0
@@ -174,7 +183,7 @@ def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None
     process = subprocess.Popen(
         [RUNNER, "run", str(tiny), "--set", "training.epochs=30"],
         cwd=tiny.parent,
-        env=environment(),
+        env=environment(publish=True),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -185,7 +194,7 @@ def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None
     process.kill()
     process.wait()
     kept = journal.read_text().splitlines()
-    done = runner("run", tiny, "--set", "training.epochs=30")
+    done = runner("run", tiny, "--set", "training.epochs=30", publish=True)
     assert done.returncode == 0, done.stderr
     ids = [json.loads(line)["fit"]["id"] for line in journal.read_text().splitlines()]
     assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(kept)] == kept
@@ -195,7 +204,7 @@ def test_a_second_run_of_one_experiment_leaves_the_first_alone(tiny: Path, runne
     first = subprocess.Popen(
         [RUNNER, "run", str(tiny), "--set", "training.epochs=40"],
         cwd=tiny.parent,
-        env=environment(),
+        env=environment(publish=True),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as PoolTimeout
+from multiprocessing.forkserver import ensure_running
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -27,7 +28,10 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TOP_PAD_": "100000000",
+    # The server must not import what lies in the folder it is started from and is called as one of our modules.
+    "PYTHONSAFEPATH": "1",
 }
+"""What the fork server, and with it every worker, starts with; what the user has set stands."""
 
 
 Done = queue.SimpleQueue[tuple[int, Group, Any]]
@@ -66,10 +70,15 @@ class ProcessExecutor:
                 pool.join()
 
     def _prepare(self, engine: str) -> None:
-        for name, value in ENVIRONMENT.items():  # must stand before the server starts, which inherits them
-            os.environ.setdefault(name, value)
         self._context = Context()
         self._context.set_forkserver_preload(["runner.worker", f"runner.engines.{engine}_engine.engine"])
+        before = dict(os.environ)
+        os.environ.update(ENVIRONMENT | before)
+        try:
+            ensure_running()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def _pool(self) -> ProcessPool:
         return ProcessPool(max_workers=1, context=self._context)

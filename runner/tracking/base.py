@@ -32,6 +32,16 @@ class Tracker(Protocol):
         ...
 
 
+class Silent:
+    """Publishes nothing. The journal keeps it all for a later run that does."""
+
+    def publish(self, plan: Plan, results: Sequence[FitResult]) -> None: ...
+
+    def publish_report(self, plan: Plan, folder: Path) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Publisher:
     """A thread that publishes results as they are added.
 

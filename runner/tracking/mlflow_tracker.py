@@ -17,7 +17,7 @@ from runner.frozen_plan import Plan, PlannedCell
 from runner.identity import content_id
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
 from runner.tracking.ledger import Ledger
-from runner.tracking.store import artifact_root, sqlite_file, store_uri
+from runner.tracking.store import artifact_root, sqlite_file
 
 # Four minutes of retries, the default, would hold up the end of a run when the server is down.
 for _name, _value in (
@@ -204,10 +204,6 @@ class MlflowTracker:
         name = plan.dataset["name"]
         data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
         self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])])
-
-
-def make_tracker(uri: str | None, reports: Path, folder: Path) -> MlflowTracker:
-    return MlflowTracker(store_uri(uri, reports), folder)
 
 
 def _fit_key(fit: FitResult) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SQLITE = "sqlite:///"
+NONE = "none"
+"""In the place of a tracking URI: publish nothing."""
 
 
 def store_uri(given: str | None, reports: Path) -> str:
