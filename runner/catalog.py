@@ -23,7 +23,7 @@ import pluggy
 from pydantic import TypeAdapter
 
 from runner import hookspecs
-from runner.components import KINDS, Component, ComponentRef
+from runner.components import KINDS, Component, ComponentRef, ImageData
 from runner.errors import PluginError, RunnerError, options
 from runner.validation import Finding, Path, show, type_name, validate
 
@@ -154,6 +154,14 @@ class Catalog:
             more = f", and {len(self.failures) - 1} more" if len(self.failures) > 1 else ""
             return f" (plugin {plugin} failed to load: {why}{more})"
         return ""
+
+    def facts(self, dataset: str) -> dict[str, Any] | None:
+        """What a data set with its default parameters holds; None where it has to be given some."""
+        try:
+            data: ImageData = self.build("dataset", self.bind("dataset", ComponentRef(dataset)))
+            return data.facts
+        except (Finding, RunnerError):
+            return None
 
     def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
         return self.find(kind, ref.name).bind(dict(ref.parameters))

@@ -32,6 +32,7 @@ def make_plan(experiment: Experiment) -> Plan:
     cells = [checker.cell(cell, name, data) for cell, name in zip(raw, names(raw), strict=True)]
     if checker.complaints:
         raise InputError(checker.complaints)
+    assert data is not None  # else there was a complaint
     planned = tuple(cell for cell in cells if cell is not None)
     _refuse_repeated(experiment, planned)
     header = experiment.header
@@ -47,7 +48,7 @@ def make_plan(experiment: Experiment) -> Plan:
         dataset=catalog.bind("dataset", header.dataset).plain(),
         training=dict(planned[0].settings["training"]),
         cells=planned,
-        data=_facts(data),
+        data=data.facts,
         overrides=experiment.overrides,
         test=header.cross_validation.test,
     )
@@ -69,18 +70,6 @@ def _catalog(experiment: Experiment) -> Catalog:
             where = experiment.document.find(("plugins", index))
             raise InputError([Complaint(where, f"plugins[{index}]", str(error))]) from error
     return load_catalog(files)
-
-
-def _facts(data: ImageData | None) -> dict[str, Any]:
-    assert data is not None  # else there was a complaint
-    return {
-        "shape": list(data.shape),
-        "class_names": list(data.class_names),
-        "size": data.size,
-        "test_size": data.test_size,
-        "licence": data.licence,
-        "citation": data.citation,
-    }
 
 
 @dataclass

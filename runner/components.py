@@ -149,6 +149,13 @@ class ImageData:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it is, as plain data, for the plan and for who looks for a data set."""
+        told = ("size", "test_size", "licence", "citation")
+        plain = {"shape": list(self.shape), "class_names": list(self.class_names)}
+        return plain | {name: getattr(self, name) for name in told}
+
 
 @dataclass(frozen=True)
 class ComponentRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -159,7 +160,7 @@ def description_document(name: str, analysis: Analysis) -> dict[str, Any]:
 
 
 def components(catalog: Catalog) -> None:
-    """Every component by kind, and the plugins that failed to load."""
+    """Every component by kind, what is in the data sets, and the plugins that failed to load."""
     rows = [
         (kind, name, ", ".join(map(_parameter, entry.parameters.values())), entry.source)
         for kind in KINDS
@@ -167,8 +168,25 @@ def components(catalog: Catalog) -> None:
         if k == kind
     ]
     _table(("kind", "name", "parameters", "from"), rows, text_columns=4)
+    print()
+    facts = {name: catalog.facts(name) for name in catalog.names("dataset")}
+    columns = ("data set", "image", "classes", "training", "test", "licence")
+    _table(columns, itertools.starmap(_contents, facts.items()), text_columns=6)
+    print()
+    for name, told in facts.items():
+        if told and told["citation"]:
+            _say(f"cite for {name}: {told['citation']}")
     for plugin, reason in catalog.failures.items():
         print(f"failed to load: {plugin}: {reason}", file=sys.stderr)
+
+
+def _contents(name: str, facts: dict[str, Any] | None) -> tuple[str, ...]:
+    if facts is None:
+        return (name, "as its parameters say", "", "", "", "")
+    return (
+        name, _size(facts["shape"]), f"{len(facts['class_names'])}", f"{facts['size']:,}", f"{facts['test_size']:,}",
+        facts["licence"],
+    )  # fmt: skip
 
 
 def _parameter(parameter: Any) -> str:
@@ -185,6 +203,7 @@ def components_document(catalog: Catalog) -> list[dict[str, Any]]:
             "name": name,
             "source": entry.source,
             "parameters": [parameter.describe() for parameter in entry.parameters.values()],
+            **({"facts": catalog.facts(name)} if kind == "dataset" else {}),
         }
         for (kind, name), entry in sorted(catalog.entries.items())
     ]
