@@ -24,3 +24,5 @@ lint: .venv/installed
 
 bench: .venv/installed  ## ratios measured side by side in one run
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/augmentation.py
+	-$(BIN)/python benchmarks/loading.py

@@ -57,6 +57,13 @@ def test_the_draws_depend_on_the_stream_alone(transform):
     assert any(not np.array_equal(first[name], other[name]) for name in first)
 
 
+@each
+def test_the_images_given_stay_as_they_are(transform):
+    images = images_of((4, 3, 8, 8))
+    transform.apply(images, transform.draw(np.random.default_rng(0), 4, (3, 8, 8)))
+    np.testing.assert_array_equal(images, images_of((4, 3, 8, 8)))
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0, 60), st.floats(0, 40), st.floats(0.5, 1), st.floats(1, 2))
 def test_affine_reads_as_scipy_does(seed, degrees, slant, smallest, largest):

@@ -11,7 +11,6 @@ from conftest import RUNNER, environment, stable_tables
 from mlflow import MlflowClient
 from runner.plugins.datasets.mnist_5k import mnist_5k
 
-from runner.data import load
 from runner.folds import stratified_splits
 from runner.frozen_plan import read
 
@@ -77,7 +76,7 @@ def test_mlflow_holds_12_cells_60_fits_and_the_report_once(demo: Path) -> None:
 
 def test_the_splits_of_the_demo_are_stratified_disjoint_and_cover_the_data(demo: Path) -> None:
     plan = read(demo / "reports" / "pooling-vs-stride" / "plan.yaml")
-    _, labels = load(mnist_5k())
+    _, labels = mnist_5k().load()
     splits = stratified_splits(labels, plan.folds, plan.repeats, plan.seed)
     assert sorted(np.concatenate([split.validation for split in splits])) == list(range(5000))
     for split in splits:

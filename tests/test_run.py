@@ -151,7 +151,7 @@ def test_only_failed_trains_the_failed_fits_again(tiny: Path, runner: Command) -
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runner: Command) -> None:
-    slow = [tiny, "--set", "training.epochs=60"]
+    slow = [tiny, "--set", "training.epochs=25"]
     process = subprocess.Popen(
         [RUNNER, "run", *map(str, slow)],
         cwd=tiny.parent,

@@ -43,26 +43,22 @@ class Affine:
         return rotation @ shearing / scale[:, None, None]
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
-        """For each of the four corners: the positions that are read, and their weights (N, 1, H, W)."""
+        """For each of the four corners: the positions that are read (N, H, W), and their weights (N, 1, H, W)."""
         import numpy as np
 
-        from .reading import positions
+        from .reading import row_starts
 
-        size = np.array(shape[1:])
-        middle = (size - 1) / 2
-        grid = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1) - middle
-        source = np.einsum("nij,hwj->nhwi", self.matrices(rng, count), grid) + middle
-        corner = np.floor(source).astype(np.int64)
-        rest = source - corner
+        _, height, width = shape
+        middle = np.array([height - 1, width - 1])[:, None, None] / 2
+        grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij")) - middle
+        source = np.einsum("nij,jhw->nihw", self.matrices(rng, count), grid) + middle
+        rows, columns = (_ends(source[:, axis], length) for axis, length in enumerate((height, width)))
         drawn = {}
-        for down in (0, 1):
-            for right in (0, 1):
-                place = corner + (down, right)
-                inside = ((place >= 0) & (place < size)).all(-1)
-                nearness = np.abs(1 - np.array((down, right)) - rest).prod(-1)
-                rows, columns = np.moveaxis(place.clip(0, size - 1), -1, 0)
-                drawn[f"position{down}{right}"] = positions(rows, columns, *shape[1:])
-                drawn[f"weight{down}{right}"] = (nearness * inside).astype(np.float32)[:, None]
+        for down, (row, row_weight) in enumerate(rows):
+            start = row_starts(row, count, height, width)
+            for right, (column, column_weight) in enumerate(columns):
+                drawn[f"position{down}{right}"] = start + column
+                drawn[f"weight{down}{right}"] = (row_weight * column_weight).astype(np.float32)[:, None]
         return drawn
 
     def apply(self, images: Any, draws: Draws) -> Any:
@@ -71,6 +67,19 @@ class Affine:
         corners = ("00", "01", "10", "11")
         read = [take(images, draws[f"position{c}"]) * draws[f"weight{c}"] for c in corners]
         return sum(read[1:], read[0])
+
+
+def _ends(source: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Along one axis: the pixel before and the pixel after where is read, and their weights, 0 outside the image."""
+    import numpy as np
+
+    before = np.floor(source)
+    rest = source - before
+    ends = []
+    for place, weight in ((before.astype(np.int64), 1 - rest), (before.astype(np.int64) + 1, rest)):
+        inside = (place >= 0) & (place < length)
+        ends.append((place.clip(0, length - 1), np.where(inside, weight, 0)))
+    return ends
 
 
 def rotation(*, degrees: NonNegative = 10.0) -> Transform:

@@ -1,0 +1,92 @@
+"""What flip and pad-and-crop cost, as a share of a training step on torch without them, one thread.
+
+    .venv/bin/python benchmarks/augmentation.py [ROUNDS]
+
+Images 3x32x32 of noise, batch 128, SGD with momentum. Steps with and without are taken in turn, so that what else the
+machine does falls on both. `draw` is clocked; `apply` is all that a step takes longer for augmented images, also where
+they lie differently in memory. The larger the step, the wider the spread of its difference of two long times.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from runner.catalog import Catalog, load_catalog
+from runner.components import ComponentRef
+from runner.engines.base import Job
+from runner.engines.torch_engine.engine import TorchLearner
+from runner.fit import FitSpec, TrainingPlan
+
+BATCH, STEPS = 128, 4
+CLASSES, SHAPE = 10, (3, 32, 32)
+NETWORKS = {
+    "small, 2 convs 16-32": ComponentRef("stages"),
+    "VGG-like, 6 convs 32-64-128": ComponentRef("small_vgg", {"width": 32, "hidden": 128, "batch_norm": True}),
+}
+AUGMENTATIONS = (ComponentRef("flip"), ComponentRef("pad_and_crop"))
+
+
+def job(catalog: Catalog, network: ComponentRef, augmentation: tuple[ComponentRef, ...]) -> Job:
+    def build(kind: str, ref: ComponentRef, *arguments: Any) -> Any:
+        return catalog.build(kind, catalog.bind(kind, ref), *arguments)
+
+    rng, count = np.random.default_rng(0), BATCH * STEPS
+    optimizer = ComponentRef("sgd", {"lr": 0.01, "momentum": 0.9})
+    spec = FitSpec(
+        id="", cell="", repeat=0, fold=0, seed=0, architecture=network, augmentation=augmentation, optimizer=optimizer,
+        training=TrainingPlan(10**6, BATCH, "torch", "cpu", "float32"), shape=SHAPE, classes=CLASSES, data="",
+        train=np.arange(count), validation=np.arange(count),
+    )  # fmt: skip
+    return Job(
+        spec=spec,
+        network=build("architecture", network, SHAPE, CLASSES),
+        transforms=tuple(build("augmentation", ref) for ref in augmentation),
+        rule=build("optimizer", optimizer),
+        images=rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8),
+        labels=rng.integers(0, CLASSES, count),
+    )
+
+
+def seconds(learner: TorchLearner, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Of the draws for one batch, and of its step."""
+    start = time.perf_counter()
+    draws = [transform.draw(rng, BATCH, SHAPE) for transform in learner.job.transforms]
+    drawn = time.perf_counter()
+    learner.step(index, draws)
+    return np.array([drawn - start, time.perf_counter() - drawn])
+
+
+def measured(plain: TorchLearner, augmented: TorchLearner, rng: np.random.Generator) -> tuple[float, float, float]:
+    """One round: seconds of STEPS plain steps, of the draws, and of what the augmented steps took longer."""
+    order = rng.permutation(BATCH * STEPS).reshape(STEPS, BATCH)
+    pairs = [(seconds(plain, index, rng), seconds(augmented, index, rng)) for index in order]
+    (_, step), (draw, longer) = np.sum(pairs, axis=0)
+    return step, draw, longer - step
+
+
+def shown(shares: np.ndarray) -> str:
+    low, middle, high = np.quantile(shares, (0.25, 0.5, 0.75))
+    return f"{middle:6.1%} ({low:.1%} to {high:.1%})"
+
+
+def main(rounds: int = 40) -> None:
+    torch.set_num_threads(1)
+    catalog, rng = load_catalog(), np.random.default_rng(0)
+    for name, network in NETWORKS.items():
+        plain, augmented = (TorchLearner(job(catalog, network, chosen)) for chosen in ((), AUGMENTATIONS))
+        step, draw, apply = np.array([measured(plain, augmented, rng) for _ in range(rounds)][2:]).T  # two warm up
+        print(f"{name}: {1000 * np.median(step) / STEPS:.1f} ms a step; of it (median of rounds, middle half)")
+        for part, taken in (("draw", draw), ("apply", apply), ("both", draw + apply)):
+            print(f"  {part:5} {shown(taken / step)}")
+
+
+if __name__ == "__main__":
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        main(*map(int, sys.argv[1:2]))
