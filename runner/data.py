@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from runner.cache import cache_folder
 from runner.components import ImageData
@@ -47,18 +48,15 @@ def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[Part]
     assert load is not None, "check.py refuses a test that there is no data for"
     content = [origin, data.version, data.shape, size, "test" if test else "train"]
     place = cache_folder() / "prepared" / content_id(content)
-    part = _mapped(place) if data.version else None
-    if part is None:
-        arrays = checked(load, size, data)
-        part = _kept(place, *arrays) if data.version else None
-        if part is None:
-            with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
-                _write(Path(folder), *arrays)
-                part = _mapped(Path(folder))
-                assert part is not None
-                yield part
-            return
-    yield part
+    if data.version and (part := _mapped(place)):
+        yield part
+        return
+    arrays = checked(load, size, data)
+    if data.version and (part := _kept(place, *arrays)):
+        yield part
+        return
+    with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
+        yield _write(Path(folder), *arrays)
 
 
 def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
@@ -84,32 +82,38 @@ def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
     """Lay the arrays into the cache; None where that can't be done, which costs the next run its time, no more."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        _forget(place.parent)
-        with tempfile.TemporaryDirectory(prefix="part-", dir=place.parent) as folder:
-            whole = Path(folder) / "whole"
-            whole.mkdir()
-            _write(whole, images, labels)
-            shutil.rmtree(place, ignore_errors=True)  # what was not whole
-            whole.rename(place)
+        with FileLock(place.parent / ".lock"):
+            _forget(place.parent)
+            if part := _mapped(place):
+                return part  # another run was faster
+            with tempfile.TemporaryDirectory(prefix="part-", dir=place.parent) as folder:
+                whole = Path(folder) / "whole"
+                whole.mkdir()
+                _write(whole, images, labels)
+                shutil.rmtree(place, ignore_errors=True)  # what was not whole
+                whole.rename(place)
+            return _mapped(place)
     except OSError as error:
         log.warning("%s: can't keep the data here: %s", place, error.strerror)
-    return _mapped(place)  # where another run was faster, its files are as good
+        return None
 
 
-def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> Part:
     for name, array in (("images.npy", images), ("labels.npy", labels)):
         with (folder / name).open("wb") as file:
             np.save(file, array)
             file.flush()
             os.fsync(file.fileno())
     sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}
-    facts = {"fingerprint": array_id(images, labels), "bytes": sizes}
+    part = Part(str(folder), labels, array_id(images, labels))
+    facts = {"fingerprint": part.fingerprint, "bytes": sizes}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    return part
 
 
 def _forget(parts: Path) -> None:
     """Take out what has not been asked for in a long time, and what a killed run left half written."""
-    for place in parts.iterdir():
+    for place in parts.glob("*/"):
         if time.time() - place.stat().st_mtime > UNUSED:
             shutil.rmtree(place, ignore_errors=True)
 

@@ -78,3 +78,7 @@ def stable(table: Path) -> str:
 
 def stable_tables(report: Path) -> dict[str, str]:
     return {path.name: stable(path) for path in sorted((report / "tables").glob("*.csv"))}
+
+
+def journal_lines(report: Path) -> list[str]:
+    return (report / "journal.jsonl").read_text().splitlines(keepends=True)

@@ -53,7 +53,11 @@ def test_json_documents_have_the_promised_keys_and_nothing_else_on_stdout(tiny: 
         "activations": 16 * 28 * 28, "beyond_image": False,
     }  # fmt: skip
     listed = json.loads(runner("plugins", "--json").stdout)
-    assert all(entry.keys() == {"kind", "name", "source", "parameters"} for entry in listed)
+    assert all(entry.keys() - {"facts"} == {"kind", "name", "source", "parameters"} for entry in listed)
+    facts = {entry["name"]: entry["facts"] for entry in listed if entry["kind"] == "dataset"}
+    assert facts["npz"] is None and facts["fashion-mnist"]["class_names"][-1] == "ankle boot"
+    assert facts["mnist"].keys() == {"shape", "class_names", "size", "test_size", "licence", "citation"}
+    assert (facts["mnist"]["shape"], facts["mnist"]["size"], facts["mnist"]["test_size"]) == ([1, 28, 28], 60000, 10000)
     assert {(e["kind"], e["name"]) for e in listed} >= {
         ("architecture", "stages"), ("architecture", "simple_convnet"), ("augmentation", "none"),
         ("augmentation", "shift"), ("augmentation", "flip"), ("optimizer", "sgd"), ("optimizer", "adam"),
