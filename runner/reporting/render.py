@@ -104,8 +104,8 @@ def comparison_rows(plan: Plan, tables: Tables) -> list[dict[str, str]]:
 
 
 def named(settings: dict[str, Any]) -> str:
-    """A component's settings as ``name(parameter=value)``."""
-    inside = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+    """A component's settings as ``name(parameter=value)``, without those that say nothing."""
+    inside = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name" and value is not None)
     return f"{settings['name']}({inside})" if inside else str(settings["name"])
 
 
