@@ -68,7 +68,7 @@ def run(
     progress: Progress | None = None,
 ) -> Outcome:
     """Run what is missing of the experiment in `file`, publish it and write its report."""
-    progress = progress or Progress()
+    progress, uri = progress or Progress(), store_uri(options.tracking_uri, options.reports)
     experiment = load(file, overrides)
     plan = make_plan(experiment)
     if problems(experiment, plan):
@@ -82,7 +82,7 @@ def run(
             frozen_plan.save(plan, folder / "plan.yaml")
             todo = _todo(fits, journal, options.only_failed)
             known = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
-            publisher = Publisher(lambda: _tracker(options, folder), plan, known)
+            publisher = Publisher(lambda: _tracker(uri, folder), plan, known)
             with publisher, progress:
                 progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
                 interrupted = _train(todo, options, folder, journal, publisher, progress)
@@ -153,8 +153,7 @@ def _data(experiment: Experiment) -> Iterator[tuple[Part, Part | None]]:
             yield train, test
 
 
-def _tracker(options: Options, folder: Path) -> Tracker:
-    uri = store_uri(options.tracking_uri, options.reports)
+def _tracker(uri: str, folder: Path) -> Tracker:
     if uri == NONE:
         return Silent()
     from runner.tracking.mlflow_tracker import MlflowTracker

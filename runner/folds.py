@@ -72,4 +72,5 @@ def _refuse_rare(labels: np.ndarray, folds: int, names: Sequence[str]) -> None:
     name = names[rarest] if names else rarest
     if count < 2:
         raise RunnerError(f"class {name} has {'one image' if count else 'no images'}, so it can't be cross-validated")
-    raise RunnerError(f"class {name} has {count} images, fewer than the {folds} folds; allowed: 2 to {count} folds")
+    most = f"2 to {count}" if count > 2 else "2"
+    raise RunnerError(f"class {name} has {count} images, fewer than the {folds} folds; allowed: {most} folds")

@@ -145,6 +145,9 @@ rn e.yaml                                   => runner: COMMAND: unknown 'rn'; di
 run e.yaml --wokers 2                       => runner run: unknown option '--wokers'; did you mean '--workers'?
 run e.yaml --workers 0                      => runner run: argument --workers: found '0'; allowed: 1 or more
 run e.yaml --executor proces                => runner run: --executor: unknown 'proces'; did you mean 'process'?
+run e.yaml --tracking-uri mlflow.db         => --tracking-uri: found 'mlflow.db'; expected an address, such as
+ui --tracking-uri none                      => --tracking-uri none: there is no store to look at
+plan e.yaml --set cross_validation.test=true => --set cross_validation.test=true: | no held-out test images; leave
 run e.yaml --reports e.yaml                 => e.yaml/base: Not a directory
 run e.yaml --set training.epochs            => --set training.epochs: expected PATH=VALUE
 plan e.yaml --set training.epoch=3          => --set training.epoch=3: training.epoch: | did you mean 'epochs'?

@@ -6,16 +6,25 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runner.errors import RunnerError
+
 SQLITE = "sqlite:///"
 NONE = "none"
 """In the place of a tracking URI: publish nothing."""
 
 
 def store_uri(given: str | None, reports: Path) -> str:
-    """The tracking URI: the one given, that of the environment, or a sqlite file in the folder of the reports."""
+    """The tracking URI: the one given, that of the environment, or a sqlite file in the folder of the reports.
+
+    Raises RunnerError for what is no URI.
+    """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
+    if "://" not in uri and uri not in (NONE, "databricks"):
+        where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
+        words = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
+        raise RunnerError(f"{where}: found '{uri}'; {words}")
     return uri
 
 
