@@ -11,45 +11,21 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 import numpy as np
 import torch
+from jobs import SMALL, job
 
-from runner.catalog import Catalog, load_catalog
 from runner.components import ComponentRef
-from runner.engines.base import Job
 from runner.engines.torch_engine.engine import TorchLearner
-from runner.fit import FitSpec, TrainingPlan
 
 BATCH, STEPS = 128, 4
-CLASSES, SHAPE = 10, (3, 32, 32)
+SHAPE = (3, 32, 32)
 NETWORKS = {
-    "small, 2 convs 16-32": ComponentRef("stages"),
+    "small, 2 convs 16-32": SMALL,
     "VGG-like, 6 convs 32-64-128": ComponentRef("small_vgg", {"width": 32, "hidden": 128, "batch_norm": True}),
 }
 AUGMENTATIONS = (ComponentRef("flip"), ComponentRef("pad_and_crop"))
-
-
-def job(catalog: Catalog, network: ComponentRef, augmentation: tuple[ComponentRef, ...]) -> Job:
-    def build(kind: str, ref: ComponentRef, *arguments: Any) -> Any:
-        return catalog.build(kind, catalog.bind(kind, ref), *arguments)
-
-    rng, count = np.random.default_rng(0), BATCH * STEPS
-    optimizer = ComponentRef("sgd", {"lr": 0.01, "momentum": 0.9})
-    spec = FitSpec(
-        id="", cell="", repeat=0, fold=0, seed=0, architecture=network, augmentation=augmentation, optimizer=optimizer,
-        training=TrainingPlan(10**6, BATCH, "torch", "cpu", "float32"), shape=SHAPE, classes=CLASSES, data="",
-        train=np.arange(count), validation=np.arange(count),
-    )  # fmt: skip
-    return Job(
-        spec=spec,
-        network=build("architecture", network, SHAPE, CLASSES),
-        transforms=tuple(build("augmentation", ref) for ref in augmentation),
-        rule=build("optimizer", optimizer),
-        images=rng.integers(0, 256, (count, *SHAPE), dtype=np.uint8),
-        labels=rng.integers(0, CLASSES, count),
-    )
 
 
 def seconds(learner: TorchLearner, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -76,9 +52,11 @@ def shown(shares: np.ndarray) -> str:
 
 def main(rounds: int = 40) -> None:
     torch.set_num_threads(1)
-    catalog, rng = load_catalog(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for name, network in NETWORKS.items():
-        plain, augmented = (TorchLearner(job(catalog, network, chosen)) for chosen in ((), AUGMENTATIONS))
+        plain, augmented = (
+            TorchLearner(job("torch", SHAPE, BATCH, STEPS, network, *chosen)) for chosen in ((), AUGMENTATIONS)
+        )
         step, draw, apply = np.array([measured(plain, augmented, rng) for _ in range(rounds)][2:]).T  # two warm up
         print(f"{name}: {1000 * np.median(step) / STEPS:.1f} ms a step; of it (median of rounds, middle half)")
         for part, taken in (("draw", draw), ("apply", apply), ("both", draw + apply)):

@@ -14,38 +14,12 @@ from statistics import median, quantiles
 
 import numpy as np
 import torch
+from jobs import job
 
-from runner.api import Conv, Dense, Flatten, MaxPool, ReLU, Sequential, Shape
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
-from runner.engines.base import Job
 from runner.engines.numpy_engine.engine import NumpyLearner
 from runner.engines.torch_engine.engine import TorchLearner
-from runner.fit import FitSpec, TrainingPlan
 
 BATCH, STEPS = 32, 20
-CLASSES = 10
-
-
-def job(engine: str, shape: Shape) -> Job:
-    rng = np.random.default_rng(0)
-    count = BATCH * STEPS
-    catalog = load_catalog()
-    optimizer = catalog.bind("optimizer", ComponentRef("sgd", {"lr": 0.01, "momentum": 0.9}))
-    spec = FitSpec(
-        id="", cell="", repeat=0, fold=0, seed=0, architecture=ComponentRef(""), augmentation=(), optimizer=optimizer,
-        training=TrainingPlan(10**6, BATCH, engine, "cpu", "float32"), shape=shape, classes=CLASSES, data="",
-        train=np.arange(count), validation=np.arange(count),
-    )  # fmt: skip
-    stages = [layer for filters in (16, 32) for layer in (Conv(filters, 3), ReLU(), MaxPool(2))]
-    return Job(
-        spec=spec,
-        network=Sequential(*stages, Flatten(), Dense(CLASSES)),
-        transforms=(),
-        rule=catalog.build("optimizer", optimizer),
-        images=rng.integers(0, 256, (count, *shape), dtype=np.uint8),
-        labels=rng.integers(0, CLASSES, count),
-    )
 
 
 def seconds(learner: NumpyLearner | TorchLearner) -> float:
@@ -61,7 +35,10 @@ def main(rounds: int = 40) -> None:
     torch.set_num_threads(1)
     print("image    numpy ms   torch ms   numpy / torch (median of paired rounds, middle half)")
     for shape in ((1, 28, 28), (1, 8, 8)):
-        numpy, torched = NumpyLearner(job("numpy", shape)), TorchLearner(job("torch", shape))
+        numpy, torched = (
+            learner(job(engine, shape, BATCH, STEPS))
+            for engine, learner in (("numpy", NumpyLearner), ("torch", TorchLearner))
+        )
         pairs = [(seconds(numpy), seconds(torched)) for _ in range(rounds)][2:]  # the first two warm up
         ratios = [a / b for a, b in pairs]
         low, _, high = quantiles(ratios)

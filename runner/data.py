@@ -51,7 +51,7 @@ def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[Part]
     if data.version and (part := _mapped(place)):
         yield part
         return
-    arrays = checked(load, size, data)
+    arrays = _checked(load, size, data)
     if data.version and (part := _kept(place, *arrays)):
         yield part
         return
@@ -118,7 +118,7 @@ def _forget(parts: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def checked(
+def _checked(
     load: Callable[[], tuple[np.ndarray, np.ndarray]], size: int, data: ImageData
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, C, H, W) uint8 and labels (N,) int64; raises RunnerError where they are not what was announced."""
