@@ -51,6 +51,7 @@ def make_plan(experiment: Experiment) -> Plan:
         data=data.facts,
         overrides=experiment.overrides,
         test=header.cross_validation.test,
+        file=experiment.document.where.file,
     )
 
 

@@ -280,7 +280,7 @@ def _report(given: argparse.Namespace) -> int:
         raise RunnerError(f"{folder}: no such report{options(folder.name, known)}")
     frozen = frozen_plan.read(folder / "plan.yaml")
     results, _ = journal.read(folder / "journal.jsonl")
-    write_report(frozen, journal.frame(results), folder, formats)
+    write_report(frozen, journal.frames(results), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.components import ComponentRef, Shape
@@ -57,6 +57,11 @@ class FitSpec:
     cost: float = 0.0
 
     @property
+    def shown(self) -> bool:
+        """Whether this is the fit of its cell that is looked into."""
+        return (self.repeat, self.fold) == (0, 0)
+
+    @property
     def keys(self) -> tuple[int, int, int]:
         """The keys of the fit's random streams."""
         return self.seed, self.repeat, self.fold
@@ -66,7 +71,9 @@ class FitSpec:
 class FitResult:
     """What came of a fit. A failed one has its `reason`, its `log` and no curves.
 
-    `seconds` is the time it took, `finished` when it ended (milliseconds since 1970), `worker` the process id.
+    `confusion` holds [truth, predicted, count] of the validation part's classes after the last epoch. `seconds` is the
+    time it took and `cpu` the processor's, `finished` when it ended (milliseconds since 1970), `worker` the process id.
+    `kept` arrays go to a file of their own beside the journal, and so does the `log`.
     """
 
     id: str
@@ -82,6 +89,9 @@ class FitResult:
     versions: dict[str, str] = field(default_factory=dict)
     log: str = ""
     finished: int = 0
+    confusion: list[list[int]] = field(default_factory=list)
+    cpu: float = 0.0
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
 
     def final(self, metric: str) -> float:
         """The metric's value after the last epoch; nan for a failed fit."""
@@ -89,7 +99,8 @@ class FitResult:
         return values[-1] if self.status == "ok" and values else float("nan")
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self)
+        """What stands in the journal."""
+        return {key: value for key, value in asdict(replace(self, kept={})).items() if key != "kept"}
 
 
 def failed(spec: FitSpec, reason: str, **facts: Any) -> FitResult:

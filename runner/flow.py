@@ -19,7 +19,7 @@ from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
-from runner.journal import Journal, frame
+from runner.journal import Journal, frames
 from runner.progress import Progress
 from runner.provenance import made_with
 from runner.schedule import schedule
@@ -105,7 +105,7 @@ def _train(
     try:
         with closing(executor.run(groups(todo))) as results:
             for result in results:
-                result = _log_apart(result, folder)
+                result = _apart(result, folder)
                 journal.append(result)
                 publisher.add(result)
                 progress.finished(result)
@@ -122,12 +122,17 @@ def _todo(fits: Iterable[FitSpec], journal: Journal, only_failed: bool) -> list[
     return [fit for fit in fits if (statuses.get(fit.id) == "failed" if only_failed else fit.id not in statuses)]
 
 
-def _log_apart(result: FitResult, folder: Path) -> FitResult:
-    """A failed fit's log goes to a file of its own, not into the journal."""
-    if result.log:
+def _apart(result: FitResult, folder: Path) -> FitResult:
+    """A failed fit's log and the arrays that are kept to look at go to files of their own, not into the journal."""
+    if result.log or result.kept:
         (folder / "fits").mkdir(exist_ok=True)
+    if result.log:
         (folder / "fits" / f"{result.id}.log").write_text(result.log, encoding="utf-8")
-    return replace(result, log="")
+    if result.kept:
+        import numpy as np
+
+        np.savez_compressed(folder / "fits" / f"{result.id}.npz", allow_pickle=False, **result.kept)
+    return replace(result, log="", kept={})
 
 
 def _splits(experiment: Experiment, plan: Plan, data: Part) -> list[Split]:
@@ -164,7 +169,7 @@ def _tracker(uri: str, folder: Path) -> Tracker:
 def _report(plan: Plan, results: Iterable[FitResult], folder: Path) -> Tables:
     from runner.reporting.render import write_report
 
-    return write_report(plan, frame(results), folder)
+    return write_report(plan, frames(results), folder)
 
 
 def _outcome(

@@ -40,7 +40,7 @@ class PlannedCell:
 class Plan:
     """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read.
 
-    `test` says whether every fit is measured on the held-out test images too.
+    `test` says whether every fit is measured on the held-out test images too; `file` is the experiment's, as given.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Plan:
     made_with: dict[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     test: bool = False
+    file: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import logging
 import os
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 log = logging.getLogger("runner.journal")
 
 
@@ -116,11 +118,27 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def frame(results: Iterable[FitResult]) -> pd.DataFrame:
-    """A row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker.
+@dataclass(frozen=True)
+class Frames:
+    """The journal as pandas frames.
 
-    The figures of a test that was not asked for are nan.
+    `fits`: a row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker, cpu,
+    finished; the figures of a test that was not asked for are nan. `curves`: a row an epoch of a good fit.
+    `confusions`: a row a pair of classes (numbers) of a good fit: id, truth, predicted, count.
     """
+
+    fits: pd.DataFrame
+    curves: pd.DataFrame
+    confusions: pd.DataFrame
+
+
+def frames(results: Iterable[FitResult]) -> Frames:
+    results = list(results)
+    good = [result for result in results if result.status == "ok"]
+    return Frames(_fits(results), _curves(good), _confusions(good))
+
+
+def _fits(results: Iterable[FitResult]) -> pd.DataFrame:
     import pandas as pd
 
     metrics = METRICS + TEST_METRICS
@@ -128,9 +146,28 @@ def frame(results: Iterable[FitResult]) -> pd.DataFrame:
         {
             **{key: getattr(r, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},
             **{metric: r.final(metric) for metric in metrics},
-            **{key: getattr(r, key) for key in ("epochs", "seconds", "worker")},
+            **{key: getattr(r, key) for key in ("epochs", "seconds", "worker", "cpu", "finished")},
         }
         for r in results
     ]
-    columns = ["id", "cell", "repeat", "fold", "status", "reason", *metrics, "epochs", "seconds", "worker"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["id", "cell", "repeat", "fold", "status", "reason", *metrics]
+    return pd.DataFrame(rows, columns=[*columns, "epochs", "seconds", "worker", "cpu", "finished"])
+
+
+def _curves(good: Iterable[FitResult]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("id", "epoch", *CURVES)}
+    for result in good:
+        columns["id"] += [result.id] * result.epochs
+        columns["epoch"] += range(1, result.epochs + 1)
+        for name in CURVES:
+            columns[name] += result.curves[name]
+    return pd.DataFrame(columns)
+
+
+def _confusions(good: Iterable[FitResult]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [(result.id, *pair) for result in good for pair in result.confusion]
+    return pd.DataFrame(rows, columns=["id", "truth", "predicted", "count"])

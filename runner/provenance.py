@@ -1,9 +1,11 @@
-"""What a result was made with: versions and the git commit."""
+"""What a result was made with: versions, the git commit and the machine."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from runner.frozen_plan import Plan
 
 
 def made_with(folder: Path, plan: Plan) -> dict[str, str]:
-    """Versions by name, and the commit of the git repository around `folder`, if it is in one."""
+    """Versions by name, the commit of the git repository around `folder`, if it is in one, and the processor."""
     engines = {cell.settings["training"]["engine"] for cell in plan.cells}
     libraries = ["archrunner", *sorted(engines), "numpy"]
     versions = {name: _version(name) for name in libraries}
@@ -19,7 +21,16 @@ def made_with(folder: Path, plan: Plan) -> dict[str, str]:
     if commit:
         changed = "" if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else " with changes"
         versions["commit"] = commit + changed
-    return {**versions, "python": platform.python_version()}
+    return {**versions, "python": platform.python_version(), "processor": _processor()}
+
+
+def _processor() -> str:
+    """The processor's name and the number of its cores."""
+    name = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def _version(name: str) -> str:

@@ -6,18 +6,19 @@ import os
 import time
 import traceback
 from functools import lru_cache
+from typing import Any
 
 from runner import engines
 from runner.catalog import load_catalog
 from runner.data import read
-from runner.engines.base import Job
+from runner.engines.base import Job, Trained
 from runner.errors import RunnerError
-from runner.fit import Curves, FitResult, FitSpec, Group, failed, now
+from runner.fit import FitResult, FitSpec, Group, failed, now
 
 
 def run_group(group: Group) -> list[FitResult]:
     """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
-    started = time.perf_counter()
+    started = _clocks()
     engine = engines.get(group[0].training.engine)
     versions = engine.versions()
     results = []
@@ -25,24 +26,34 @@ def run_group(group: Group) -> list[FitResult]:
         outcomes = engine.fit([_job(spec) for spec in group])
         for spec in group:
             outcome = next(outcomes)
-            seconds, started = time.perf_counter() - started, time.perf_counter()
-            results.append(_result(spec, outcome, seconds, versions))
+            spent, started = _since(started), _clocks()
+            results.append(_result(spec, outcome, spent, versions))
     except Exception as error:
         # Building the jobs, or the engine as a whole, failed: so did every fit that is still without a result.
-        seconds = time.perf_counter() - started
-        results += [_result(spec, error, seconds, versions) for spec in group[len(results) :]]
+        results += [_result(spec, error, _since(started), versions) for spec in group[len(results) :]]
     return results
 
 
-def _result(spec: FitSpec, outcome: Curves | Exception, seconds: float, versions: dict[str, str]) -> FitResult:
-    worker = str(os.getpid())
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(started: tuple[float, float]) -> dict[str, float]:
+    """The seconds and the processor's seconds since then."""
+    return {key: now - then for key, now, then in zip(("seconds", "cpu"), _clocks(), started, strict=True)}
+
+
+def _result(
+    spec: FitSpec, outcome: Trained | Exception, spent: dict[str, float], versions: dict[str, str]
+) -> FitResult:
+    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions}
     if isinstance(outcome, Exception):
         words = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
         log = "".join(traceback.format_exception(outcome))
-        return failed(spec, words, seconds=seconds, worker=worker, versions=versions, log=log)
+        return failed(spec, words, **facts, log=log)
     return FitResult(
-        spec.id, spec.cell, spec.repeat, spec.fold, "ok",
-        epochs=spec.training.epochs, curves=outcome, seconds=seconds, worker=worker, versions=versions, finished=now(),
+        spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=spec.training.epochs, finished=now(),
+        curves=outcome.curves, confusion=outcome.confusion, kept=outcome.kept, **facts,
     )  # fmt: skip
 
 

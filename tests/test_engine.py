@@ -19,7 +19,7 @@ from conftest import TINY, Command, environment
 from runner.catalog import load_catalog
 from runner.cli import main
 from runner.components import ComponentRef
-from runner.engines.base import Job
+from runner.engines.base import Job, Trained
 from runner.engines.numpy_engine.engine import NumpyEngine, NumpyLearner
 from runner.engines.torch_engine.engine import TorchEngine, TorchLearner
 from runner.engines.training import Masks, train
@@ -91,7 +91,7 @@ def job(
 
 def fit(given: Job, engine: str = "torch") -> Curves:
     """The curves of the fit."""
-    return train(given, LEARNERS[engine](given))
+    return train(given, LEARNERS[engine](given)).curves
 
 
 def by_hand(given: Job) -> list[float]:
@@ -150,7 +150,7 @@ def test_nothing_of_the_validation_part_reaches_training(engine: str) -> None:
 @pytest.mark.parametrize("augmentation", ["none", "shift", "flip"])
 def test_equal_jobs_give_equal_bits_and_a_group_those_of_its_fits(augmentation: str, engine: str) -> None:
     first, second = job(augmentation, network=MIXED), job(augmentation, downsample="avg_pool")
-    together = list(ENGINES[engine]().fit([first, second, first]))
+    together = [outcome.curves for outcome in ENGINES[engine]().fit([first, second, first])]
     assert together[0] == together[2] == fit(first, engine) and together[1] == fit(second, engine)
     assert together[0] != together[1]
 
@@ -172,7 +172,7 @@ def test_high_precision_changes_the_result_less(engine: str) -> None:
 def test_a_fit_that_fails_leaves_the_others_of_its_group_alone(engine: str) -> None:
     broken = dataclasses.replace(job(), transforms=(None,))  # type: ignore[arg-type]
     outcomes = list(ENGINES[engine]().fit([broken, job()]))
-    assert isinstance(outcomes[0], AttributeError) and isinstance(outcomes[1], dict)
+    assert isinstance(outcomes[0], AttributeError) and isinstance(outcomes[1], Trained)
 
 
 @each_engine
@@ -208,7 +208,7 @@ def test_both_engines_take_the_same_steps(optimizer: ComponentRef, augmentation:
     """In float64, where rounding can't hide a difference: batches, augmentation, dropout, gradients, updates."""
     given = job(augmentation, 3, "float64", optimizer, MIXED)
     noting = {name: Noting(learner(given)) for name, learner in LEARNERS.items()}
-    curves = {name: train(given, learner) for name, learner in noting.items()}
+    curves = {name: train(given, learner).curves for name, learner in noting.items()}
     assert len(noting["numpy"].steps) == 9
     for ours, theirs in zip(noting["numpy"].steps, noting["torch"].steps, strict=True):
         for one, other in zip(ours, theirs, strict=True):
@@ -256,7 +256,7 @@ def test_three_epochs_on_real_digits_are_the_same_on_both_engines() -> None:
     )  # fmt: skip
     network = catalog.build("architecture", architecture, spec.shape, spec.classes)
     given = dataclasses.replace(small, spec=spec, network=network, images=images, labels=labels)
-    (ours,), (theirs,) = (ENGINES[engine]().fit([given]) for engine in ("numpy", "torch"))
+    ours, theirs = (next(ENGINES[engine]().fit([given])).curves for engine in ("numpy", "torch"))
     assert theirs["val_accuracy"][-1] > 0.9
     for part, count in (("train", 4000), ("val", 1000)):
         loss, accuracy = f"{part}_loss", f"{part}_accuracy"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner.errors import JournalError
 from runner.fit import FitResult
-from runner.journal import Journal, encode, frame, read
+from runner.journal import Journal, encode, frames, read
 
 figures = st.dictionaries(
     st.sampled_from(["train_loss", "train_accuracy", "val_loss", "val_accuracy"]), st.lists(st.floats(), max_size=3)
@@ -35,7 +35,8 @@ many = settings(deadline=None, max_examples=60)
 
 
 def fit(name, fold=0, **facts):
-    return FitResult(name, "cell", 0, fold, "ok", curves={"val_accuracy": [0.5, 0.75]}, epochs=2, **facts)
+    curves = {metric: [0.5, 0.75] for metric in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    return FitResult(name, "cell", 0, fold, "ok", curves=curves, epochs=2, confusion=[[0, 0, 3], [0, 1, 1]], **facts)
 
 
 def ids(path):
@@ -179,9 +180,23 @@ def test_of_two_lines_for_a_fit_the_later_counts(three):
 def test_the_frame_has_a_row_a_fit_with_its_last_figures():
     good = fit("a", fold=3, seconds=1.5, worker="9")
     bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
-    table = frame([good, bad])
+    table = frames([good, bad]).fits
     assert list(table["id"]) == ["a", "b"]
-    assert table["val_accuracy"][0] == 0.75 and math.isnan(table["val_loss"][0])
+    assert table["val_accuracy"][0] == table["train_loss"][0] == 0.75 and math.isnan(table["test_loss"][0])
     assert math.isnan(table["val_accuracy"][1])
     assert tuple(table.loc[0, ["fold", "epochs", "seconds", "worker"]]) == (3, 2, 1.5, "9")
-    assert frame([]).columns.equals(table.columns)
+    assert frames([]).fits.columns.equals(table.columns)
+
+
+def test_the_frames_hold_the_epochs_and_confusions_of_good_fits():
+    bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
+    known = frames([fit("a"), bad])
+    assert known.curves.to_dict("records")[1] == {
+        "id": "a", "epoch": 2, "train_loss": 0.75, "train_accuracy": 0.75, "val_loss": 0.75, "val_accuracy": 0.75
+    }  # fmt: skip
+    assert len(known.curves) == 2
+    assert known.confusions.to_numpy().tolist() == [["a", 0, 0, 3], ["a", 0, 1, 1]]
+
+
+def test_kept_arrays_do_not_stand_in_the_journal():
+    assert b"kept" not in encode(fit("a", kept={"filters": [1.0]}))

@@ -19,6 +19,7 @@ from test_engine import job
 from torch import nn
 
 from runner.cli import main
+from runner.engines.base import Trained
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.measure import measure
 from runner.errors import ShapeError
@@ -378,7 +379,7 @@ def test_a_lazy_module_is_refused_or_trained() -> None:
             built = module()
         measure(built, (2, 8, 8), 3)
         (outcome,) = TorchEngine().fit([dataclasses.replace(job(), network=module())])
-        assert isinstance(outcome, dict), outcome
+        assert isinstance(outcome, Trained), outcome
 
 
 def test_a_module_on_the_numpy_engine_is_that_cells_problem(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

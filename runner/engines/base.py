@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,18 @@ class Job:
     test: tuple[np.ndarray, np.ndarray] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a fit comes to: its curves, how often each class was taken for which (truth, predicted, count) in the
+    validation part after the last epoch, and the arrays that are `kept` to look at (see `inspection`; most fits have
+    none).
+    """
+
+    curves: Curves
+    confusion: list[list[int]] = field(default_factory=list)
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
+
+
 class Engine(Protocol):
     """Trains groups of fits. Deterministic: equal jobs give equal bits on one machine."""
 
@@ -45,6 +57,6 @@ class Engine(Protocol):
         """Within it, what an architecture draws from the library's own random numbers depends on `keys` alone."""
         ...
 
-    def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:
-        """Train the group; for each job, in order, its curves or the exception that ended it."""
+    def fit(self, group: Sequence[Job]) -> Iterator[Trained | Exception]:
+        """Train the group; for each job, in order, what it came to or the exception that ended it."""
         ...

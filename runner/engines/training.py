@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from runner.components import Step
-from runner.engines.base import Job
+from runner.engines.base import Job, Trained
+from runner.engines.inspection import Transparent, confusion, inspected
 from runner.errors import Diverged
 from runner.fit import Curves
 from runner.seeding import Key, stream
 
 EVALUATION_BATCH = 500
+log = logging.getLogger("runner.engines")
 
 
-class Learner(Protocol):
+class Measured(NamedTuple):
+    """Mean loss and accuracy over a part; of each of its images (N,) the predicted class and its softmax share."""
+
+    loss: float
+    accuracy: float
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+
+class Learner(Transparent, Protocol):
     """One fit in an engine: its network, its data, its update rule."""
 
     masks: Masks
@@ -33,26 +45,33 @@ class Learner(Protocol):
         """Those of the images (N, C, H, W) and labels (N,) that stand at `index`, laid where the engine measures."""
         ...
 
-    def evaluate(self, part: Any) -> tuple[float, float]:
-        """Mean loss and accuracy over a part."""
-        ...
+    def evaluate(self, part: Any) -> Measured: ...
 
 
-def train(job: Job, learner: Learner) -> Curves:
+def train(job: Job, learner: Learner) -> Trained:
     """All epochs; raises Diverged at the first epoch whose loss is not a finite number."""
     curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
     validation = learner.part(job.images, job.labels, job.spec.validation)
+    first_filters = learner.filters() if job.spec.shown else None
     for epoch in range(job.spec.training.epochs):
-        figures = (*_epoch(job, learner, epoch), *learner.evaluate(validation))
+        trained, measured = _epoch(job, learner, epoch), learner.evaluate(validation)
+        figures = (*trained, measured.loss, measured.accuracy)
         for values, figure in zip(curves.values(), figures, strict=True):
             values.append(figure)
         for name in ("train_loss", "val_loss"):
             if not math.isfinite(curves[name][-1]):
                 raise Diverged(f"diverged: {name} is {curves[name][-1]} after epoch {epoch + 1}")
     if job.test:
-        loss, accuracy = learner.evaluate(learner.part(*job.test, np.arange(len(job.test[1]))))
-        curves |= {"test_loss": [loss], "test_accuracy": [accuracy]}
-    return curves
+        test = learner.evaluate(learner.part(*job.test, np.arange(len(job.test[1]))))
+        curves |= {"test_loss": [test.loss], "test_accuracy": [test.accuracy]}
+    if not job.spec.shown:
+        return Trained(curves, confusion(job, measured.predicted))
+    try:
+        kept = inspected(job, learner, first_filters, measured.predicted, measured.confidence)
+    except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
+        log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
+        kept = {}
+    return Trained(curves, confusion(job, measured.predicted), kept)
 
 
 def _epoch(job: Job, learner: Learner, epoch: int) -> tuple[float, float]:

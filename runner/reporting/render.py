@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 
 from runner.frozen_plan import Plan
+from runner.journal import Frames
 from runner.reporting import words
 from runner.reporting.figures import make_figures
 from runner.reporting.tables import Tables, make_tables, records
@@ -18,10 +19,10 @@ from runner.reporting.tables import Tables, make_tables, records
 FORMATS = ("html", "md", "csv")
 
 
-def write_report(plan: Plan, journal: pd.DataFrame, folder: Path, formats: Iterable[str] = FORMATS) -> Tables:
+def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[str] = FORMATS) -> Tables:
     """Write the report of `plan` into `folder` in the given formats; equal input gives equal files."""
     formats = set(formats)
-    tables = make_tables(plan, journal)
+    tables = make_tables(plan, journal.fits)
     if "csv" in formats:
         tables.write(folder / "tables")
     if not formats & {"html", "md"}:

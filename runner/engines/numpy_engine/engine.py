@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from runner.engines.base import Job
+from runner.engines.base import Job, Trained
 from runner.engines.numpy_engine.network import build
-from runner.engines.training import EVALUATION_BATCH, Masks, Rule, augmented, batches, statistics, train
-from runner.fit import Curves
+from runner.engines.numpy_engine.spatial import Convolution
+from runner.engines.numpy_engine.watching import watched
+from runner.engines.training import EVALUATION_BATCH, Masks, Measured, Rule, augmented, batches, statistics, train
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 
@@ -38,12 +39,12 @@ class NumpyEngine:
         """Layer records draw nothing of their own."""
         return nullcontext()
 
-    def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:
+    def fit(self, group: Sequence[Job]) -> Iterator[Trained | Exception]:
         for job in group:
             # One thread a process, as on torch; it also keeps the order of every sum.
             with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
                 try:
-                    outcome: Curves | Exception = train(job, NumpyLearner(job))
+                    outcome: Trained | Exception = train(job, NumpyLearner(job))
                 except Exception as error:
                     outcome = error
             yield outcome
@@ -68,25 +69,49 @@ class NumpyLearner:
         place = self.spec.train[index]
         labels = self.job.labels[place]
         images, targets = augmented(self.job, self._unit(self.job.images[place]), self._targets(labels), draws)
+        scores, losses = self._learn(images, targets)
+        self.rule.step([part.gradients[name] for part, name in self.learned])
+        return float(losses.sum()), int((scores.argmax(1) == labels).sum())
+
+    def _learn(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (N, classes) and losses (N,); the parts are left with the gradients of the mean loss."""
         scores = self.network.forward(self._normalised(images), training=True)[:, 0, 0]
         losses, shares = cross_entropy(scores, targets)
         # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Linear classification").
-        self.network.backward(((shares - targets) / len(labels))[:, None, None], wanted=False)
-        self.rule.step([part.gradients[name] for part, name in self.learned])
-        return float(losses.sum()), int((scores.argmax(1) == labels).sum())
+        self.network.backward(((shares - targets) / len(targets))[:, None, None], wanted=False)
+        return scores, losses
 
     def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Part:
         return images, labels, index
 
-    def evaluate(self, part: Part) -> tuple[float, float]:
+    def evaluate(self, part: Part) -> Measured:
         all_images, all_labels, index = part
-        loss, correct = 0.0, 0
+        loss, correct, answers = 0.0, 0, []
         for some in batches(index, EVALUATION_BATCH):
             scores = self.network.forward(self._normalised(self._unit(all_images[some])))[:, 0, 0]
             labels = all_labels[some]
-            loss += float(cross_entropy(scores, self._targets(labels))[0].sum())
+            losses, shares = cross_entropy(scores, self._targets(labels))
+            loss += float(losses.sum())
             correct += int((scores.argmax(1) == labels).sum())
-        return loss / len(index), correct / len(index)
+            answers.append((scores.argmax(1), shares.max(1)))
+        predicted, confidence = (np.concatenate(column) for column in zip(*answers, strict=True))
+        return Measured(loss / len(index), correct / len(index), predicted, confidence)
+
+    def filters(self) -> np.ndarray | None:
+        parts = (part for _, part in self.network.named_parts() if isinstance(part, Convolution))
+        first = next(parts, None)
+        return None if first is None else first.arrays["weight"].astype(np.float32)
+
+    def observe(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+        with watched(self.network) as links:
+            self.network.forward(self._normalised(self._unit(images)))
+        return {link.path: (link.part.layer.type, link.output.transpose(0, 3, 1, 2)) for link in links}
+
+    def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
+        place = self.spec.train[index]
+        with watched(self.network) as links:
+            self._learn(self._unit(self.job.images[place]), self._targets(self.job.labels[place]))
+        return {link.path: (link.forward_seconds, link.backward_seconds) for link in links}
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         """(N, classes): 1 at the label."""

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.engines.base import Job
+from runner.engines.base import Job, Trained
+from runner.engines.torch_engine import watching
 from runner.engines.torch_engine.modules import build_module
 from runner.engines.training import (
     EVALUATION_BATCH,
     Masks,
+    Measured,
     Rule,
     augmented,
     course,
@@ -25,7 +27,6 @@ from runner.engines.training import (
     statistics,
     train,
 )
-from runner.fit import Curves
 from runner.network.parameters import initial_values
 from runner.seeding import Key, stream
 
@@ -48,7 +49,7 @@ class TorchEngine:
         torch.manual_seed(int(stream("init", *keys).integers(2**63)))
         yield
 
-    def fit(self, group: Sequence[Job]) -> Iterator[Curves | Exception]:
+    def fit(self, group: Sequence[Job]) -> Iterator[Trained | Exception]:
         # One thread a process: on small networks a process a core beats two threads, and sums keep their order.
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
@@ -118,13 +119,18 @@ class TorchLearner:
         targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft else labels
         drawn = [{k: torch.from_numpy(v).to(self.device) for k, v in one.items()} for one in draws]
         images, targets = augmented(self.job, images, targets, drawn)
-        scores, loss = self._forward(self.train_part.normalised(images), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        scores, loss = self._learn(self.train_part.normalised(images), targets)
         with torch.no_grad():
             self.rule.step([parameter.grad for parameter in self.parameters])
         for parameter in self.parameters:
             parameter.grad = None
         return (loss.detach() * len(index)).double(), (scores.detach().argmax(1) == labels).sum()
+
+    def _learn(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and loss; the parameters are left with their gradients."""
+        scores, loss = self._forward(images, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return scores, loss
 
     def _forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N, classes) and the mean cross-entropy; convolutions and products in the fit's precision."""
@@ -135,16 +141,41 @@ class TorchLearner:
         return scores, F.cross_entropy(scores, targets)
 
     @torch.no_grad()
-    def evaluate(self, part: Pixels) -> tuple[float, float]:
+    def evaluate(self, part: Pixels) -> Measured:
         loss_sum, correct, count = 0.0, 0, len(part.index)
+        answers = []
         self.module.eval()
         for some in torch.split(torch.arange(count, device=self.device), EVALUATION_BATCH):
             images, labels = part.batch(some)
             scores, loss = self._forward(part.normalised(images), labels)
             loss_sum += float(loss) * len(some)
-            correct += int((scores.argmax(1) == labels).sum())
+            share, predicted = scores.softmax(1).max(1)
+            correct += int((predicted == labels).sum())
+            answers.append((predicted, share.float()))
         self.module.train()
-        return loss_sum / count, correct / count
+        answer, confidence = (torch.cat(column).cpu().numpy() for column in zip(*answers, strict=True))
+        return Measured(loss_sum / count, correct / count, answer, confidence)
+
+    def filters(self) -> np.ndarray | None:
+        return watching.first_filters(self.module)
+
+    @torch.no_grad()
+    def observe(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+        count = len(images)
+        shown = self.part(images, np.zeros(count, np.int64), np.arange(count))
+        pixels, labels = shown.batch(torch.arange(count, device=self.device))
+        self.module.eval()
+        return watching.outputs(self.module, lambda: self._forward(shown.normalised(pixels), labels))
+
+    def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
+        images, labels = self.train_part.batch(torch.from_numpy(index).to(self.device))
+        pixels = self.train_part.normalised(images)
+        self.module.train()
+        with torch.random.fork_rng(devices=[]):  # a plugin's own module may draw; the next fit shall not notice
+            seconds = watching.seconds(self.module, lambda: self._learn(pixels, labels), self.device)
+        for parameter in self.parameters:
+            parameter.grad = None
+        return seconds
 
 
 class TorchRule:

@@ -13,6 +13,7 @@ from torch import nn
 from runner.components import Shape
 from runner.engines.rewriting import cheaper
 from runner.engines.torch_engine import parts
+from runner.engines.torch_engine.watching import label
 from runner.engines.training import Masks
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Geometry, Layer, Pair
@@ -70,17 +71,21 @@ class _Builder:
         return module, merged_shape(path, part, shapes)
 
     def _layer(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
-        if isinstance(layer, ReLU):
-            return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
-        if isinstance(layer, Dropout):
-            return parts.Dropout(path, layer.rate, self.masks)
-        module = _MODULES[type(layer)](layer, shape)
+        module = self._new(path, layer, shape, before)
+        label(module, path, layer.type)
         with torch.no_grad():
             for name, array in (*module.named_parameters(), *module.named_buffers()):
                 key = f"{path}.{name.rpartition('.')[2]}"
                 if key in self.values:  # not so torch's own count of batches
                     array.copy_(torch.from_numpy(self.values[key]))
         return module
+
+    def _new(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
+        if isinstance(layer, ReLU):
+            return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
+        if isinstance(layer, Dropout):
+            return parts.Dropout(path, layer.rate, self.masks)
+        return _MODULES[type(layer)](layer, shape)
 
 
 _OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
