@@ -1,4 +1,4 @@
-"""The command line: run | plan | describe | report | plugins | ui. The one place where errors become messages."""
+"""The command line, a function a command. The one place where errors become messages."""
 
 from __future__ import annotations
 
@@ -115,6 +115,14 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
     report.add_argument("--format", default="html,md,csv", metavar="LIST", help="of html, md, csv (default: all)")
     _reports(report)
+
+    compare = _command(commands, "compare", _compare, "put experiments side by side where they share cells or factors")
+    what = "a file, a name, or a folder with plan.yaml and journal.jsonl"
+    compare.add_argument("first", metavar="A", help=f"an experiment: {what}")
+    compare.add_argument("others", metavar="B", nargs="+", help="one or more to compare it with")
+    compare.add_argument("--out", type=Path, metavar="FOLDER", help="write the tables, and the diagram of ranks, too")
+    _reports(compare)
+    _json(compare)
 
     plugins = _command(commands, "plugins", _plugins, "list every component with its parameters")
     _plugin(plugins)
@@ -266,22 +274,46 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
 
 def _report(given: argparse.Namespace) -> int:
     from runner import frozen_plan, journal
-    from runner.config import load
     from runner.reporting.render import FORMATS, write_report
 
     formats = given.format.split(",")
     for name in formats:
         if name not in FORMATS:
             raise RunnerError(f"--format: unknown '{name}'{options(name, FORMATS)}")
-    is_file = given.experiment.endswith((".yaml", ".yml"))
-    folder = given.reports / (load(given.experiment).name if is_file else given.experiment)
-    if not folder.is_dir():
-        known = [path.parent.name for path in given.reports.glob("*/plan.yaml")]
-        raise RunnerError(f"{folder}: no such report{options(folder.name, known)}")
+    folder = _report_folder(given.reports, given.experiment)
     frozen = frozen_plan.read(folder / "plan.yaml")
     results, _ = journal.read(folder / "journal.jsonl")
     write_report(frozen, journal.frames(results), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)
+    return 0
+
+
+def _report_folder(reports: Path, experiment: str) -> Path:
+    """The folder of a report, which an experiment's file or name stands for, or which is given itself."""
+    from runner.config import load
+
+    is_file = experiment.endswith((".yaml", ".yml"))
+    folder = reports / (load(experiment).name if is_file else experiment)
+    places = [place for place in (folder, Path(experiment)) if place.is_dir()]
+    if not places:
+        known = [path.parent.name for path in reports.glob("*/plan.yaml")]
+        raise RunnerError(f"{folder}: no such report{options(folder.name, known)}")
+    return next((place for place in places if (place / "plan.yaml").is_file()), places[0])
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from runner import show
+    from runner.reporting import compare, side_by_side
+
+    folders = [_report_folder(given.reports, experiment) for experiment in (given.first, *given.others)]
+    compared = compare.compare([compare.read(folder) for folder in folders])
+    written = side_by_side.write(compared, given.out) if given.out else []
+    if given.json:
+        print(json.dumps(side_by_side.document(compared)))
+    else:
+        show.sections(side_by_side.sections(compared))
+    for line in side_by_side.remarks(compared, written):
+        print(line, file=sys.stderr)
     return 0
 
 

@@ -87,11 +87,16 @@ def level_name(factor: str, level: str) -> str:
 
 def save(plan: Plan, path: Path) -> None:
     """Write the plan; the file is replaced as a whole or not at all."""
-    text = yaml.dump(_plain(asdict(plan)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(text(plan), encoding="utf-8")
     partial.replace(path)
+
+
+def text(plan: Plan, fits: bool = True) -> str:
+    """The plan as YAML, on wish without the ids of the fits."""
+    content = {key: value for key, value in asdict(plan).items() if fits or key != "fits"}
+    return str(yaml.dump(_plain(content), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
 
 def read(path: Path) -> Plan:

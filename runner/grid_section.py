@@ -12,9 +12,10 @@ from runner.experiment import FACTOR_ROOTS, Block, Header, Level
 from runner.validation import show
 
 RESERVED = frozenset(
-    """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss epochs seconds worker
-    fits ok failed mean std ci_low ci_high val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean
-    parameters macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of them in quotes)
+    """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
+    test_loss epochs seconds worker fits ok failed mean std ci_low ci_high rank_low rank_high
+    val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean test_accuracy_mean test_loss_mean parameters
+    macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of them in quotes)
 )
 """Columns of the tables, which no factor may be called."""
 

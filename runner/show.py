@@ -14,6 +14,7 @@ from rich.text import Text
 
 from runner.catalog import Catalog
 from runner.components import KINDS, ComponentRef
+from runner.errors import printable
 from runner.estimate import Estimate
 from runner.frozen_plan import Plan
 from runner.network.analysis import Analysis, LayerFacts
@@ -22,6 +23,7 @@ from runner.validation import show as shown
 
 if TYPE_CHECKING:
     from runner.flow import Options, Outcome
+    from runner.reporting.side_by_side import Section
 
 WIDE = 240
 """The width of a table that goes to a file or a pipe, where nothing is wrapped."""
@@ -209,21 +211,24 @@ def components_document(catalog: Catalog) -> list[dict[str, Any]]:
     ]
 
 
+def sections(sections: Iterable[Section]) -> None:
+    """Tables, each under its title and with its notes below."""
+    for section in sections:
+        _say(printable(section.title))
+        _table(section.columns, ([printable(text) for text in row] for row in section.rows), section.texts)
+        for note in section.notes:
+            _say(printable(note))
+        print()
+
+
 def outcome(outcome: Outcome, options: Options, file: str) -> None:
     """The result table and the answers on stdout; what is wrong, and how to go on, on stderr."""
-    from runner.reporting import render
+    from runner.reporting import listing, words
 
-    plan, tables = outcome.plan, outcome.tables
-    rows = render.leaderboard(plan, tables)
-    unit = "%" if plan.metric == "val_accuracy" else "nats"
-    columns = {
-        "cell": "cell", f"{plan.metric} {unit}": "mean", "std": "std", "95% interval": "interval",
-        **({"test accuracy %": "test"} if plan.test else {}),
-        "fits": "fits", "parameters": "parameters", "MACs": "macs", "field": "field", "s a fit": "seconds",
-    }  # fmt: skip
-    _table(tuple(columns), ([row[key] for key in columns.values()] for row in rows))
+    table = listing.leaderboard(outcome.plan, outcome.tables)
+    _table([column.title for column in table.columns], table.texts())
     print()
-    for factor, sentences in render.answers(plan, tables).items():
+    for factor, sentences in words.answers(outcome.plan, outcome.tables.comparisons).items():
         for sentence in sentences:
             _say(f"{factor}: {sentence}")
     print()

@@ -26,6 +26,11 @@ grid:
   architecture.convs: [1, 2]
 """
 
+VARYING = (
+    "seconds", "worker", "cpu", "finished", "seconds_ratio", "seconds_to_target", "forward_share", "backward_share",
+)  # fmt: skip
+"""Columns of tables that may differ between equal runs."""
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -71,7 +76,7 @@ def environment(publish: bool = False) -> dict[str, str]:
 def stable(table: Path) -> str:
     """A table without the columns that may differ between equal runs: they come last."""
     lines = table.read_text().splitlines()
-    varying = [name for name in lines[0].split(",") if name in ("seconds", "worker")]
+    varying = [name for name in lines[0].split(",") if name in VARYING]
     assert lines[0].split(",")[len(lines[0].split(",")) - len(varying) :] == varying
     return "\n".join(line.rsplit(",", len(varying))[0] if varying else line for line in lines)
 

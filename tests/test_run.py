@@ -48,7 +48,10 @@ def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Comman
     done = runner("run", tiny, publish=True)
     report = tiny.parent / "reports" / "tiny"
     assert done.returncode == 0, done.stderr
-    assert "max_pool, convs=2" in done.stdout and "architecture.downsample: max_pool" in done.stdout
+    assert (
+        "max_pool, convs=2" in done.stdout
+        and "architecture.downsample: Can't tell strided_conv from max_pool" in done.stdout
+    )
     assert "[12/12]" in done.stderr and "\x1b" not in done.stdout + done.stderr
     fits = (report / "tables" / "fits.csv").read_text().splitlines()
     assert fits[0] == FITS_COLUMNS
@@ -56,7 +59,7 @@ def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Comman
     table = pd.read_csv(report / "tables" / "cells.csv")
     assert (table["mean"] > 0.5).all() and (table["ci_low"] < table["mean"]).all()
     assert {p.name for p in report.iterdir() if not p.name.startswith(".")} == {
-        "plan.yaml", "journal.jsonl", "mlflow.jsonl", "report.html", "report.md", "tables", "figures",
+        "plan.yaml", "journal.jsonl", "mlflow.jsonl", "fits", "report.html", "report.md", "tables", "figures",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The corrected resampled t-test, the region of practical equivalence, and Holm's adjustment."""
+"""The corrected resampled t-test, the region of practical equivalence, Holm's adjustment, power, and 5x2cv."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from runner.reporting.statistics import corrected, holm
+from runner.reporting.statistics import corrected, corrected_rows, five_by_two, holm, power, repeats_needed
 
 many = settings(deadline=None, max_examples=200)
 values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 6)), min_size=2, max_size=30)
@@ -28,21 +28,6 @@ def test_known_value():
     assert (found.low, found.high) == pytest.approx((-0.0192776, 0.0592776), abs=1e-7)
     assert found.p_above == pytest.approx(0.8061862, abs=1e-7)
     assert found.p_below == pytest.approx(0.0407207, abs=1e-7)
-
-
-@many
-@given(values, shares, st.sampled_from([0.0, 0.001, 0.1]))
-def test_agrees_with_scipy_under_the_variance_of_nadeau_and_bengio(sample, share, equivalent):
-    found, n = corrected(sample, share, equivalent), len(sample)
-    if np.ptp(sample) == 0:
-        assert found.std == 0
-        return
-    scale = math.sqrt(np.var(sample, ddof=1) * (1 / n + share))
-    posterior = stats.t(n - 1, loc=np.mean(sample), scale=scale)
-    assert (found.low, found.high) == pytest.approx(posterior.interval(0.95), rel=1e-9, abs=1e-12)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(np.mean(sample)) / scale, n - 1), rel=1e-7)
-    assert found.p_below == pytest.approx(posterior.cdf(-equivalent), rel=1e-7, abs=1e-12)
-    assert found.p_above == pytest.approx(posterior.sf(equivalent), rel=1e-7, abs=1e-12)
 
 
 @many
@@ -143,10 +128,99 @@ def test_holm_rejects_what_the_procedure_rejects(ps, alpha):
 
 
 @many
+@given(p_values, st.integers(0, 5))
+def test_holm_of_a_larger_family_is_on_the_safe_side(ps, more):
+    known = sum(not math.isnan(p) for p in ps)
+    adjusted, cautious = holm(ps), holm(ps, known + more)
+    assert np.array_equal(np.isnan(adjusted), np.isnan(cautious))
+    assert not (cautious < adjusted).any() and (more or np.array_equal(adjusted, cautious, equal_nan=True))
+    unseen = holm([*ps, *[1.0] * more])[: len(ps)]  # the others may be as large as can be
+    assert cautious == pytest.approx(unseen, nan_ok=True)
+
+
+@many
 @given(p_values)
 def test_holm_keeps_nan_bounds_and_order(ps):
     adjusted = holm(ps)
     assert [math.isnan(p) for p in adjusted] == [math.isnan(p) for p in ps]
-    known = sorted((p, q) for p, q in zip(ps, adjusted, strict=True) if not math.isnan(p))
+    known = sorted((p, float(q)) for p, q in zip(ps, adjusted, strict=True) if not math.isnan(p))
     assert all(p <= q <= 1 for p, q in known)
     assert [q for _, q in known] == sorted(q for _, q in known)
+
+
+@many
+@given(st.lists(st.lists(st.floats(-1, 1) | st.just(math.nan), min_size=4, max_size=4), min_size=1, max_size=5), shares)
+def test_rows_are_judged_one_by_one_and_nan_is_no_value(rows, share):
+    found = corrected_rows(np.array(rows), share, 0.01)
+    for index, row in enumerate(rows):
+        alone = corrected([value for value in row if not math.isnan(value)], share, 0.01)
+        for name, column in found.items():
+            assert column[index] == pytest.approx(getattr(alone, name), rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+effects = st.floats(0, 3)
+designs = st.tuples(st.integers(2, 20), st.integers(1, 50)).filter(lambda design: design[0] * design[1] > 1)
+
+
+@many
+@given(effects, effects, designs)
+def test_power_grows_with_the_difference_from_the_level_of_the_test_to_one(one, other, design):
+    small, large = sorted((one, other))
+    assert power(0.0, 1.0, *design) == pytest.approx(0.05)
+    assert power(small, 1.0, *design) <= power(large, 1.0, *design) + 1e-9
+    assert power(1e9, 1.0, *design) == pytest.approx(1)
+    assert power(-large, 1.0, *design) == power(large, 1.0, *design)
+
+
+@many
+@given(effects, st.integers(2, 20), st.integers(1, 999))
+def test_power_grows_with_the_repeats_towards_that_of_a_known_variance(effect, folds, repeats):
+    fewer, more = power(effect, 1.0, folds, np.array([repeats, repeats + 1]))
+    assert fewer <= more + 1e-9
+    floor = effect * math.sqrt(folds - 1)
+    assert more <= stats.norm.sf(1.959964 - floor) + stats.norm.cdf(-1.959964 - floor) + 1e-6
+
+
+@pytest.mark.parametrize(("effect", "folds", "repeats"), [(1.0, 5, 1), (1.0, 5, 4), (0.5, 10, 3), (2.0, 2, 5)])
+def test_power_is_how_often_the_test_finds_it_under_the_correlated_model(effect, folds, repeats):
+    """A part that all values share has the variance std2 / (folds - 1) of the correction; the rest is independent."""
+    random, count = np.random.default_rng(folds), 20_000
+    shared = random.normal(0, math.sqrt(1 / (folds - 1)), (count, 1))
+    samples = effect + shared + random.normal(0, 1, (count, folds * repeats))
+    found = (corrected_rows(samples, 1 / (folds - 1))["p"] < 0.05).mean()
+    assert power(effect, 1.0, folds, repeats) == pytest.approx(found, abs=4 * math.sqrt(0.25 / count))
+
+
+@many
+@given(effects, st.integers(2, 20), st.sampled_from([0.5, 0.8, 0.9]))
+def test_repeats_needed_is_the_smallest_number_that_reaches_the_power(effect, folds, wanted):
+    needed = repeats_needed(effect, 1.0, folds, wanted)
+    if needed is None:
+        assert power(effect, 1.0, folds, 1000) < wanted
+        return
+    assert power(effect, 1.0, folds, needed) >= wanted
+    assert needed == 1 or power(effect, 1.0, folds, needed - 1) < wanted
+
+
+def test_repeats_that_no_number_of_is_enough():
+    """With 5 folds the deviation of the mean stays above std / 2, and power 0.8 takes 1.96 + 0.84 of those."""
+    assert repeats_needed(1.39, 1.0, 5) is None
+    assert repeats_needed(1.45, 1.0, 5) is not None
+    assert repeats_needed(0.0, 1.0, 5) is None and repeats_needed(0.0, 0.0, 5) is None
+    assert repeats_needed(math.nan, math.nan, 5) is None
+    assert repeats_needed(0.1, 0.0, 5) == 1
+
+
+def test_5x2cv_t_takes_the_first_difference_and_f_takes_all():
+    """Within each repeat the variance is (0.02)2 / 2, so t = 0.03 / 0.0141 and F = mean square / that."""
+    found = five_by_two([[0.03, 0.01]] * 5)
+    assert found["t_5x2cv"] == pytest.approx(0.03 / math.sqrt(2e-4))
+    assert found["f_5x2cv"] == pytest.approx(((9 + 1) / 2 * 1e-4) / 2e-4)
+    swapped = five_by_two([[0.01, 0.03]] * 5)
+    assert swapped["t_5x2cv"] == pytest.approx(0.01 / math.sqrt(2e-4))
+    assert swapped["f_5x2cv"] == pytest.approx(found["f_5x2cv"])
+
+
+@pytest.mark.parametrize("values", [[[0.1, 0.1]] * 5, [[0.0, 0.0]] * 5, [[math.nan, 0.1]] + [[0.1, 0.2]] * 4])
+def test_5x2cv_says_nothing_without_a_deviation_or_a_value(values):
+    assert all(math.isnan(value) for value in five_by_two(values).values())

@@ -1,0 +1,42 @@
+"""What stands on an axis: its name, its ends, its ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from runner.frozen_plan import Plan
+from runner.reporting.words import is_percentage
+
+
+def metric_name(metric: str) -> str:
+    return {"val": "validation", "train": "training"}.get(
+        metric.partition("_")[0], ""
+    ) + f" {metric.rpartition('_')[2]}"
+
+
+def metric_label(plan: Plan) -> str:
+    """The metric with its unit, for an axis."""
+    return f"{metric_name(plan.metric)}, {'%' if is_percentage(plan.metric) else 'nats'}"
+
+
+def series_ends(parts: Iterable[Any]) -> tuple[float, float]:
+    """Limits of an axis that hold all finite numbers in the frames or arrays, with a little room."""
+    values = np.concatenate([np.ravel(np.asarray(part, dtype=np.float64)) for part in parts])
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
+    return low - room, high + room
+
+
+def round_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """1, 2, 5, 10, ... within the values; powers of ten, or every second or third, where that would be too many."""
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    steps: list[float] = []
+    for digits, stride in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 5)):
+        steps = [d * 10.0**e for e in exponents if e % stride == 0 for d in digits if low <= d * 10.0**e <= high]
+        if len(steps) <= most:
+            break
+    return steps

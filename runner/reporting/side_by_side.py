@@ -1,0 +1,226 @@
+"""A comparison of experiments as text, as one document, and as files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runner.errors import printable
+from runner.reporting import words
+from runner.reporting.compare import Compared, Pair, Ranks, Side
+from runner.reporting.page import named
+from runner.reporting.tables import records
+
+MOST_SETTINGS = 20
+"""Of more settings that differ only the first are shown; the document has them all."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table under its title, with notes below; the first `texts` columns are text, the others figures."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int
+    notes: tuple[str, ...] = ()
+
+
+def sections(compared: Compared) -> list[Section]:
+    found = [_experiments(compared.sides)]
+    for pair in compared.pairs:
+        found += [_settings(pair), _cells(compared.metric, pair), *_factors(compared.metric, pair)]
+    return [section for section in found if section.rows] + ([_ranks(compared)] if compared.ranks else [])
+
+
+def _experiments(sides: Sequence[Side]) -> Section:
+    columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "good fits")
+    rows = [
+        (
+            side.letter, side.plan.name, str(side.folder), str(side.plan.dataset["name"]), str(len(side.plan.cells)),
+            str(side.plan.folds), str(side.plan.repeats), str(side.plan.seed), f"{side.good} of {side.plan.fit_count}",
+        )
+        for side in sides
+    ]  # fmt: skip
+    return Section("Experiments", columns, rows, 4)
+
+
+def _between(pair: Pair) -> str:
+    return f"{pair.a.letter} and {pair.b.letter}"
+
+
+def _settings(pair: Pair) -> Section:
+    rows = [(s.path, "; ".join(s.cells) or "all", _value(s.a), _value(s.b)) for s in pair.settings[:MOST_SETTINGS]]
+    more = len(pair.settings) - MOST_SETTINGS
+    notes = (f"and {more} more, which --json lists",) if more > 0 else ()
+    return Section(f"{_between(pair)} differ in", ("setting", "cells", pair.a.letter, pair.b.letter), rows, 4, notes)
+
+
+def _unit(metric: str) -> str:
+    return "%" if words.is_percentage(metric) else "nats"
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or "–"
+    if isinstance(value, dict) and "name" in value:
+        return named(value)
+    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else str(value)
+
+
+def _cells(metric: str, pair: Pair) -> Section:
+    """With the difference where fits are paired, else with the interval of each mean."""
+    rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
+    title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
+    if pair.unpaired:
+        columns = ("cell", a, f"95% interval of {a}", b, f"95% interval of {b}")
+        means = [(_name(row), *_mean(metric, row, "a"), *_mean(metric, row, "b")) for row in rows]
+        return Section(title, columns, means, 1, (pair.unpaired, *_notes(rows)))
+    titles = ("cell", a, b, f"{a} {words.MINUS} {b}", "95% interval", "p, Holm", "fits")
+    paired = [
+        (
+            _name(row), _mean(metric, row, "a")[0], _mean(metric, row, "b")[0], *_difference(metric, row),
+            words.probability(row["p_holm"]), str(row["n"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Section(title, titles, paired, 1, _notes(rows))
+
+
+def _notes(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    by_levels = sum(row["shared_by"] == "levels" for row in rows)
+    few = f"{by_levels} of them are" if by_levels < len(rows) else "they are"
+    return (f"{few} shared by the names of their levels, not by their content",) if by_levels else ()
+
+
+def _name(row: dict[str, Any]) -> str:
+    a, b = row["cell_a"], row["cell_b"]
+    return str(a) if a == b else f"{a} ({row['experiment_b']}: {b})"
+
+
+def _mean(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
+    low, high = row[f"ci_low_{end}"], row[f"ci_high_{end}"]
+    return words.number(metric, row[f"mean_{end}"]), words.interval(metric, low, high)
+
+
+def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, str]:
+    difference, low, high = (row[f"{name}{end}"] for name in ("difference", "ci_low", "ci_high"))
+    return words.number(metric, difference, sign=True), words.interval(metric, low, high, sign=True)
+
+
+def _factors(metric: str, pair: Pair) -> Iterable[Section]:
+    """A table a factor."""
+    a, b = pair.a.letter, pair.b.letter
+    columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
+    for factor, table in pair.factors.groupby("factor", sort=False):
+        rows = [
+            (
+                f" {words.MINUS} ".join(words.pair(row)), row["same_sign"],
+                *_difference(metric, row, "_in_a"), *_difference(metric, row, "_in_b"),
+            )
+            for row in records(table)
+        ]  # fmt: skip
+        yield Section(f"{factor} in {_between(pair)}, differences in {words.unit(metric)}", columns, rows, 2)
+
+
+def _ranks(compared: Compared) -> Section:
+    assert compared.ranks is not None  # the caller asked
+    means, found = compared.ranks.means, compared.ranks.found
+    columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
+    rows = [
+        (str(cell), f"{rank:.2f}", *(words.number(compared.metric, value) for value in means[cell]))
+        for cell, rank in found.ranks.items()
+    ]
+    title = f"Cells ranked over {len(means)} data sets by {compared.metric}, 1 is the best"
+    return Section(title, columns, rows, 1, tuple(verdict(compared.ranks)))
+
+
+def verdict(ranks: Ranks) -> Iterable[str]:
+    """What the ranks say."""
+    found = ranks.found
+    yield f"critical difference of mean ranks {found.difference:.2f} (Nemenyi at 5%, Demsar 2006)"
+    if not math.isnan(found.p):
+        yield f"Friedman's test that all cells are alike: p {words.probability(found.p)}"
+    for group in found.groups:
+        yield f"can't be told apart: {'; '.join(group)}"
+    if not found.groups:
+        yield "any two of them differ significantly"
+
+
+def remarks(compared: Compared, written: Iterable[Path]) -> list[str]:
+    """What a reader should know of it, why there is no more, and which files there are now."""
+    warnings = [f"warning: {warning}" for warning in compared.warnings]
+    return [*map(printable, [*warnings, *filter(None, [compared.refused])]), *map(str, written)]
+
+
+def document(compared: Compared) -> dict[str, Any]:
+    """All of it as plain data; what is unknown is None."""
+    ranks = compared.ranks
+    return {
+        "metric": compared.metric,
+        "experiments": [
+            {
+                "letter": side.letter, "label": side.label, "name": side.plan.name, "folder": str(side.folder),
+                "dataset": side.plan.dataset, "fits": side.plan.fit_count, "good": side.good,
+            }
+            for side in compared.sides
+        ],
+        "pairs": [
+            {
+                "a": pair.a.letter, "b": pair.b.letter, "unpaired": pair.unpaired or None,
+                "settings": [asdict(setting) for setting in pair.settings],
+                "cells": _plain(pair.cells), "factors": _plain(pair.factors),
+            }
+            for pair in compared.pairs
+        ],
+        "ranks": ranks and {
+            "data_sets": list(ranks.means.index),
+            "cells": [{"cell": str(cell), "rank": float(rank), "means": [float(v) for v in ranks.means[cell]]}
+                      for cell, rank in ranks.found.ranks.items()],
+            "critical_difference": ranks.found.difference,
+            "groups": ranks.found.groups,
+            "p": None if math.isnan(ranks.found.p) else ranks.found.p,
+        },
+        "refused": compared.refused or None,
+        "warnings": compared.warnings,
+    }  # fmt: skip
+
+
+def _plain(table: pd.DataFrame) -> Any:
+    """Without what stands around it, and infinite t statistics as text: JSON has no such numbers."""
+    kept = table.drop(columns=["experiment_a", "experiment_b"]).astype(object)
+    kept = kept.where(kept.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"})
+    return records(kept)
+
+
+def write(compared: Compared, folder: Path) -> list[Path]:
+    """The tables as CSV, and where there are ranks, their table and their diagram; gives back what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "cells": pd.concat([pair.cells for pair in compared.pairs]),
+        "factors": pd.concat([pair.factors for pair in compared.pairs]),
+    }
+    if compared.ranks:
+        means, found = compared.ranks.means, compared.ranks.found
+        table = means[found.ranks.index].T.rename_axis("cell")
+        table.insert(0, "rank", found.ranks)
+        tables["ranks"] = table.reset_index()
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    return [folder / f"{name}.csv" for name in tables] + (_draw(compared, folder) if compared.ranks else [])
+
+
+def _draw(compared: Compared, folder: Path) -> list[Path]:
+    from runner.reporting.figures.ranks import diagram  # matplotlib, which text does not need
+
+    assert compared.ranks is not None  # the caller asked
+    picture = diagram(compared.ranks.found, compared.metric, len(compared.ranks.means))
+    svg, png = folder / "ranks.svg", folder / "ranks.png"
+    svg.write_text(picture.svg + "\n", encoding="utf-8")
+    png.write_bytes(picture.png)
+    return [svg, png]

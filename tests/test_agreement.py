@@ -1,0 +1,127 @@
+"""The statistics agree to 1e-9 with independent implementations, on random and on degenerate figures."""
+
+import math
+
+import baycomp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlxtend.evaluate import combined_ftest_5x2cv, paired_ttest_5x2cv
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from runner.reporting.statistics import corrected, five_by_two, holm, power
+
+many = settings(deadline=None, max_examples=300)
+
+# In steps of 1/1024 sums are exact, so that equal differences are equal in both programs; few steps make ties.
+fine, coarse = st.integers(0, 1024).map(lambda v: v / 1024), st.integers(0, 2).map(lambda v: v / 1024)
+
+
+@st.composite
+def scores(draw):
+    """(folds, repeats, x, y): scores of two cells on the same (repeat, fold)s."""
+    folds, repeats = draw(st.integers(2, 10)), draw(st.integers(1, 4))
+    each = st.lists(draw(st.sampled_from([fine, coarse])), min_size=folds * repeats, max_size=folds * repeats)
+    return folds, repeats, np.array(draw(each)), np.array(draw(each))
+
+
+def agrees_with_baycomp(folds, repeats, x, y, rope):
+    found = corrected(y - x, 1 / (folds - 1), rope)
+    known = baycomp.two_on_single(x, y, rope=rope, runs=repeats)
+    if rope:
+        assert (found.p_below, found.p_within, found.p_above) == pytest.approx(known, rel=0, abs=1e-9)
+    else:  # without a region there are two sides, and what is exactly 0 counts half to each
+        within = found.p_within / 2
+        assert (found.p_below + within, found.p_above + within) == pytest.approx(known, rel=0, abs=1e-9)
+
+
+@many
+@given(scores(), st.sampled_from([0.0, 1 / 4096, 0.01, 0.3]))
+def test_bayesian_correlated_t_test(given, rope):
+    agrees_with_baycomp(*given, rope)
+
+
+@pytest.mark.parametrize("rope", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("folds", "repeats", "differences"),
+    [
+        (5, 1, [0.0] * 5),
+        (5, 1, [0.25] * 5),
+        (5, 2, [-0.25] * 10),
+        (2, 1, [0.25, 0.5]),
+        (2, 1, [0.5, -0.5]),
+        (2, 5, [0.0, 0.25] * 5),
+        (10, 10, [0.0] * 99 + [0.25]),
+        (5, 1, [1e-9, 2e-9, 0.0, -1e-9, 3e-9]),
+    ],
+)
+def test_bayesian_correlated_t_test_on_degenerate_figures(folds, repeats, differences, rope):
+    agrees_with_baycomp(folds, repeats, np.zeros(folds * repeats), np.array(differences), rope)
+
+
+@many
+@given(scores(), st.sampled_from([0.0, 0.001, 0.1]))
+def test_corrected_t_test_under_the_variance_of_nadeau_and_bengio(given, equivalent):
+    folds, repeats, x, y = given
+    sample, n, share = x - y, folds * repeats, 1 / (folds - 1)
+    found = corrected(sample, share, equivalent)
+    if np.ptp(sample) == 0:
+        assert found.std == 0 and found.low == found.high == sample[0]
+        return
+    scale = math.sqrt(np.var(sample, ddof=1) * (1 / n + share))
+    posterior = stats.t(n - 1, loc=np.mean(sample), scale=scale)
+    assert (found.low, found.high) == pytest.approx(posterior.interval(0.95), rel=1e-9, abs=1e-12)
+    assert found.t == pytest.approx(np.mean(sample) / scale, rel=1e-9, abs=1e-12)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(np.mean(sample)) / scale, n - 1), rel=1e-9, abs=1e-12)
+    assert found.p_below == pytest.approx(posterior.cdf(-equivalent), rel=1e-9, abs=1e-12)
+    assert found.p_above == pytest.approx(posterior.sf(equivalent), rel=1e-9, abs=1e-12)
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=12))
+def test_holm(ps):
+    assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1], rel=0, abs=1e-9)
+
+
+@many
+@given(st.floats(0, 5), st.integers(2, 20), st.integers(1, 20), st.sampled_from([0.05, 0.01]))
+def test_power(effect, folds, repeats, alpha):
+    """A mean with the variance of the correction is as that of fewer, independent values, but for the freedom."""
+    n = folds * repeats
+    size = effect / math.sqrt(1 + n / (folds - 1))
+    known = TTestPower().power(size, nobs=n, alpha=alpha, alternative="two-sided")
+    if math.isnan(known):  # of a far tail
+        known = TTestPower().power(size, nobs=n, alpha=alpha / 2, alternative="larger")
+    assert power(effect, 1.0, folds, repeats, alpha) == pytest.approx(known, rel=0, abs=1e-9)
+
+
+class Scored:
+    """An estimator for mlxtend that learns nothing: its scores are given."""
+
+    _estimator_type = "classifier"
+
+    def __init__(self, values):
+        self.values = iter(values)
+
+    def fit(self, images, labels):
+        return self
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(fine, min_size=2, max_size=2), min_size=5, max_size=5))
+def test_5x2cv(differences):
+    if all(first == second for first, second in differences):
+        return
+    found = five_by_two(differences)
+
+    def known(test):
+        data = np.zeros((4, 1)), np.array([0, 1, 0, 1])
+        pair = Scored(np.ravel(differences)), Scored(np.zeros(10))
+        return test(*pair, *data, scoring=lambda estimator, images, labels: next(estimator.values))
+
+    assert (found["t_5x2cv"], found["p_t_5x2cv"]) == pytest.approx(known(paired_ttest_5x2cv), rel=1e-9)
+    assert (found["f_5x2cv"], found["p_f_5x2cv"]) == pytest.approx(known(combined_ftest_5x2cv), rel=1e-9)

@@ -1,0 +1,145 @@
+"""The report in a real browser: it asks nobody for anything, sorts, shows every image, and runs no name as code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reporting_samples import HOSTILE, sample
+
+from runner.reporting.render import write_report
+
+webdriver = pytest.importorskip("selenium.webdriver")
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver (Debian's packages)")
+
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+--disable-component-update --disable-sync --window-size=1200,900"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of 60 fits whose levels, classes and reasons have names that a careless page would run."""
+    folder = tmp_path_factory.mktemp("report")
+    factors = {"<b>first</b>": HOSTILE[:2], "second": HOSTILE[2:], "third": ("1", "2", "3")}
+    made = sample(folder / "fits", factors, class_names=HOSTILE)
+    assert made.plan.fit_count == 60
+    write_report(made.plan, made.frames, folder)
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(browser: Any, report: Path) -> Any:
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    colours(browser, "light")
+    browser.get(report.as_uri())
+    return browser
+
+
+def colours(browser: Any, scheme: str, medium: str = "") -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
+
+
+def column(page: Any, table: int, title: str) -> list[str]:
+    script = """const table = document.querySelectorAll("table")[arguments[0]];
+    const index = [...table.tHead.rows[0].cells].findIndex((head) => head.innerText.trim().startsWith(arguments[1]));
+    return [...table.tBodies[0].rows].map((row) => row.cells[index].dataset.key);"""
+    return page.execute_script(script, table, title)
+
+
+def test_the_page_asks_nobody_and_has_no_errors(page: Any, report: Path) -> None:
+    events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert report.as_uri() in urls
+    assert [url for url in urls if url != report.as_uri() and not url.startswith("data:")] == []
+    assert page.get_log("browser") == []
+
+
+def test_a_click_sorts_by_figures_and_another_turns_it_around(page: Any) -> None:
+    parameters = page.find_element("xpath", "//table//button[text()='parameters']")
+    before = column(page, 0, "parameters")
+    parameters.click()
+    assert column(page, 0, "parameters") == sorted(before, key=float, reverse=True) != before
+    parameters.click()
+    assert column(page, 0, "parameters") == sorted(before, key=float)
+    page.find_element("xpath", "//table//button[text()='cell']").click()
+    assert column(page, 0, "cell") == page.execute_script(
+        "return arguments[0].sort((a, b) => a.localeCompare(b))", column(page, 0, "cell")
+    )
+    assert page.find_element("css selector", "th[aria-sort]").text.startswith("cell")
+
+
+def test_every_image_is_shown(page: Any) -> None:
+    sizes = page.execute_async_script(
+        """const done = arguments[0], images = [...document.querySelectorAll("svg image, img")];
+        Promise.all(images.map(async (image) => {
+          const copy = new Image();
+          copy.src = image.href ? image.href.baseVal : image.src;
+          await copy.decode();
+          return copy.naturalWidth * image.getBoundingClientRect().width;
+        })).then(done, (error) => done([String(error)]));"""
+    )
+    assert len(sizes) > 10 and all(isinstance(size, (int, float)) and size > 0 for size in sizes)
+    figures = page.find_elements("css selector", "figure > svg")
+    assert len(figures) >= 10 and all(figure.size["height"] > 50 for figure in figures)
+
+
+def test_names_are_shown_and_not_run(page: Any) -> None:
+    text = page.find_element("tag name", "body").text
+    for name in HOSTILE:
+        assert name in text
+    assert not page.find_elements("css selector", "h1 b, strong b, td b, th b")
+    assert len(page.find_elements("tag name", "script")) == 1
+
+
+def test_it_fits_a_phone(page: Any) -> None:
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    )
+    wide = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide[0] <= wide[1]
+
+
+def contrast(page: Any) -> list[float]:
+    """For the page's text and the figures' own, the difference in brightness to the page (0 to 255)."""
+    return page.execute_script(
+        """const brightness = (colour) => {
+          const [r, g, b] = colour.match(/[\\d.]+/g).map(Number); return 0.3 * r + 0.59 * g + 0.11 * b; };
+        const ground = brightness(getComputedStyle(document.body).backgroundColor);
+        const texts = [...document.querySelectorAll("figure svg text")].map((text) => getComputedStyle(text).fill);
+        return [getComputedStyle(document.body).color, ...texts].map((c) => Math.abs(brightness(c) - ground));"""
+    )
+
+
+def test_text_can_be_read_in_light_and_dark_and_on_paper(page: Any) -> None:
+    grounds = []
+    for scheme, medium in (("light", ""), ("dark", ""), ("dark", "print")):
+        colours(page, scheme, medium)
+        grounds.append(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        differences = contrast(page)
+        assert len(differences) > 50
+        assert sum(difference < 70 for difference in differences) <= len(differences) // 10  # text on a coloured ground
+    assert grounds[0] == grounds[2] == "rgb(255, 255, 255)" != grounds[1]
+
+
+def test_the_page_is_below_3_mb(report: Path) -> None:
+    assert report.stat().st_size < 3_000_000

@@ -1,0 +1,128 @@
+"""Learning curves by level, the gap, and the time to an accuracy, against figures worked out by hand."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from reporting_samples import make_frames, make_plan
+
+from runner.fit import FitResult
+from runner.journal import frames
+from runner.reporting.curves import curves_table, learning_table
+
+PLAN = make_plan({"pool": ("max", "avg"), "depth": ("1", "2")}, folds=2)
+VALIDATION = {
+    ("max", "1"): ((0.5, 0.8), (0.5, 0.6)),
+    ("max", "2"): ((0.7, 0.9), (0.6, 0.7)),
+    ("avg", "1"): ((0.4, 0.4), (0.4, 0.5)),
+    ("avg", "2"): ((0.2, 0.9), (0.3, 0.9)),
+}
+
+
+def journal(plan=PLAN, values=VALIDATION, without=()):
+    levels = {cell.id: tuple(cell.levels.values()) for cell in plan.cells}
+    results = []
+    for fit, cell, repeat, fold in plan.fit_keys():
+        valid = list(values[levels[cell]][fold])
+        curves = {
+            "val_accuracy": valid, "train_accuracy": [value + 0.05 for value in valid],
+            "val_loss": [2 - value for value in valid], "train_loss": [1.5 - value for value in valid],
+        }  # fmt: skip
+        if fit not in without:
+            results.append(FitResult(fit, cell, repeat, fold, "ok", "", len(valid), curves, seconds=10.0 + fold))
+    return frames(results)
+
+
+def row(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_a_level_has_the_mean_and_the_spread_of_its_fold_averages():
+    table = curves_table(PLAN, journal())
+    found = row(table, factor="pool", level="max", epoch=2)
+    averages = [(0.8 + 0.9) / 2, (0.6 + 0.7) / 2]
+    assert found["fits"] == 4
+    assert found["val_accuracy"] == pytest.approx(0.75)
+    assert found["val_accuracy_high"] - found["val_accuracy"] == pytest.approx(statistics.stdev(averages))
+    assert found["val_accuracy"] - found["val_accuracy_low"] == pytest.approx(statistics.stdev(averages))
+    assert found["train_accuracy"] == pytest.approx(0.8) and found["val_loss"] == pytest.approx(1.25)
+    assert row(table, factor="depth", level="2", epoch=1)["val_accuracy"] == pytest.approx((0.7 + 0.6 + 0.2 + 0.3) / 4)
+
+
+def test_rows_are_in_the_order_of_the_plan_whatever_that_of_the_journal():
+    table, whole = curves_table(PLAN, journal()), journal()
+    assert list(zip(table["factor"], table["level"], table["epoch"], strict=True)) == [
+        *(("pool", level, epoch) for level in ("max", "avg") for epoch in (1, 2)),
+        *(("depth", level, epoch) for level in ("1", "2") for epoch in (1, 2)),
+    ]
+    mixed = replace(whole, curves=whole.curves.sample(frac=1, random_state=3), fits=whole.fits[::-1])
+    pd.testing.assert_frame_equal(curves_table(PLAN, mixed).sort_index(), table, check_exact=True)
+    pd.testing.assert_frame_equal(
+        learning_table(PLAN, replace(whole, fits=whole.fits[::-1])), learning_table(PLAN, whole), check_exact=True
+    )
+
+
+def test_without_factors_all_fits_are_one_level():
+    plan = make_plan({}, folds=3)
+    table = curves_table(plan, make_frames(plan, epochs=4))
+    assert list(table["factor"]) == [""] * 4 and list(table["level"]) == [""] * 4 and list(table["fits"]) == [3] * 4
+
+
+def test_one_fold_has_no_band():
+    plan = make_plan({"pool": ("max", "avg")}, folds=2)
+    failed = tuple(fit for fit, _, _, fold in plan.fit_keys() if fold == 1)
+    table = curves_table(plan, make_frames(plan, failed=failed))
+    assert table["val_loss"].notna().all() and table["val_loss_low"].isna().all()
+
+
+def test_fits_that_ended_earlier_count_as_far_as_they_got():
+    values = {**VALIDATION, ("avg", "2"): ((0.2, 0.9, 1.0), (0.3, 0.9, 1.0))}
+    table = curves_table(PLAN, journal(values=values))
+    found = row(table, factor="pool", level="avg", epoch=3)
+    assert found["fits"] == 2 and found["val_accuracy"] == 1.0
+    assert "max" not in set(table[table["epoch"] == 3]["level"])
+
+
+def test_fits_of_no_planned_cell_are_left_out():
+    fewer = replace(PLAN, cells=PLAN.cells[:2], factors=("depth",))
+    assert set(curves_table(fewer, journal())["fits"]) == {2}
+
+
+def test_a_factor_may_be_called_like_a_column():
+    plan = make_plan({"fold": ("a", "b"), "id": ("c", "d")}, folds=2)
+    table = curves_table(plan, make_frames(plan))
+    assert set(table["factor"]) == {"fold", "id"} and set(table["level"]) == {"a", "b", "c", "d"}
+
+
+def test_gap_and_time_to_an_accuracy():
+    table = learning_table(PLAN, journal(), target=0.6)
+    assert list(table["cell"]) == [cell.name for cell in PLAN.cells]
+    first = row(table, cell="max, 1")
+    assert first["accuracy_gap"] == pytest.approx(0.05) and first["loss_gap"] == pytest.approx(0.5)
+    assert (first["fits"], first["reached"], first["epochs_to_target"]) == (2, 2, 2)
+    assert first["seconds_to_target"] == pytest.approx((10 + 11) / 2)
+    assert row(table, cell="max, 2")["seconds_to_target"] == pytest.approx((5 + 5.5) / 2)
+    never = row(table, cell="avg, 1")
+    assert never["reached"] == 0 and math.isnan(never["epochs_to_target"])
+
+
+def test_a_target_that_fewer_than_half_reach_takes_no_known_time():
+    table = learning_table(PLAN, journal(), target=0.75)
+    half = row(table, cell="max, 1")
+    assert half["reached"] == 1 and math.isnan(half["epochs_to_target"]) and math.isnan(half["seconds_to_target"])
+
+
+def test_the_target_is_95_percent_of_the_best_cells_accuracy():
+    assert set(learning_table(PLAN, journal())["target"]) == {0.85}  # 0.95 * 0.9 = 0.855
+
+
+def test_no_good_fit_gives_empty_tables():
+    nothing = journal(without=[key[0] for key in PLAN.fit_keys()])
+    assert curves_table(PLAN, nothing).empty and learning_table(PLAN, nothing).empty
+    assert list(curves_table(PLAN, nothing)) == list(curves_table(PLAN, journal()))
+    assert list(learning_table(PLAN, nothing)) == list(learning_table(PLAN, journal()))
