@@ -26,3 +26,4 @@ bench: .venv/installed  ## ratios measured side by side in one run
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/augmentation.py
 	-$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/report.py

@@ -113,7 +113,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", _report, "write the report again from the journal")
     report.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
-    report.add_argument("--format", default="html,md,csv", metavar="LIST", help="of html, md, csv, tex, png (%(default)s)")
+    formats = "of html, md, csv, tex, png (%(default)s)"
+    report.add_argument("--format", default="html,md,csv", metavar="LIST", help=formats)
     _reports(report)
 
     compare = _command(commands, "compare", _compare, "put experiments side by side where they share cells or factors")

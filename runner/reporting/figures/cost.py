@@ -158,7 +158,7 @@ def _axis(axes: Axes, values: pd.Series, label: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axes.set_xlabel(label)
-    axes.grid(axis="y")
+    axes.grid(True, axis="y")
 
 
 def short(value: float) -> str:

@@ -131,7 +131,7 @@ def _rows_figure(groups: dict[str, list[Row]], around: float | None = None) -> t
     axes.set_xlim(*series_ends([ends, [] if around is None else [-around, around]]))
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
+    axes.grid(True, axis="x")
     return figure, axes
 
 

@@ -149,4 +149,4 @@ def _draw(axes: Axes, pair: Pair, labels: Sequence[str], turned: bool) -> None:
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_xticks(places, labels)
     axes.tick_params(axis="x", length=0, labelrotation=90 if turned else 0)
-    axes.grid(axis="y")
+    axes.grid(True, axis="y")

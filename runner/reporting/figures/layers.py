@@ -38,7 +38,7 @@ def layers(study: Study) -> Drawn | None:
     axes.set_ylim(sum(heights), 0)
     axes.set_yticks([])
     axes.set_xlabel("share of a training step, %")
-    axes.grid(axis="x")
+    axes.grid(True, axis="x")
     return Drawn(
         figure,
         f"Share of the time of a training step that each layer of the best cell, {shown(study.best)}, takes forward "
