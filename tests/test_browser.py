@@ -119,6 +119,15 @@ def test_it_fits_a_phone(page: Any) -> None:
     assert wide[0] <= wide[1]
 
 
+def test_every_table_and_figure_fits_paper(page: Any) -> None:
+    colours(page, "dark", "print")
+    a4 = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", a4)
+    widths = page.execute_script("return [...document.querySelectorAll('table, svg')].map((part) => part.clientWidth)")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert len(widths) > 10 and max(widths) <= 718
+
+
 def contrast(page: Any) -> list[float]:
     """For the page's text and the figures' own, the difference in brightness to the page (0 to 255)."""
     return page.execute_script(
