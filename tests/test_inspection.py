@@ -13,12 +13,14 @@ from test_engine import ENGINES
 from test_engine import job as any_job
 from torch import nn
 
+from runner.api import Conv, Dense, Flatten, Sequential
+from runner.components import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.torch_engine.engine import TorchEngine
 
 KEPT = {
     "filters_before", "filters_after", "index", "truth", "predicted", "confidence", "mistakes", "mistake_images",
-    "shown_images", "shown_truth", "layers", "types", "seconds",
+    "shown_images", "shown_truth", "layers", "types", "spatial", "seconds",
 }  # fmt: skip
 
 
@@ -122,3 +124,18 @@ def test_a_run_keeps_one_file_a_cell(tiny: Path, runner: Command) -> None:
     for file in files:
         with np.load(file, allow_pickle=False) as kept:
             assert set(kept) >= KEPT and len(kept["truth"]) == 599
+
+
+def test_large_images_and_deep_networks_are_kept_small() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 2, 100, 30), dtype=np.uint8)
+    network = Sequential(*[Conv(3, 3) for _ in range(12)], Flatten(), Dense(3))
+    spec = dataclasses.replace(job().spec, shape=(2, 100, 30))
+    rule = any_job(optimizer=ComponentRef("adam", {"lr": 1e-4})).rule
+    kept = trained(dataclasses.replace(job(), spec=spec, network=network, images=images, rule=rule), "torch").kept
+    maps = [name for name in kept if name.startswith("activation.")]
+    assert len(maps) == 8 and int(kept["spatial"]) == 12 and {"activation.0", "activation.11"} <= set(maps)
+    assert kept["shown_images"].shape == (3, 2, 33, 10) and kept["mistake_images"].shape[1:] == (2, 33, 10)
+    shown = images[spec.validation][kept["truth"] == kept["shown_truth"][0]][0].astype(float)
+    corner = shown[:, :3, :3].mean((1, 2))
+    np.testing.assert_allclose(kept["shown_images"][0][:, 0, 0], corner, atol=0.51)

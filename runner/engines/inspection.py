@@ -5,18 +5,20 @@ The arrays, as they stand in the fit's .npz file (S images are shown, V are vali
 `confidence` (V,), the position in the data set, the class, the predicted class and its softmax share; `mistakes` (M,),
 which of these are the most confident mistakes, and `mistake_images` (M, C, H, W) uint8; `shown_images` (S, C, H, W)
 uint8 and `shown_truth` (S,); `layers`, `types` (L,) in the order of work; `activation.<i>` (S, c, h, w), the first
-channels of layer i where it is spatial; `seconds` (L, 2), forward and backward, of one training batch.
+channels of layer i, of a few evenly spaced ones among those that are `spatial`; `seconds` (L, 2), forward and backward,
+of one training batch. Images and maps are averaged over blocks where a side is longer than SIDE pixels.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 
 from runner.engines.base import Job
 
-MISTAKES, SHOWN, CHANNELS, ROUNDS = 24, 3, 8, 5
+MISTAKES, SHOWN, LAYERS, CHANNELS, SIDE, ROUNDS = 24, 3, 8, 8, 40, 5
 
 
 class Transparent(Protocol):
@@ -61,7 +63,7 @@ def _predictions(job: Job, predicted: np.ndarray, confidence: np.ndarray) -> dic
     mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     return {
         "index": index, "truth": truth, "predicted": predicted, "confidence": confidence.astype(np.float32),
-        "mistakes": mistakes, "mistake_images": job.images[index[mistakes]],
+        "mistakes": mistakes, "mistake_images": small(job.images[index[mistakes]]),
     }  # fmt: skip
 
 
@@ -71,16 +73,28 @@ def _activations(job: Job, network: Transparent) -> dict[str, np.ndarray]:
     first_of_class = np.sort(np.unique(labels, return_index=True)[1])[:SHOWN]
     shown = job.images[index[first_of_class]]
     outputs, seconds = network.observe(shown), _seconds(job, network)
-    maps = {
-        f"activation.{place}": output[:, :CHANNELS].astype(np.float16)
-        for place, (_, output) in enumerate(outputs.values())
-        if output.ndim == 4 and output.shape[2] * output.shape[3] > 1
-    }
+    made = [output for _, output in outputs.values()]
+    spatial = [place for place, output in enumerate(made) if output.ndim == 4 and math.prod(output.shape[2:]) > 1]
+    spaced = np.linspace(0, len(spatial) - 1, min(LAYERS, len(spatial))).round().astype(int)
+    maps = {f"activation.{p}": small(made[p][:, :CHANNELS]).astype(np.float16) for p in np.take(spatial, spaced)}
     return maps | {
-        "shown_images": shown, "shown_truth": labels[first_of_class].astype(np.int64),
+        "shown_images": small(shown), "shown_truth": labels[first_of_class].astype(np.int64),
+        "spatial": np.array(len(spatial)),
         "layers": np.array(list(outputs)), "types": np.array([kind for kind, _ in outputs.values()]),
         "seconds": np.array([seconds.get(path, (0.0, 0.0)) for path in outputs]),
     }  # fmt: skip
+
+
+def small(images: np.ndarray) -> np.ndarray:
+    """(..., h, w) averaged over blocks until neither side is longer than SIDE, in the type that it has."""
+    step = -(-max(images.shape[-2:]) // SIDE)
+    if step <= 1:
+        return images
+    height, width = (max(side // step, 1) * min(step, side) for side in images.shape[-2:])
+    tall, wide = min(step, height), min(step, width)
+    blocks = images[..., :height, :width].reshape(*images.shape[:-2], height // tall, tall, width // wide, wide)
+    means: np.ndarray = blocks.mean(axis=(-3, -1), dtype=np.float64)
+    return (means.round() if images.dtype == np.uint8 else means).astype(images.dtype)
 
 
 def _seconds(job: Job, network: Transparent) -> dict[str, tuple[float, float]]:

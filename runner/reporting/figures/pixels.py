@@ -15,8 +15,7 @@ from runner.reporting.figures.style import LINE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import breadth, folded, layer_name, one_line, shown, widest
 from runner.reporting.learned import best_cell, read_kept, wrong_in
 
-MOST_CELLS, MOST_FILTERS, MOST_LAYERS, MOST_MISTAKES = 6, 16, 8, 24
-PIXELS = 40
+MOST_CELLS, MOST_FILTERS, MOST_MISTAKES = 6, 16, 24
 """Larger maps are averaged down to at most so many rows and columns."""
 SHADES = 48
 """A map has so many different colours: no eye sees more, and files are half as large."""
@@ -74,12 +73,12 @@ def activations(study: Study) -> Drawn | None:
     places = [i for i in range(len(kept.get("layers", ()))) if f"activation.{i}" in kept]
     if not places or "shown_images" not in kept:
         return None
-    chosen = [places[i] for i in np.linspace(0, len(places) - 1, min(MOST_LAYERS, len(places))).round().astype(int)]
-    spaced = f"; {len(chosen)} of {len(places)} layers" * (len(chosen) < len(places))
+    there_are = int(kept.get("spatial", len(places)))
+    spaced = f"; {len(places)} of {there_are} layers" * (len(places) < there_are)
     images = len(kept["shown_images"])
     channels = {1: 8, 2: 6}.get(images, 4)
     return Drawn(
-        _activation_figure(study, kept, chosen, channels),
+        _activation_figure(study, kept, places, channels),
         f"What the best cell, {shown(study.best)}, makes of {images} {'image' if images == 1 else 'images'}: the first "
         f"{channels} channels of each layer{spaced}; brighter is more, each channel on its own scale; repeat 0, fold "
         "0.",
@@ -109,20 +108,11 @@ def _activation_figure(study: Study, kept: Mapping[str, np.ndarray], chosen: lis
 
 def _heat(maps: np.ndarray) -> np.ndarray:
     """Maps (S, c, h, w) as colours (S, c, h, w, 3) in bytes; the images share each channel's scale."""
-    values = np.nan_to_num(_smaller(maps.astype(np.float32)))
+    values = np.nan_to_num(maps.astype(np.float32))
     low, high = (end(values, axis=(0, 2, 3), keepdims=True) for end in (np.min, np.max))
     shade = np.round((values - low) / np.maximum(high - low, 1e-12) * SHADES) / SHADES
     colours: np.ndarray = colormaps["viridis"](shade, bytes=True)[..., :3]
     return colours
-
-
-def _smaller(maps: np.ndarray) -> np.ndarray:
-    """(..., h, w) averaged over blocks until neither side is above the limit."""
-    step = -(-max(maps.shape[-2:]) // PIXELS)
-    height, width = (side // step * step for side in maps.shape[-2:])
-    blocks = maps[..., :height, :width].reshape(*maps.shape[:-2], height // step, step, width // step, step)
-    means: np.ndarray = blocks.mean(axis=(-3, -1))
-    return means
 
 
 def mistakes(study: Study) -> Drawn | None:
@@ -166,8 +156,7 @@ def _mistake(truth: str, predicted: str, inches: float) -> str:
 
 def _pixels(image: np.ndarray) -> np.ndarray:
     """An image (C, H, W) of bytes as (H, W, 3): colour for three channels, else the grey of their mean."""
-    small = _smaller(image.astype(np.float32))
-    grey = small if len(small) == 3 else small.mean(axis=0, keepdims=True).repeat(3, axis=0)
+    grey = image if len(image) == 3 else image.mean(axis=0, keepdims=True).repeat(3, axis=0)
     return np.round(grey).astype(np.uint8).transpose(1, 2, 0)
 
 
