@@ -139,7 +139,7 @@ class _Checker:
 
     def _training(self, cell: Cell) -> TrainingPlan | None:
         training = cell.settings.training
-        plain = training.model_dump(exclude={"timeout", "engine", "device", "precision"})
+        plain = training.model_dump(exclude={"timeout", "checkpoint", "engine", "device", "precision"})
 
         def decided(key: str, decide: Callable[..., str], *arguments: str) -> Any:
             return self._guarded(cell.document, ("training", key), lambda: decide(getattr(training, key), *arguments))
@@ -179,7 +179,7 @@ class _Checker:
         return PlannedCell(
             content_id(content), name, cell.levels, settings,
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
-            warnings=analysis.warnings,
+            checkpoint=cell.settings.training.checkpoint, warnings=analysis.warnings,
         )  # fmt: skip
 
     def _code(self, cell: Cell) -> list[str]:

@@ -52,7 +52,9 @@ class Strict(BaseModel):
 
 
 class Training(Strict):
-    """How each fit is trained. `timeout` bounds a fit's seconds and, alone here, does not shape its result."""
+    """How each fit is trained. `timeout` bounds a fit's seconds; every `checkpoint` seconds its state is kept. Alone
+    here, these two do not shape its result.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)]
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -60,6 +62,7 @@ class Training(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     timeout: Seconds | None = None
+    checkpoint: Seconds | None = None
 
 
 class CrossValidation(Strict):

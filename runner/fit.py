@@ -34,7 +34,8 @@ class TrainingPlan:
 @dataclass(frozen=True, eq=False)
 class FitSpec:
     """All that a worker needs to run one fit. `data` is a folder with images.npy and labels.npy; so is `test`, the
-    held-out test part, or "" where it is not to be measured.
+    held-out test part, or "" where it is not to be measured. Every `checkpoint` seconds, where that is set, the fit's
+    state goes to a file in `folder`.
     """
 
     id: str
@@ -55,6 +56,8 @@ class FitSpec:
     plugin_files: tuple[str, ...] = ()
     timeout: float | None = None
     cost: float = 0.0
+    checkpoint: float | None = None
+    folder: str = ""
 
     @property
     def shown(self) -> bool:
@@ -112,6 +115,15 @@ def failed(spec: FitSpec, reason: str, **facts: Any) -> FitResult:
 def now() -> int:
     """Milliseconds since 1970."""
     return int(time.time() * 1000)
+
+
+def clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def since(started: tuple[float, float]) -> dict[str, float]:
+    """The seconds and the processor's seconds since then."""
+    return {key: now - then for key, now, then in zip(("seconds", "cpu"), clocks(), started, strict=True)}
 
 
 Group = tuple[FitSpec, ...]

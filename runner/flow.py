@@ -14,6 +14,7 @@ from runner.check import make_plan, problems
 from runner.components import ImageData
 from runner.config import load
 from runner.data import Part, prepared
+from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, dotted
 from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
@@ -80,6 +81,7 @@ def run(
         folder = options.reports / plan.name
         with _locked(folder), Journal(folder / "journal.jsonl") as journal:
             frozen_plan.save(plan, folder / "plan.yaml")
+            checkpoint.clear(folder / "fits", {id for id, result in journal.results.items() if result.status == "ok"})
             todo = _todo(fits, journal, options.only_failed)
             known = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
             publisher = Publisher(lambda: _tracker(uri, folder), plan, known)
@@ -102,11 +104,14 @@ def _train(
 ) -> bool:
     """Train and record; whether the user interrupted it."""
     executor = executors.make(options.executor, options.workers)
+    todo = [replace(fit, folder=str((folder / "fits").resolve())) for fit in todo]
     try:
         with closing(executor.run(groups(todo))) as results:
             for result in results:
                 result = _apart(result, folder)
                 journal.append(result)
+                if result.status == "ok":  # a failed fit goes on from there with --only failed
+                    checkpoint.remove(folder / "fits", result.id)
                 publisher.add(result)
                 progress.finished(result)
                 if options.fail_fast and result.status == "failed":

@@ -21,7 +21,8 @@ class PlannedCell:
 
     `warnings` say what of the image its network never sees.
 
-    `timeout` bounds the seconds of each of its fits; it is no part of what the cell is.
+    `timeout` bounds the seconds of each of its fits, and every `checkpoint` seconds their state is kept; neither is a
+    part of what the cell is.
     """
 
     id: str
@@ -33,6 +34,7 @@ class PlannedCell:
     receptive_field: Pair | None = None
     problem: str = ""
     timeout: float | None = None
+    checkpoint: float | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -74,6 +74,7 @@ def _spec(
         validation=split.validation,
         plugin_files=files,
         timeout=cell.timeout,
+        checkpoint=cell.checkpoint,
         cost=float(cell.macs or 0) * training.epochs * len(split.train),
     )
 

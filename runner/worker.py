@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import os
-import time
 import traceback
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from runner import engines
 from runner.catalog import load_catalog
 from runner.data import read
 from runner.engines.base import Job, Trained
+from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
-from runner.fit import FitResult, FitSpec, Group, failed, now
+from runner.fit import FitResult, FitSpec, Group, clocks, failed, now, since
 
 
 def run_group(group: Group) -> list[FitResult]:
     """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
-    started = _clocks()
+    started = clocks()
     engine = engines.get(group[0].training.engine)
     versions = engine.versions()
     results = []
     try:
-        outcomes = engine.fit([_job(spec) for spec in group])
-        for spec in group:
+        jobs = [_job(spec, versions) for spec in group]
+        outcomes = engine.fit(jobs)
+        for job in jobs:
             outcome = next(outcomes)
-            spent, started = _since(started), _clocks()
-            results.append(_result(spec, outcome, spent, versions))
+            spent, started = since(started), clocks()
+            results.append(_result(job.spec, outcome, _in_all(job, spent), versions))
     except Exception as error:
         # Building the jobs, or the engine as a whole, failed: so did every fit that is still without a result.
-        results += [_result(spec, error, _since(started), versions) for spec in group[len(results) :]]
+        results += [_result(spec, error, since(started), versions) for spec in group[len(results) :]]
     return results
 
 
-def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
-
-
-def _since(started: tuple[float, float]) -> dict[str, float]:
-    """The seconds and the processor's seconds since then."""
-    return {key: now - then for key, now, then in zip(("seconds", "cpu"), _clocks(), started, strict=True)}
+def _in_all(job: Job, spent: dict[str, float]) -> dict[str, float]:
+    """With what the fit had taken before the checkpoint that it went on from."""
+    earlier = job.checkpoint.earlier if job.checkpoint else {}
+    return {key: value + earlier.get(key, 0.0) for key, value in spent.items()}
 
 
 def _result(
@@ -57,7 +56,7 @@ def _result(
     )  # fmt: skip
 
 
-def _job(spec: FitSpec) -> Job:
+def _job(spec: FitSpec, versions: dict[str, str]) -> Job:
     catalog = load_catalog(spec.plugin_files)
     images, labels = _data(spec.data)
     with engines.get(spec.training.engine).seeded(*spec.keys):
@@ -70,6 +69,7 @@ def _job(spec: FitSpec) -> Job:
         images=images,
         labels=labels,
         test=_data(spec.test) if spec.test else None,
+        checkpoint=Checkpoint(Path(spec.folder), spec.id, spec.checkpoint, versions) if spec.checkpoint else None,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +89,11 @@ def stable_tables(report: Path) -> dict[str, str]:
 
 def journal_lines(report: Path) -> list[str]:
     return (report / "journal.jsonl").read_text().splitlines(keepends=True)
+
+
+def journal_by_id(report: Path) -> dict[str, Any]:
+    """The journal's fits without what may differ between equal runs: times, worker, the order of the lines."""
+    fits = [json.loads(line)["fit"] for line in journal_lines(report)]
+    by_id = {fit.pop("id"): {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
+    assert len(by_id) == len(fits)
+    return by_id

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from runner.components import Transform, UpdateRule
+from runner.engines.checkpoint import Checkpoint
 from runner.fit import Curves, FitSpec
 from runner.seeding import Key
 
@@ -20,7 +21,8 @@ class Job:
 
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
     (N,) are those of the whole data set; the fit's indices say which it may use. `test` are the held-out test images
-    and labels, where they are to be measured after the last epoch.
+    and labels, where they are to be measured after the last epoch. `checkpoint` keeps the fit's state, if that is asked
+    for.
     """
 
     spec: FitSpec
@@ -30,6 +32,7 @@ class Job:
     images: np.ndarray
     labels: np.ndarray
     test: tuple[np.ndarray, np.ndarray] | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -47,14 +47,28 @@ class Learner(Transparent, Protocol):
 
     def evaluate(self, part: Any) -> Measured: ...
 
+    def state(self) -> Any:
+        """A copy of all that its next steps depend on but for `masks`: nested plain data and NumPy arrays."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Become as it was when it gave that state."""
+        ...
+
 
 def train(job: Job, learner: Learner) -> Trained:
-    """All epochs; raises Diverged at the first epoch whose loss is not a finite number."""
+    """All epochs that its checkpoint, if it has one, has not behind it.
+
+    Raises Diverged at the first epoch whose loss is not a finite number.
+    """
     curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
     validation = learner.part(job.images, job.labels, job.spec.validation)
     first_filters = learner.filters() if job.spec.shown else None
-    for epoch in range(job.spec.training.epochs):
-        trained, measured = _epoch(job, learner, epoch), learner.evaluate(validation)
+    kept = _resumed(job, learner)
+    curves = kept["curves"] if kept else curves
+    for epoch in range(len(curves["train_loss"]), job.spec.training.epochs):
+        trained, measured = _epoch(job, learner, curves, kept), learner.evaluate(validation)
+        kept = None
         figures = (*trained, measured.loss, measured.accuracy)
         for values, figure in zip(curves.values(), figures, strict=True):
             values.append(figure)
@@ -67,25 +81,56 @@ def train(job: Job, learner: Learner) -> Trained:
     if not job.spec.shown:
         return Trained(curves, confusion(job, measured.predicted))
     try:
-        kept = inspected(job, learner, first_filters, measured.predicted, measured.confidence)
+        looks = inspected(job, learner, first_filters, measured.predicted, measured.confidence)
     except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
         log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
-        kept = {}
-    return Trained(curves, confusion(job, measured.predicted), kept)
+        looks = {}
+    return Trained(curves, confusion(job, measured.predicted), looks)
 
 
-def _epoch(job: Job, learner: Learner, epoch: int) -> tuple[float, float]:
-    """One pass over the training part; its mean loss and accuracy, each batch measured before its step."""
-    spec = job.spec
+def _resumed(job: Job, learner: Learner) -> dict[str, Any] | None:
+    """Where the fit's checkpoint stands, the learner brought there; None where there is none to go on from."""
+    kept = job.checkpoint.load() if job.checkpoint else None
+    if kept is None or job.checkpoint is None:
+        return None
+    before = learner.state()
+    try:
+        learner.restore(kept["learner"])
+    except Exception as error:  # of a plugin's own module or optimizer, say, that is not built the same every time
+        learner.restore(before)
+        log.warning("%s is not used, and its fit starts from the beginning: %s", job.checkpoint.path, error)
+        return None
+    epochs = len(kept["curves"]["train_loss"])
+    log.warning(
+        "fit %s goes on from its checkpoint, after %d epochs and %d batches", job.spec.id, epochs, kept["batches"]
+    )
+    return kept
+
+
+def _epoch(job: Job, learner: Learner, curves: Curves, kept: dict[str, Any] | None) -> tuple[float, float]:
+    """The epoch behind those of the curves, or what the `kept` state leaves of it: one pass over the training part.
+
+    Returns its mean loss and accuracy, each batch measured before its step.
+    """
+    spec, epoch = job.spec, len(curves["train_loss"])
     order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
     rng = stream("augment", *spec.keys, epoch)
     learner.masks.begin(epoch)
     loss: Any = 0.0
     correct: Any = 0
-    for index in batches(order, spec.training.batch_size):
+    done = 0
+    if kept:
+        done, loss, correct = (kept[name] for name in ("batches", "loss", "correct"))
+        rng.bit_generator.state = kept["augment"]
+        learner.masks.restore(kept["masks"])
+    for number, index in enumerate(batches(order, spec.training.batch_size)[done:], done + 1):
         draws = [transform.draw(rng, len(index), spec.shape) for transform in job.transforms]
         batch_loss, batch_correct = learner.step(index, draws)
         loss, correct = loss + batch_loss, correct + batch_correct
+        if job.checkpoint and job.checkpoint.due():
+            came_to = {"curves": curves, "batches": number, "loss": float(loss), "correct": int(correct)}
+            drawn = {"augment": rng.bit_generator.state, "masks": learner.masks.state()}
+            job.checkpoint.save(came_to | drawn, learner.state)
     return float(loss) / len(order), int(correct) / len(order)
 
 
@@ -131,12 +176,23 @@ class Masks:
         self._epoch = epoch
         self._streams: dict[str, np.random.Generator] = {}
 
+    def state(self) -> dict[str, Any]:
+        """How far each layer's stream of this epoch has come."""
+        return {path: drawn.bit_generator.state for path, drawn in self._streams.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for path, drawn in state.items():
+            self._stream(path).bit_generator.state = drawn
+
     def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
         """0 with probability `rate`, else 1 / (1 - rate): float32 of `shape` (N, H, W, C)."""
+        kept = self._stream(path).random(shape, dtype=np.float32) >= rate
+        return kept.astype(np.float32) / np.float32(1 - rate)
+
+    def _stream(self, path: str) -> np.random.Generator:
         if path not in self._streams:
             self._streams[path] = stream("dropout", *self._keys, self._epoch, path)
-        kept = self._streams[path].random(shape, dtype=np.float32) >= rate
-        return kept.astype(np.float32) / np.float32(1 - rate)
+        return self._streams[path]
 
 
 class Rule:
@@ -146,7 +202,7 @@ class Rule:
         self.rule, self.parameters = job.rule, [_as_group(parameter) for parameter in parameters]
         self.clip: float | None = getattr(job.rule, "clip", None)
         self.states = [self._zeros(parameter) for parameter in self.parameters]
-        self.course = course(job)
+        self.course = Course(job)
 
     def _zeros(self, parameter: Any) -> dict[str, Any]:
         """Running arrays, each its own."""
@@ -162,6 +218,15 @@ class Rule:
             if gradient is not None:
                 self.rule.update(parameter, gradient, state, step)
 
+    def state(self) -> dict[str, Any]:
+        return {"done": self.course.done, "states": [dict(state) for state in self.states]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.course.done = state["done"]
+        for mine, arrays in zip(self.states, state["states"], strict=True):
+            mine.clear()
+            mine.update(arrays)
+
 
 def is_torch_only(rule: Any) -> bool:
     """Whether the rule is one of torch's own optimizers: it has `over`, `rate` and `clip` in place of `update`."""
@@ -173,11 +238,16 @@ def _as_group(array: Any) -> Any:
     return array[None]
 
 
-def course(job: Job) -> Iterator[Step]:
-    """Every step of a fit, one after another."""
-    in_epoch = math.ceil(len(job.spec.train) / job.spec.training.batch_size)
-    total = job.spec.training.epochs * in_epoch
-    return (Step(number, total, in_epoch) for number in range(1, total + 1))
+class Course:
+    """Every step of a fit, one after another; `done` of them are behind it."""
+
+    def __init__(self, job: Job) -> None:
+        self.done, self.in_epoch = 0, math.ceil(len(job.spec.train) / job.spec.training.batch_size)
+        self.total = job.spec.training.epochs * self.in_epoch
+
+    def __next__(self) -> Step:
+        self.done += 1
+        return Step(self.done, self.total, self.in_epoch)
 
 
 def clipped(gradients: Sequence[Any], most: float) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -96,6 +97,19 @@ class NumpyLearner:
             answers.append((scores.argmax(1), shares.max(1)))
         predicted, confidence = (np.concatenate(column) for column in zip(*answers, strict=True))
         return Measured(loss / len(index), correct / len(index), predicted, confidence)
+
+    def state(self) -> dict[str, Any]:
+        return {"arrays": {key: array.copy() for key, array in self._arrays()}, "rule": self.rule.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for key, array in self._arrays():
+            array[...] = state["arrays"][key]
+        self.rule.restore(state["rule"])
+
+    def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        for path, part in self.network.named_parts():
+            for name, array in part.arrays.items():
+                yield f"{path}.{name}", array
 
     def filters(self) -> np.ndarray | None:
         parts = (part for _, part in self.network.named_parts() if isinstance(part, Convolution))

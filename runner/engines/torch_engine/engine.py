@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runner.engines.base import Job, Trained
-from runner.engines.torch_engine import watching
+from runner.engines.torch_engine import keeping, watching
 from runner.engines.torch_engine.modules import build_module
 from runner.engines.training import (
     EVALUATION_BATCH,
+    Course,
     Masks,
     Measured,
     Rule,
     augmented,
-    course,
     is_torch_only,
     relabels,
     statistics,
@@ -156,6 +156,17 @@ class TorchLearner:
         answer, confidence = (torch.cat(column).cpu().numpy() for column in zip(*answers, strict=True))
         return Measured(loss_sum / count, correct / count, answer, confidence)
 
+    def state(self) -> Any:
+        module, drawn = keeping.tensors(self.module), keeping.generators(self.device)
+        return keeping.plain({"module": module, "rule": self.rule.state(), "generators": drawn})
+
+    @torch.no_grad()
+    def restore(self, state: Any) -> None:
+        kept = keeping.lively(state)
+        keeping.put(self.module, kept["module"])
+        self.rule.restore(kept["rule"])
+        keeping.set_generators(kept["generators"], self.device)
+
     def filters(self) -> np.ndarray | None:
         return watching.first_filters(self.module)
 
@@ -183,7 +194,7 @@ class TorchRule:
 
     def __init__(self, job: Job, parameters: list[nn.Parameter]) -> None:
         self.rule: Any = job.rule
-        self.parameters, self.course = parameters, course(job)
+        self.parameters, self.course = parameters, Course(job)
         self.optimizer: torch.optim.Optimizer = job.rule.over(parameters)  # type: ignore[attr-defined]
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
@@ -193,6 +204,13 @@ class TorchRule:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+
+    def state(self) -> dict[str, Any]:
+        return {"done": self.course.done, **keeping.optimizer_state(self.optimizer, self.parameters)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.course.done = state["done"]
+        keeping.set_optimizer_state(self.optimizer, self.parameters, state)
 
 
 def _data(parameters: list[nn.Parameter]) -> list[Tensor]:
