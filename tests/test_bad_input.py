@@ -59,6 +59,8 @@ cross_validation:                      => 7 cross_validation | found nothing; ex
 training: {epochs: 1, bach_size: 2}    => 6 training.bach_size | did you mean 'batch_size'? | device, engine
 cross_validation: {folds: 1}           => 7 cross_validation.folds | found 1; allowed: 2 or more
 report: {metric: val_acuracy}          => 11 report.metric | 'val_acuracy'; did you mean 'val_accuracy'? | val_loss
+training: {epochs: 1, checkpoint: 0}   => 6 training.checkpoint | found 0; allowed: more than 0
+training: {epochs: 1, checkpoint: 10m} => 6 training.checkpoint | found '10m'; expected seconds | such as 10min
 training: {epochs: 1, timeout: 5 days} => 6 training.timeout | found '5 days'; expected seconds | such as 10min
 architecture: {name: stage}            => 3 architecture | 'stage'; did you mean 'stages'? | allowed: alexnet, all_cnn
 -grid:\naugmentation: [flip, shfit]    => 4 augmentation[1] | 'shfit'; did you mean 'shift'? | flip, mixup
@@ -364,7 +366,7 @@ def test_the_level_of_another_blocks_factor_is_what_the_cell_sets(grid, levels, 
 @pytest.mark.parametrize("edit", [
     "-grid:", "grid: [{optimizer.lr: [1e-3, 1e-2]}, {architecture.width: [3]}]", "exclude: [{augmentation: shift}]",
     "optimizer: {name: sgd, lr: 1}", "architecture: simple_convnet", "-cross_validation:\n-seed:", "description: on",
-    "plugins: [./p.py]\narchitecture: {name: mine, width: 5}", "training: {epochs: 1, timeout: 10min}",
+    "plugins: [./p.py]\narchitecture: {name: mine, width: 5}", "training: {epochs: 1, timeout: 10min, checkpoint: 1h}",
     "grid:\n  f: {on: {optimizer.lr: 1}, no: {optimizer.lr: 2}}", b"\xef\xbb\xbf" + BASE.encode(),
 ])  # fmt: skip
 def test_valid_variants_are_planned(edit, folder, capsys):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import signal
@@ -23,7 +22,6 @@ from runner.plugins.optimizers.torch_optim import NAMES
 from test_engine import ENGINES, MIXED, MOMENTUM, each_engine, job
 from torch import nn
 
-from runner.catalog import load_catalog
 from runner.components import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import FORMAT, Checkpoint, file_of
@@ -266,7 +264,28 @@ def test_the_seconds_before_the_kill_count(tmp_path: Path) -> None:
     assert third.earlier["seconds"] >= again.earlier["seconds"]
 
 
-LONG = ("training={epochs: 400, batch_size: 100, checkpoint: 0.2, engine: ENGINE}", "cross_validation.folds=2")
+def test_a_worker_s_result_has_the_seconds_in_all(tmp_path: Path) -> None:
+    given = job("none", 3)
+    np.save(tmp_path / "images.npy", given.images)
+    np.save(tmp_path / "labels.npy", given.labels)
+    training = dataclasses.replace(given.spec.training, engine="numpy")
+    where = {"data": str(tmp_path), "folder": str(tmp_path), "checkpoint": 1e-9}
+    spec = dataclasses.replace(given.spec, training=training, **where)
+    (first,) = run_group((spec,))
+    kept = Checkpoint(tmp_path, "a", 1e-9, ENGINES["numpy"]().versions())
+    standing = kept.load()
+    assert first.status == "ok" and standing is not None
+    assert (len(standing["curves"]["val_loss"]), standing["batches"]) == (2, 3), (
+        "after the last batch of the last epoch"
+    )
+    kept._started = (time.perf_counter() - 1000, time.process_time() - 500)
+    learner = standing.pop("learner")
+    kept.save(standing, lambda: learner)
+    (again,) = run_group((spec,))
+    assert again.curves == first.curves and 1000 <= again.seconds < 1500 and 500 <= again.cpu < 750
+
+
+LONG = ("training={epochs: 200, batch_size: 100, checkpoint: 0.1, engine: ENGINE}", "cross_validation.folds=2")
 SMALL = "grid={architecture.convs: [1]}"
 
 

@@ -217,6 +217,7 @@ def test_an_id_changes_with_what_determines_the_result(ids, sections):
         {"architecture": BASE["architecture"] | {"convs": 1}},
         {"augmentation": ["none"]},
         {"training": {"epochs": 1, "timeout": "5min"}},
+        {"training": {"epochs": 1, "checkpoint": "10min"}},
         {"training": {"epochs": 1, "engine": "torch"}},
         {"report": {"metric": "val_loss"}},
     ],

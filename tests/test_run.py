@@ -86,18 +86,6 @@ def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path,
     assert stable_tables(report) == tables and len(journal_lines(report)) == 12
 
 
-def test_workers_and_executor_change_no_digit(tiny: Path, runner: Command) -> None:
-    results = {}
-    for name, options in {
-        "one": ["--workers", "1"],
-        "three": ["--workers", "3"],
-        "serial": ["--executor", "serial"],
-    }.items():
-        assert runner("run", tiny, "--reports", name, *options).returncode == 0
-        results[name] = stable_tables(tiny.parent / name / "tiny")
-    assert results["one"] == results["three"] == results["serial"]
-
-
 def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Command) -> None:
     (tiny.parent / "faulty.py").write_text(FAULTY)
     text = TINY.replace("plugins: []", "plugins: [./faulty.py]").replace("folds: 3", "folds: 2")
