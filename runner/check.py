@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner import engines
@@ -139,7 +139,10 @@ class _Checker:
 
     def _training(self, cell: Cell) -> TrainingPlan | None:
         training = cell.settings.training
-        plain = training.model_dump(exclude={"timeout", "checkpoint", "engine", "device", "precision"})
+        if training.stuck_after is not None and training.stuck_after > training.epochs:
+            words = f"found {training.stuck_after}; allowed: 1 to {training.epochs}, the epochs"
+            self._complain(cell.document, ("training", "stuck_after"), words)
+        plain = training.model_dump(exclude={"timeout", "checkpoint", "retries", "engine", "device", "precision"})
 
         def decided(key: str, decide: Callable[..., str], *arguments: str) -> Any:
             return self._guarded(cell.document, ("training", key), lambda: decide(getattr(training, key), *arguments))
@@ -161,7 +164,7 @@ class _Checker:
             "architecture": architecture.plain(),
             "augmentation": [bind("augmentation", ref).plain() for ref in cell.settings.augmentation],
             "optimizer": bind("optimizer", cell.settings.optimizer).plain(),
-            "training": asdict(training),
+            "training": training.plain(),
         }
         try:
             analysis, network = examine(self.catalog, architecture, data.shape, data.classes)
@@ -180,6 +183,7 @@ class _Checker:
             content_id(content), name, cell.levels, settings,
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
             checkpoint=cell.settings.training.checkpoint, warnings=analysis.warnings,
+            retries=cell.settings.training.retries,
         )  # fmt: skip
 
     def _code(self, cell: Cell) -> list[str]:

@@ -74,7 +74,7 @@ class JournalError(RunnerError):
 
 
 class Diverged(RunnerError):
-    """A fit's loss stopped being a finite number."""
+    """A fit's loss stopped being a finite number, or, where it is asked for, its accuracy never left chance."""
 
 
 def options(found: object, allowed: Iterable[object]) -> str:

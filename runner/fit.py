@@ -29,6 +29,11 @@ class TrainingPlan:
     engine: str
     device: str
     precision: str
+    stuck_after: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as plain data, without those that are not set."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,7 @@ class FitSpec:
     test: str = ""
     plugin_files: tuple[str, ...] = ()
     timeout: float | None = None
+    retries: int = 0
     cost: float = 0.0
     checkpoint: float | None = None
     folder: str = ""
@@ -76,7 +82,9 @@ class FitResult:
 
     `confusion` holds [truth, predicted, count] of the validation part's classes after the last epoch. `seconds` is the
     time it took and `cpu` the processor's, `finished` when it ended (milliseconds since 1970), `worker` the process id.
-    `kept` arrays go to a file of their own beside the journal, and so does the `log`.
+    `kept` arrays go to a file of their own beside the journal, and so does the `log`. `memory` is the most that its
+    process had in use meanwhile, in bytes (0 where it is unknown). `again` says of a failed one that another try may
+    end otherwise; that is no part of the journal.
     """
 
     id: str
@@ -95,6 +103,8 @@ class FitResult:
     confusion: list[list[int]] = field(default_factory=list)
     cpu: float = 0.0
     kept: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: int = 0
+    again: bool = False
 
     def final(self, metric: str) -> float:
         """The metric's value after the last epoch; nan for a failed fit."""
@@ -103,7 +113,7 @@ class FitResult:
 
     def plain(self) -> dict[str, Any]:
         """What stands in the journal."""
-        return {key: value for key, value in asdict(replace(self, kept={})).items() if key != "kept"}
+        return {key: value for key, value in asdict(replace(self, kept={})).items() if key not in ("kept", "again")}
 
 
 def failed(spec: FitSpec, reason: str, **facts: Any) -> FitResult:

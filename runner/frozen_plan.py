@@ -21,8 +21,8 @@ class PlannedCell:
 
     `warnings` say what of the image its network never sees.
 
-    `timeout` bounds the seconds of each of its fits, and every `checkpoint` seconds their state is kept; neither is a
-    part of what the cell is.
+    `timeout` bounds the seconds of each of its fits, `retries` says how often one that is lost by chance is trained
+    again, and every `checkpoint` seconds their state is kept; none is a part of what the cell is.
     """
 
     id: str
@@ -36,6 +36,7 @@ class PlannedCell:
     timeout: float | None = None
     checkpoint: float | None = None
     warnings: tuple[str, ...] = ()
+    retries: int = 0
 
 
 @dataclass(frozen=True)

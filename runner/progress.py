@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.fit import FitResult, FitSpec
 from runner.frozen_plan import Plan
+from runner.memory import megabytes
 
 
 class Progress:
@@ -86,7 +87,8 @@ class Lines(Progress):
     def words(self, result: FitResult) -> str:
         where = f"{self.names[result.cell]}, repeat {result.repeat + 1} fold {result.fold + 1}"
         if result.status == "failed":
-            return f"{where}: FAILED: {result.reason}"
+            memory = f" (peak memory {megabytes(result.memory)})" if result.memory else ""
+            return f"{where}: FAILED: {result.reason}{memory}"
         return f"{where}: {self.plan.metric} {result.final(self.plan.metric):.4f} in {result.seconds:.1f} s"
 
     def _print(self, text: str) -> None:

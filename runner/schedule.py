@@ -75,6 +75,7 @@ def _spec(
         plugin_files=files,
         timeout=cell.timeout,
         checkpoint=cell.checkpoint,
+        retries=cell.retries,
         cost=float(cell.macs or 0) * training.epochs * len(split.train),
     )
 

@@ -15,10 +15,12 @@ from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
 from runner.fit import FitResult, FitSpec, Group, clocks, failed, now, since
+from runner.memory import forget_peak, peak
 
 
 def run_group(group: Group) -> list[FitResult]:
     """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
+    forget_peak()
     started = clocks()
     engine = engines.get(group[0].training.engine)
     versions = engine.versions()
@@ -30,7 +32,7 @@ def run_group(group: Group) -> list[FitResult]:
             outcome = next(outcomes)
             spent, started = since(started), clocks()
             results.append(_result(job.spec, outcome, _in_all(job, spent), versions))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may well call sys.exit
         # Building the jobs, or the engine as a whole, failed: so did every fit that is still without a result.
         results += [_result(spec, error, since(started), versions) for spec in group[len(results) :]]
     return results
@@ -43,17 +45,24 @@ def _in_all(job: Job, spent: dict[str, float]) -> dict[str, float]:
 
 
 def _result(
-    spec: FitSpec, outcome: Trained | Exception, spent: dict[str, float], versions: dict[str, str]
+    spec: FitSpec, outcome: Trained | Exception | SystemExit, spent: dict[str, float], versions: dict[str, str]
 ) -> FitResult:
-    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions}
-    if isinstance(outcome, Exception):
+    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions, "memory": peak()}
+    if isinstance(outcome, (Exception, SystemExit)):
         words = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
+        full = _out_of_memory(outcome)
         log = "".join(traceback.format_exception(outcome))
-        return failed(spec, words, **facts, log=log)
+        return failed(spec, f"out of memory: {outcome}" if full else words, **facts, log=log, again=full)
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=spec.training.epochs, finished=now(),
         curves=outcome.curves, confusion=outcome.confusion, kept=outcome.kept, **facts,
     )  # fmt: skip
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Of Python and NumPy, and of torch on a GPU and on the CPU, where it is a RuntimeError."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator: can't alloc" in str(error)
 
 
 def _job(spec: FitSpec, versions: dict[str, str]) -> Job:

@@ -205,6 +205,7 @@ def test_ids_stay_when_cells_are_added(ids):
         {"training": {"epochs": 2}},
         {"training": {"epochs": 1, "batch_size": 50}},
         {"training": {"epochs": 1, "precision": "bfloat16"}},
+        {"training": {"epochs": 1, "stuck_after": 1}},
     ],
 )
 def test_an_id_changes_with_what_determines_the_result(ids, sections):
@@ -216,7 +217,7 @@ def test_an_id_changes_with_what_determines_the_result(ids, sections):
     [
         {"architecture": BASE["architecture"] | {"convs": 1}},
         {"augmentation": ["none"]},
-        {"training": {"epochs": 1, "timeout": "5min"}},
+        {"training": {"epochs": 1, "timeout": "5min", "retries": 3}},
         {"training": {"epochs": 1, "checkpoint": "10min"}},
         {"training": {"epochs": 1, "engine": "torch"}},
         {"report": {"metric": "val_loss"}},

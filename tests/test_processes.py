@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 
 import pytest
 
-from runner.executors.processes import Context
+from runner.executors.processes import ENDED, Context
 
 
 def die() -> None:
@@ -40,4 +40,4 @@ def test_joining_waits_for_the_end() -> None:
     process.start()
     assert process.is_alive() and process.exitcode is None
     process.join(60)
-    assert process.exitcode == 0
+    assert process.exitcode == ENDED

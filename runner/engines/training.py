@@ -59,7 +59,7 @@ class Learner(Transparent, Protocol):
 def train(job: Job, learner: Learner) -> Trained:
     """All epochs that its checkpoint, if it has one, has not behind it.
 
-    Raises Diverged at the first epoch whose loss is not a finite number.
+    Raises Diverged at the first epoch whose loss is not a finite number, or after which it is stuck.
     """
     curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
     validation = learner.part(job.images, job.labels, job.spec.validation)
@@ -75,6 +75,7 @@ def train(job: Job, learner: Learner) -> Trained:
         for name in ("train_loss", "val_loss"):
             if not math.isfinite(curves[name][-1]):
                 raise Diverged(f"diverged: {name} is {curves[name][-1]} after epoch {epoch + 1}")
+        _refuse_stuck(job, curves["train_accuracy"])
     if job.test:
         test = learner.evaluate(learner.part(*job.test, np.arange(len(job.test[1]))))
         curves |= {"test_loss": [test.loss], "test_accuracy": [test.accuracy]}
@@ -105,6 +106,23 @@ def _resumed(job: Job, learner: Learner) -> dict[str, Any] | None:
         "fit %s goes on from its checkpoint, after %d epochs and %d batches", job.spec.id, epochs, kept["batches"]
     )
     return kept
+
+
+def _refuse_stuck(job: Job, accuracies: Sequence[float]) -> None:
+    """Raise Diverged where, as far as the user asked to check, the last epochs' accuracies are no better than chance.
+
+    Chance is always to say the largest class, whose share of the training part is p. Within two standard deviations
+    of that, 2 sqrt(p (1 - p) / images), an accuracy over the training part tells nothing of the images.
+    """
+    most, labels = job.spec.training.stuck_after, job.labels[job.spec.train]
+    if most is None or len(accuracies) < most:
+        return
+    share = float(np.bincount(labels).max()) / len(labels)
+    limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
+    if max(accuracies[-most:]) <= limit:
+        words = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
+        epochs = f"for {most} epochs in a row" if most > 1 else "in this epoch"
+        raise Diverged(f"stuck: {words}, and {epochs} not above {limit:.4f}, which is chance")
 
 
 def _epoch(job: Job, learner: Learner, curves: Curves, kept: dict[str, Any] | None) -> tuple[float, float]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import logging
 import os
 import queue
 import signal
 from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import BrokenExecutor
-from concurrent.futures import TimeoutError as PoolTimeout
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, InvalidStateError
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children
 from multiprocessing.forkserver import ensure_running
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessPool
 
-from runner.executors.processes import Context
-from runner.fit import FitResult, Group, failed
+from runner.executors.attempt import Attempt, collect
+from runner.executors.inside import begin
+from runner.executors.processes import Context, Notes, Process
+from runner.fit import FitResult, Group
 from runner.worker import run_group
+
+log = logging.getLogger("runner.executors")
 
 ENVIRONMENT = {
     # One thread a worker: a process a core is faster than two threads a process on networks of this size.
@@ -34,14 +39,12 @@ ENVIRONMENT = {
 """What the fork server, and with it every worker, starts with; what the user has set stands."""
 
 
-Done = queue.SimpleQueue[tuple[int, Group, Any]]
-
-
 class ProcessExecutor:
     """Fits in `workers` processes, forked from a server that has the engine loaded already.
 
     Each worker is a pool of its own with one group at a time. In a pool of several, a worker that finishes a task and
     dies in the next one can have its death laid to the first, as results and deaths are noticed by different threads.
+    A group that was lost by chance is tried again at once, as often as its fits allow; all others go on meanwhile.
     """
 
     def __init__(self, workers: int) -> None:
@@ -50,79 +53,113 @@ class ProcessExecutor:
     def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
         if not groups:
             return
-        self._prepare(groups[0][0].training.engine)
-        self._done: Done = queue.SimpleQueue()
-        self._waiting = deque(groups)
-        self._pools = [self._pool() for _ in range(min(self.workers, len(groups)))]
-        try:
-            for worker in range(len(self._pools)):
-                self._start(worker)
-            for _ in groups:
-                worker, group, future = self._take()
-                results = _collect(group, future)
-                self._renew(worker, future)
-                self._start(worker)  # before the results are looked at: a worker never waits for the journal
-                yield from results
-        finally:
-            for pool in self._pools:
-                pool.stop()  # type: ignore[no-untyped-call]
-            for pool in self._pools:
-                pool.join()
+        self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self._waiting = deque(Attempt(group) for group in groups)
+        self._running: dict[int, Attempt] = {}
+        with _environment():
+            self._prepare(groups[0][0].training.engine)
+            self._notes = [Notes() for _ in range(min(self.workers, len(groups)))]
+            self._pools = [self._pool(notes) for notes in self._notes]
+            try:
+                yield from self._results(len(groups))
+            finally:
+                self._stop()
+
+    def _results(self, left: int) -> Generator[FitResult, None, None]:
+        for worker in range(len(self._pools)):
+            self._start(worker)
+        while left:
+            done = self._take()
+            results = collect(done, self._notes[done.worker])
+            lost = any(result.again for result in results)
+            self._renew(done, lost)
+            again = lost and done.number <= max(spec.retries for spec in done.group)
+            if again:
+                self._waiting.appendleft(Attempt(done.group, done.number + 1))
+            self._start(done.worker)  # before the results are looked at: a worker never waits for the journal
+            if again:
+                log.warning("fit %s: %s; trying again", results[0].id, results[0].reason)
+                continue
+            left -= 1
+            yield from results
 
     def _prepare(self, engine: str) -> None:
         self._context = Context()
-        self._context.set_forkserver_preload(["runner.worker", f"runner.engines.{engine}_engine.engine"])
-        before = dict(os.environ)
-        os.environ.update(ENVIRONMENT | before)
+        preload = ["runner.executors.fork_server", "runner.worker", f"runner.engines.{engine}_engine.engine"]
+        self._context.set_forkserver_preload(preload)
+        # Also multiprocessing's own helper shall not die of a closed terminal: it inherits what is blocked here.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             ensure_running()
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _pool(self) -> ProcessPool:
-        return ProcessPool(max_workers=1, context=self._context)
+    def _pool(self, notes: Notes) -> ProcessPool:
+        return ProcessPool(max_workers=1, context=self._context, initializer=begin, initargs=(notes,))
 
     def _start(self, worker: int) -> None:
         """Give the worker the next group, if there is one."""
+        self._running.pop(worker, None)
         if self._waiting:
-            group = self._waiting.popleft()
-            limits = [spec.timeout for spec in group if spec.timeout is not None]
-            future = self._pools[worker].schedule(run_group, args=(group,), timeout=sum(limits) or None)
-            future.add_done_callback(functools.partial(_note, self._done, worker, group))
+            attempt = self._running[worker] = self._waiting.popleft()
+            attempt.worker, attempt.future = worker, self._schedule(worker, attempt.group)
+            attempt.future.add_done_callback(lambda future: self._done.put(attempt))
 
-    def _take(self) -> tuple[int, Group, Any]:
+    def _schedule(self, worker: int, group: Group) -> Any:
+        limits = [spec.timeout for spec in group if spec.timeout is not None]
+        chosen: dict[str, Any] = {"args": (group,), "timeout": sum(limits) or None}
+        try:
+            return self._pools[worker].schedule(run_group, **chosen)
+        except RuntimeError:  # its worker died while it had nothing to do
+            self._replace(worker)
+            return self._pools[worker].schedule(run_group, **chosen)
+
+    def _take(self) -> Attempt:
         while True:
             try:
-                return self._done.get(timeout=0.5)  # wakes up, so that a signal is seen at once
+                return self._done.get(timeout=0.5)
             except queue.Empty:
-                continue
+                self._give_up_broken()
 
-    def _renew(self, worker: int, future: Any) -> None:
-        """A new pool in the place of one that broke (its worker died before it could say what it had begun)."""
-        if isinstance(future.exception(), BrokenExecutor):
-            self._pools[worker].stop()  # type: ignore[no-untyped-call]
-            self._pools[worker] = self._pool()
+    def _give_up_broken(self) -> None:
+        """End what waits for a pool that broke in the moment in which it was given something: pebble would not."""
+        for worker, attempt in self._running.items():
+            if not self._pools[worker].active:
+                with suppress(InvalidStateError):
+                    attempt.future.set_exception(BrokenExecutor())
+
+    def _renew(self, done: Attempt, lost: bool) -> None:
+        """A new pool in the place of one that broke (its worker died before it could say what it had begun), or whose
+        worker is out of memory: what it still holds would be missing in the next fit.
+        """
+        error = done.future.exception()
+        if isinstance(error, BrokenExecutor) or (lost and error is None):
+            self._replace(done.worker)
+
+    def _replace(self, worker: int) -> None:
+        self._pools[worker].stop()  # type: ignore[no-untyped-call]
+        self._pools[worker].join()
+        self._notes[worker].take()  # where the old one was when it was stopped says nothing of the next
+        self._pools[worker] = self._pool(self._notes[worker])
+
+    def _stop(self) -> None:
+        """Ask all workers at once to end, then wait for each; one that does not within seconds is killed."""
+        for pool in self._pools:
+            pool.stop()  # type: ignore[no-untyped-call]
+        for process in active_children():
+            if isinstance(process, Process):
+                process.terminate()
+        for pool in self._pools:
+            pool.join()
 
 
-def _note(done: Done, worker: int, group: Group, future: Any) -> None:
-    done.put((worker, group, future))
-
-
-def _collect(group: Group, future: Any) -> list[FitResult]:
+@contextmanager
+def _environment() -> Iterator[None]:
+    """ENVIRONMENT for what is started within: also for a fork server that takes the place of one that was killed."""
+    added = ENVIRONMENT.keys() - os.environ.keys()
+    os.environ.update({key: ENVIRONMENT[key] for key in added})
     try:
-        return list(future.result())
-    except PoolTimeout:
-        return [failed(spec, f"timeout: took longer than {spec.timeout:g} s") for spec in group]
-    except ProcessExpired as death:
-        return [failed(spec, f"worker died: {_cause(death.exitcode)}", worker=str(death.pid)) for spec in group]
-    except BrokenExecutor:
-        return [failed(spec, "worker died") for spec in group]
-    except Exception as error:
-        return [failed(spec, f"{type(error).__name__}: {error}") for spec in group]
-
-
-def _cause(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        return f"killed by {signal.Signals(-exitcode).name}"
-    return f"exit status {exitcode}"
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
