@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner import __version__
 from runner.errors import RunnerError, options, printable
+from runner.signals import exit_status, stopping
 
 if TYPE_CHECKING:
     from runner.catalog import Catalog
@@ -51,14 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("runner").setLevel(level)
     try:
-        return int(given.command(given))
+        with stopping():
+            return int(given.command(given))
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
         print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say
         return 0

@@ -21,9 +21,11 @@ from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
 from runner.journal import Journal, frames
+from runner.lock import locked
 from runner.progress import Progress
 from runner.provenance import made_with
 from runner.schedule import schedule
+from runner.signals import exit_status
 from runner.tracking.base import Publisher, Silent, Tracker
 from runner.tracking.store import NONE, store_uri
 
@@ -54,12 +56,13 @@ class Outcome:
     ok: int
     failed: int
     missing: int
-    interrupted: bool
+    stopped: int
+    """The exit status that says which signal stopped it; 0 if none did."""
     unpublished: str
 
     @property
     def exit_status(self) -> int:
-        return 130 if self.interrupted else int(bool(self.failed or self.missing))
+        return self.stopped or int(bool(self.failed or self.missing))
 
 
 def run(
@@ -79,7 +82,7 @@ def run(
         plan, fits = schedule(plan, data, test, splits, experiment.plugin_files)
         plan = replace(plan, made_with=made_with(experiment.folder, plan))
         folder = options.reports / plan.name
-        with _locked(folder), Journal(folder / "journal.jsonl") as journal:
+        with locked(folder), Journal(folder / "journal.jsonl") as journal:
             frozen_plan.save(plan, folder / "plan.yaml")
             checkpoint.clear(folder / "fits", {id for id, result in journal.results.items() if result.status == "ok"})
             todo = _todo(fits, journal, options.only_failed)
@@ -87,11 +90,11 @@ def run(
             publisher = Publisher(lambda: _tracker(uri, folder), plan, known)
             with publisher, progress:
                 progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
-                interrupted = _train(todo, options, folder, journal, publisher, progress)
+                stopped = _train(todo, options, folder, journal, publisher, progress)
             results = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
             tables = _report(plan, results, folder)
             publisher.finish(folder)
-    return _outcome(plan, tables, folder, len(results) - len(known), results, interrupted, publisher.problem)
+    return _outcome(plan, tables, folder, len(results) - len(known), results, stopped, publisher.problem)
 
 
 def _train(
@@ -101,8 +104,8 @@ def _train(
     journal: Journal,
     publisher: Publisher,
     progress: Progress,
-) -> bool:
-    """Train and record; whether the user interrupted it."""
+) -> int:
+    """Train and record; the exit status if a signal stopped it, else 0."""
     executor = executors.make(options.executor, options.workers)
     todo = [replace(fit, folder=str((folder / "fits").resolve())) for fit in todo]
     try:
@@ -115,10 +118,10 @@ def _train(
                 publisher.add(result)
                 progress.finished(result)
                 if options.fail_fast and result.status == "failed":
-                    return False
-    except KeyboardInterrupt:
-        return True
-    return False
+                    break
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
+    return 0
 
 
 def _todo(fits: Iterable[FitSpec], journal: Journal, only_failed: bool) -> list[FitSpec]:
@@ -183,21 +186,9 @@ def _outcome(
     folder: Path,
     trained: int,
     results: list[FitResult],
-    interrupted: bool,
+    stopped: int,
     problem: str,
 ) -> Outcome:
     failed = sum(result.status == "failed" for result in results)
     missing = plan.fit_count - len(results)
-    return Outcome(plan, tables, folder, trained, len(results) - failed, failed, missing, interrupted, problem)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", blocking=False):
-            yield
-    except Timeout:
-        raise RunnerError(f"{folder} is in use by another run; wait for it, or run with another --reports") from None
+    return Outcome(plan, tables, folder, trained, len(results) - failed, failed, missing, stopped, problem)

@@ -247,7 +247,7 @@ def _remarks(outcome: Outcome, options: Options, file: str) -> Iterable[str]:
         yield f"failed: {row['cell']}, repeat {row['repeat'] + 1} fold {row['fold'] + 1}: {row['reason']}"
     if outcome.failed:
         yield f"{outcome.failed} of {total} fits failed; `runner run {file} --only failed` trains them again"
-    if outcome.interrupted:
+    if outcome.stopped:
         yield f"interrupted: {total - outcome.missing} of {total} fits are kept; the same command goes on"
     elif outcome.missing:
         yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
