@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _reports(run)
     _tracking(run)
+    run.add_argument(
+        "--publish-wait", type=_seconds, default=10.0, metavar="SECONDS",
+        help="how long the end of the run waits for an MLflow server that answers (%(default)g)",
+    )  # fmt: skip
     run.add_argument("--only", choices=["failed"], help="train the failed fits again, and nothing else")
     run.add_argument("--fail-fast", action="store_true", help="stop at the first failed fit")
     run.add_argument("--dry-run", action="store_true", help="show the plan and stop")
@@ -119,6 +124,11 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("--format", default="html,md,csv", metavar="LIST", help=formats)
     _reports(report)
 
+    publish = _command(commands, "publish", _publish, "publish to MLflow what it has not got yet; train nothing")
+    publish.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
+    _reports(publish)
+    _tracking(publish)
+
     compare = _command(commands, "compare", _compare, "put experiments side by side where they share cells or factors")
     what = "a file, a name, or a folder with plan.yaml and journal.jsonl"
     compare.add_argument("first", metavar="A", help=f"an experiment: {what}")
@@ -134,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     ui = _command(commands, "ui", _ui, "open the MLflow UI on the store that `run` used")
     _reports(ui)
     _tracking(ui)
+    ui.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine alone)")
     ui.add_argument("--port", type=_positive, default=5000, help="(%(default)s)")
     return parser
 
@@ -175,6 +186,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: seconds, 0 or more")
+    return float(text)
+
+
 def _shape(text: str) -> tuple[int, int, int]:
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
@@ -191,7 +208,7 @@ def _run(given: argparse.Namespace) -> int:
     chosen = {"workers": given.workers} if given.workers else {}
     settings = flow.Options(
         executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
-        only_failed=given.only == "failed", fail_fast=given.fail_fast, **chosen,
+        only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait, **chosen,
     )  # fmt: skip
     progress = Live() if sys.stderr.isatty() else Lines()
     outcome = flow.run(given.file, given.set, settings, progress)
@@ -291,6 +308,16 @@ def _report(given: argparse.Namespace) -> int:
     return 0
 
 
+def _publish(given: argparse.Namespace) -> int:
+    from runner import flow
+
+    folder = _report_folder(given.reports, given.experiment)
+    fits, planned = flow.publish(folder, given.tracking_uri)
+    partial = "" if fits == planned else f" of {planned}, the others are not trained yet"
+    print(f"MLflow has {fits} fits{partial}{'' if (folder / 'report.html').is_file() else ', and no report'}")
+    return 0
+
+
 def _report_folder(reports: Path, experiment: str) -> Path:
     """The folder of a report, which an experiment's file or name stands for, or which is given itself."""
     from runner.config import load
@@ -341,19 +368,23 @@ def _files(plugins: Sequence[str]) -> tuple[str, ...]:
 
 def _ui(given: argparse.Namespace) -> int:
     """Becomes the MLflow server, or says where it is."""
-    from runner.tracking.store import NONE, artifact_root, shown, sqlite_file, store_uri
+    from runner.tracking.store import NONE, artifact_root, masked, sqlite_file, store_uri
 
     uri = store_uri(given.tracking_uri, given.reports)
     file = sqlite_file(uri)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to look at")
     if uri.startswith(("http://", "https://")):
-        print(shown(uri))
+        print(masked(uri))
         return 0
     if file is not None and not file.exists():
         raise RunnerError(f"{file}: no such store; `runner run` makes it")
     root = artifact_root(uri)
-    server = ["mlflow", "server", "--backend-store-uri", uri, "--port", str(given.port)]
+    server = ["mlflow", "server", "--host", given.host, "--port", str(given.port)]
     command = [sys.executable, "-m", *server, *(["--default-artifact-root", root] if root else [])]
-    print(f"MLflow UI on http://127.0.0.1:{given.port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    return os.execv(sys.executable, command)
+    print(f"MLflow UI on http://{given.host}:{given.port} (Ctrl-C ends it)", file=sys.stderr)
+    if given.host not in ("127.0.0.1", "localhost", "::1"):
+        print("warning: whoever reaches that address can read and change the store", file=sys.stderr)
+    sys.stderr.flush()
+    # In the environment, as everyone on this machine can see a command and with it the password of a data base.
+    return os.execve(sys.executable, command, {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri})

@@ -20,14 +20,14 @@ from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
-from runner.journal import Journal, frames
+from runner.journal import Journal, frames, read
 from runner.lock import locked
 from runner.progress import Progress
 from runner.provenance import made_with
 from runner.schedule import schedule
 from runner.signals import exit_status
-from runner.tracking.base import Publisher, Silent, Tracker
-from runner.tracking.store import NONE, store_uri
+from runner.tracking.base import PATIENCE, Publisher, Silent, Tracker, describe
+from runner.tracking.store import NONE, masked, store_uri
 
 if TYPE_CHECKING:
     from runner.reporting.tables import Tables
@@ -43,6 +43,7 @@ class Options:
     tracking_uri: str | None = None
     only_failed: bool = False
     fail_fast: bool = False
+    publish_wait: float = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,35 @@ def run(
             checkpoint.clear(folder / "fits", {id for id, result in journal.results.items() if result.status == "ok"})
             todo = _todo(fits, journal, options.only_failed)
             known = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
-            publisher = Publisher(lambda: _tracker(uri, folder), plan, known)
-            with publisher, progress:
-                progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
-                stopped = _train(todo, options, folder, journal, publisher, progress)
-            results = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
-            tables = _report(plan, results, folder)
-            publisher.finish(folder)
+            with Publisher(lambda: _tracker(uri, folder), plan, known, options.publish_wait) as publisher:
+                with progress:
+                    progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
+                    stopped = _train(todo, options, folder, journal, publisher, progress)
+                results = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
+                tables = _report(plan, results, folder)
+                publisher.finish(folder)
     return _outcome(plan, tables, folder, len(results) - len(known), results, stopped, publisher.problem)
+
+
+def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
+    """Publish what is not yet, of the journal and the report in `folder`; gives the fits published and planned.
+
+    Trains nothing and reads no data. Raises RunnerError where the store does not take it.
+    """
+    plan, uri = frozen_plan.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
+    if uri == NONE:
+        raise RunnerError("--tracking-uri none: there is no store to publish to")
+    with locked(folder):
+        known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
+        results = [known[fit] for fit, *_ in plan.fit_keys() if fit in known]
+        try:
+            tracker = _tracker(uri, folder)
+            tracker.publish(plan, results)
+            tracker.publish_report(plan, folder)
+            tracker.close()
+        except Exception as error:
+            raise RunnerError(f"{masked(uri)}: {describe(error)}") from None
+    return len(results), plan.fit_count
 
 
 def _train(

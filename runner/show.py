@@ -252,6 +252,7 @@ def _remarks(outcome: Outcome, options: Options, file: str) -> Iterable[str]:
     elif outcome.missing:
         yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
     if outcome.unpublished:
-        yield f"MLflow has not got everything ({outcome.unpublished}); the next run publishes what is missing"
+        more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
+        yield f"MLflow has not got everything ({printable(outcome.unpublished)}); {more}"
     elif not outcome.trained and not outcome.missing:
         yield "nothing to train: all fits were in the journal"

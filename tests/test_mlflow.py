@@ -132,21 +132,6 @@ def server(folder: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
-def test_a_dead_server_holds_nothing_up_and_gets_everything_once_later(tiny: Path, runner: Command) -> None:
-    port = free_port()
-    uri = f"http://127.0.0.1:{port}"
-    started = time.monotonic()
-    down = runner("run", tiny, "--tracking-uri", uri, publish=True)
-    assert down.returncode == 0 and "the next run publishes what is missing" in down.stderr
-    assert time.monotonic() - started < 120, "the default of MLflow's client is four minutes of retries a call"
-    with server(tiny.parent, port):
-        for _ in range(2):
-            up = runner("run", tiny, "--tracking-uri", uri, publish=True)
-            assert up.returncode == 0 and "0 fits to train" in up.stderr
-            assert "MLflow has not got everything" not in up.stderr
-            assert kinds(runs_of(uri)) == {"cell": 4, "fit": 12, "report": 1}
-
-
 def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) -> None:
     runner("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
     port = free_port()

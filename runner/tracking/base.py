@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import functools
+import math
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from runner.fit import FitResult
 from runner.frozen_plan import Plan
+from runner.tracking.store import masked
 
 INTERVAL = 2.0
 """Seconds between two looks for results to publish."""
+PATIENCE = 10.0
+"""Seconds that the end of a run waits for a server that answers, unless told otherwise."""
+NOT_ANSWERING = 1.0
+"""Seconds that it waits for one whose last answer was an error, or none."""
+TICK = 0.05
 
 
 class Tracker(Protocol):
     """Publishes results. Publishing what is published already changes nothing."""
+
+    loading: bool
+    """Whether a library is being loaded: no server is to blame for that time."""
+    local: bool
+    """Whether it writes to a file of this machine, which is worth waiting for to the end."""
 
     def publish(self, plan: Plan, results: Sequence[FitResult]) -> None:
         """Publish whatever of `results` (those of `plan` so far) is not published yet."""
@@ -31,9 +43,16 @@ class Tracker(Protocol):
         """Leave nothing that looks as if it were running."""
         ...
 
+    def stop(self) -> None:
+        """Send nothing more than the request that is under way, whatever thread is at it."""
+        ...
+
 
 class Silent:
     """Publishes nothing. The journal keeps it all for a later run that does."""
+
+    loading = False
+    local = True
 
     def publish(self, plan: Plan, results: Sequence[FitResult]) -> None: ...
 
@@ -41,19 +60,24 @@ class Silent:
 
     def close(self) -> None: ...
 
+    def stop(self) -> None: ...
+
 
 class Publisher:
-    """A thread that publishes results as they are added.
+    """A thread that publishes results as they are added, then the report; no one waits for it for long.
 
-    `make` is called in the thread, as it may import a large library.
+    `make` is called in the thread, as it may import a large library. A request may hang: the thread is a daemon, so
+    that the program can end without it.
     """
 
-    def __init__(self, make: Callable[[], Tracker], plan: Plan, results: Sequence[FitResult]) -> None:
-        self._make, self._plan, self._results = make, plan, list(results)
+    def __init__(
+        self, make: Callable[[], Tracker], plan: Plan, results: Sequence[FitResult], patience: float = PATIENCE
+    ) -> None:
+        self._make, self._plan, self._results, self._patience = make, plan, list(results), patience
         self._tracker: Tracker | None = None
-        self._wake, self._closing = threading.Event(), False
-        self._lock = threading.Lock()
-        self._problems: dict[str, str] = {}
+        self._folder: Path | None = None
+        self._closing = threading.Event()
+        self._problem = ""
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
 
     def __enter__(self) -> Publisher:
@@ -63,43 +87,69 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        self._wake.set()
-        self._thread.join()
+        """Where the run did not come to its `finish`, what is under way may end."""
+        if not self._closing.is_set():
+            self._patience = min(self._patience, NOT_ANSWERING)
+            self._end()
 
     def add(self, result: FitResult) -> None:
         """Hear of a result that is in the journal; returns at once."""
-        with self._lock:
-            self._results.append(result)
+        self._results.append(result)
 
     def finish(self, folder: Path) -> None:
-        """After the last result: publish what is left, then the report."""
-        self.__exit__(None, None, None)
-        self._attempt("report", lambda tracker: tracker.publish_report(self._plan, folder))
-        self._attempt("close", lambda tracker: tracker.close())
+        """After the last result: publish what is left and the report in `folder`, as long as patience lasts."""
+        self._folder = folder
+        self._end()
 
     @property
     def problem(self) -> str:
         """Why something could not be published; "" if everything was."""
-        return next(filter(None, self._problems.values()), "")
+        if self._thread.is_alive():
+            return self._problem or f"no more than {self._patience:g} s were given to the server"
+        return self._problem
+
+    def _end(self) -> None:
+        self._closing.set()
+        waited = 0.0
+        while self._thread.is_alive() and waited < self._worth_waiting():
+            self._thread.join(TICK)
+            waited += 0.0 if self._tracker is None or self._tracker.loading else TICK
+        if self._tracker and self._thread.is_alive():
+            self._tracker.stop()
+
+    def _worth_waiting(self) -> float:
+        if self._problem:
+            return min(self._patience, NOT_ANSWERING)
+        return math.inf if self._tracker is None or self._tracker.local else self._patience
 
     def _work(self) -> None:
-        last = False
-        while not last:
-            self._wake.wait(INTERVAL)
-            last = self._closing  # looked at before the results are: what was added before closing is published
-            with self._lock:
-                results = list(self._results)
-            self._attempt("results", functools.partial(_publish, self._plan, results))
+        while not self._closing.wait(INTERVAL):
+            self._attempt(self._publish)
+        # A second attempt at once: by then the server may have got over what made it refuse the first.
+        if not (self._attempt(self._publish_all) or self._attempt(self._publish_all)):
+            with suppress(Exception):  # what is said is why publishing failed
+                if self._tracker:
+                    self._tracker.close()
 
-    def _attempt(self, step: str, action: Callable[[Tracker], None]) -> None:
+    def _publish(self, tracker: Tracker) -> None:
+        tracker.publish(self._plan, list(self._results))
+
+    def _publish_all(self, tracker: Tracker) -> None:
+        self._publish(tracker)
+        if self._folder:
+            tracker.publish_report(self._plan, self._folder)
+        tracker.close()
+
+    def _attempt(self, action: Callable[[Tracker], None]) -> bool:
         try:
             self._tracker = self._tracker or self._make()
             action(self._tracker)
-            self._problems[step] = ""
+            self._problem = ""
         except Exception as error:  # whatever a server or its client may raise: the journal has it all
-            self._problems[step] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self._problem = describe(error)
+        return not self._problem
 
 
-def _publish(plan: Plan, results: Sequence[FitResult], tracker: Tracker) -> None:
-    tracker.publish(plan, results)
+def describe(error: Exception) -> str:
+    """What went wrong on one line, without the password of any address in it."""
+    return masked(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.tracking.store import masked
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -19,21 +21,27 @@ class Ledger:
     """A JSON line a change, for one store; a torn or unreadable line counts as never written."""
 
     def __init__(self, path: Path, store: str) -> None:
-        self.path, self.store = path, store
+        self.path, self.store = path, masked(store)
         self.entries: dict[str, Entry] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        content = path.read_bytes() if path.exists() else b""
+        self._torn = not content.endswith(b"\n") and content != b""
+        for line in content.splitlines():
             try:
                 row = json.loads(line)
-                if row["store"] == store:
+                texts = [row[key] for key in ("store", "key", "run", "content")]
+                if texts[0] == self.store and all(isinstance(text, str) for text in texts):
                     self.entries[row["key"]] = Entry(row["run"], row["content"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
     def note(self, key: str, run: str = "", content: str = "") -> None:
         self.entries[key] = Entry(run, content)
         row = {"store": self.store, "key": key, "run": run, "content": content}
+        line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
+        self._torn = True  # until it is written whole
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(line)
+        self._torn = False
 
     def published(self, key: str, content: str) -> bool:
         entry = self.entries.get(key)

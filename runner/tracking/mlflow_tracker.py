@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runner.errors import RunnerError
 from runner.fit import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.identity import content_id
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
 from runner.tracking.ledger import Ledger
-from runner.tracking.store import artifact_root, sqlite_file
+from runner.tracking.store import SQLITE, artifact_root, sqlite_file
 
-# Four minutes of retries, the default, would hold up the end of a run when the server is down.
+# By default the client tries for four minutes, and for as long as the server tells it to. And it sends a request again
+# whose answer was lost, so that a run is there twice: we look first.
 for _name, _value in (
-    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
+    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"),
     ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+    ("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false"),
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
 ):
     os.environ.setdefault(_name, _value)
 
@@ -41,11 +46,13 @@ class MlflowTracker:
 
     def __init__(self, uri: str, folder: Path) -> None:
         self.uri = uri
-        file = sqlite_file(uri)
+        self.loading, self.local = False, sqlite_file(uri) is not None
         self.ledger = Ledger(folder / "mlflow.jsonl", uri)
-        if file is not None and not file.exists():
+        self._file = sqlite_file(uri)
+        if self._file is not None and not self._file.exists():
             self.ledger.entries.clear()  # the store is gone, and with it what was published
         self._client: Any = None
+        self._stopped = False
         self._experiment = ""
         self._open: dict[str, str] = {}
 
@@ -75,11 +82,10 @@ class MlflowTracker:
             self._log_dataset(plan, run)
         for fit in missing:
             self._publish_fit(plan, cell, fit, run, parameters)
-        self._open[key] = run
         if complete:
             self._complete_cell(plan, cell, fits, run)
             self.ledger.note(key, run, content)
-            self._open.pop(key)
+            self._open.pop(key, None)
 
     def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
         time = max(fit.finished for fit in fits)
@@ -107,14 +113,11 @@ class MlflowTracker:
         self._log(run, parameters=own, metrics=points)
         self.client.set_terminated(run, "FINISHED" if fit.status == "ok" else "FAILED", end_time=fit.finished)
         self.ledger.note(key, run, content)
+        self._open.pop(key, None)
 
     def publish_report(self, plan: Plan, folder: Path) -> None:
-        files = [
-            folder / "report.html",
-            folder / "report.md",
-            folder / "plan.yaml",
-            *sorted((folder / "tables").glob("*.csv")),
-        ]
+        named = [folder / name for name in ("report.html", "report.md", "plan.yaml")]
+        files = [*filter(Path.is_file, named), *sorted((folder / "tables").glob("*.csv"))]
         content = content_id([file.read_text(encoding="utf-8") for file in files])
         if self.ledger.published("report", content):
             return
@@ -123,60 +126,81 @@ class MlflowTracker:
             self.client.log_artifact(run, str(file), "tables" if file.suffix == ".csv" else None)
         self.client.set_terminated(run)
         self.ledger.note("report", run, content)
+        self._open.pop("report", None)
 
     def close(self) -> None:
         """Cells that are not complete are shown as killed, until a later run completes them."""
-        for run in self._open.values():
+        for key, run in list(self._open.items()):
             self.client.set_terminated(run, "KILLED")
-        self._open.clear()
+            self._open.pop(key)
+
+    def stop(self) -> None:
+        self._stopped = True
 
     @property
     def client(self) -> Any:
+        if self._stopped:
+            raise RunnerError("stopped")
         if self._client is None:
-            import logging
-
-            from mlflow import MlflowClient
-
-            for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
-                logging.getLogger(name).setLevel(level)
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self.loading = True
+            self._client = self._connected()
+            self.loading = False
         return self._client
+
+    def _connected(self) -> Any:
+        import logging
+
+        from mlflow import MlflowClient
+
+        for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
+            logging.getLogger(name).setLevel(level)
+        if self._file is not None and not self._file.exists():
+            _make_store(self._file)
+        return MlflowClient(tracking_uri=self.uri)
 
     def _experiment_id(self, plan: Plan) -> str:
         if not self._experiment:
             found = self.client.get_experiment_by_name(plan.name)
-            self._experiment = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(
+            if found:
+                self._adopt(found.experiment_id)
+                self._experiment = found.experiment_id
+            else:
+                self.ledger.entries.clear()  # the store is another one than it was, or was emptied
+                self._experiment = self.client.create_experiment(
                     plan.name, artifact_root(self.uri), tags={"mlflow.note.content": plan.description}
                 )
-            )
-            if found:
-                self._adopt()
         return self._experiment
 
-    def _adopt(self) -> None:
+    def _adopt(self, experiment: str) -> None:
         """Learn of runs that exist but are not noted: after a crash, or where the ledger was lost or torn.
 
+        Of two runs for one thing (the answer to a request came too late, and it was asked for again) one goes.
         One search for each run of the command that has something to publish; results are never read so.
         """
+        runs: dict[str, list[str]] = {}
         token = None
         while True:
-            page = self.client.search_runs([self._experiment], "tags.`runner.key` != ''", page_token=token)
+            page = self.client.search_runs([experiment], "tags.`runner.key` != ''", page_token=token)
             for run in page:
-                key = run.data.tags["runner.key"]
-                if not (key in self.ledger.entries and self.ledger.entries[key].run):
-                    self.ledger.note(key, run.info.run_id)
+                runs.setdefault(run.data.tags["runner.key"], []).append(run.info.run_id)
             token = page.token
             if not token:
-                return
+                break
+        for key, ids in runs.items():
+            noted = self.ledger.entries.get(key)
+            kept = noted.run if noted and noted.run in ids else ids[-1]
+            if noted is None or noted.run != kept:
+                self.ledger.note(key, kept)
+            for id in ids:
+                if id != kept:
+                    self.client.delete_run(id)
 
     def _run(self, plan: Plan, key: str, name: str, tags: dict[str, str], start: int | None) -> str:
         """The id of the run with that key, which is created where there is none."""
         experiment = self._experiment_id(plan)
         entry = self.ledger.entries.get(key)
         if entry is not None and entry.run:
+            self._open[key] = entry.run
             return entry.run
         self.ledger.note(key)
         tags = {**tags, "runner.key": key, **_source_tags(plan)}
@@ -185,6 +209,7 @@ class MlflowTracker:
         except Exception:
             self._experiment = ""  # the run may exist all the same: look before the next attempt
             raise
+        self._open[key] = run
         self.ledger.note(key, run)
         return str(run)
 
@@ -204,6 +229,24 @@ class MlflowTracker:
         name = plan.dataset["name"]
         data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
         self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])])
+
+
+def _make_store(file: Path) -> None:
+    """A new sqlite store, there as a whole or not at all: one that was left half made can never be opened again."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=file.parent) as folder:
+        partial = Path(folder) / file.name
+        uri = f"{SQLITE}{partial}"
+        store: Any = SqlAlchemyStore
+        store(uri, artifact_root(f"{SQLITE}{file}")).engine.dispose()
+        try:
+            os.link(partial, file)
+        except FileExistsError:
+            pass  # another run was faster
+        except OSError:  # a file system without links
+            partial.rename(file)
 
 
 def _fit_key(fit: FitResult) -> tuple[str, str]:

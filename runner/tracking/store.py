@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from runner.errors import RunnerError
 
@@ -21,10 +21,13 @@ def store_uri(given: str | None, reports: Path) -> str:
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
+    where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
+    if given and masked(given) != given:
+        words = "others on this machine can see it; put the address, or $MLFLOW_TRACKING_USERNAME and"
+        raise RunnerError(f"{where}: holds a password, and {words} $MLFLOW_TRACKING_PASSWORD, into the environment")
     if "://" not in uri and uri not in (NONE, "databricks"):
-        where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
         words = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
-        raise RunnerError(f"{where}: found '{uri}'; {words}")
+        raise RunnerError(f"{where}: found '{masked(uri)}'; {words}")
     return uri
 
 
@@ -38,7 +41,7 @@ def artifact_root(uri: str) -> str | None:
     return str(file.parent / "mlartifacts") if file else None
 
 
-def shown(uri: str) -> str:
-    """The URI without a password."""
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
+def masked(text: str) -> str:
+    """The text without what stands for a user and a password in the addresses in it."""
+    text = re.sub(r"(\w://)[^/\s'\"]*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&]\w*(?:password|passwd|token|secret|key)\w*=)[^&\s'\"]*", r"\1***", text)
