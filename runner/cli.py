@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -54,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("runner").setLevel(level)
     try:
         with stopping():
-            return int(given.command(given))
+            status = int(given.command(given))
+        sys.stdout.flush()
+        return status
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
         print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
@@ -67,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # of files, we know
+            error.filename = "output"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"{error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
         return 2
 
@@ -120,8 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", _report, "write the report again from the journal")
     report.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
-    formats = "of html, md, csv, tex, png (%(default)s)"
-    report.add_argument("--format", default="html,md,csv", metavar="LIST", help=formats)
+    report.add_argument("--format", default="html,md,csv", metavar="LIST", help="of html, md, csv, tex, png")
     _reports(report)
 
     publish = _command(commands, "publish", _publish, "publish to MLflow what it has not got yet; train nothing")

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from filelock import FileLock
 
 from runner.cache import cache_folder
 from runner.components import ImageData
-from runner.errors import RunnerError
+from runner.errors import RunnerError, StorageError
 from runner.identity import array_id, content_id
 
 log = logging.getLogger("runner.data")
@@ -56,7 +57,11 @@ def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[Part]
         yield part
         return
     with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
-        yield _write(Path(folder), *arrays)
+        try:
+            part = _write(Path(folder), *arrays)
+        except OSError as error:
+            raise StorageError(folder, error) from None
+        yield part
 
 
 def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +106,8 @@ def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
 def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> Part:
     for name, array in (("images.npy", images), ("labels.npy", labels)):
         with (folder / name).open("wb") as file:
-            np.save(file, array)
+            # Not into the file itself: NumPy would write past Python, and not say why it can't.
+            np.save(SimpleNamespace(write=file.write), array)
             file.flush()
             os.fsync(file.fileno())
     sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}

@@ -73,6 +73,16 @@ class JournalError(RunnerError):
     """The journal on disk is damaged in a way that can't be mended without losing a fit."""
 
 
+class StorageError(RunnerError):
+    """Something can't be written: the disk is full, or not ours to write to."""
+
+    exit_status = 1
+
+    def __init__(self, path: object, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"{path}: {reason}; once that is mended the same command goes on, from all that was finished")
+
+
 class Diverged(RunnerError):
     """A fit's loss stopped being a finite number, or, where it is asked for, its accuracy never left chance."""
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import executors, frozen_plan
+from runner import executors, frozen_plan, storage
 from runner.catalog import load_catalog
 from runner.check import make_plan, problems
 from runner.components import ImageData
 from runner.config import load
 from runner.data import Part, prepared
 from runner.engines import checkpoint
-from runner.errors import Complaint, InputError, RunnerError, dotted
+from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
 from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
@@ -31,6 +33,8 @@ from runner.tracking.store import NONE, masked, store_uri
 
 if TYPE_CHECKING:
     from runner.reporting.tables import Tables
+
+log = logging.getLogger("runner.flow")
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,22 @@ def _todo(fits: Iterable[FitSpec], journal: Journal, only_failed: bool) -> list[
 
 
 def _apart(result: FitResult, folder: Path) -> FitResult:
-    """A failed fit's log and the arrays that are kept to look at go to files of their own, not into the journal."""
-    if result.log or result.kept:
-        (folder / "fits").mkdir(exist_ok=True)
-    if result.log:
-        (folder / "fits" / f"{result.id}.log").write_text(result.log, encoding="utf-8")
-    if result.kept:
-        import numpy as np
+    """A failed fit's log and the arrays that are kept to look at go to files of their own, not into the journal.
 
-        np.savez_compressed(folder / "fits" / f"{result.id}.npz", allow_pickle=False, **result.kept)
+    The fit is worth more than they are: where they can't be kept, that is said, and the fit stays.
+    """
+    file = folder / "fits" / result.id
+    try:
+        if result.log:
+            storage.write(file.with_suffix(".log"), result.log)
+        if result.kept:
+            import numpy as np
+
+            content = io.BytesIO()
+            np.savez_compressed(content, allow_pickle=False, **result.kept)
+            storage.write(file.with_suffix(".npz"), content.getvalue())
+    except StorageError as error:
+        log.warning("the fit is kept, what there is to look at of it is not: %s", str(error).partition(";")[0])
     return replace(result, log="", kept={})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from runner import storage
 from runner.errors import RunnerError
 from runner.fit import METRICS, TEST_METRICS
 
@@ -90,10 +91,7 @@ def level_name(factor: str, level: str) -> str:
 
 def save(plan: Plan, path: Path) -> None:
     """Write the plan; the file is replaced as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text(plan), encoding="utf-8")
-    partial.replace(path)
+    storage.write(path, text(plan))
 
 
 def text(plan: Plan, fits: bool = True) -> str:

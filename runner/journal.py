@@ -11,12 +11,13 @@ import logging
 import os
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import JournalError
+from runner.errors import JournalError, StorageError
 from runner.fit import METRICS, TEST_METRICS, FitResult
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Journal:
         results, good = read(self.path)
         self.results = {result.id: result for result in results}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab")
+        self._file = self.path.open("ab", buffering=0)  # a buffer would write again what did not go to the disk
         if self._file.tell() > good:
             log.warning("%s: the last line is torn and was dropped; its fit runs again", self.path)
             self._file.truncate(good)
@@ -51,13 +52,21 @@ class Journal:
         self._file.close()
 
     def append(self, result: FitResult) -> None:
-        """Write one result and wait until it is on disk."""
-        self._file.write(encode(result))
-        self._file.flush()
+        """Write one result and wait until it is on disk.
+
+        Raises StorageError where it does not get there; the journal is then as it was.
+        """
+        before, rest = self._file.tell(), memoryview(encode(result))
         try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self.results[result.id] = result  # an interrupt from here on does not take the line back
             os.fsync(self._file.fileno())
-        finally:
-            self.results[result.id] = result  # an interrupt meanwhile does not take the line back
+        except OSError as error:
+            self.results.pop(result.id, None)
+            with suppress(OSError):  # else it is a torn last line, which the next run drops
+                self._file.truncate(before)
+            raise StorageError(self.path, error) from None
 
 
 def encode(result: FitResult) -> bytes:

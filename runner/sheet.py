@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
+from runner import storage
 from runner.components import ComponentRef, Transform
 from runner.seeding import stream
 
@@ -45,4 +47,6 @@ def _draw(rows: np.ndarray, title: str, file: Path) -> None:
             side.set_color("#2a78d6" if column == 0 else "#cccccc")
         if row == 0:
             axes.set_title("before" if column == 0 else f"draw {column}", fontsize=9)
-    figure.savefig(file, format="png", dpi=110)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    storage.write(file, picture.getvalue())

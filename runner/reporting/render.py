@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from runner import storage
 from runner.frozen_plan import Plan
 from runner.journal import Frames
 from runner.reporting import page
@@ -29,29 +30,27 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
     if "csv" in formats:
         tables.write(folder / "tables")
     if "tex" in formats:
-        (folder / "tables").mkdir(parents=True, exist_ok=True)
         for name in ("cells", "comparisons", "learning"):
-            (folder / "tables" / f"{name}.tex").write_text(latex(content[name]), encoding="utf-8")
+            storage.write(folder / "tables" / f"{name}.tex", latex(content[name]))
     if not formats & {"html", "md", "png"}:
         return tables
     figures = make_figures(plan, tables, folder / "fits", png="png" in formats)
     _write_figures(figures, folder / "figures")
     for kind in formats & {"html", "md"}:
         text = _template(f"report.{kind}.j2", kind == "html").render(**content, figures=figures, dark=DARK_CSS)
-        (folder / f"report.{kind}").write_text(text, encoding="utf-8")
+        storage.write(folder / f"report.{kind}", text)
     return tables
 
 
 def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
     """The figures as files; those of an earlier report that there is nothing to draw for any more go."""
-    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.svg"):
         if old.stem not in figures:
             old.unlink()
     for name, picture in figures.items():
-        (folder / f"{name}.svg").write_text(picture.svg + "\n", encoding="utf-8")
+        storage.write(folder / f"{name}.svg", picture.svg + "\n")
         if picture.png:
-            (folder / f"{name}.png").write_bytes(picture.png)
+            storage.write(folder / f"{name}.png", picture.png)
 
 
 def _template(name: str, escape: bool) -> jinja2.Template:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner import storage
 from runner.errors import printable
 from runner.reporting import words
 from runner.reporting.compare import Compared, Pair, Ranks, Side
@@ -200,7 +201,6 @@ def _plain(table: pd.DataFrame) -> Any:
 
 def write(compared: Compared, folder: Path) -> list[Path]:
     """The tables as CSV, and where there are ranks, their table and their diagram; gives back what was written."""
-    folder.mkdir(parents=True, exist_ok=True)
     tables = {
         "cells": pd.concat([pair.cells for pair in compared.pairs]),
         "factors": pd.concat([pair.factors for pair in compared.pairs]),
@@ -211,7 +211,7 @@ def write(compared: Compared, folder: Path) -> list[Path]:
         table.insert(0, "rank", found.ranks)
         tables["ranks"] = table.reset_index()
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        storage.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     return [folder / f"{name}.csv" for name in tables] + (_draw(compared, folder) if compared.ranks else [])
 
 
@@ -221,6 +221,6 @@ def _draw(compared: Compared, folder: Path) -> list[Path]:
     assert compared.ranks is not None  # the caller asked
     picture = diagram(compared.ranks.found, compared.metric, len(compared.ranks.means))
     svg, png = folder / "ranks.svg", folder / "ranks.png"
-    svg.write_text(picture.svg + "\n", encoding="utf-8")
-    png.write_bytes(picture.png)
+    storage.write(svg, picture.svg + "\n")
+    storage.write(png, picture.png)
     return [svg, png]

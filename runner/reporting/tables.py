@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner import storage
 from runner.frozen_plan import Plan, PlannedCell
 from runner.journal import Frames
 from runner.reporting.comparisons import cell_comparisons_table, compare_cells, comparisons_table, rank_ranges
@@ -47,9 +48,9 @@ class Tables:
 
     def write(self, folder: Path) -> None:
         """Each as NAME.csv, figures with all their digits."""
-        folder.mkdir(parents=True, exist_ok=True)
         for table in fields(self):
-            getattr(self, table.name).to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+            text = getattr(self, table.name).to_csv(index=False, lineterminator="\n")
+            storage.write(folder / f"{table.name}.csv", text)
 
 
 def make_tables(plan: Plan, journal: Frames, kept: Path | None = None) -> Tables:
