@@ -166,7 +166,7 @@ def test_modules_are_trained_beside_networks(trained: tuple[Path, Done]) -> None
 def test_a_field_that_is_not_known_is_a_dash_in_the_table(trained: tuple[Path, Done]) -> None:
     folder, done = trained
     for text in (done.stdout, (folder / "reports" / "tiny" / "report.md").read_text()):
-        (row,) = [line for line in text.splitlines() if re.match(r"(\| )?counting .*\d", line)]
+        row = next(line for line in text.splitlines() if re.match(r"(\| )?counting .*\d", line))
         assert " – " in row
 
 
