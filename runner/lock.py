@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner import storage
 from runner.errors import RunnerError
 
 HOLDER = ".holder"
@@ -25,15 +26,15 @@ def locked(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", blocking=False)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         words = f"{folder} is in use by another run{_holder(folder)}"
         raise RunnerError(f"{words}; wait for it, or run with another --reports") from None
     try:
-        (folder / HOLDER).write_text(json.dumps(_myself()), encoding="utf-8")
+        storage.write(folder / HOLDER, json.dumps(_myself()))
         yield
     finally:
         lock.release()

@@ -139,13 +139,14 @@ def test_a_fit_that_stays_at_chance_ends_early_where_it_is_asked_for(
     tmp_path: Path, runner: Command, engine: str
 ) -> None:
     levels = {
-        "learns": "{optimizer.lr: 1e-2, training.stuck_after: 2}",
+        "learns": "{optimizer.lr: 2e-2, training.stuck_after: 2}",
         "stands": "{optimizer.lr: 1e-12, training.stuck_after: 2}",
         "unasked": "{optimizer.lr: 1e-12}",
     }
     text = STUDY.replace("plugins: [./faulty.py]\n", "").replace(
         "epochs: 1, engine: numpy", f"epochs: 4, engine: {engine}"
     )
+    text = text.replace("subset: 300", "subset: 900").replace("width: 2", "width: 8")
     text = text.replace("grid:\n  fault:\n", "grid:\n  kind:\n") + "".join(f"    {k}: {v}\n" for k, v in levels.items())
     (tmp_path / "faults.yaml").write_text(text)
     done = runner("run", tmp_path / "faults.yaml")

@@ -100,7 +100,7 @@ def test_a_server_stopped_and_started_again_has_everything_once(tiny: Path, runn
         down = runner("run", tiny, *ONE_CELL, "--tracking-uri", uri, publish=True)
         assert down.returncode == 0 and "`runner publish tiny` sends the rest" in down.stderr
         with server(tiny.parent, port):
-            command = [RUNNER, "run", tiny, "--tracking-uri", uri, "--set", "training.epochs=20"]
+            command = [RUNNER, "run", tiny, "--tracking-uri", uri, "--set", "training.epochs=60"]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             running = subprocess.Popen(command, cwd=tiny.parent, env=environment(publish=True), **quiet)
             deadline = time.monotonic() + 120
@@ -110,7 +110,7 @@ def test_a_server_stopped_and_started_again_has_everything_once(tiny: Path, runn
         assert len(journal_lines(report)) == 3 + 12
         with server(tiny.parent, port):
             attempts = [runner("publish", tiny, "--tracking-uri", uri, publish=True)]
-            while attempts[-1].returncode and len(attempts) < 10:
+            while attempts[-1].returncode and len(attempts) < 25:
                 attempts.append(runner("publish", tiny, "--tracking-uri", uri, publish=True))
             assert attempts[-1].stdout == "MLflow has 12 fits\n", attempts
             runs = runs_of(f"http://127.0.0.1:{port}")

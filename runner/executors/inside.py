@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import signal
 import sys
@@ -22,7 +23,8 @@ def begin(notes: Notes) -> None:
     for number in (1, 2):
         os.dup2(notes.printed.fileno(), number)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):  # None where the run was started without one
+            stream.reconfigure(line_buffering=True)
     faulthandler.enable()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's own handler waits for Python code to come round
     faulthandler.register(signal.SIGTERM, chain=True)

@@ -72,7 +72,8 @@ class ProcessExecutor:
             done = self._take()
             results = collect(done, self._notes[done.worker])
             lost = any(result.again for result in results)
-            self._renew(done, lost)
+            if lost:
+                self._replace(done.worker)
             again = lost and done.number <= max(spec.retries for spec in done.group)
             if again:
                 self._waiting.appendleft(Attempt(done.group, done.number + 1))
@@ -128,15 +129,10 @@ class ProcessExecutor:
                 with suppress(InvalidStateError):
                     attempt.future.set_exception(BrokenExecutor())
 
-    def _renew(self, done: Attempt, lost: bool) -> None:
-        """A new pool in the place of one that broke (its worker died before it could say what it had begun), or whose
-        worker is out of memory: what it still holds would be missing in the next fit.
-        """
-        error = done.future.exception()
-        if isinstance(error, BrokenExecutor) or (lost and error is None):
-            self._replace(done.worker)
-
     def _replace(self, worker: int) -> None:
+        """A new pool in the place of one that lost a fit. The dead may have taken a lock of it along, and one whose
+        server was killed still lives and may take what the next is given; one without memory holds what it lacks.
+        """
         self._pools[worker].stop()  # type: ignore[no-untyped-call]
         self._pools[worker].join()
         self._notes[worker].take()  # where the old one was when it was stopped says nothing of the next
