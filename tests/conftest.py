@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,8 +29,12 @@ grid:
   architecture.convs: [1, 2]
 """
 
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as where the tests are run in the background; children inherit it
+        signal.signal(number, signal.SIG_DFL)
+
 VARYING = (
-    "seconds", "worker", "cpu", "finished", "seconds_ratio", "seconds_to_target", "forward_share", "backward_share",
+    "seconds", "worker", "cpu", "memory", "finished", "seconds_ratio", "seconds_to_target", "forward_share", "backward_share",
 )  # fmt: skip
 """Columns of tables that may differ between equal runs."""
 

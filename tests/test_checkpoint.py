@@ -352,7 +352,9 @@ def test_a_fit_that_failed_goes_on_from_its_checkpoint_too(tmp_path: Path, runne
     """After a worker's death, for want of memory say, `--only failed` takes up the work where it was."""
     (tmp_path / "falling.py").write_text(FALLING)
     text = TINY[: TINY.index("grid:")].replace("plugins: []", "plugins: [./falling.py]\naugmentation: falling")
-    (tmp_path / "e.yaml").write_text(text.replace("epochs: 2,", "epochs: 2, engine: numpy, checkpoint: 0.000001,"))
+    (tmp_path / "e.yaml").write_text(
+        text.replace("epochs: 2,", "epochs: 2, engine: numpy, checkpoint: 0.000001, retries: 0,")
+    )
     assert runner("run", "e.yaml", "--workers", "1").returncode == 1
     (tmp_path / "calm").touch()
     (tmp_path / "batches").unlink()
