@@ -34,7 +34,8 @@ for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
 VARYING = (
-    "seconds", "worker", "cpu", "memory", "finished", "seconds_ratio", "seconds_to_target", "forward_share", "backward_share",
+    "seconds", "worker", "cpu", "memory", "finished", "seconds_ratio", "seconds_to_target", "forward_share",
+    "backward_share",
 )  # fmt: skip
 """Columns of tables that may differ between equal runs."""
 
