@@ -1,4 +1,4 @@
-# demo | test | lint | bench: what the README and CI call. Everything happens in .venv.
+# demo | test | lint | bench | torture: what the README and CI call. Everything happens in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,7 +8,7 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,dev]'
 	touch $@
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench torture
 
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
@@ -27,3 +27,6 @@ bench: .venv/installed  ## ratios measured side by side in one run
 	$(BIN)/python benchmarks/augmentation.py
 	-$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/report.py
+
+torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
+	$(BIN)/python tests/torture.py

@@ -1,0 +1,318 @@
+"""Kills and breaks runs of a 40-fit grid at random moments, and counts what is lost: `make torture`.
+
+1. The driver is killed (`kill -9`), alone or with all its processes; some runs are stopped with SIGTERM in between.
+   After each the same command goes on.
+2. While a run goes on, its workers and its fork server are shot, with signals of many kinds.
+3. Fits break from inside, 40 times a run: a segmentation fault, no memory, a hang, an abort, an end without a word.
+
+After each kill no process is left, and the journal holds every line that it held, byte for byte. At the end of each
+run that got through, all 40 fits are in the journal once and in MLflow once, no MLflow run is left running, and the
+tables are those of an undisturbed run. The first thing that is not so ends the program with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from conftest import RUNNER, environment, stable_tables
+
+FITS, EPOCHS = 40, 6
+STUDY = f"""\
+name: torture
+plugins: [./broken.py]
+dataset: {{name: digits, subset: 300}}
+architecture: {{name: stages, width: 2, stages: 1}}
+augmentation: broken
+optimizer: {{name: adam, lr: 1e-2}}
+training: {{epochs: {EPOCHS}, engine: numpy, timeout: 5s, retries: 1000}}
+cross_validation: {{folds: 5}}
+grid:
+  architecture.downsample: [max_pool, avg_pool]
+  architecture.convs: [1, 2]
+  optimizer.lr: [1e-3, 1e-2]
+"""
+BROKEN = '''\
+"""Changes no image. Where the folder $BROKEN is given, training breaks 40 times, noted there."""
+import ctypes, os, resource, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from runner.api import Augmentation, hookimpl
+
+def no_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+    np.ones(2**32)
+
+FAULTS = [lambda: ctypes.string_at(0), no_memory, lambda: time.sleep(600), lambda: os._exit(0), lambda: os.abort()]
+
+@dataclass(frozen=True)
+class Broken:
+    def draw(self, rng, count, shape):
+        return {"key": rng.integers(2**40, size=1)}
+
+    def apply(self, images, draws):
+        folder = os.environ.get("BROKEN")
+        if folder and len(list(Path(folder).iterdir())) < 40:
+            number = int(draws["key"][0])
+            try:
+                Path(folder, f"{number}-{images.shape}").touch(exist_ok=False)
+            except FileExistsError:
+                return images
+            FAULTS[number % len(FAULTS)]()
+        return images
+
+def broken():
+    return Broken()
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="broken", build=broken)
+'''
+SHOTS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGBUS, signal.SIGABRT)
+MARK = "ARCHRUNNER_TORTURE"
+HANGS = 600.0
+"""Seconds after which a run that takes some is said to hang."""
+
+
+class Lost(Exception):
+    """Something that must hold does not."""
+
+
+def require(holds: object, words: str) -> None:
+    if not holds:
+        raise Lost(words)
+
+
+class Torture:
+    """Everything of one program: the random moments, the reference, and what was counted."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.random, self.counts = folder, random.Random(seed), Counter[str]()
+        (folder / "torture.yaml").write_text(STUDY)
+        (folder / "broken.py").write_text(BROKEN)
+        started = time.monotonic()
+        self.through("reference")
+        self.full = time.monotonic() - started
+        self.through("reference")
+        self.least = time.monotonic() - started - self.full
+        self.slower = 1.0  # than the two runs were, on a machine that others use too
+        self.tables = stable_tables(folder / "reference" / "torture")
+
+    def start(self, reports: str, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+        command = [RUNNER, "run", "torture.yaml", "--workers", "2", "--reports", reports, *options]
+        with (self.folder / f"{reports}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**environment(publish=True), MARK: str(self.folder), **variables},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def through(self, reports: str) -> None:
+        self.finish(self.start(reports), reports)
+
+    def finish(self, run: subprocess.Popen[bytes], reports: str) -> None:
+        try:
+            status = run.wait(HANGS)
+        except subprocess.TimeoutExpired:
+            raise Lost(f"{reports} hangs: see {reports}.log") from None
+        require(status == 0, f"exit status {status}: see {reports}.log")
+
+    def processes(self) -> list[psutil.Process]:
+        """All that the program has started and that live, whoever their parent is now."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def require_gone(self) -> None:
+        deadline = time.monotonic() + 20
+        while left := self.processes():
+            require(time.monotonic() < deadline, f"processes outlive their driver: {left}")
+            time.sleep(0.05)
+
+    def journal(self, reports: str) -> bytes:
+        """All whole lines."""
+        path = self.folder / reports / "torture" / "journal.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
+
+    def kill_driver(self, kills: int) -> None:
+        """One study, its driver killed until it gets through or there were enough kills."""
+        self.counts["studies"] += 1
+        reports, kept = f"killed-{self.counts['studies']}", b""
+        while True:
+            left = FITS - kept.count(b"\n")
+            spared = self.counts["kill -9"] >= kills or self.random.random() < (0.03 if left else 0.7)
+            executor = self.random.choice(["process", "serial"])
+            started, usual = time.monotonic(), self.least + (self.full - self.least) * left / FITS
+            run = self.start(reports, "--executor", executor)
+            if not spared:
+                self.wait(run, reports, left, self.slower * usual)
+            if spared or run.poll() is not None:
+                self.finish(run, reports)
+                self.slower = (time.monotonic() - started) / usual
+                break
+            self.end(run, executor)
+            self.require_gone()
+            now = self.journal(reports)
+            require(now.startswith(kept), f"{reports}: a line of the journal was lost or changed")
+            self.counts[f"ended {_moment(now)}"] += 1
+            kept = now
+        require(self.journal(reports).startswith(kept), f"{reports}: a line of the journal was lost or changed")
+        self.verify(reports)
+
+    def wait(self, run: subprocess.Popen[bytes], reports: str, left: int, usual: float) -> None:
+        """Until a random moment of the run: of its time, or, as training takes little of that, of its fits."""
+        by_time, fits = self.random.random() < 0.4, self.random.randint(1, left or 1)
+        delay = self.random.uniform(0, usual) if by_time or not left else self.random.uniform(0, 0.05)
+        wanted = 0 if by_time or not left else FITS - left + fits
+        while run.poll() is None and self.journal(reports).count(b"\n") < wanted:
+            time.sleep(0.01)
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(delay)
+
+    def end(self, run: subprocess.Popen[bytes], executor: str) -> None:
+        how = self.random.random()
+        if how < 0.1:
+            run.terminate()
+            status = run.wait(120)
+            require(status in (0, 143, -signal.SIGTERM), f"exit status {status} after SIGTERM")
+            self.counts["driver: SIGTERM"] += 1
+            return
+        if how < 0.5:
+            os.killpg(run.pid, signal.SIGKILL)
+            self.counts["kill -9 of all its processes"] += 1
+        else:
+            run.kill()
+        run.wait()
+        self.counts["kill -9"] += 1
+        self.counts[f"kill -9 with the {executor} executor"] += 1
+
+    def shoot_workers(self, shots: int) -> None:
+        """Studies whose workers are shot at until there were enough shots."""
+        done = self.counts["studies shot at"] = self.counts["studies shot at"] + 1
+        reports = f"shot-{done}"
+        run = self.start(reports)
+        while run.poll() is None and self.counts["shots"] < shots:
+            time.sleep(self.random.uniform(0.05, 0.6))
+            self.shoot(run.pid)
+        self.finish(run, reports)
+        self.verify(reports)
+
+    def shoot(self, driver: int) -> None:
+        servers = [p for p in self.processes() if _is_server(p, driver)]
+        workers = [child for server in servers for child in _children(server)]
+        if not workers:
+            return
+        at_server = self.random.random() < 0.1
+        number = signal.SIGKILL if at_server else self.random.choice(SHOTS)
+        try:
+            self.random.choice(servers if at_server else workers).send_signal(number)
+        except psutil.NoSuchProcess:
+            return
+        self.counts["shots"] += 1
+        self.counts[f"shots: {'the fork server' if at_server else number.name}"] += 1
+
+    def break_fits(self) -> None:
+        self.counts["studies broken from inside"] += 1
+        reports = f"broken-{self.counts['studies broken from inside']}"
+        notes = self.folder / f"{reports}-notes"
+        notes.mkdir()
+        self.finish(self.start(reports, BROKEN=str(notes)), reports)
+        self.counts["faults from inside"] += len(list(notes.iterdir()))
+        self.verify(reports)
+
+    def verify(self, reports: str) -> None:
+        """A study that got through is as if nothing had happened."""
+        self.require_gone()
+        report = self.folder / reports / "torture"
+        fits = [json.loads(line)["fit"] for line in self.journal(reports).splitlines()]
+        ids = sorted(fit["id"] for fit in fits)
+        require(len(ids) == FITS == len(set(ids)), f"{reports}: {len(ids)} lines for {len(set(ids))} fits")
+        require(stable_tables(report) == self.tables, f"{reports}: the tables differ")
+        store = sqlite3.connect(self.folder / reports / "mlflow.db")
+        kind = "SELECT value FROM tags WHERE key = ? AND run_uuid = r.run_uuid"
+        runs = store.execute(
+            f"SELECT run_uuid, status, ({kind}), ({kind}) FROM runs r", ("runner.kind", "runner.fit")
+        ).fetchall()
+        kinds = Counter(run[2] for run in runs)
+        require(kinds == {"cell": FITS // 5, "fit": FITS, "report": 1}, f"{reports}: in MLflow {dict(kinds)}")
+        require(sorted(run[3] for run in runs if run[2] == "fit") == ids, f"{reports}: other fits are in MLflow")
+        require({run[1] for run in runs} == {"FINISHED"}, f"{reports}: MLflow runs are {Counter(r[1] for r in runs)}")
+        curves = store.execute("SELECT count(*) FROM metrics WHERE key = 'val/accuracy' GROUP BY run_uuid").fetchall()
+        require(curves == [(EPOCHS,)] * (FITS + FITS // 5), f"{reports}: MLflow's curves are not whole")
+        store.close()
+        self.counts["studies verified"] += 1
+        print(f"{reports} holds; so far {dict(self.counts)}", flush=True)
+
+
+def _moment(journal: bytes) -> str:
+    if not journal:
+        return "before the first result"
+    return "after the last result" if journal.count(b"\n") == FITS else "in between"
+
+
+def _is_server(process: psutil.Process, driver: int) -> bool:
+    try:
+        return process.ppid() == driver and "forkserver" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children())
+    except psutil.Error:
+        return []
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="kill -9 of the driver (%(default)s)")
+    parser.add_argument("--shots", type=int, default=100, help="signals to workers and fork server (%(default)s)")
+    parser.add_argument("--broken", type=int, default=3, help="runs whose fits break from inside (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (%(default)s)")
+    given = parser.parse_args(arguments)
+    folder, started = Path(tempfile.mkdtemp(prefix="torture-")), time.monotonic()
+    try:
+        torture = Torture(folder, given.seed)
+        while torture.counts["shots"] < given.shots:
+            torture.shoot_workers(given.shots)
+        for _ in range(given.broken):
+            torture.break_fits()
+        while torture.counts["kill -9"] < given.kills:
+            torture.kill_driver(given.kills)
+    except Lost as lost:
+        print(f"LOST: {lost}\nin {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    for name, count in torture.counts.items():
+        print(f"{name}: {count}")
+    print(f"losses: 0, in {(time.monotonic() - started) / 60:.0f} min on {os.cpu_count()} cores, {platform.platform()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
