@@ -114,7 +114,8 @@ class UpdateRule(Protocol):
 
     The first axis of every array is that of the fits that are trained together; what is summed up over a parameter
     must leave it alone. A rule with an attribute `clip` has its gradients scaled down to that norm over all parameters
-    of a fit.
+    of a fit. One with ``elementwise = True`` looks at each number alone, but for whether the array has more than two
+    axes, as weights have: it may be shown many parameters as one array, which is faster.
     """
 
     slots: tuple[str, ...]
@@ -123,6 +124,11 @@ class UpdateRule(Protocol):
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         """Change `parameter` and `state` in place."""
         ...
+
+
+def is_torch_only(rule: Any) -> bool:
+    """Whether a rule is one of torch's own optimizers: it has `over`, `rate` and `clip` in place of `update`."""
+    return hasattr(rule, "over")
 
 
 @dataclass(frozen=True)

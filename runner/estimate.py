@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.fit import FitResult
+from runner.fit import FitResult, stacks
 from runner.frozen_plan import Plan
 
 NOMINAL_RATE = 5e9
@@ -21,13 +21,20 @@ class Estimate:
     measured: bool
 
 
-def estimate(plan: Plan, results: Iterable[FitResult], workers: int) -> Estimate:
-    """Fits cost in proportion to multiply-adds, images and epochs."""
+def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool = False) -> Estimate:
+    """Fits cost in proportion to multiply-adds, images and epochs. `anew`: none of the results is the plan's."""
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
     costs = {cell.id: (cell.macs or 0) * images * cell.settings["training"]["epochs"] for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
-    finished = {(result.cell, result.repeat, result.fold) for result in done}
+    finished = {(result.cell, result.repeat, result.fold) for result in done if not anew}
     left = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
-    return Estimate(max(left, 0.0) / (rate or NOMINAL_RATE) / workers, plan.fit_count - len(finished), bool(rate))
+    busy = max(1, min(workers, _groups(plan)))
+    return Estimate(max(left, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
+
+
+def _groups(plan: Plan) -> int:
+    """How many groups of fits there are: no more workers than that are busy."""
+    index = range(plan.folds * plan.repeats)
+    return sum(len(stacks(index, cell.settings["training"].get("stacking"), plan.folds)) for cell in plan.cells)

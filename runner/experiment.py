@@ -52,9 +52,11 @@ class Strict(BaseModel):
 
 
 class Training(Strict):
-    """How each fit is trained. `timeout` bounds a fit's seconds, `retries` says how often one that is lost by chance
-    (killed, out of memory, too long) is trained again, and every `checkpoint` seconds its state is kept. Alone here,
-    these do not shape its result.
+    """How each fit is trained. `stacking` says how many fits of a cell are trained together.
+
+    `timeout` bounds a fit's seconds, `retries` says how often one that is lost by chance (killed, out of memory, too
+    long) is trained again, and every `checkpoint` seconds where it stands is kept. Alone here, these do not shape its
+    result.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -63,6 +65,7 @@ class Training(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     stuck_after: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    stacking: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     timeout: Seconds | None = None
     checkpoint: Seconds | None = None
     retries: Annotated[int, Field(ge=0, le=1000)] = 1

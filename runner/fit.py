@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from runner.components import ComponentRef, Shape
 
@@ -16,13 +16,20 @@ Curves = dict[str, list[float]]
 """Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy. Where the test was asked for, test_loss and
 test_accuracy of the last epoch alone."""
 
+T = TypeVar("T")
+
+CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+"""What is measured of every fit after each epoch."""
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 TEST_METRICS = ("test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The training settings with everything that was ``auto`` decided."""
+    """The training settings with everything that was ``auto`` decided.
+
+    So many fits of a cell are trained together as `stacking` says; None: each on its own.
+    """
 
     epochs: int
     batch_size: int
@@ -30,6 +37,7 @@ class TrainingPlan:
     device: str
     precision: str
     stuck_after: int | None = None
+    stacking: int | None = None
 
     def plain(self) -> dict[str, Any]:
         """The settings as plain data, without those that are not set."""
@@ -137,12 +145,39 @@ def since(started: tuple[float, float]) -> dict[str, float]:
 
 
 Group = tuple[FitSpec, ...]
-"""Fits that an engine receives together and may train together."""
+"""Fits of one cell that an engine trains together."""
 
 
-def groups(fits: Sequence[FitSpec], size: int = 1) -> list[Group]:
-    """Fits of one cell in groups of at most `size`, the most costly cells first so that no worker ends alone."""
+def time_limit(group: Group) -> float | None:
+    """The seconds that a group may take: those of its fits together."""
+    limits = [fit.timeout for fit in group if fit.timeout is not None]
+    return sum(limits) or None
+
+
+def groups(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[Group]:
+    """The fits in the groups in which they are trained, the most costly first so that no worker ends alone.
+
+    `fits` are all of a plan, in its order. A group is trained as a whole or not at all, as its bits depend on how many
+    it holds; it is here where the id of one of its fits is `wanted`.
+    """
     by_cell: dict[str, list[FitSpec]] = {}
-    for fit in sorted(fits, key=lambda fit: -fit.cost):
+    for fit in fits:
         by_cell.setdefault(fit.cell, []).append(fit)
-    return [tuple(cell[i : i + size]) for cell in by_cell.values() for i in range(0, len(cell), size)]
+    found = [
+        tuple(group)
+        for cell in by_cell.values()
+        for group in stacks(cell, cell[0].training.stacking, 1 + max(fit.fold for fit in cell))
+    ]
+    here = [group for group in found if any(fit.id in wanted for fit in group)]
+    return sorted(here, key=lambda group: -sum(fit.cost for fit in group))
+
+
+def stacks(fits: Sequence[T], stacking: int | None, folds: int) -> list[Sequence[T]]:
+    """What belongs to the fits of a cell, in the plan's order, parted by the groups that are trained together.
+
+    A group is a part of one repeat, or whole repeats, so that more repeats leave full groups as they are.
+    """
+    size = stacking or 1
+    span = folds if size <= folds else size // folds * folds
+    spans = [fits[start : start + span] for start in range(0, len(fits), span)]
+    return [part[start : start + size] for part in spans for start in range(0, len(part), min(size, span))]

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
 def content_id(content: Any) -> str:
     """16 hexadecimal digits that identify `content` (records, mappings, lists, scalars)."""
-    text = json.dumps(canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return _digest(canonical_text(content))
+
+
+def mapping_id(texts: Mapping[str, str]) -> str:
+    """`content_id` of a mapping of which the canonical text of each value is known."""
+    return _digest("{" + ",".join(f"{json.dumps(key)}:{texts[key]}" for key in sorted(texts)) + "}")
+
+
+def canonical_text(content: Any) -> str:
+    return json.dumps(canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=True)
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -24,6 +36,8 @@ def canonical(content: Any) -> Any:
     A field that has its default is left out, so that a record may gain one without becoming another; so is a field
     whose metadata say ``identity: False``.
     """
+    if content is None or isinstance(content, (bool, int, float, str)):  # most of it is, so that comes first
+        return content
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         fields = [f for f in dataclasses.fields(content) if f.metadata.get("identity", True)]
         values = {f.name: getattr(content, f.name) for f in fields}
@@ -33,8 +47,6 @@ def canonical(content: Any) -> Any:
         return {str(key): canonical(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [canonical(item) for item in content]
-    if content is None or isinstance(content, (bool, int, float, str)):
-        return content
     raise TypeError(f"{type(content).__name__} has no canonical form")
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from runner.components import ComponentRef
 from runner.data import Part
-from runner.fit import FitSpec, TrainingPlan
+from runner.fit import FitSpec, TrainingPlan, stacks
 from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
 from runner.identity import array_id, content_id
 
-IDENTITY = 2
+IDENTITY = 3
 """Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""
 
 
@@ -25,58 +25,53 @@ def schedule(
     A fit's id depends on what determines its result, and on nothing else: not on names of files or levels, the order
     of the grid, the number of workers or the executor.
     """
-    split_ids = [array_id(split.train, split.validation) for split in splits]
-    fits = [
-        _spec(plan, cell, split, split_id, data, test, plugin_files)
-        for cell in plan.cells
-        for split, split_id in zip(splits, split_ids, strict=True)
-    ]
+    parted = [(split, array_id(split.train, split.validation)) for split in splits]
+    content = [data.fingerprint, plan.seed, *([test.fingerprint] if test else [])]
+    places = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
+    fits = []
+    for cell in plan.cells:
+        common = places | _common(plan, cell)
+        for stack in stacks(parted, common["training"].stacking, plan.folds):
+            fits += [_spec(cell, split, [*content, split_id, len(stack)], common) for split, split_id in stack]
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
     for fit in fits:
         by_cell[fit.cell].append(fit.id)
     facts = {
         "fingerprint": data.fingerprint,
+        **({"test_fingerprint": test.fingerprint} if test else {}),
         "train": len(splits[0].train),
         "validation": len(splits[0].validation),
     }
     return replace(plan, data={**plan.data, **facts}, fits=by_cell), fits
 
 
-def _spec(
-    plan: Plan,
-    cell: PlannedCell,
-    split: Split,
-    split_id: str,
-    data: Part,
-    test: Part | None,
-    files: tuple[str, ...],
-) -> FitSpec:
-    content = [IDENTITY, cell.id, data.fingerprint, split_id, plan.seed, split.repeat, split.fold]
-    content += [test.fingerprint] if test else []
-    settings = cell.settings
-    training = TrainingPlan(**settings["training"])
+def _common(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
+    """What all fits of a cell are given."""
     channels, height, width = plan.data["shape"]
+    return {
+        "cell": cell.id,
+        "seed": plan.seed,
+        "architecture": _ref(cell.settings["architecture"]),
+        "augmentation": tuple(map(_ref, cell.settings["augmentation"])),
+        "optimizer": _ref(cell.settings["optimizer"]),
+        "training": TrainingPlan(**cell.settings["training"]),
+        "shape": (channels, height, width),
+        "classes": len(plan.data["class_names"]),
+        "timeout": cell.timeout,
+        "checkpoint": cell.checkpoint,
+        "retries": cell.retries,
+    }
+
+
+def _spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[str, Any]) -> FitSpec:
     return FitSpec(
-        id=content_id(content),
-        cell=cell.id,
+        id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
         repeat=split.repeat,
         fold=split.fold,
-        seed=plan.seed,
-        architecture=_ref(settings["architecture"]),
-        augmentation=tuple(map(_ref, settings["augmentation"])),
-        optimizer=_ref(settings["optimizer"]),
-        training=training,
-        shape=(channels, height, width),
-        classes=len(plan.data["class_names"]),
-        data=data.folder,
-        test=test.folder if test else "",
         train=split.train,
         validation=split.validation,
-        plugin_files=files,
-        timeout=cell.timeout,
-        checkpoint=cell.checkpoint,
-        retries=cell.retries,
-        cost=float(cell.macs or 0) * training.epochs * len(split.train),
+        cost=float(cell.macs or 0) * common["training"].epochs * len(split.train),
+        **common,
     )
 
 

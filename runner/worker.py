@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,31 +25,25 @@ def run_group(group: Group) -> list[FitResult]:
     started = clocks()
     engine = engines.get(group[0].training.engine)
     versions = engine.versions()
-    results = []
+    earlier: dict[str, float] = {}
+    outcomes: Sequence[Trained | BaseException]
     try:
-        jobs = [_job(spec, versions) for spec in group]
+        kept = _checkpoint(group, versions)
+        jobs = [_job(spec, kept if spec is group[0] else None) for spec in group]
         outcomes = engine.fit(jobs)
-        for job in jobs:
-            outcome = next(outcomes)
-            spent, started = since(started), clocks()
-            results.append(_result(job.spec, outcome, _in_all(job, spent), versions))
+        earlier = kept.earlier if kept else {}
     except (Exception, SystemExit) as error:  # a plugin may well call sys.exit
-        # Building the jobs, or the engine as a whole, failed: so did every fit that is still without a result.
-        results += [_result(spec, error, since(started), versions) for spec in group[len(results) :]]
-    return results
-
-
-def _in_all(job: Job, spent: dict[str, float]) -> dict[str, float]:
-    """With what the fit had taken before the checkpoint that it went on from."""
-    earlier = job.checkpoint.earlier if job.checkpoint else {}
-    return {key: value + earlier.get(key, 0.0) for key, value in spent.items()}
+        outcomes = [error] * len(group)
+    # What was trained together has taken its share each, with what was before the checkpoint that it went on from.
+    spent = {key: (value + earlier.get(key, 0.0)) / len(group) for key, value in since(started).items()}
+    return [_result(spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
 
 
 def _result(
-    spec: FitSpec, outcome: Trained | Exception | SystemExit, spent: dict[str, float], versions: dict[str, str]
+    spec: FitSpec, outcome: Trained | BaseException, spent: dict[str, float], versions: dict[str, str]
 ) -> FitResult:
     facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions, "memory": peak()}
-    if isinstance(outcome, (Exception, SystemExit)):
+    if isinstance(outcome, BaseException):
         words = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
         full = _out_of_memory(outcome)
         log = "".join(traceback.format_exception(outcome))
@@ -65,7 +60,15 @@ def _out_of_memory(error: BaseException) -> bool:
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator: can't alloc" in str(error)
 
 
-def _job(spec: FitSpec, versions: dict[str, str]) -> Job:
+def _checkpoint(group: Group, versions: dict[str, str]) -> Checkpoint | None:
+    """The group's, in a file that is called after its first fit."""
+    first = group[0]
+    if not first.checkpoint:
+        return None
+    return Checkpoint(Path(first.folder), [fit.id for fit in group], first.checkpoint, versions)
+
+
+def _job(spec: FitSpec, checkpoint: Checkpoint | None) -> Job:
     catalog = load_catalog(spec.plugin_files)
     images, labels = _data(spec.data)
     with engines.get(spec.training.engine).seeded(*spec.keys):
@@ -78,7 +81,7 @@ def _job(spec: FitSpec, versions: dict[str, str]) -> Job:
         images=images,
         labels=labels,
         test=_data(spec.test) if spec.test else None,
-        checkpoint=Checkpoint(Path(spec.folder), spec.id, spec.checkpoint, versions) if spec.checkpoint else None,
+        checkpoint=checkpoint,
     )
 
 

@@ -57,7 +57,7 @@ class Every(Checkpoint):
     """Due after every so many batches, whatever the clock says."""
 
     def __init__(self, folder: Path, every: int = 1, **owner: Any) -> None:
-        super().__init__(folder, **{"fit": "a", "seconds": 0.0, "versions": VERSIONS, **owner})
+        super().__init__(folder, **{"fits": ["a"], "seconds": 0.0, "versions": VERSIONS, **owner})
         self.every, self.batches = every, 0
 
     def due(self) -> bool:
@@ -175,7 +175,7 @@ def fit() -> Job:
 def test_it_is_private_whole_and_holds_nothing_pickled(kept: Path) -> None:
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and list(kept.parent.iterdir()) == [kept]
     content = kept.read_bytes()
-    assert content.startswith(b"archrunner checkpoint 1 ") and b"pickle" not in content
+    assert content.startswith(b"archrunner checkpoint 2 ") and b"pickle" not in content
     assert content[content.index(b"\n") + 1 :].startswith(b"PK")
 
 
@@ -191,7 +191,7 @@ def starts_anew(folder: Path, caplog: pytest.LogCaptureFixture, reason: str, **o
 
 def test_a_damaged_or_torn_one_is_not_used(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
     content, rng = kept.read_bytes(), np.random.default_rng(0)
-    damaged = [b"", b"\n", content[:10], content[:-1], content + b"x", content.replace(b" 1 ", b" 2 ", 1)]
+    damaged = [b"", b"\n", content[:10], content[:-1], content + b"x", content.replace(b" 2 ", b" 3 ", 1)]
     damaged += [content[: int(cut)] for cut in rng.integers(1, len(content), 5)]
     for place in rng.integers(0, len(content), 10):
         changed = bytearray(content)
@@ -200,13 +200,13 @@ def test_a_damaged_or_torn_one_is_not_used(kept: Path, caplog: pytest.LogCapture
     for text in damaged:
         kept.write_bytes(text)
         starts_anew(kept.parent, caplog, "it is damaged, or of another version of archrunner")
-    assert FORMAT == 1
+    assert FORMAT == 2
 
 
 def test_one_of_another_fit_or_of_other_libraries_is_not_used(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
     starts_anew(kept.parent, caplog, "1.0", versions={"library": "1.1"})
     kept.rename(file_of(kept.parent, "b"))
-    starts_anew(kept.parent, caplog, "'fit': 'a'", fit="b")
+    starts_anew(kept.parent, caplog, "'fits': ['a']", fits=["b"])
 
 
 def test_one_that_does_not_fit_leaves_the_fit_as_it_began(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -251,15 +251,15 @@ def test_a_state_that_can_t_be_told_costs_no_fit(tmp_path: Path, caplog: pytest.
 
 def test_the_seconds_before_the_kill_count(tmp_path: Path) -> None:
     """A fit that went on has cost what it took in all, in the journal and in the report."""
-    checkpoint = Checkpoint(tmp_path, "a", 0.0, VERSIONS)
+    checkpoint = Checkpoint(tmp_path, ["a"], 0.0, VERSIONS)
     assert checkpoint.load() is None
     checkpoint._started = (time.perf_counter() - 1000, time.process_time() - 500)
     checkpoint.save({}, dict)
-    again = Checkpoint(tmp_path, "a", 0.0, VERSIONS)
+    again = Checkpoint(tmp_path, ["a"], 0.0, VERSIONS)
     assert again.load() == {"learner": {}}
     assert 1000 <= again.earlier["seconds"] < 1500 and 500 <= again.earlier["cpu"] < 750
     again.save({}, dict)
-    third = Checkpoint(tmp_path, "a", 0.0, VERSIONS)
+    third = Checkpoint(tmp_path, ["a"], 0.0, VERSIONS)
     third.load()
     assert third.earlier["seconds"] >= again.earlier["seconds"]
 
@@ -272,12 +272,10 @@ def test_a_worker_s_result_has_the_seconds_in_all(tmp_path: Path) -> None:
     where = {"data": str(tmp_path), "folder": str(tmp_path), "checkpoint": 1e-9}
     spec = dataclasses.replace(given.spec, training=training, **where)
     (first,) = run_group((spec,))
-    kept = Checkpoint(tmp_path, "a", 1e-9, ENGINES["numpy"]().versions())
+    kept = Checkpoint(tmp_path, ["a"], 1e-9, ENGINES["numpy"]().versions())
     standing = kept.load()
     assert first.status == "ok" and standing is not None
-    assert (len(standing["curves"]["val_loss"]), standing["batches"]) == (2, 3), (
-        "after the last batch of the last epoch"
-    )
+    assert (standing["epoch"], standing["batches"]) == (2, 3), "after the last batch of the last epoch"
     kept._started = (time.perf_counter() - 1000, time.process_time() - 500)
     learner = standing.pop("learner")
     kept.save(standing, lambda: learner)
@@ -294,15 +292,20 @@ def given(engine: str, *more: str) -> list[str]:
     return ["tiny.yaml", *[word for setting in settings for word in ("--set", setting)]]
 
 
-@each_engine
-def test_after_kill_minus_9_the_same_command_goes_on_inside_the_fits(engine: str, tiny: Path, runner: Command) -> None:
+@pytest.mark.parametrize(
+    ("engine", "stacking", "groups"), [("torch", "off", 2), ("torch", "auto", 1), ("numpy", "auto", 2)]
+)
+def test_after_kill_minus_9_the_same_command_goes_on_inside_the_fits(
+    engine: str, stacking: str, groups: int, tiny: Path, runner: Command
+) -> None:
     report = tiny.parent / "reports" / "tiny"
-    command = [RUNNER, "run", *given(engine), "--workers", "2"]
+    study = given(engine, f"training.stacking={stacking}")
+    command = [RUNNER, "run", *study, "--workers", "2"]
     process = subprocess.Popen(
         command, cwd=tiny.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and len(list((report / "fits").glob("*.checkpoint"))) < 2:
+    while time.monotonic() < deadline and len(list((report / "fits").glob("*.checkpoint"))) < groups:
         time.sleep(0.02)
     family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     for member in family:
@@ -310,19 +313,19 @@ def test_after_kill_minus_9_the_same_command_goes_on_inside_the_fits(engine: str
     process.wait()
     psutil.wait_procs(family, timeout=60)
     kept = {path.stem for path in (report / "fits").glob("*.checkpoint")}
-    assert len(kept) == 2 and journal_lines(report) == []
+    assert len(kept) == groups and journal_lines(report) == []
     (report / "fits" / "1234567890abcdef.checkpoint.torn").write_bytes(b"half")
 
-    done = runner("run", *given(engine))
+    done = runner("run", *study)
     assert done.returncode == 0, done.stderr
     for fit in kept:
         assert f"fit {fit} goes on from its checkpoint, after " in done.stderr
     assert not list((report / "fits").glob("*.checkpoint*"))
-    assert runner("run", *given(engine, "training.checkpoint=null"), "--reports", "undisturbed").returncode == 0
+    assert runner("run", *study, "--set", "training.checkpoint=null", "--reports", "undisturbed").returncode == 0
     assert journal_by_id(report) == journal_by_id(tiny.parent / "undisturbed" / "tiny")
 
     (report / "fits" / f"{min(kept)}.checkpoint").write_bytes(b"of a fit that is done")
-    assert "0 fits to train" in runner("run", *given(engine)).stderr
+    assert "0 fits to train" in runner("run", *study).stderr
     assert not list((report / "fits").glob("*.checkpoint*"))
 
 

@@ -74,7 +74,7 @@ def test_both_engines_keep_the_same() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_only_the_first_fit_of_a_cell_is_looked_into_and_looking_changes_nothing(engine: str) -> None:
     first, second = job(), job(fold=1)
-    looked, plain = ENGINES[engine]().fit([first, second])
+    (looked,), (plain,) = ENGINES[engine]().fit([first]), ENGINES[engine]().fit([second])
     (alone,) = ENGINES[engine]().fit([second])
     assert looked.kept and not plain.kept
     assert plain.curves == alone.curves and plain.confusion == alone.confusion

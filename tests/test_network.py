@@ -37,7 +37,7 @@ torch.set_num_threads(1)  # on tensors this small a second thread costs more tha
 
 
 def module_of(network, shape):
-    return build_module(network, shape, initial_values(network, shape, 0, 0, 0))
+    return build_module(network, shape, [initial_values(network, shape, 0, 0, 0)])
 
 
 def vgg_d():
@@ -87,8 +87,8 @@ def test_lenet_5():
 
 
 TYPES = {
-    nn.Conv2d: "conv", nn.MaxPool2d: "max_pool", nn.AvgPool2d: "avg_pool", nn.AdaptiveAvgPool2d: "global_avg_pool",
-    nn.BatchNorm2d: "batch_norm", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.GELU: "gelu", parts.Dense: "dense",
+    parts.Conv: "conv", nn.MaxPool2d: "max_pool", nn.AvgPool2d: "avg_pool", parts.GlobalAvgPool: "global_avg_pool",
+    parts.BatchNorm: "batch_norm", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.GELU: "gelu", parts.Dense: "dense",
     parts.Flatten: "flatten", parts.GlobalMaxPool: "global_max_pool", parts.PadChannels: "pad_channels",
     parts.LocalResponseNorm: "local_response_norm", parts.Dropout: "dropout", parts.Residual: "residual",
     parts.Concat: "concat",
@@ -183,8 +183,8 @@ def test_initial_values_are_pinned():
 def test_the_module_starts_from_the_initial_values():
     network = Sequential(Sequential(Conv(3, 2), ReLU(), name="stage1"), Flatten(), Dense(2))
     values = initial_values(network, (2, 4, 4), 5)
-    parameters = [p.detach().numpy() for p in build_module(network, (2, 4, 4), values).parameters()]
-    assert all(np.array_equal(p, v) for p, v in zip(parameters, values.values(), strict=True))
+    parameters = [p.detach().numpy() for p in build_module(network, (2, 4, 4), [values]).parameters()]
+    assert all(np.array_equal(p, v[None]) for p, v in zip(parameters, values.values(), strict=True))
 
 
 trees = st.recursive(

@@ -90,7 +90,7 @@ def test_same_padding_is_that_of_torch(kernel, dilation):
     weights, images = torch.from_numpy(values["conv1.weight"]), torch.rand(2, 3, 6, 7)
     expected = F.conv2d(images, weights, padding="same", dilation=dilation)
     torch.testing.assert_close(
-        build_module(network, (3, 6, 7), values)(images)[:, :, None], expected.flatten(1)[:, :, None]
+        build_module(network, (3, 6, 7), [values])(images)[:, :, None], expected.flatten(1)[:, :, None]
     )
 
 
@@ -135,7 +135,7 @@ def reached(network, shape, axis):
     values = initial_values(network, shape, 0)
     for key, array in values.items():
         array[...] = 1 / math.prod(array.shape[1:]) if key.endswith(("weight", "running_var")) else 0
-    module = build_module(network, shape, values).double().eval()[:-1]  # without the flattening at its end
+    module = build_module(network, shape, [values]).double().eval()[:-1]  # without the flattening at its end
     lines = torch.eye(length, dtype=torch.float64).view(length, 1, length, 1)
     lit = torch.cat([torch.zeros_like(lines[:1]), lines]).expand(-1, shape[0], -1, side) + 0.1
     with torch.no_grad():

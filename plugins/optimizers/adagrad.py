@@ -20,6 +20,7 @@ from .schedules import Schedule
 class AdaGrad(Rule):
     epsilon: float
 
+    elementwise = True
     slots = ("squares",)
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:

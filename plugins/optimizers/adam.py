@@ -23,6 +23,7 @@ class Adam(Rule):
     epsilon: float
     decoupled: bool
 
+    elementwise = True
     slots = ("mean", "square")
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:

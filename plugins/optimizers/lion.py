@@ -17,6 +17,7 @@ class Lion(Rule):
     beta1: float
     beta2: float
 
+    elementwise = True
     slots = ("mean",)
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:

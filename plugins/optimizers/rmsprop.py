@@ -24,6 +24,8 @@ class RMSProp(Rule):
     momentum: float
     centered: bool
 
+    elementwise = True
+
     @property
     def slots(self) -> tuple[str, ...]:
         return ("square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))

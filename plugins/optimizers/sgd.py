@@ -21,6 +21,8 @@ class SGD(Rule):
     momentum: float
     nesterov: bool
 
+    elementwise = True
+
     @property
     def slots(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()

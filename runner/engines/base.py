@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,8 +21,8 @@ class Job:
 
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
     (N,) are those of the whole data set; the fit's indices say which it may use. `test` are the held-out test images
-    and labels, where they are to be measured after the last epoch. `checkpoint` keeps the fit's state, if that is asked
-    for.
+    and labels, where they are to be measured after the last epoch. `checkpoint` keeps the state of the fit's group, if
+    that is asked for: the first of a group has it.
     """
 
     spec: FitSpec
@@ -60,6 +60,9 @@ class Engine(Protocol):
         """Within it, what an architecture draws from the library's own random numbers depends on `keys` alone."""
         ...
 
-    def fit(self, group: Sequence[Job]) -> Iterator[Trained | Exception]:
-        """Train the group; for each job, in order, what it came to or the exception that ended it."""
+    def fit(self, group: Sequence[Job]) -> Sequence[Trained | Exception]:
+        """Train the group together; for each job, in order, what it came to or the exception that ended it.
+
+        The jobs are fits of one cell, whose networks have the same layers.
+        """
         ...

@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,21 @@ import numpy as np
 
 from runner.fit import clocks, since
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".checkpoint"
 log = logging.getLogger("runner.engines")
 
 
 class Checkpoint:
-    """The checkpoint of the fit `fit` in `folder`, due every `seconds`.
+    """The checkpoint of the fits that are trained together, in `folder`, due every `seconds`.
 
     Only a state that the libraries `versions` left are gone on from. `earlier` are the seconds, and the processor's,
-    that the fit had taken when that state was kept.
+    that they had taken when that state was kept.
     """
 
-    def __init__(self, folder: Path, fit: str, seconds: float, versions: Mapping[str, str]) -> None:
-        self.path, self.seconds, self.owner = file_of(folder, fit), seconds, {"fit": fit, "versions": dict(versions)}
+    def __init__(self, folder: Path, fits: Sequence[str], seconds: float, versions: Mapping[str, str]) -> None:
+        self.path, self.seconds = file_of(folder, fits[0]), seconds
+        self.owner = {"fits": list(fits), "versions": dict(versions)}
         self.earlier = {"seconds": 0.0, "cpu": 0.0}
         self._started, self._last, self._fails = clocks(), time.monotonic(), False
 
@@ -54,6 +55,10 @@ class Checkpoint:
             log.warning("%s is not used, and its fit starts from the beginning: %s", self.path, error)
             return None
         return standing
+
+    def forget(self) -> None:
+        """What was loaded is not gone on from."""
+        self.earlier = dict.fromkeys(self.earlier, 0.0)
 
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.seconds

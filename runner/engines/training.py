@@ -1,22 +1,27 @@
-"""What all engines do alike: the course of a fit and its random streams. An engine brings the arrays."""
+"""What all engines do alike: the course of a group of fits, and its random streams. An engine brings the arrays."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from runner.components import Step
 from runner.engines.base import Job, Trained
+from runner.engines.checkpoint import Checkpoint
 from runner.engines.inspection import Transparent, confusion, inspected
+from runner.engines.masks import Masks
 from runner.errors import Diverged
-from runner.fit import Curves
-from runner.seeding import Key, stream
+from runner.fit import CURVES, Curves
+from runner.seeding import stream
 
 EVALUATION_BATCH = 500
+NOTHING = np.empty(0, np.int64)
+Draws = Sequence[Mapping[str, Any]]
+"""What was drawn for one batch of one fit: a mapping for each transform."""
 log = logging.getLogger("runner.engines")
 
 
@@ -29,23 +34,34 @@ class Measured(NamedTuple):
     confidence: np.ndarray
 
 
-class Learner(Transparent, Protocol):
-    """One fit in an engine: its network, its data, its update rule."""
+class Learner(Protocol):
+    """A group of fits at work in an engine: their networks, their data, their update rule."""
 
-    masks: Masks
+    masks: list[Masks]
 
-    def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[Any, Any]:
-        """Learn from the training images at `index`, augmented by `draws`, one for each transform.
+    def begin(self) -> None:
+        """Forget what was seen."""
+        ...
 
-        Returns the summed loss and the number of correct answers before the step, as 0-dimensional arrays.
+    def step(self, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
+        """Each fit learns from its training images at the indices of its batch, of which there may be none."""
+        ...
+
+    def seen(self) -> list[tuple[float, int]]:
+        """Of each fit since it began, the summed loss and the number of correct answers, before each step."""
+        ...
+
+    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Any:
+        """For each fit, those of the images (N, C, H, W) and labels (N,) at its indices, laid where the engine
+        measures.
         """
         ...
 
-    def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Any:
-        """Those of the images (N, C, H, W) and labels (N,) that stand at `index`, laid where the engine measures."""
-        ...
+    def evaluate(self, part: Any) -> list[Measured]: ...
 
-    def evaluate(self, part: Any) -> Measured: ...
+    def alone(self, fit: int) -> Transparent:
+        """One of the fits, to look into."""
+        ...
 
     def state(self) -> Any:
         """A copy of all that its next steps depend on but for `masks`: nested plain data and NumPy arrays."""
@@ -56,103 +72,179 @@ class Learner(Transparent, Protocol):
         ...
 
 
-def train(job: Job, learner: Learner) -> Trained:
-    """All epochs that its checkpoint, if it has one, has not behind it.
-
-    Raises Diverged at the first epoch whose loss is not a finite number, or after which it is stuck.
+@dataclass(eq=False)
+class Standing:
+    """Where a fit of a group stands: its curves, the stream `drawing` of its augmentation in this epoch, and why it
+    has `ended` before its last one ("" if it did not).
     """
-    curves: Curves = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
-    validation = learner.part(job.images, job.labels, job.spec.validation)
-    first_filters = learner.filters() if job.spec.shown else None
-    kept = _resumed(job, learner)
-    curves = kept["curves"] if kept else curves
-    for epoch in range(len(curves["train_loss"]), job.spec.training.epochs):
-        trained, measured = _epoch(job, learner, curves, kept), learner.evaluate(validation)
-        kept = None
-        figures = (*trained, measured.loss, measured.accuracy)
-        for values, figure in zip(curves.values(), figures, strict=True):
+
+    job: Job
+    curves: Curves = field(default_factory=lambda: {name: [] for name in CURVES})
+    ended: str = ""
+    drawing: np.random.Generator = field(default_factory=np.random.default_rng)
+    measured: Measured | None = None
+
+    def begin(self, epoch: int) -> None:
+        self.drawing = stream("augment", *self.job.spec.keys, epoch)
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """The batches of the epoch, as indices into the training part."""
+        spec = self.job.spec
+        order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
+        return batches(order, spec.training.batch_size)
+
+    def draw(self, count: int) -> Draws:
+        """What the transforms draw for a batch of so many images."""
+        if not count:
+            return []
+        return [transform.draw(self.drawing, count, self.job.spec.shape) for transform in self.job.transforms]
+
+    def finish(self, loss: float, correct: int, measured: Measured) -> None:
+        """Note the figures of an epoch; a fit that diverged or is stuck has then `ended`."""
+        count = len(self.job.spec.train)
+        figures = (loss / count, correct / count, measured.loss, measured.accuracy)
+        for values, figure in zip(self.curves.values(), figures, strict=True):
             values.append(figure)
-        for name in ("train_loss", "val_loss"):
-            if not math.isfinite(curves[name][-1]):
-                raise Diverged(f"diverged: {name} is {curves[name][-1]} after epoch {epoch + 1}")
-        _refuse_stuck(job, curves["train_accuracy"])
-    if job.test:
-        test = learner.evaluate(learner.part(*job.test, np.arange(len(job.test[1]))))
-        curves |= {"test_loss": [test.loss], "test_accuracy": [test.accuracy]}
-    if not job.spec.shown:
-        return Trained(curves, confusion(job, measured.predicted))
-    try:
-        looks = inspected(job, learner, first_filters, measured.predicted, measured.confidence)
-    except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
-        log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
-        looks = {}
-    return Trained(curves, confusion(job, measured.predicted), looks)
+        self.measured, self.ended = measured, _diverged(self.curves) or _stuck(self.job, self.curves["train_accuracy"])
+
+    def state(self) -> dict[str, Any]:
+        return {"curves": self.curves, "ended": self.ended, "drawing": self.drawing.bit_generator.state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.curves, self.ended = state["curves"], state["ended"]
+        self.drawing.bit_generator.state = state["drawing"]
 
 
-def _resumed(job: Job, learner: Learner) -> dict[str, Any] | None:
-    """Where the fit's checkpoint stands, the learner brought there; None where there is none to go on from."""
-    kept = job.checkpoint.load() if job.checkpoint else None
-    if kept is None or job.checkpoint is None:
-        return None
-    before = learner.state()
-    try:
-        learner.restore(kept["learner"])
-    except Exception as error:  # of a plugin's own module or optimizer, say, that is not built the same every time
-        learner.restore(before)
-        log.warning("%s is not used, and its fit starts from the beginning: %s", job.checkpoint.path, error)
-        return None
-    epochs = len(kept["curves"]["train_loss"])
-    log.warning(
-        "fit %s goes on from its checkpoint, after %d epochs and %d batches", job.spec.id, epochs, kept["batches"]
-    )
-    return kept
+def train(group: Sequence[Job], make: Callable[[Sequence[Job]], Learner]) -> list[Trained | Exception]:
+    """What each fit of the group comes to, in order, by a learner that `make` makes.
+
+    All epochs are trained that the group's checkpoint, if it has one, has not behind it. A fit ends at the first epoch
+    whose loss is not a finite number, or after which it is stuck; the group goes on until all have ended.
+    """
+    course = _Course(group, make)
+    for epoch in range(course.epoch, group[0].spec.training.epochs):
+        if not course.ended:
+            course.train_epoch(epoch)
+    course.measure_test()
+    return [course.outcome(number) for number in range(len(group))]
 
 
-def _refuse_stuck(job: Job, accuracies: Sequence[float]) -> None:
-    """Raise Diverged where, as far as the user asked to check, the last epochs' accuracies are no better than chance.
+class _Course:
+    """Where a group of fits stands: each of them, their learner, and what they are validated on."""
+
+    def __init__(self, group: Sequence[Job], make: Callable[[Sequence[Job]], Learner]) -> None:
+        self.fits, self.checkpoint = [Standing(job) for job in group], group[0].checkpoint
+        self.learner, self.epoch, self.behind = make(group), 0, 0
+        first = group[0]
+        self.validation = self.learner.part(first.images, first.labels, [job.spec.validation for job in group])
+        self.first_filters = [
+            self.learner.alone(n).filters() if job.spec.shown else None for n, job in enumerate(group)
+        ]
+        if kept := self.checkpoint.load() if self.checkpoint else None:
+            self._resume(kept)
+
+    @property
+    def ended(self) -> bool:
+        return all(fit.ended for fit in self.fits)
+
+    def _resume(self, kept: Mapping[str, Any]) -> None:
+        """Bring the group to where its checkpoint stands; a warning says if that can't be."""
+        assert self.checkpoint is not None
+        before = self.learner.state()
+        try:
+            self.learner.restore(kept["learner"])
+        except Exception as error:  # of a plugin's own module or optimizer, say, that is not built the same every time
+            log.warning("%s is not used, and its fit starts from the beginning: %s", self.checkpoint.path, error)
+            self.learner.restore(before)
+            self.checkpoint.forget()
+            return
+        self.epoch, self.behind = kept["epoch"], kept["batches"]
+        for fit, state in zip(self.fits, kept["fits"], strict=True):
+            fit.restore(state)
+        for masks, state in zip(self.learner.masks, kept["masks"], strict=True):
+            masks.begin(self.epoch)
+            masks.restore(state)
+        log.warning(
+            "fit %s goes on from its checkpoint, after %d epochs and %d batches",
+            self.fits[0].job.spec.id, self.epoch, self.behind,
+        )  # fmt: skip
+
+    def train_epoch(self, epoch: int) -> None:
+        """Each fit learns from its training part, but for the batches behind it, and is validated."""
+        self.epoch, orders = epoch, [fit.order(epoch) for fit in self.fits]
+        if not self.behind:
+            self.learner.begin()
+            for fit, masks in zip(self.fits, self.learner.masks, strict=True):
+                fit.begin(epoch)
+                masks.begin(epoch)
+        for number in range(self.behind, max(map(len, orders))):
+            some = [order[number] if number < len(order) else NOTHING for order in orders]
+            drawn = [fit.draw(len(index)) for fit, index in zip(self.fits, some, strict=True)]
+            self.learner.step(some, drawn)
+            if self.checkpoint and self.checkpoint.due():
+                self._save(self.checkpoint, number + 1)
+        self.behind = 0
+        seen, measured = self.learner.seen(), self.learner.evaluate(self.validation)
+        for fit, (loss, correct), validated in zip(self.fits, seen, measured, strict=True):
+            if not fit.ended:
+                fit.finish(loss, correct, validated)
+
+    def _save(self, checkpoint: Checkpoint, batches: int) -> None:
+        drawn = [masks.state() for masks in self.learner.masks]
+        came_to = {"fits": [fit.state() for fit in self.fits], "epoch": self.epoch, "batches": batches, "masks": drawn}
+        checkpoint.save(came_to, self.learner.state)
+
+    def measure_test(self) -> None:
+        """The held-out test's figures, where they are asked for."""
+        test = self.fits[0].job.test
+        if test and not self.ended:
+            part = self.learner.part(*test, [np.arange(len(test[1]))] * len(self.fits))
+            for fit, measured in zip(self.fits, self.learner.evaluate(part), strict=True):
+                fit.curves |= {"test_loss": [measured.loss], "test_accuracy": [measured.accuracy]}
+
+    def outcome(self, number: int) -> Trained | Exception:
+        fit = self.fits[number]
+        if fit.ended or fit.measured is None:
+            return Diverged(fit.ended)
+        job, measured = fit.job, fit.measured
+        if not job.spec.shown:
+            return Trained(fit.curves, confusion(job, measured.predicted))
+        try:
+            network, first_filters = self.learner.alone(number), self.first_filters[number]
+            looks = inspected(job, network, first_filters, measured.predicted, measured.confidence)
+        except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
+            log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
+            looks = {}
+        return Trained(fit.curves, confusion(job, measured.predicted), looks)
+
+
+def _diverged(curves: Curves) -> str:
+    """Why the fit diverged in its last epoch; "" if it did not."""
+    for name in ("train_loss", "val_loss"):
+        if not math.isfinite(curves[name][-1]):
+            return f"diverged: {name} is {curves[name][-1]} after epoch {len(curves[name])}"
+    return ""
+
+
+def _stuck(job: Job, accuracies: Sequence[float]) -> str:
+    """Where, as far as the user asked to check, the last epochs' accuracies are no better than chance, words for that.
 
     Chance is always to say the largest class, whose share of the training part is p. Within two standard deviations
     of that, 2 sqrt(p (1 - p) / images), an accuracy over the training part tells nothing of the images.
     """
     most, labels = job.spec.training.stuck_after, job.labels[job.spec.train]
     if most is None or len(accuracies) < most:
-        return
+        return ""
     share = float(np.bincount(labels).max()) / len(labels)
     limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
-    if max(accuracies[-most:]) <= limit:
-        words = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
-        epochs = f"for {most} epochs in a row" if most > 1 else "in this epoch"
-        raise Diverged(f"stuck: {words}, and {epochs} not above {limit:.4f}, which is chance")
+    if max(accuracies[-most:]) > limit:
+        return ""
+    words = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
+    epochs = f"for {most} epochs in a row" if most > 1 else "in this epoch"
+    return f"stuck: {words}, and {epochs} not above {limit:.4f}, which is chance"
 
 
-def _epoch(job: Job, learner: Learner, curves: Curves, kept: dict[str, Any] | None) -> tuple[float, float]:
-    """The epoch behind those of the curves, or what the `kept` state leaves of it: one pass over the training part.
-
-    Returns its mean loss and accuracy, each batch measured before its step.
-    """
-    spec, epoch = job.spec, len(curves["train_loss"])
-    order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
-    rng = stream("augment", *spec.keys, epoch)
-    learner.masks.begin(epoch)
-    loss: Any = 0.0
-    correct: Any = 0
-    done = 0
-    if kept:
-        done, loss, correct = (kept[name] for name in ("batches", "loss", "correct"))
-        rng.bit_generator.state = kept["augment"]
-        learner.masks.restore(kept["masks"])
-    for number, index in enumerate(batches(order, spec.training.batch_size)[done:], done + 1):
-        draws = [transform.draw(rng, len(index), spec.shape) for transform in job.transforms]
-        batch_loss, batch_correct = learner.step(index, draws)
-        loss, correct = loss + batch_loss, correct + batch_correct
-        if job.checkpoint and job.checkpoint.due():
-            came_to = {"curves": curves, "batches": number, "loss": float(loss), "correct": int(correct)}
-            drawn = {"augment": rng.bit_generator.state, "masks": learner.masks.state()}
-            job.checkpoint.save(came_to | drawn, learner.state)
-    return float(loss) / len(order), int(correct) / len(order)
-
-
-def augmented(job: Job, images: Any, targets: Any, draws: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+def augmented(job: Job, images: Any, targets: Any, draws: Draws) -> tuple[Any, Any]:
     """Images and targets (N, classes) as the job's transforms change them; arrays of one engine throughout."""
     for transform, drawn in zip(job.transforms, draws, strict=True):
         images = transform.apply(images, drawn)
@@ -181,100 +273,3 @@ def statistics(images: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.nd
     deviation = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))
     deviation[deviation == 0] = 1.0  # a channel without variation stays at zero
     return mean, deviation
-
-
-class Masks:
-    """What dropout leaves out: drawn by NumPy for each layer by its path, so that all engines leave out the same."""
-
-    def __init__(self, *keys: Key) -> None:
-        self._keys = keys
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._streams: dict[str, np.random.Generator] = {}
-
-    def state(self) -> dict[str, Any]:
-        """How far each layer's stream of this epoch has come."""
-        return {path: drawn.bit_generator.state for path, drawn in self._streams.items()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        for path, drawn in state.items():
-            self._stream(path).bit_generator.state = drawn
-
-    def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
-        """0 with probability `rate`, else 1 / (1 - rate): float32 of `shape` (N, H, W, C)."""
-        kept = self._stream(path).random(shape, dtype=np.float32) >= rate
-        return kept.astype(np.float32) / np.float32(1 - rate)
-
-    def _stream(self, path: str) -> np.random.Generator:
-        if path not in self._streams:
-            self._streams[path] = stream("dropout", *self._keys, self._epoch, path)
-        return self._streams[path]
-
-
-class Rule:
-    """A job's update rule over its parameters, with the running arrays of each."""
-
-    def __init__(self, job: Job, parameters: Sequence[Any]) -> None:
-        self.rule, self.parameters = job.rule, [_as_group(parameter) for parameter in parameters]
-        self.clip: float | None = getattr(job.rule, "clip", None)
-        self.states = [self._zeros(parameter) for parameter in self.parameters]
-        self.course = Course(job)
-
-    def _zeros(self, parameter: Any) -> dict[str, Any]:
-        """Running arrays, each its own."""
-        return dict(zip(self.rule.slots, (parameter * 0 for _ in self.rule.slots), strict=True))
-
-    def step(self, gradients: Sequence[Any]) -> None:
-        """Change every parameter that has a gradient."""
-        step = next(self.course)
-        groups = [None if gradient is None else _as_group(gradient) for gradient in gradients]
-        if self.clip is not None:
-            groups = clipped(groups, self.clip)
-        for parameter, gradient, state in zip(self.parameters, groups, self.states, strict=True):
-            if gradient is not None:
-                self.rule.update(parameter, gradient, state, step)
-
-    def state(self) -> dict[str, Any]:
-        return {"done": self.course.done, "states": [dict(state) for state in self.states]}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.course.done = state["done"]
-        for mine, arrays in zip(self.states, state["states"], strict=True):
-            mine.clear()
-            mine.update(arrays)
-
-
-def is_torch_only(rule: Any) -> bool:
-    """Whether the rule is one of torch's own optimizers: it has `over`, `rate` and `clip` in place of `update`."""
-    return hasattr(rule, "over")
-
-
-def _as_group(array: Any) -> Any:
-    """A view with the first axis that update rules expect, of a group of one fit."""
-    return array[None]
-
-
-class Course:
-    """Every step of a fit, one after another; `done` of them are behind it."""
-
-    def __init__(self, job: Job) -> None:
-        self.done, self.in_epoch = 0, math.ceil(len(job.spec.train) / job.spec.training.batch_size)
-        self.total = job.spec.training.epochs * self.in_epoch
-
-    def __next__(self) -> Step:
-        self.done += 1
-        return Step(self.done, self.total, self.in_epoch)
-
-
-def clipped(gradients: Sequence[Any], most: float) -> list[Any]:
-    """The gradients of a fit, scaled down where their norm over all parameters is above `most` (Pascanu et al. 2013).
-
-    As in torch, 1e-6 is added to the norm that divides.
-    """
-    if all(gradient is None for gradient in gradients):
-        return list(gradients)
-    squares: Any = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
-    scale = (most / (squares**0.5 + 1e-6)).clip(None, 1.0)
-    return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

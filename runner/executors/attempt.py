@@ -14,7 +14,7 @@ from typing import Any
 from pebble import ProcessExpired
 
 from runner.executors.processes import ENDED, Notes
-from runner.fit import FitResult, Group, failed
+from runner.fit import FitResult, Group, failed, time_limit
 from runner.memory import megabytes
 
 
@@ -42,7 +42,7 @@ def _outcome(done: Attempt) -> list[FitResult]:
     try:
         return list(done.future.result())
     except PoolTimeout:
-        cause = f"timeout of {done.group[0].timeout:g} s"
+        cause = f"timeout of {time_limit(done.group):g} s"
     except ProcessExpired as death:
         cause, lost["worker"] = _cause(death.exitcode), str(death.pid)
     except BrokenExecutor:

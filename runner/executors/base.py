@@ -15,6 +15,10 @@ class Executor(Protocol):
     a failed one with the reason. Closing the iterator early (Ctrl-C) stops what is running and starts nothing new.
     """
 
-    def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
-        """The results in the order in which they come."""
+    def prepare(self, engine: str) -> None:
+        """Begin to load the engine; returns at once. A run does so itself where nobody has."""
+        ...
+
+    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
+        """The results of one group after another, in the order in which they come."""
         ...

@@ -19,7 +19,7 @@ from pebble import ProcessPool
 from runner.executors.attempt import Attempt, collect
 from runner.executors.inside import begin
 from runner.executors.processes import Context, Notes, Process
-from runner.fit import FitResult, Group
+from runner.fit import FitResult, Group, time_limit
 from runner.worker import run_group
 
 log = logging.getLogger("runner.executors")
@@ -49,15 +49,27 @@ class ProcessExecutor:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._context = Context()
 
-    def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
+    def prepare(self, engine: str) -> None:
+        preload = ["runner.executors.fork_server", "runner.worker", f"runner.engines.{engine}_engine.engine"]
+        self._context.set_forkserver_preload(preload)
+        # Also multiprocessing's own helper shall not die of a closed terminal: it inherits what is blocked here.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            with _environment():
+                ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
         if not groups:
             return
         self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._waiting = deque(Attempt(group) for group in groups)
         self._running: dict[int, Attempt] = {}
         with _environment():
-            self._prepare(groups[0][0].training.engine)
+            self.prepare(groups[0][0].training.engine)
             self._notes = [Notes() for _ in range(min(self.workers, len(groups)))]
             self._pools = [self._pool(notes) for notes in self._notes]
             try:
@@ -65,12 +77,13 @@ class ProcessExecutor:
             finally:
                 self._stop()
 
-    def _results(self, left: int) -> Generator[FitResult, None, None]:
+    def _results(self, left: int) -> Generator[list[FitResult], None, None]:
         for worker in range(len(self._pools)):
             self._start(worker)
         while left:
             done = self._take()
             results = collect(done, self._notes[done.worker])
+            done.future = None  # it holds the results, and its callback holds the attempt: a circle
             lost = any(result.again for result in results)
             if lost:
                 self._replace(done.worker)
@@ -79,21 +92,11 @@ class ProcessExecutor:
                 self._waiting.appendleft(Attempt(done.group, done.number + 1))
             self._start(done.worker)  # before the results are looked at: a worker never waits for the journal
             if again:
-                log.warning("fit %s: %s; trying again", results[0].id, results[0].reason)
+                others = f" and {len(results) - 1} more" if len(results) > 1 else ""
+                log.warning("fit %s%s: %s; trying again", results[0].id, others, results[0].reason)
                 continue
             left -= 1
-            yield from results
-
-    def _prepare(self, engine: str) -> None:
-        self._context = Context()
-        preload = ["runner.executors.fork_server", "runner.worker", f"runner.engines.{engine}_engine.engine"]
-        self._context.set_forkserver_preload(preload)
-        # Also multiprocessing's own helper shall not die of a closed terminal: it inherits what is blocked here.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        try:
-            ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield results
 
     def _pool(self, notes: Notes) -> ProcessPool:
         return ProcessPool(max_workers=1, context=self._context, initializer=begin, initargs=(notes,))
@@ -107,8 +110,7 @@ class ProcessExecutor:
             attempt.future.add_done_callback(lambda future: self._done.put(attempt))
 
     def _schedule(self, worker: int, group: Group) -> Any:
-        limits = [spec.timeout for spec in group if spec.timeout is not None]
-        chosen: dict[str, Any] = {"args": (group,), "timeout": sum(limits) or None}
+        chosen: dict[str, Any] = {"args": (group,), "timeout": time_limit(group)}
         try:
             return self._pools[worker].schedule(run_group, **chosen)
         except RuntimeError:  # its worker died while it had nothing to do

@@ -1,4 +1,4 @@
-"""One fit after another in this process: for debugging, and for the smallest studies."""
+"""One group of fits after another in this process: for debugging, and for the smallest studies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from runner.worker import run_group
 class SerialExecutor:
     """A fit that takes the process down takes the run down; `training.timeout` can't be kept here."""
 
-    def run(self, groups: Sequence[Group]) -> Generator[FitResult, None, None]:
+    def prepare(self, engine: str) -> None:
+        """There is no other process to load it in."""
+
+    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
         for group in groups:
-            yield from run_group(group)
+            yield run_group(group)

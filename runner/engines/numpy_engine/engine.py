@@ -10,10 +10,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from runner.engines.base import Job, Trained
+from runner.engines.masks import Masks
 from runner.engines.numpy_engine.network import build
 from runner.engines.numpy_engine.spatial import Convolution
 from runner.engines.numpy_engine.watching import watched
-from runner.engines.training import EVALUATION_BATCH, Masks, Measured, Rule, augmented, batches, statistics, train
+from runner.engines.rules import Rule
+from runner.engines.training import EVALUATION_BATCH, Draws, Measured, augmented, batches, statistics, train
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 
@@ -29,7 +31,7 @@ Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class NumpyEngine:
-    """Trains the fits of a group one after another."""
+    """Trains one fit at a time."""
 
     name = "numpy"
 
@@ -40,39 +42,47 @@ class NumpyEngine:
         """Layer records draw nothing of their own."""
         return nullcontext()
 
-    def fit(self, group: Sequence[Job]) -> Iterator[Trained | Exception]:
-        for job in group:
-            # One thread a process, as on torch; it also keeps the order of every sum.
-            with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
-                try:
-                    outcome: Trained | Exception = train(job, NumpyLearner(job))
-                except Exception as error:
-                    outcome = error
-            yield outcome
+    def fit(self, group: Sequence[Job]) -> list[Trained | Exception]:
+        # One thread a process, as on torch; it also keeps the order of every sum.
+        with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
+            try:
+                return train(group, NumpyLearner)
+            except Exception as error:
+                return [error]
 
 
 class NumpyLearner:
-    """One fit's network, data and update rule."""
+    """The network, data and update rule of one fit: this engine trains no group of several."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, group: Sequence[Job]) -> None:
+        (job,) = group
         spec = self.spec = job.spec
-        self.job, self.masks = job, Masks(*spec.keys)
+        self.job, self.masks = job, [Masks(*spec.keys)]
         self.storage, self.dtype = PRECISIONS[spec.training.precision]
         values = initial_values(job.network, spec.shape, *spec.keys)
-        self.network = build(job.network, spec.shape, values, self.masks, self.storage, self.dtype)
+        self.network = build(job.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
         mean, deviation = statistics(job.images, spec.train)
         self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
         learned = [(part, name) for _, part in self.network.named_parts() for name in part.arrays if _learned(name)]
         self.learned = learned
-        self.rule = Rule(job, [part.arrays[name] for part, name in learned])
+        self.rule = Rule(group, [part.arrays[name][None] for part, name in learned])
+        self.begin()
 
-    def step(self, index: np.ndarray, draws: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, int]:
+    def begin(self) -> None:
+        self._loss, self._correct = 0.0, 0
+
+    def seen(self) -> list[tuple[float, int]]:
+        return [(self._loss, self._correct)]
+
+    def step(self, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
+        (index,), (drawn,) = batches, draws
         place = self.spec.train[index]
         labels = self.job.labels[place]
-        images, targets = augmented(self.job, self._unit(self.job.images[place]), self._targets(labels), draws)
+        images, targets = augmented(self.job, self._unit(self.job.images[place]), self._targets(labels), drawn)
         scores, losses = self._learn(images, targets)
-        self.rule.step([part.gradients[name] for part, name in self.learned])
-        return float(losses.sum()), int((scores.argmax(1) == labels).sum())
+        self.rule.step([part.gradients[name][None] for part, name in self.learned])
+        self._loss += float(losses.sum())
+        self._correct += int((scores.argmax(1) == labels).sum())
 
     def _learn(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, classes) and losses (N,); the parts are left with the gradients of the mean loss."""
@@ -82,10 +92,13 @@ class NumpyLearner:
         self.network.backward(((shares - targets) / len(targets))[:, None, None], wanted=False)
         return scores, losses
 
-    def part(self, images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Part:
-        return images, labels, index
+    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Part:
+        return images, labels, indices[0]
 
-    def evaluate(self, part: Part) -> Measured:
+    def alone(self, fit: int) -> NumpyLearner:
+        return self
+
+    def evaluate(self, part: Part) -> list[Measured]:
         all_images, all_labels, index = part
         loss, correct, answers = 0.0, 0, []
         for some in batches(index, EVALUATION_BATCH):
@@ -96,15 +109,17 @@ class NumpyLearner:
             correct += int((scores.argmax(1) == labels).sum())
             answers.append((scores.argmax(1), shares.max(1)))
         predicted, confidence = (np.concatenate(column) for column in zip(*answers, strict=True))
-        return Measured(loss / len(index), correct / len(index), predicted, confidence)
+        return [Measured(loss / len(index), correct / len(index), predicted, confidence)]
 
     def state(self) -> dict[str, Any]:
-        return {"arrays": {key: array.copy() for key, array in self._arrays()}, "rule": self.rule.state()}
+        arrays = {key: array.copy() for key, array in self._arrays()}
+        return {"arrays": arrays, "rule": self.rule.state(), "seen": [self._loss, self._correct]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for key, array in self._arrays():
             array[...] = state["arrays"][key]
         self.rule.restore(state["rule"])
+        self._loss, self._correct = state["seen"]
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         for path, part in self.network.named_parts():

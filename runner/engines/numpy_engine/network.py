@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from runner.components import Shape
+from runner.engines.masks import Masks
 from runner.engines.numpy_engine import normalisation, parts, spatial
 from runner.engines.numpy_engine.parts import Array, Part
 from runner.engines.rewriting import cheaper
-from runner.engines.training import Masks
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Layer
 from runner.network.graph import Branching, Concat, Network, Residual, join

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from runner.components import Shape
+from runner.engines.masks import Masks
 from runner.engines.rewriting import cheaper
 from runner.engines.torch_engine import parts
 from runner.engines.torch_engine.watching import label
-from runner.engines.training import Masks
 from runner.network.analysis import merged_shape, output_of
-from runner.network.base import Geometry, Layer, Pair
+from runner.network.base import Layer
 from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
     GELU,
@@ -38,20 +38,23 @@ from runner.network.layers import (
 
 
 def build_module(
-    network: Network, shape: Shape, values: dict[str, np.ndarray], masks: Masks | None = None
+    network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: parts.Members | None = None
 ) -> nn.Module:
-    """The network for images of `shape`, (N, C, H, W) -> scores (N, classes).
+    """The network for images of `shape`, of F fits at once: (N, F*C, H, W) -> scores (N, F*classes).
 
-    Its parameters and running statistics are set from `values` (see `initial_values`); dropout draws from `masks`.
+    The channels of the first fit come first. Parameters and running statistics have a first axis of fits and are set
+    from each fit's `values` (see `initial_values`). `members` says whose images come in, and holds what dropout draws
+    from.
     """
-    chain, _ = _Builder(values, masks or Masks()).chain(network, shape)
+    members = members or parts.Members([Masks()] * len(values))
+    chain, _ = _Builder(values, members).chain(network, shape)
     return chain.append(nn.Flatten())
 
 
 @dataclass
 class _Builder:
-    values: dict[str, np.ndarray]
-    masks: Masks
+    values: Sequence[dict[str, np.ndarray]]
+    members: parts.Members
 
     def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
         chain, before = nn.Sequential(), None
@@ -67,72 +70,58 @@ class _Builder:
     def _branches(self, path: str, part: Branching, shape: Shape) -> tuple[nn.Module, Shape]:
         ends = [self.chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
         modules, shapes = [module for module, _ in ends], [shape for _, shape in ends]
-        module = parts.Residual(modules) if isinstance(part, Residual) else parts.Concat(modules)
+        joined = isinstance(part, Concat)
+        module = parts.Concat(modules, self.members) if joined else parts.Residual(modules)
         return module, merged_shape(path, part, shapes)
 
     def _layer(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
         module = self._new(path, layer, shape, before)
         label(module, path, layer.type)
-        with torch.no_grad():
-            for name, array in (*module.named_parameters(), *module.named_buffers()):
-                key = f"{path}.{name.rpartition('.')[2]}"
-                if key in self.values:  # not so torch's own count of batches
-                    array.copy_(torch.from_numpy(self.values[key]))
+        for name, spec in layer.parameters(shape).items():
+            value = torch.from_numpy(np.stack([values[f"{path}.{name}"] for values in self.values]))
+            if value.ndim == 5:  # as channels_last has it
+                value = value.movedim(2, -1).contiguous().movedim(-1, 2)
+            if spec.trainable:
+                module.register_parameter(name, nn.Parameter(value))
+            else:
+                module.register_buffer(name, value)
         return module
 
     def _new(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
         if isinstance(layer, ReLU):
             return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
         if isinstance(layer, Dropout):
-            return parts.Dropout(path, layer.rate, self.masks)
-        return _MODULES[type(layer)](layer, shape)
+            return parts.Dropout(path, layer.rate, self.members)
+        if isinstance(layer, LocalResponseNorm):
+            return parts.LocalResponseNorm(layer, self.members)
+        if isinstance(layer, PadChannels):
+            return parts.PadChannels(layer.channels - shape[0], layer.geometry().stride, self.members)
+        if isinstance(layer, Flatten):
+            return parts.Flatten()
+        return _MODULES[type(layer)](layer)
 
 
 _OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
 """What makes a new array that its own backward pass does not need: a ReLU behind it may overwrite that."""
 
 
-def _padded(geometry: Geometry, mode: str, fill: float, module: Callable[[Any], nn.Module]) -> nn.Module:
-    """The module with its padding; what torch's own can't pad is padded before it."""
-    (top, bottom), (left, right) = geometry.pads
-    if (top, left) == (bottom, right) and mode == "constant":
-        return module((top, left))
-    return nn.Sequential(parts.Pad(geometry.pads, mode, fill), module((0, 0)))
-
-
-def _conv(layer: Conv, shape: Shape) -> nn.Module:
-    geometry = layer.geometry()
-    mode = "constant" if layer.padding_mode == "zero" else layer.padding_mode
-
-    def module(padding: Pair) -> nn.Module:
-        return nn.Conv2d(
-            shape[0], layer.filters, geometry.size, geometry.stride, padding,
-            dilation=geometry.dilation, groups=layer.groups, bias=layer.bias,
-        )  # fmt: skip
-
-    return _padded(geometry, mode, 0.0, module)
-
-
-def _pool(kind: type[nn.Module]) -> Callable[[Any, Shape], nn.Module]:
-    def build(layer: MaxPool | AvgPool, shape: Shape) -> nn.Module:
+def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:
+    def build(layer: MaxPool | AvgPool) -> nn.Module:
         size, stride, pads, _, ceil = layer.geometry()
         return kind(size, stride, (pads[0][0], pads[1][0]), ceil_mode=ceil)
 
     return build
 
 
-_MODULES: dict[type[Layer], Callable[[Any, Shape], nn.Module]] = {
-    Conv: _conv,
+_MODULES: dict[type[Layer], Callable[[Any], nn.Module]] = {
+    Conv: parts.Conv,
     MaxPool: _pool(nn.MaxPool2d),
     AvgPool: _pool(nn.AvgPool2d),
-    GlobalAvgPool: lambda layer, shape: nn.AdaptiveAvgPool2d(1),
-    GlobalMaxPool: lambda layer, shape: parts.GlobalMaxPool(),
-    PadChannels: lambda layer, shape: parts.PadChannels(layer.channels - shape[0], layer.geometry().stride),
-    BatchNorm: lambda layer, shape: parts.BatchNorm(shape[0], eps=layer.epsilon, momentum=layer.momentum),
-    LocalResponseNorm: lambda layer, shape: parts.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
-    Dense: lambda layer, shape: parts.Dense(shape[0], layer.units, bias=layer.bias),
-    Flatten: lambda layer, shape: parts.Flatten(),
-    Sigmoid: lambda layer, shape: nn.Sigmoid(),
-    Tanh: lambda layer, shape: nn.Tanh(),
-    GELU: lambda layer, shape: nn.GELU(),
+    GlobalAvgPool: lambda layer: parts.GlobalAvgPool(),
+    GlobalMaxPool: lambda layer: parts.GlobalMaxPool(),
+    BatchNorm: parts.BatchNorm,
+    Dense: lambda layer: parts.Dense(),
+    Sigmoid: lambda layer: nn.Sigmoid(),
+    Tanh: lambda layer: nn.Tanh(),
+    GELU: lambda layer: nn.GELU(),
 }

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runner.engines.torch_engine import parts
+
 LABEL = "archrunner_layer"
 
 
@@ -28,9 +30,9 @@ def layers(module: nn.Module) -> dict[str, tuple[str, nn.Module]]:
 
 
 def first_filters(module: nn.Module) -> np.ndarray | None:
-    """A copy of the first two-dimensional convolution's weights (out, in, height, width)."""
-    found = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    return None if found is None else found.weight.detach().float().cpu().contiguous().numpy().copy()
+    """A copy of the first two-dimensional convolution's weights (out, in, height, width), of a module of one fit."""
+    found: Any = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, parts.Conv))), None)
+    return None if found is None else found.weight.detach().flatten(0, -4).float().cpu().contiguous().numpy().copy()
 
 
 def outputs(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[str, np.ndarray]]:
