@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from runner import engines
 from runner.catalog import Catalog, load_catalog
-from runner.components import ComponentRef, ImageData
+from runner.components import ComponentRef, ImageData, UpdateRule, is_torch_only
+from runner.engines import stacking
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
 from runner.examine import examine
-from runner.experiment import Experiment
+from runner.experiment import Experiment, Training
 from runner.fit import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
 from runner.grid import Cell, expand, names
-from runner.identity import content_id
+from runner.identity import canonical_text, content_id, mapping_id
+from runner.network.analysis import Analysis
 from runner.validation import Finding
+
+LARGEST = 10**18
+"""No computer trains a network with more parameters, multiply-adds or activations than that."""
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -52,6 +58,7 @@ def make_plan(experiment: Experiment) -> Plan:
         overrides=experiment.overrides,
         test=header.cross_validation.test,
         file=experiment.document.where.file,
+        plugins=_plugins(experiment, catalog),
     )
 
 
@@ -73,19 +80,61 @@ def _catalog(experiment: Experiment) -> Catalog:
     return load_catalog(files)
 
 
+def _plugins(experiment: Experiment, catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Of each plugin file its digest and its components, by which the next run tells what was edited."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, file in zip(experiment.header.plugins, experiment.plugin_files, strict=True):
+        entries = [(kind, entry) for (kind, _), entry in sorted(catalog.entries.items()) if entry.source == file]
+        components: dict[str, list[str]] = {}
+        for kind, entry in entries:
+            components.setdefault(kind, []).append(entry.component.name)
+        found[name] = {"digest": entries[0][1].version, "components": components}
+    return found
+
+
 @dataclass
 class _Checker:
+    """Cells of a grid share most of what they are made of: each part is bound, built and examined once."""
+
     experiment: Experiment
     catalog: Catalog
     complaints: list[Complaint] = field(default_factory=list)
+    known: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def once(self, key: tuple[Any, ...], action: Callable[[], Any]) -> Any:
+        """What `action` comes to, or raises; the same for all cells with that key."""
+        if key not in self.known:
+            try:
+                self.known[key] = action()
+            except (Finding, RunnerError) as error:
+                self.known[key] = error
+        found = self.known[key]
+        if isinstance(found, (Finding, RunnerError)):
+            raise found.with_traceback(None)
+        return found
 
     def component(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
         """The component built; what does not fit is complained of, and None returned."""
         bound = self.bound(kind, ref, document, path)
-        return None if bound is None else self._guarded(document, path, lambda: self.catalog.build(kind, bound))
+        if bound is None:
+            return None
+        build = partial(self.catalog.build, kind, bound)
+        return self._guarded(document, path, lambda: self.once(("built", kind, repr(ref)), build))
 
     def bound(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> ComponentRef | None:
-        return self._guarded(document, path, lambda: self.catalog.bind(kind, ref))  # type: ignore[no-any-return]
+        return self._guarded(document, path, lambda: self.bind(kind, ref))  # type: ignore[no-any-return]
+
+    def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
+        return self.once(("bound", kind, repr(ref)), partial(self.catalog.bind, kind, ref))  # type: ignore[no-any-return]
+
+    def plain(self, kind: str, ref: ComponentRef) -> tuple[dict[str, Any], str]:
+        """The bound component as plain data, and the canonical text of that."""
+
+        def made() -> tuple[dict[str, Any], str]:
+            plain = self.bind(kind, ref).plain()
+            return plain, canonical_text(plain)
+
+        return self.once(("plain", kind, repr(ref)), made)  # type: ignore[no-any-return]
 
     def data(self) -> ImageData | None:
         """The data set, of the size that the study takes of it."""
@@ -129,23 +178,24 @@ class _Checker:
         ]
         optimizer = self.component("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training(cell)
-        if training and training.engine != "torch" and hasattr(optimizer, "over"):
+        if training and training.engine != "torch" and is_torch_only(optimizer):
             words = f"{settings.optimizer.name} is torch's own, which the {training.engine} engine lacks"
             self._complain(document, ("optimizer",), words)
         if None in (architecture, optimizer, training, data, *(built for _, built in augmentation)):
             return None
         assert architecture is not None and data is not None and training is not None
-        return self._planned(cell, name, architecture, training, data)
+        return self._planned(cell, name, architecture, training, optimizer, data)
 
     def _training(self, cell: Cell) -> TrainingPlan | None:
         training = cell.settings.training
         if training.stuck_after is not None and training.stuck_after > training.epochs:
             words = f"found {training.stuck_after}; allowed: 1 to {training.epochs}, the epochs"
             self._complain(cell.document, ("training", "stuck_after"), words)
-        plain = training.model_dump(exclude={"timeout", "checkpoint", "retries", "engine", "device", "precision"})
 
         def decided(key: str, decide: Callable[..., str], *arguments: str) -> Any:
-            return self._guarded(cell.document, ("training", key), lambda: decide(getattr(training, key), *arguments))
+            found = getattr(training, key)
+            action = partial(decide, found, *arguments)
+            return self._guarded(cell.document, ("training", key), lambda: self.once((key, found, *arguments), action))
 
         engine = decided("engine", engines.resolve)
         if not engine:
@@ -154,42 +204,81 @@ class _Checker:
         precision = decided("precision", engines.resolve_precision, engine)
         if not device or not precision:
             return None
-        return TrainingPlan(engine=engine, device=device, precision=precision, **plain)
+        made = partial(_training_plan, training, engine, device, precision)
+        return self.once(("training", repr(training)), made)  # type: ignore[no-any-return]
 
     def _planned(
-        self, cell: Cell, name: str, architecture: ComponentRef, training: TrainingPlan, data: ImageData
+        self,
+        cell: Cell,
+        name: str,
+        architecture: ComponentRef,
+        training: TrainingPlan,
+        rule: UpdateRule,
+        data: ImageData,
     ) -> PlannedCell:
-        bind = self.catalog.bind
+        chosen = cell.settings
+        augmentation = [self.plain("augmentation", ref) for ref in chosen.augmentation]
+        optimizer = self.plain("optimizer", chosen.optimizer)
         settings = {
-            "architecture": architecture.plain(),
-            "augmentation": [bind("augmentation", ref).plain() for ref in cell.settings.augmentation],
-            "optimizer": bind("optimizer", cell.settings.optimizer).plain(),
+            "architecture": self.plain("architecture", chosen.architecture)[0],
+            "augmentation": [plain for plain, _ in augmentation],
+            "optimizer": optimizer[0],
             "training": training.plain(),
         }
         try:
-            analysis, network = examine(self.catalog, architecture, data.shape, data.classes)
-            if "module" in network and training.engine != "torch":
+            look = partial(self._examined, architecture, data)
+            analysis, network, is_module = self.once(("examined", repr(architecture)), look)
+            if is_module and training.engine != "torch":
                 raise RunnerError(f"{architecture} is a torch module, which the {training.engine} engine can't train")
+            if max(analysis.parameters, analysis.macs or 0, analysis.activations or 0) > LARGEST:
+                raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
         except RunnerError as error:
             return PlannedCell(content_id(settings), name, cell.levels, settings, problem=str(error))
+        training = self._stacked(cell, training, rule, analysis, is_module)
+        settings["training"], trained = self.once(
+            ("trained", training), lambda: (plain := training.plain(), canonical_text(plain))
+        )
         content = {
-            **settings,
             "architecture": network,
-            "shape": data.shape,
-            "classes": data.classes,
-            "code": self._code(cell),
+            "augmentation": f"[{','.join(text for _, text in augmentation)}]",
+            "optimizer": optimizer[1],
+            "training": trained,
+            "shape": canonical_text(data.shape),
+            "classes": canonical_text(data.classes),
+            "code": canonical_text(self._code(cell)),
         }
         return PlannedCell(
-            content_id(content), name, cell.levels, settings,
-            analysis.parameters, analysis.macs, analysis.receptive_field, timeout=cell.settings.training.timeout,
-            checkpoint=cell.settings.training.checkpoint, warnings=analysis.warnings,
-            retries=cell.settings.training.retries,
+            mapping_id(content), name, cell.levels, settings,
+            analysis.parameters, analysis.macs, analysis.receptive_field, timeout=chosen.training.timeout,
+            checkpoint=chosen.training.checkpoint, warnings=analysis.warnings, retries=chosen.training.retries,
         )  # fmt: skip
+
+    def _stacked(
+        self, cell: Cell, training: TrainingPlan, rule: UpdateRule, analysis: Analysis, module: bool
+    ) -> TrainingPlan:
+        validation = self.experiment.header.cross_validation
+        obstacle = stacking.obstacle(training.engine, module, rule)
+
+        def decide() -> int | None:
+            wanted = cell.settings.training.stacking
+            return stacking.decide(wanted, obstacle, training, analysis, validation.folds, validation.repeats)
+
+        return replace(training, stacking=self._guarded(cell.document, ("training", "stacking"), decide))
+
+    def _examined(self, architecture: ComponentRef, data: ImageData) -> tuple[Analysis, str, bool]:
+        """The facts of a network, the canonical text of what identifies it, and whether it is a torch module."""
+        analysis, network = examine(self.catalog, architecture, data.shape, data.classes)
+        return analysis, canonical_text(network), "module" in network
 
     def _code(self, cell: Cell) -> list[str]:
         """Versions of the plugin files behind what is not in the network: their code is part of the result."""
         refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
         return [self.catalog.find(kind, ref.name).version for kind, ref in refs]
+
+
+def _training_plan(training: Training, engine: str, device: str, precision: str) -> TrainingPlan:
+    plain = training.model_dump(include={"epochs", "batch_size", "stuck_after"})
+    return TrainingPlan(engine=engine, device=device, precision=precision, **plain)
 
 
 def _refuse_repeated(experiment: Experiment, cells: tuple[PlannedCell, ...]) -> None:

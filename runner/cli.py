@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import gc
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner import __version__
+from runner.arguments import Parser, positive, seconds, shape
 from runner.errors import RunnerError, options, printable
 from runner.signals import exit_status, stopping
 
@@ -22,25 +25,24 @@ if TYPE_CHECKING:
     from runner.components import ComponentRef
 
 
-class Parser(argparse.ArgumentParser):
-    """Argparse without abbreviations, and with the nearest valid word for a mistyped one."""
+class OneLine(logging.Formatter):
+    """A message takes one line, whatever names are in it; a traceback that was asked for follows as it is."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
-    def error(self, message: str) -> NoReturn:
-        if "invalid choice: '" in message:
-            argument, _, rest = message.partition(": invalid choice: '")
-            found, _, choices = rest.partition("' (choose from ")
-            allowed = [choice.strip(" ')") for choice in choices.split(",")]
-            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{options(found, allowed)}"
-        elif message.startswith("unrecognized arguments: "):
-            found = message.partition(": ")[2].split()[0]
-            known = [o for action in self._actions for o in action.option_strings]
-            is_option = found.startswith("-")
-            nearest = options(found.partition("=")[0], known) if is_option else ""
-            message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
-        self.exit(2, f"{self.prog}: {message}\n")
+
+def program() -> NoReturn:
+    """The command as a process of its own, which ends as soon as its work is done.
+
+    Python would first take apart all that was loaded, object by object: after MLflow and pandas that takes a second.
+    """
+    status = main()
+    atexit._run_exitfuncs()  # of multiprocessing and logging, which leave nothing behind
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # closed from the beginning, or since
+            stream.flush()
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,14 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    gc.set_threshold(100_000, 20, 100)  # libraries make objects that stay: to go through them often is 20% of start-up
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read every installed package's metadata
     level = logging.DEBUG if given.verbose else logging.WARNING
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("runner").setLevel(level)
     try:
         with stopping():
             status = int(given.command(given))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where it was closed from the beginning
+            sys.stdout.flush()
         return status
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
@@ -87,14 +93,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", _run, "train what is missing, publish it to MLflow, write the report")
     _experiment(run)
-    run.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    run.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one a core)")
     run.add_argument(
         "--executor", choices=["process", "serial"], default="process", help="where fits run (%(default)s)"
     )
     _reports(run)
     _tracking(run)
     run.add_argument(
-        "--publish-wait", type=_seconds, default=10.0, metavar="SECONDS",
+        "--publish-wait", type=seconds, default=10.0, metavar="SECONDS",
         help="how long the end of the run waits for an MLflow server that answers (%(default)g)",
     )  # fmt: skip
     run.add_argument("--only", choices=["failed"], help="train the failed fits again, and nothing else")
@@ -104,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     plan = _command(commands, "plan", _plan, "show every cell, its cost and its problems; train nothing")
     _experiment(plan)
     _reports(plan)
-    plan.add_argument("--workers", type=_positive, metavar="N", help="worker processes, for the time estimate")
+    plan.add_argument("--workers", type=positive, metavar="N", help="worker processes, for the time estimate")
     _json(plan)
 
     describe = _command(
@@ -116,8 +122,8 @@ def make_parser() -> argparse.ArgumentParser:
     describe.add_argument(
         "name", metavar="NAME", help="an architecture or augmentation, as `runner plugins` lists them"
     )
-    describe.add_argument("--input", type=_shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
-    describe.add_argument("--classes", type=_positive, default=10, metavar="K", help="number of classes (%(default)s)")
+    describe.add_argument("--input", type=shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
+    describe.add_argument("--classes", type=positive, default=10, metavar="K", help="number of classes (%(default)s)")
     describe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of it")
     describe.add_argument("--dataset", default="mnist-5k", metavar="NAME", help="images to draw on (%(default)s)")
     describe.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: NAME.png)")
@@ -150,7 +156,7 @@ def make_parser() -> argparse.ArgumentParser:
     _reports(ui)
     _tracking(ui)
     ui.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine alone)")
-    ui.add_argument("--port", type=_positive, default=5000, help="(%(default)s)")
+    ui.add_argument("--port", type=positive, default=5000, help="(%(default)s)")
     return parser
 
 
@@ -185,25 +191,6 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: 1 or more")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
-        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: seconds, 0 or more")
-    return float(text)
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"found '{text}'; expected channels x height x width, such as 3x32x32")
-    return int(parts[0]), int(parts[1]), int(parts[2])
-
-
 def _run(given: argparse.Namespace) -> int:
     from runner import flow, show
     from runner.progress import Lines, Live
@@ -222,20 +209,26 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from runner import executors, show
+    from runner import changes, executors, show, versions
     from runner.check import make_plan, problems
     from runner.config import load
     from runner.estimate import estimate
     from runner.journal import read
+    from runner.provenance import installed
 
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
     if given.json:
         print(json.dumps(show.plan_document(plan)))
     else:
-        results, _ = read(given.reports / plan.name / "journal.jsonl")
-        workers = given.workers or executors.default_workers()
-        show.plan(plan, estimate(plan, results, workers), workers)
+        folder, workers = given.reports / plan.name, given.workers or executors.default_workers()
+        known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
+        news, anew = changes.since_last_run(folder, plan, known)
+        expected = estimate(plan, known.values(), workers, anew)
+        cells = {cell.id for cell in plan.cells if not anew}
+        made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
+        mixed = versions.ahead(plan, made, expected.fits, installed(plan))
+        show.plan(plan, expected, workers, [*news, *([f"warning: {mixed}"] if mixed else [])])
     show.warnings(plan)
     found = problems(experiment, plan)
     for problem in found:
@@ -268,11 +261,16 @@ def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner import sheet
     from runner.components import ComponentRef
     from runner.data import prepared, read
+    from runner.validation import Finding
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")
     ref = _bound(catalog, "augmentation", given)
-    data = catalog.build("dataset", catalog.bind("dataset", ComponentRef(given.dataset)))
+    try:
+        dataset = catalog.bind("dataset", ComponentRef(given.dataset))
+    except Finding as finding:
+        raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
+    data = catalog.build("dataset", dataset)
     file = given.out or Path(f"{given.name}.png")
     with prepared(data, catalog.find("dataset", given.dataset).origin) as part:
         sheet.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
@@ -392,4 +390,8 @@ def _ui(given: argparse.Namespace) -> int:
         print("warning: whoever reaches that address can read and change the store", file=sys.stderr)
     sys.stderr.flush()
     # In the environment, as everyone on this machine can see a command and with it the password of a data base.
-    return os.execve(sys.executable, command, {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
+    return os.execve(sys.executable, command, {**_LEAN, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
+
+
+_LEAN = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Of a server for one person: there in half the time, in a fifth of the memory. The jobs serve language models."""

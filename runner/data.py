@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from runner.cache import cache_folder
 from runner.components import ImageData
-from runner.errors import RunnerError, StorageError
+from runner.errors import PluginError, RunnerError, StorageError
 from runner.identity import array_id, content_id
 
 log = logging.getLogger("runner.data")
@@ -86,7 +86,7 @@ def _mapped(place: Path) -> Part | None:
 def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
     """Lay the arrays into the cache; None where that can't be done, which costs the next run its time, no more."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # they may be copies of somebody's own data
         with FileLock(place.parent / ".lock"):
             _forget(place.parent)
             if part := _mapped(place):
@@ -124,11 +124,23 @@ def _forget(parts: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
+def _loaded(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """What the data set's own code gives; raises PluginError where it breaks down."""
+    try:
+        return load()
+    except (RunnerError, OSError):  # these say which file it is
+        raise
+    except MemoryError as error:
+        raise PluginError(f"dataset: its images do not fit into memory: {error}") from error
+    except Exception as error:  # of a plugin's code, any
+        raise PluginError(f"dataset: loading it raised {type(error).__name__}: {error}") from error
+
+
 def _checked(
     load: Callable[[], tuple[np.ndarray, np.ndarray]], size: int, data: ImageData
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, C, H, W) uint8 and labels (N,) int64; raises RunnerError where they are not what was announced."""
-    images, labels = (np.asarray(array) for array in load())
+    images, labels = (np.asarray(array) for array in _loaded(load))
     if images.dtype != np.uint8:
         raise RunnerError(f"dataset: images are {images.dtype}; expected uint8, 0 to 255")
     if images.shape != (size, *data.shape):

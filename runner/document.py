@@ -29,6 +29,7 @@ _SCALARS = (
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same nodes ten times as fast, where libyaml is
 _RESOLVER = yaml.resolver.Resolver()
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -97,12 +98,15 @@ class Node:
 def parse(text: str, file: str) -> Node:
     """The one document in `text`; raises InputError with the line of what is wrong."""
     try:
-        _refuse_deep(text, file)
+        text.encode()
+        refuse_deep(text, file)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(filter(None, (error.context, error.problem)))
         _fail(Where(file, mark.line + 1 if mark else 0), f"not valid YAML: {words}")
+    except UnicodeEncodeError as error:  # half a surrogate pair, as the bytes of a command line may hold
+        _fail(Where(file, text.count("\n", 0, error.start) + 1), "not UTF-8 text")
     except yaml.reader.ReaderError as error:
         in_bytes = isinstance(error.character, int)  # the C parser counts in bytes and gives the character's number
         number = error.character if in_bytes else ord(error.character[:1])
@@ -116,16 +120,19 @@ def parse(text: str, file: str) -> Node:
     return _Converter(file).node(root, 0)
 
 
-def _refuse_deep(text: str, file: str) -> None:
-    """Composing is recursive, so what is nested too deep is refused before, event by event."""
+def refuse_deep(text: str, file: str, aliases: bool = True) -> None:
+    """Composing is recursive, so what is nested too deep is refused before, event by event; on wish aliases too."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            _fail(
-                Where(file, event.start_mark.line + 1 if event.start_mark else 0),
-                f"nested deeper than {DEEPEST} levels",
-            )
+            _fail(_place(event, file), f"nested deeper than {DEEPEST} levels")
+        if not aliases and isinstance(event, yaml.AliasEvent):
+            _fail(_place(event, file), "aliases have no place in this file")
+
+
+def _place(event: yaml.Event, file: str) -> Where:
+    return Where(file, event.start_mark.line + 1 if event.start_mark else 0)
 
 
 class _Converter:
@@ -156,7 +163,7 @@ class _Converter:
             at = Where(self.file, key_node.start_mark.line + 1)
             if not isinstance(key_node, yaml.ScalarNode):
                 _fail(at, "a key must be text, not a list or a mapping")
-            key = key_node.value
+            key = self._text(key_node, at)
             if key in values:
                 _fail(at, f"duplicate key '{key}'; it stands already in line {keys[key].line}")
             values[key], keys[key] = self.node(value_node, depth + 1), at
@@ -169,7 +176,13 @@ class _Converter:
         )
         if node.tag != implied and node.tag != _TEXT:
             _fail(where, f"the tag {node.tag} is not allowed")
-        return node.value if quoted or node.tag != implied else _number_or_text(node.value)
+        text = self._text(node, where)
+        return text if quoted or node.tag != implied else _number_or_text(text)
+
+    def _text(self, node: yaml.ScalarNode, where: Where) -> str:
+        if _SURROGATE.search(node.value):  # libyaml refuses their escapes itself
+            _fail(where, f"half a surrogate pair in {node.value[:40]!r} is no character")
+        return str(node.value)
 
     def _plain_tag(self, node: yaml.Node, where: Where, kind: str) -> None:
         if node.tag != f"tag:yaml.org,2002:{kind}":

@@ -14,6 +14,12 @@ MOST_NAMES = 30
 """So many names of what is allowed fit on a line that is still read."""
 
 
+MOST_COMPLAINTS = 100
+"""So many lines of complaints are printed; what is wrong more often than that has one cause."""
+LONGEST = 480
+"""So many characters of a line are still read."""
+
+
 class RunnerError(Exception):
     """An error with a message for the user; `exit_status` is what the command line exits with."""
 
@@ -37,8 +43,9 @@ def dotted(path: Iterable[int | str]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line, with nothing that a terminal would obey."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    """The text on one line that is still read, with nothing that a terminal would obey."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,13 @@ class Complaint:
 
 
 class InputError(RunnerError):
-    """A file or an option is wrong; carries every complaint, printed a line each."""
+    """A file or an option is wrong; carries every complaint, the first of them printed a line each."""
 
     def __init__(self, complaints: Iterable[Complaint]) -> None:
         self.complaints = tuple(dict.fromkeys(complaints))
-        super().__init__("\n".join(map(str, self.complaints)))
+        more = len(self.complaints) - MOST_COMPLAINTS
+        lines = [*map(str, self.complaints[:MOST_COMPLAINTS]), *([f"and {more} complaints more"] if more > 0 else [])]
+        super().__init__("\n".join(lines))
 
 
 class ShapeError(RunnerError):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import executors, frozen_plan, storage
+from runner import changes, executors, frozen_plan, storage, unchanged, versions
 from runner.catalog import load_catalog
 from runner.check import make_plan, problems
 from runner.components import ImageData
@@ -18,14 +22,17 @@ from runner.config import load
 from runner.data import Part, prepared
 from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
+from runner.executors.base import Executor
 from runner.experiment import Experiment
 from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
-from runner.journal import Journal, frames, read
+from runner.identity import content_id
+from runner.journal import Journal, frames, index
 from runner.lock import locked
 from runner.progress import Progress
 from runner.provenance import made_with
+from runner.results import Selected
 from runner.schedule import schedule
 from runner.signals import exit_status
 from runner.tracking.base import PATIENCE, Publisher, Silent, Tracker, describe
@@ -33,6 +40,7 @@ from runner.tracking.store import NONE, masked, store_uri
 
 if TYPE_CHECKING:
     from runner.reporting.tables import Tables
+    from runner.reporting.verdict import Verdict
 
 log = logging.getLogger("runner.flow")
 
@@ -55,7 +63,7 @@ class Outcome:
     """What a run came to. `trained` counts the fits of this run, the other counts all fits of the plan."""
 
     plan: Plan
-    tables: Tables
+    verdict: Verdict
     folder: Path
     trained: int
     ok: int
@@ -64,6 +72,14 @@ class Outcome:
     stopped: int
     """The exit status that says which signal stopped it; 0 if none did."""
     unpublished: str
+    mixed: str
+    """The versions of libraries, where several made the fits; else ""."""
+    make_tables: Callable[[], Tables]
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Those of the report, as pandas frames."""
+        return self.make_tables()
 
     @property
     def exit_status(self) -> int:
@@ -82,24 +98,31 @@ def run(
     plan = make_plan(experiment)
     if problems(experiment, plan):
         raise InputError(problems(experiment, plan))
+    folder, executor = options.reports / plan.name, executors.make(options.executor, options.workers)
+    if not (folder / "journal.jsonl").exists():  # else there may be nothing to train
+        executor.prepare(plan.training["engine"])
     with _data(experiment) as (data, test):
         splits = _splits(experiment, plan, data)
         plan, fits = schedule(plan, data, test, splits, experiment.plugin_files)
         plan = replace(plan, made_with=made_with(experiment.folder, plan))
-        folder = options.reports / plan.name
         with locked(folder), Journal(folder / "journal.jsonl") as journal:
-            frozen_plan.save(plan, folder / "plan.yaml")
-            checkpoint.clear(folder / "fits", {id for id, result in journal.results.items() if result.status == "ok"})
             todo = _todo(fits, journal, options.only_failed)
-            known = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
-            with Publisher(lambda: _tracker(uri, folder), plan, known, options.publish_wait) as publisher:
+            known = journal.results.of(fit.id for fit in fits)
+            progress.tell(_news(plan, folder, journal, known, todo))
+            frozen_plan.save(plan, folder / "plan.yaml")
+            checkpoint.clear(folder / "fits", {id for id, status in journal.results.statuses.items() if status == "ok"})
+            make = partial(_tracker, uri, folder)
+            with Publisher(make, plan, journal.results, options.publish_wait, bool(todo)) as publisher:
+                if todo:  # the report's libraries take a while to load; once the last fit is there, one waits for it
+                    threading.Thread(target=_load_report, daemon=True).start()
                 with progress:
                     progress.begin(plan, known, todo, options.workers if options.executor == "process" else 1)
-                    stopped = _train(todo, options, folder, journal, publisher, progress)
-                results = [journal.results[fit.id] for fit in fits if fit.id in journal.results]
-                tables = _report(plan, results, folder)
+                    wanted = {fit.id for fit in todo}
+                    stopped = _train(executor, fits, wanted, options.fail_fast, folder, journal, publisher, progress)
+                results = journal.results.of(fit.id for fit in fits)
+                verdict, tables = _report(plan, results, folder)
                 publisher.finish(folder)
-    return _outcome(plan, tables, folder, len(results) - len(known), results, stopped, publisher.problem)
+    return _outcome(plan, verdict, tables, folder, len(results) - len(known), results, stopped, publisher.problem)
 
 
 def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
@@ -111,8 +134,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to publish to")
     with locked(folder):
-        known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
-        results = [known[fit] for fit, *_ in plan.fit_keys() if fit in known]
+        results, _ = index(folder / "journal.jsonl")
         try:
             tracker = _tracker(uri, folder)
             tracker.publish(plan, results)
@@ -120,30 +142,33 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
             tracker.close()
         except Exception as error:
             raise RunnerError(f"{masked(uri)}: {describe(error)}") from None
-    return len(results), plan.fit_count
+    return len(results.of(fit for fit, *_ in plan.fit_keys())), plan.fit_count
 
 
 def _train(
-    todo: list[FitSpec],
-    options: Options,
+    executor: Executor,
+    fits: list[FitSpec],
+    todo: set[str],
+    fail_fast: bool,
     folder: Path,
     journal: Journal,
     publisher: Publisher,
     progress: Progress,
 ) -> int:
     """Train and record; the exit status if a signal stopped it, else 0."""
-    executor = executors.make(options.executor, options.workers)
-    todo = [replace(fit, folder=str((folder / "fits").resolve())) for fit in todo]
+    place = str((folder / "fits").resolve())
+    wanted = [tuple(replace(fit, folder=place) for fit in group) for group in groups(fits, todo)]
     try:
-        with closing(executor.run(groups(todo))) as results:
-            for result in results:
-                result = _apart(result, folder)
-                journal.append(result)
-                if result.status == "ok":  # a failed fit goes on from there with --only failed
-                    checkpoint.remove(folder / "fits", result.id)
-                publisher.add(result)
-                progress.finished(result)
-                if options.fail_fast and result.status == "failed":
+        with closing(executor.run(wanted)) as trained:
+            for group in trained:
+                results = [_apart(result, folder) for result in group if result.id in todo]
+                journal.append(*results)
+                if any(result.status == "ok" for result in group):  # else it goes on from there with --only failed
+                    checkpoint.remove(folder / "fits", group[0].id)
+                for result in results:
+                    publisher.add(result)
+                    progress.finished(result)
+                if fail_fast and any(result.status == "failed" for result in results):
                     break
     except KeyboardInterrupt as stop:
         return exit_status(stop)
@@ -152,8 +177,16 @@ def _train(
 
 def _todo(fits: Iterable[FitSpec], journal: Journal, only_failed: bool) -> list[FitSpec]:
     """The fits to train: those without a result, or those whose result is a failure."""
-    statuses = {id: result.status for id, result in journal.results.items()}
+    statuses = journal.results.statuses
     return [fit for fit in fits if (statuses.get(fit.id) == "failed" if only_failed else fit.id not in statuses)]
+
+
+def _news(plan: Plan, folder: Path, journal: Journal, known: Selected, todo: list[FitSpec]) -> list[str]:
+    """What is to be known before fits are trained: what changed since the last run, and other libraries than then."""
+    fresh = [fit for fit in todo if fit.id not in journal.results]
+    changed = changes.since_last_run(folder, plan, journal.results)[0] if fresh else []
+    mixed = versions.ahead(plan, known.versions(), len(todo), plan.made_with)
+    return [*changed, *([f"warning: {mixed}"] if mixed else [])]
 
 
 def _apart(result: FitResult, folder: Path) -> FitResult:
@@ -199,6 +232,11 @@ def _data(experiment: Experiment) -> Iterator[tuple[Part, Part | None]]:
             yield train, test
 
 
+def _load_report() -> None:
+    with suppress(Exception):  # whatever is the matter, writing the report says it
+        import_module("runner.reporting.render")
+
+
 def _tracker(uri: str, folder: Path) -> Tracker:
     if uri == NONE:
         return Silent()
@@ -207,21 +245,45 @@ def _tracker(uri: str, folder: Path) -> Tracker:
     return MlflowTracker(uri, folder)
 
 
-def _report(plan: Plan, results: Iterable[FitResult], folder: Path) -> Tables:
+def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Callable[[], Tables]]:
+    """Write the report, unless it lies there and would be written just so; what it says, and how to get its tables."""
+    kept = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
+    program = Path(__file__).parent
+    code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
+    looks = [unchanged.look(kept, folder), unchanged.look(code, program)]
+    key = content_id([frozen_plan.digest(plan), results.results.digest(results.fits), *looks])
+    note = folder / ".report.made"
+    verdict = unchanged.noted(note, key)
+    if verdict:
+        return verdict, partial(_tables, plan, results, folder)
     from runner.reporting.render import write_report
+    from runner.reporting.verdict import verdict as found
 
-    return write_report(plan, frames(results), folder)
+    tables = write_report(plan, frames(results), folder)
+    verdict = found(plan, tables)
+    parts = (folder.glob(pattern) for pattern in ("report.html", "report.md", "tables/*.csv", "figures/*.svg"))
+    unchanged.take_note(note, key, chain.from_iterable(parts), verdict)
+    return verdict, lambda: tables
+
+
+def _tables(plan: Plan, results: Selected, folder: Path) -> Tables:
+    from runner.reporting.tables import make_tables
+
+    return make_tables(plan, frames(results), folder / "fits")
 
 
 def _outcome(
     plan: Plan,
-    tables: Tables,
+    verdict: Verdict,
+    tables: Callable[[], Tables],
     folder: Path,
     trained: int,
-    results: list[FitResult],
+    results: Selected,
     stopped: int,
     problem: str,
 ) -> Outcome:
-    failed = sum(result.status == "failed" for result in results)
+    failed = results.count_of("failed")
     missing = plan.fit_count - len(results)
-    return Outcome(plan, tables, folder, trained, len(results) - failed, failed, missing, stopped, problem)
+    mixed = versions.warning(plan, versions.counted(results.versions()))
+    counts = trained, len(results) - failed, failed, missing
+    return Outcome(plan, verdict, folder, *counts, stopped, problem, mixed, tables)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from runner import storage
-from runner.errors import RunnerError
+from runner import storage, unchanged
+from runner.document import refuse_deep
+from runner.errors import InputError, RunnerError
 from runner.fit import METRICS, TEST_METRICS
+from runner.validation import Finding, validate
 
 Pair = tuple[int, int]
 
@@ -45,6 +52,7 @@ class Plan:
     """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read.
 
     `test` says whether every fit is measured on the held-out test images too; `file` is the experiment's, as given.
+    `plugins`: of each plugin file, as the experiment names it, its `digest`, and the names of its `components` by kind.
     """
 
     name: str
@@ -64,6 +72,7 @@ class Plan:
     overrides: tuple[str, ...] = ()
     test: bool = False
     file: str = ""
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -89,28 +98,104 @@ def level_name(factor: str, level: str) -> str:
     return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"
 
 
+def digest(plan: Plan) -> str:
+    """Identifies all that the plan says."""
+    content = vars(plan) | {"cells": [vars(cell) for cell in plan.cells]}
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def save(plan: Plan, path: Path) -> None:
-    """Write the plan; the file is replaced as a whole or not at all."""
-    storage.write(path, text(plan))
+    """Write the plan, if it does not lie there; the file is replaced as a whole or not at all."""
+    note, key = path.with_name(".plan.made"), digest(plan)
+    if not unchanged.noted(note, key):
+        storage.write(path, text(plan))
+        unchanged.take_note(note, key, [path])
 
 
 def text(plan: Plan, fits: bool = True) -> str:
     """The plan as YAML, on wish without the ids of the fits."""
     content = {key: value for key, value in asdict(plan).items() if fits or key != "fits"}
-    return str(yaml.dump(_plain(content), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
+    return str(yaml.dump(plain(content), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
 
 def read(path: Path) -> Plan:
     """The plan at `path`; raises RunnerError where it is missing or not a plan."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        text = path.read_text(encoding="utf-8")
+        refuse_deep(text, str(path), aliases=False)
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _check(content)
         cells = tuple(_cell(cell) for cell in content.pop("cells"))
         factors, overrides = tuple(content.pop("factors")), tuple(content.pop("overrides"))
+        _refuse_paths(id for ids in content.get("fits", {}).values() for id in ids)
         return Plan(cells=cells, factors=factors, overrides=overrides, **content)
     except FileNotFoundError:
         raise RunnerError(f"{path}: no such file; an experiment has it once it was run") from None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, Finding) as error:
         raise RunnerError(f"{path}: not a plan that this version can read ({' '.join(str(error).split())})") from None
+
+
+def _refuse_paths(ids: Iterable[str]) -> None:
+    """Files are named after fits: in a stranger's plan an id may not lead out of the report's folder."""
+    for id in ids:
+        if not re.fullmatch(r"[\w-]+", id):
+            raise ValueError(f"{id!r} is no id of a fit")
+
+
+class _Open(BaseModel):
+    """What of a part of the plan is read again; the rest of it is as free as it is in an experiment."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Component(_Open):
+    name: str
+
+
+class _Training(_Open):
+    epochs: Annotated[int, Field(ge=1)]
+
+
+class _Settings(_Open):
+    architecture: _Component
+    augmentation: list[_Component]
+    optimizer: _Component
+    training: _Training
+
+
+class _Data(_Open):
+    shape: Annotated[list[int], Field(min_length=3, max_length=3)]
+    class_names: list[str]
+    size: int
+    test_size: int = 0
+    licence: str
+    citation: str
+    fingerprint: str
+    train: int
+    validation: int
+
+
+def _check(content: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError, TypeError or Finding where `content` is not a plan as `save` writes it."""
+    validate(TypeAdapter(Plan), content)
+    validate(TypeAdapter(_Data), content["data"])
+    validate(TypeAdapter(_Component), content["dataset"])
+    validate(TypeAdapter(list[_Settings]), [cell["settings"] for cell in content["cells"]])
+    if content["metric"] not in METRICS:
+        raise ValueError(f"metric is {content['metric']}; allowed: {', '.join(METRICS)}")
+    if content["folds"] < 2 or content["repeats"] < 1:
+        raise ValueError(f"{content['folds']} folds and {content['repeats']} repeats")
+    if any(cell["levels"].keys() != set(content["factors"]) for cell in content["cells"]):
+        raise ValueError("a cell has not a level for each factor")
+    count, ids = content["folds"] * content["repeats"], [cell["id"] for cell in content["cells"]]
+    fits = content["fits"]
+    if fits.keys() != set(ids) or any(len(fits[cell]) != count for cell in fits):
+        raise ValueError(f"a cell has not {count} fits")
+    for names in (ids, [cell["name"] for cell in content["cells"]], list(chain.from_iterable(fits.values()))):
+        if len(set(names)) != len(names):
+            raise ValueError("a cell or a fit stands in it twice")
 
 
 def _cell(content: dict[str, Any]) -> PlannedCell:
@@ -119,8 +204,8 @@ def _cell(content: dict[str, Any]) -> PlannedCell:
     return replace(cell, receptive_field=(field[0], field[1]) if field else None, warnings=tuple(cell.warnings))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tuples as lists, which safe YAML can hold."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from runner.errors import printable
 from runner.fit import FitResult, FitSpec
 from runner.frozen_plan import Plan
 from runner.memory import megabytes
@@ -24,10 +25,13 @@ class Progress:
         self.total, self.done, self.failed = len(todo), 0, 0
         self.cost = self.cost_left = sum(self.costs.values())
         self.values: dict[str, list[float]] = {}
-        for result in known:
+        for result in known if todo else ():  # else there is nothing to compare with them
             self._note(result)
         self.started = time.monotonic()
         self.show_start(len(known))
+
+    def tell(self, lines: Sequence[str]) -> None:
+        """Show what is to be known before it begins."""
 
     def finished(self, result: FitResult) -> None:
         self.done += 1
@@ -76,6 +80,10 @@ class Progress:
 
 class Lines(Progress):
     """A line a fit, for files and pipes."""
+
+    def tell(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._print(printable(line))
 
     def show_start(self, known: int) -> None:
         kept = f", {known} are in the journal already" if known else ""

@@ -14,14 +14,18 @@ from runner.frozen_plan import Plan
 
 def made_with(folder: Path, plan: Plan) -> dict[str, str]:
     """Versions by name, the commit of the git repository around `folder`, if it is in one, and the processor."""
-    engines = {cell.settings["training"]["engine"] for cell in plan.cells}
-    libraries = ["archrunner", *sorted(engines), "numpy"]
-    versions = {name: _version(name) for name in libraries}
+    versions = installed(plan)
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         changed = "" if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else " with changes"
         versions["commit"] = commit + changed
     return {**versions, "python": platform.python_version(), "processor": _processor()}
+
+
+def installed(plan: Plan) -> dict[str, str]:
+    """The versions of what the plan's fits are made with, by name; nothing of it is imported."""
+    engines = {cell.settings["training"]["engine"] for cell in plan.cells}
+    return {name: _version(name) for name in ("archrunner", *sorted(engines), "numpy")}
 
 
 def _processor() -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from runner.catalog import Catalog
 from runner.components import KINDS, ComponentRef
@@ -22,6 +19,8 @@ from runner.progress import duration
 from runner.validation import show as shown
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from runner.flow import Options, Outcome
     from runner.reporting.side_by_side import Section
 
@@ -30,12 +29,20 @@ WIDE = 240
 
 
 def _console() -> Console:
+    from rich.console import Console
+
     return Console() if sys.stdout.isatty() else Console(width=WIDE, color_system=None)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
     """Text columns fold where the terminal is narrow; figures don't, so the last of them are left out, and said."""
-    console, rows = _console(), list(rows)
+    rows = list(rows)
+    if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console()
     widths = [max(map(len, (name, *(row[i] for row in rows)))) + 1 for i, name in enumerate(columns)]
     shown = len(columns)
     while shown > text_columns + 1 and sum(widths[:shown]) > console.width:
@@ -51,7 +58,25 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: 
         _say(f"(too narrow for: {', '.join(columns[shown:])})")
 
 
+def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
+    """Print the very same table for a file or a pipe, a hundred times as fast; False where it has to be folded."""
+    if not all(text.isascii() and text.isprintable() for row in rows for text in row[:text_columns]):
+        return False  # letters may be two columns wide, or lines
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + len(widths) - 1 > WIDE:
+        return False
+    aligned = ["<" if index < text_columns else ">" for index in range(len(widths))]
+    line = " ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
+    print("\n".join(line.format(*row) for row in rows))
+    return True
+
+
 def _say(text: str) -> None:
+    if not sys.stdout.isatty() and text.isprintable():
+        print(text)
+        return
+    from rich.text import Text
+
     _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal folds between words
 
 
@@ -71,8 +96,8 @@ def _some(value: int) -> str:
     return f"{value:,}" if value else ""
 
 
-def plan(plan: Plan, estimate: Estimate, workers: int) -> None:
-    """Every cell with its cost, the number of fits and the time they will take."""
+def plan(plan: Plan, estimate: Estimate, workers: int, news: Iterable[str] = ()) -> None:
+    """Every cell with its cost, the number of fits, what is to be known before they are trained, and their time."""
     _table(
         ("cell", "parameters", "MACs", "receptive field"),
         ((c.name, _count(c.parameters), _count(c.macs), _field(c.receptive_field)) for c in plan.cells),
@@ -80,9 +105,21 @@ def plan(plan: Plan, estimate: Estimate, workers: int) -> None:
     training = plan.training
     print()
     _say(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {plan.repeats} repeats = {plan.fit_count} fits")
-    _say(f"engine {training['engine']} on {training['device']} in {training['precision']}")
+    _say(f"engine {training['engine']} on {training['device']} in {training['precision']}{_stacking(plan)}")
+    for line in news:
+        _say(printable(line))
     basis = "from the fits in the journal" if estimate.measured else "a rough guess: no fit of it has been timed yet"
     _say(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
+
+
+def _stacking(plan: Plan) -> str:
+    """How many fits are trained together, if any are."""
+    sizes = Counter(cell.settings["training"].get("stacking", 1) for cell in plan.cells)
+    largest = [min(size, plan.folds * plan.repeats) for size in sorted(sizes) if size > 1]
+    if not largest:
+        return ""
+    where = f" in {sum(sizes.values()) - sizes[1]} cells" if sizes[1] else ""
+    return f", {' or '.join(map(str, largest))} fits of a cell trained together{where}"
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -223,14 +260,10 @@ def sections(sections: Iterable[Section]) -> None:
 
 def outcome(outcome: Outcome, options: Options, file: str) -> None:
     """The result table and the answers on stdout; what is wrong, and how to go on, on stderr."""
-    from runner.reporting import listing, words
-
-    table = listing.leaderboard(outcome.plan, outcome.tables)
-    _table([column.title for column in table.columns], table.texts())
+    _table(outcome.verdict["columns"], outcome.verdict["rows"])
     print()
-    for factor, sentences in words.answers(outcome.plan, outcome.tables.comparisons).items():
-        for sentence in sentences:
-            _say(f"{factor}: {sentence}")
+    for sentence in outcome.verdict["answers"]:
+        _say(sentence)
     print()
     _say(f"report: {outcome.folder / 'report.html'}")
     sys.stdout.flush()
@@ -240,17 +273,16 @@ def outcome(outcome: Outcome, options: Options, file: str) -> None:
 
 def _remarks(outcome: Outcome, options: Options, file: str) -> Iterable[str]:
     total = outcome.plan.fit_count
-    from runner.reporting.tables import records
-
-    failures = outcome.tables.fits[outcome.tables.fits["status"] == "failed"]
-    for row in records(failures):
-        yield f"failed: {row['cell']}, repeat {row['repeat'] + 1} fold {row['fold'] + 1}: {row['reason']}"
+    for failure in outcome.verdict["failures"]:
+        yield f"failed: {failure}"
     if outcome.failed:
         yield f"{outcome.failed} of {total} fits failed; `runner run {file} --only failed` trains them again"
     if outcome.stopped:
         yield f"interrupted: {total - outcome.missing} of {total} fits are kept; the same command goes on"
     elif outcome.missing:
         yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
+    if outcome.mixed:
+        yield f"warning: {printable(outcome.mixed)}"
     if outcome.unpublished:
         more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
         yield f"MLflow has not got everything ({printable(outcome.unpublished)}); {more}"

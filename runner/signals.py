@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"
+SOON = 0.02
+"""Seconds until it is looked again whether an import is over."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -45,15 +47,46 @@ def stopping() -> Iterator[None]:
             signal.signal(each, at_once)
         if number == signal.SIGHUP:
             _let_go(terminals)
-        raise Stopped(number)
+        stop(number, frame)
 
-    for number in heeded:
-        signal.signal(number, in_order)
+    with _between_imports() as stop:
+        for number in heeded:
+            signal.signal(number, in_order)
+        try:
+            yield
+        finally:
+            for number, handler in heeded.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _between_imports() -> Iterator[Callable[[int, FrameType | None], None]]:
+    """Gives what raises Stopped: at once, or, amid an import, as soon as that is over."""
+    alarm = signal.getsignal(signal.SIGALRM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not _importing(frame):
+            raise Stopped(number)
+        signal.signal(signal.SIGALRM, lambda _, now: stop(number, now))
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+
     try:
-        yield
+        yield stop
     finally:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
+        if signal.getsignal(signal.SIGALRM) is not alarm:  # also where the import ended with the command
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether an import is under way there. An exception that comes from nowhere may leave Python's import lock taken,
+    and then every other thread that imports waits for ever.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _let_go(terminals: list[int]) -> None:

@@ -39,6 +39,13 @@ def sample(folder: Path, factors: dict[str, tuple[str, ...]] | None = None, **op
     return Sample(plan, make_frames(plan), folder)
 
 
+TRAINING = {"epochs": 8, "batch_size": 100, "engine": "torch", "device": "cpu", "precision": "float32"}
+SETTINGS = {
+    "architecture": {"name": "stages"}, "augmentation": [{"name": "none"}], "optimizer": {"name": "adam"},
+    "training": TRAINING,
+}  # fmt: skip
+
+
 def make_plan(
     factors: dict[str, tuple[str, ...]],
     folds: int = 5,
@@ -55,7 +62,7 @@ def make_plan(
         size = 1 + sum(list(options).index(chosen[factor]) for factor, options in factors.items())
         cells.append(
             PlannedCell(
-                f"{number:016x}", ", ".join(levels) or "base", chosen, {}, parameters=4_000 * size + 37 * number,
+                f"{number:016x}", ", ".join(levels) or "base", chosen, SETTINGS, parameters=4_000 * size + 37 * number,
                 macs=300_000 * size**2 + 911 * number, receptive_field=(3 + 2 * size, 3 + 2 * size),
             )
         )  # fmt: skip
@@ -65,9 +72,8 @@ def make_plan(
         "licence": "CC0", "citation": "nobody", "fingerprint": "0" * 16, "train": 4 * VALIDATION,
         "validation": VALIDATION,
     }  # fmt: skip
-    training = {"epochs": 8, "batch_size": 100, "engine": "torch", "device": "cpu", "precision": "float32"}
     return Plan(
-        name, "Does it matter?", tuple(factors), folds, repeats, 0, metric, 0.001, {"name": "clothes"}, training,
+        name, "Does it matter?", tuple(factors), folds, repeats, 0, metric, 0.001, {"name": "clothes"}, TRAINING,
         tuple(cells), data, fits, {"archrunner": "0.1.0", "python": "3.11", "commit": "0" * 40},
     )  # fmt: skip
 

@@ -138,6 +138,7 @@ WHOLE_FILES = [
     ("NUL after accents", f"name: {'é' * 9}\n\x00\n\n\n\n\n\n".encode(), "2 | not valid YAML"),
     ("400 digits", f"seed: {'9' * 400}", "8 seed | found 9999 | less than 9223372036854775808"),
     ("long name", f"name: {'x' * 101}", "1 name | at most 100 characters"),
+    ("long key", BASE.encode() + b"? " + b"x" * 5000 + b"\n: 1\n", "11 | xxx ... xxx | allowed: architecture, aug"),
     ("400 kB", f"description: [{'1, ' * 130_000}]", "11 | more than 100000 values"),
     ("larger than 1 MB", b"#" * 1_000_001, "e.yaml: larger than 1 MB"),
 ]
@@ -179,6 +180,8 @@ plan e.yaml --set epochs=3                 => --set epochs=3: epochs: unknown ke
 describe stages --set width                => --set width: expected KEY=VALUE
 describe stages --set =3                   => --set =3: expected KEY=VALUE
 describe stages --set stages=70000         => --set stages: found 70000; allowed: 16 or less
+describe flip --dataset npz        => --dataset npz: npz needs the parameter 'file' (text)
+describe flip --dataset nope       => unknown dataset 'nope'
 describe mine --plugin nope.py             => --plugin nope.py: no such file
 """
 
@@ -337,6 +340,12 @@ def test_shapes_that_do_not_fit_are_a_cells_problem(given, expected, refused, ca
     assert not any(others) and "stage4/max_pool1: a 2x2 window does not fit" in problem
 
 
+def test_a_network_beyond_all_bounds_is_a_cell_s_problem(capsys):
+    Path("e.yaml").write_bytes(edited("-grid:\narchitecture: {name: mobilenet_v1, alpha: 1.0e+300}"))
+    assert main(["plan", "e.yaml"]) == 2
+    assert "has over 10^18 parameters, multiply-adds or activations" in capsys.readouterr().err
+
+
 def test_plan_says_where_a_cell_with_a_problem_stands(capsys):
     Path("e.yaml").write_bytes(edited("grid:\n  architecture.stages: [1, 9]"))
     assert main(["plan", "e.yaml"]) == 2
@@ -377,6 +386,13 @@ def test_valid_variants_are_planned(edit, folder, capsys):
     assert main(["plan", "e.yaml"]) == 0
     printed = capsys.readouterr()
     assert "base: " in printed.out and not printed.err and tree(folder) == before
+
+
+def test_of_very_many_complaints_the_first_hundred_are_printed(capsys):
+    Path("e.yaml").write_bytes(BASE.encode() + "".join(f"k{number}: 1\n" for number in range(300)).encode())
+    assert main(["plan", "e.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 101 and lines[-1] == "and 200 complaints more"
 
 
 def test_numbers_and_text_are_those_of_yaml_1_2():

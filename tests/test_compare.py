@@ -23,6 +23,7 @@ from runner.cli import main
 from runner.errors import RunnerError
 from runner.fit import FitResult
 from runner.frozen_plan import Plan, PlannedCell
+from runner.identity import content_id
 from runner.reporting.compare import Study, compare
 from runner.reporting.shared import Setting, match_cells
 from runner.reporting.side_by_side import document, sections, write
@@ -30,6 +31,11 @@ from runner.reporting.statistics import corrected
 
 FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
 MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
+PARTS = {"augmentation": [{"name": "none"}], "optimizer": {"name": "adam"}}
+FACTS = {
+    "shape": [1, 8, 8], "class_names": ["a", "b"], "size": 100, "licence": "CC0", "citation": "nobody",
+    "fingerprint": "f1", "train": 66, "validation": 34,
+}  # fmt: skip
 Value = Callable[[dict[str, str], int, int], float]
 
 
@@ -48,7 +54,7 @@ def grid(factors: dict[str, Sequence[str]] = FACTORS, mark: str = "x", reverse: 
     )  # fmt: skip
     plan = replace(plan, **changes)
     count = plan.folds * plan.repeats
-    return replace(plan, fits={cell.id: [f"{cell.id}/{n}" for n in range(count)] for cell in plan.cells})
+    return replace(plan, fits={cell.id: [content_id([cell.id, n]) for n in range(count)] for cell in plan.cells})
 
 
 def accuracy(levels: dict[str, str], repeat: int, fold: int) -> float:
@@ -75,8 +81,9 @@ def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> 
 
 
 def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
-    """The study as a folder that `runner compare` reads."""
-    frozen_plan.save(plan, folder / "plan.yaml")
+    """The study as a folder that `runner compare` reads; what a plan on disk has besides is made up."""
+    whole = [replace(cell, settings=PARTS | cell.settings) for cell in plan.cells]
+    frozen_plan.save(replace(plan, cells=tuple(whole), data=FACTS | plan.data), folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(journal.encode, results(plan, value))))
     return folder
 
@@ -311,7 +318,8 @@ def test_many_settings_are_counted() -> None:
 def test_other_versions_are_warned_of() -> None:
     b = grid(made_with={**MADE_WITH, "torch": "2.1", "commit": "c2", "processor": "p2"})
     found = compare([study(grid()), study(b, folder="b")])
-    assert found.warnings == ("A and B were made with torch 2.0 and 2.1",)
+    (warning,) = found.warnings
+    assert warning.startswith("A and B were made with torch 2.0 and 2.1; with another --reports, ")
     assert [setting.path for setting in found.pairs[0].settings] == [
         "made_with.torch", "made_with.commit", "made_with.processor",
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from conftest import environment
 
 from runner.components import ImageData
 from runner.data import UNUSED, prepared, read
+from runner.errors import PluginError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 2, 4, 5), dtype=np.uint8)
 LABELS = np.arange(30) % 3
@@ -128,16 +129,16 @@ learner_of = test_engine.LEARNERS[sys.argv[1]]
 images = np.load(sys.argv[2], mmap_mode="c")
 labels, index = np.arange(len(images)) % 3, np.arange(len(images))
 job = replace(test_engine.job(), transforms=())
-train(job, learner_of(job))
+train([job], learner_of)
 
 def own():
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) // 1024
 
 before = own()
 spec = replace(job.spec, train=index, validation=index)
-learner = learner_of(replace(job, spec=spec, images=images, labels=labels))
-learner.step(index[::5000], ())
-learner.evaluate(learner.part(images, labels, index[:1000]))
+learner = learner_of([replace(job, spec=spec, images=images, labels=labels)])
+learner.step([index[::5000]], [()])
+learner.evaluate(learner.part(images, labels, [index[:1000]]))
 print(own() - before)
 """
 
@@ -154,3 +155,19 @@ def test_a_fit_holds_no_copy_of_the_images(engine: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=root / "tests", env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 50, "megabytes of 300"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError("Unable to allocate 107. PiB"), "dataset: its images do not fit into memory: Unable to allocate"),
+        (KeyError("pixels"), "dataset: loading it raised KeyError: 'pixels'"),
+    ],
+)
+def test_what_a_data_set_s_own_code_raises_is_told_in_one_line(error: Exception, words: str) -> None:
+    def load() -> tuple[np.ndarray, np.ndarray]:
+        raise error
+
+    with pytest.raises(PluginError) as raised, prepared(ImageData((1, 2, 2), ("a", "b"), 4, load), "here"):
+        pass
+    assert str(raised.value).startswith(words)

@@ -51,6 +51,18 @@ def test_every_data_set_states_its_facts_without_its_files(
     assert (data.load_test is None) == (test_size == 0)
 
 
+def test_digits_are_those_of_scikit_learn_whether_it_is_imported_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.datasets import load_digits
+
+    theirs = load_digits()
+    images, labels = built("digits").load()
+    assert images.dtype == np.uint8 and np.abs(images[:, 0] - theirs.images * 255 / 16).max() <= 0.5
+    assert labels.dtype == np.int64 and np.array_equal(labels, theirs.target)
+    monkeypatch.setattr("runner.plugins.datasets.digits.find_spec", lambda name: None)
+    for ours, by_its_function in zip((images, labels), built("digits").load(), strict=True):
+        assert ours.dtype == by_its_function.dtype and np.array_equal(ours, by_its_function)
+
+
 ROW = re.compile(r"\| `([\w-]+)` \| (\d+)x(\d+)x(\d+) \| (\d+)[^|]*\| ([\d,]+) \| ([\d,]+) \|")
 
 

@@ -4,13 +4,15 @@ import json
 import math
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner import document
 from runner.document import MOST_NODES, parse
 from runner.errors import InputError
 
-# PyYAML reads "\ud83d\ude00" as two characters where JSON reads one, so text stays within the first plane here.
+# YAML has no surrogate pairs, by which JSON writes what lies beyond the first plane.
 texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 nested = st.recursive(
@@ -105,6 +107,14 @@ def test_refused_with_its_line(text, line, message):
 def test_an_empty_file_is_refused(text):
     with pytest.raises(InputError, match="file.yaml: the file is empty"):
         parse(text, "file.yaml")
+
+
+@pytest.mark.parametrize("loader", [document._LOADER, yaml.SafeLoader])
+def test_half_a_character_is_refused(loader, monkeypatch):
+    monkeypatch.setattr(document, "_LOADER", loader)
+    for text in ('a: 1\nb: "x\\ud800"', 'a: 1\n"\\udfff": 2', "a: 1\nb: \udced"):
+        with pytest.raises(InputError, match="file.yaml:2: .*(surrogate|escape|UTF-8)"):
+            plain(text)
 
 
 @pytest.mark.parametrize("text", ["a: \x00\n", "[" * 5000, "a: *b\n", "\t- a\n"])

@@ -34,7 +34,7 @@ class Faulty:
             met.touch()
         if fault == "kill":
             held = np.ones(20_000_000)
-            time.sleep(1.2)
+            time.sleep(1.6)  # three looks at the memory, half a second apart
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "segfault":
             ctypes.string_at(0)
@@ -46,6 +46,12 @@ class Faulty:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if fault in ("hang", "deaf"):
             time.sleep(600)
+        if fault == "nan":
+            return images * float("nan")
+        if fault == "torch":
+            import torch
+
+            torch.empty(2**50)
         if fault == "memory":
             resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
             np.ones(2**32)
@@ -132,6 +138,33 @@ def test_a_fit_that_was_lost_by_chance_has_as_many_tries_as_it_is_given(
     assert fits == dict.fromkeys(names, expected), done.stderr
     assert done.stdout.count("1 of 2" if retries == 0 else "2 of 2") == len(names), "how many a mean is over"
     assert done.returncode == (1 if retries == 0 else 0)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_fit_that_diverges_is_in_no_mean_and_the_tables_say_so(tmp_path: Path, runner: Command, engine: str) -> None:
+    file = study(tmp_path, {"good": "none", "diverges": f"nan {tmp_path / 'met'}"})
+    done = runner("run", file, "--executor", "serial", "--set", f"training.engine={engine}")
+    assert done.returncode == 1 and "trying again" not in done.stderr
+    fits = fits_of(tmp_path).set_index("fault")
+    bad, good = fits.loc["diverges"].sort_values("status").to_dict("records")
+    assert bad["reason"].startswith("diverged: ") and bad["val_accuracy"] == "" and good["status"] == "ok"
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("good ", "diverges "))]
+    assert sorted(("1 of 2" in row, "2 of 2" in row) for row in rows) == [(False, True), (True, False)], done.stdout
+    report = tmp_path / "reports" / "faults"
+    cells = pd.read_csv(report / "tables" / "cells.csv").set_index("cell")
+    assert cells.loc["diverges", ["fits", "ok", "failed"]].tolist() == [2, 1, 1]
+    assert cells.loc["diverges", "mean"] == pytest.approx(float(good["val_accuracy"]))
+    for page in ("report.md", "report.html"):
+        assert "1 of 2" in (report / page).read_text()
+
+
+def test_torch_without_memory_is_out_of_memory_too(tmp_path: Path, runner: Command) -> None:
+    file = study(tmp_path, {"none": "none", "torch": "torch"})
+    done = runner("run", file, "--set", "training.engine=torch", "--workers", 1)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    fits = fits_of(tmp_path).set_index("fault")
+    assert set(fits.loc["none", "status"]) == {"ok"}
+    assert all(reason.startswith("out of memory after 2 tries: ") for reason in fits.loc["torch", "reason"])
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import Command, environment
 from mlflow import MlflowClient
@@ -104,9 +105,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def server(folder: Path, port: int) -> Iterator[str]:
-    """A real MLflow tracking server on loopback."""
+def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A real MLflow tracking server on loopback, in a process group of its own, which answers."""
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder / 'server.db'}",
@@ -114,18 +114,24 @@ def server(folder: Path, port: int) -> Iterator[str]:
     ]  # fmt: skip
     process = subprocess.Popen(
         command,
-        env=environment(publish=True),
+        env={**environment(publish=True), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.2)
+    return process
+
+
+@contextmanager
+def server(folder: Path, port: int) -> Iterator[str]:
+    process = start_server(folder, port)
     try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, 9)
@@ -154,6 +160,8 @@ def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) ->
         (report,) = (run.info.run_id for run in runs if run.data.tags["runner.kind"] == "report")
         page = f"http://127.0.0.1:{port}/get-artifact?path=report.html&run_uuid={report}"
         assert re.search(rb"<title>tiny</title>", urllib.request.urlopen(page, timeout=30).read())
+        (worker,) = psutil.Process(ui.pid).children(recursive=True)  # more take seconds to start, and gigabytes
+        assert worker.is_running()
     finally:
         os.killpg(ui.pid, 9)
         ui.wait()

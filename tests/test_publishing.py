@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 from faulty_server import FAULTS, Proxy, address, faulty
-from test_mlflow import free_port, kinds, runs_of, server, sqlite
+from test_mlflow import free_port, kinds, runs_of, server, sqlite, start_server
 
 from runner import frozen_plan
 from runner.cli import main
-from runner.journal import read
+from runner.journal import index
 from runner.tracking.base import Publisher
 from runner.tracking.mlflow_tracker import MlflowTracker
 
 ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
+
+HELD = """\
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Held:
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        while lines(Path("reports/tiny/journal.jsonl")) >= (int(ALLOWED.read_text()) if ALLOWED.exists() else 99):
+            time.sleep(0.02)
+        return images
+
+ALLOWED = Path("allowed")
+
+def lines(file):
+    return file.read_bytes().count(b"\\n") if file.exists() else 0
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="held", build=Held)
+"""
+"""A plugin whose training waits as soon as the journal has as many fits as the file `allowed` says."""
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +69,26 @@ def report(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "reports" / "tiny"))
 
 
+@pytest.fixture
+def held(tiny: Path) -> Path:
+    """An experiment whose training goes on as far as `allow` says, so that a test depends on nobody's speed."""
+    (tiny.parent / "held.py").write_text(HELD)
+    tiny.write_text(TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
+    return tiny
+
+
+def allow(file: Path, fits: int) -> None:
+    (file.parent / "new").write_text(str(fits))
+    (file.parent / "new").rename(file.parent / "allowed")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_end_of_a_run_does_not_wait_for_a_faulty_server(fault: str, report: Path) -> None:
-    plan, results = frozen_plan.read(report / "plan.yaml"), read(report / "journal.jsonl")[0]
+    plan, (results, _) = frozen_plan.read(report / "plan.yaml"), index(report / "journal.jsonl")
     with faulty(fault) as broken:
-        publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, [], patience=0.5)
+        publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, results, patience=0.5)
         with publisher:
-            for result in results:
+            for result in results.values():
                 publisher.add(result)
             publisher.finish(report)
         assert broken.asked, "it was tried"
@@ -92,26 +136,27 @@ def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys:
         assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
 
 
-def test_a_server_stopped_and_started_again_has_everything_once(tiny: Path, runner: Command) -> None:
+def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runner: Command) -> None:
     """A real server behind a line that loses the first answer of each kind, killed in the middle of a run."""
-    port, report = free_port(), tiny.parent / "reports" / "tiny"
+    port, report = free_port(), held.parent / "reports" / "tiny"
     with faulty("", Proxy, upstream=port) as line:
         uri = address(line)
-        down = runner("run", tiny, *ONE_CELL, "--tracking-uri", uri, publish=True)
+        down = runner("run", held, *ONE_CELL, "--tracking-uri", uri, publish=True)
         assert down.returncode == 0 and "`runner publish tiny` sends the rest" in down.stderr
-        with server(tiny.parent, port):
-            command = [RUNNER, "run", tiny, "--tracking-uri", uri, "--set", "training.epochs=60"]
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            running = subprocess.Popen(command, cwd=tiny.parent, env=environment(publish=True), **quiet)
-            deadline = time.monotonic() + 120
+        with server(held.parent, port):
+            allow(held, 3 + 3)
+            running, deadline = start(held, uri), time.monotonic() + 120
             while time.monotonic() < deadline and len(line.asked) < 6 and running.poll() is None:
                 time.sleep(0.02)
-        assert running.wait(timeout=120) == 0 and len(line.asked) >= 6
+        assert running.poll() is None and len(line.asked) >= 6
+        allow(held, 99)
+        running.communicate(timeout=120)
+        assert running.returncode == 0
         assert len(journal_lines(report)) == 3 + 12
-        with server(tiny.parent, port):
-            attempts = [runner("publish", tiny, "--tracking-uri", uri, publish=True)]
+        with server(held.parent, port):
+            attempts = [runner("publish", held, "--tracking-uri", uri, publish=True)]
             while attempts[-1].returncode and len(attempts) < 25:
-                attempts.append(runner("publish", tiny, "--tracking-uri", uri, publish=True))
+                attempts.append(runner("publish", held, "--tracking-uri", uri, publish=True))
             assert attempts[-1].stdout == "MLflow has 12 fits\n", attempts
             runs = runs_of(f"http://127.0.0.1:{port}")
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -122,10 +167,94 @@ def test_a_server_stopped_and_started_again_has_everything_once(tiny: Path, runn
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
 
 
+ONE_BY_ONE = ("--set", "training.stacking=off")
+
+
+def start(file: Path, uri: str) -> subprocess.Popen[str]:
+    command = [RUNNER, "run", file, "--tracking-uri", uri, *ONE_BY_ONE]
+    kept = {"cwd": file.parent, "env": environment(publish=True), "text": True}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kept)  # type: ignore[call-overload]
+
+
+def wait_until_published(uri: str, run: subprocess.Popen[str], fits: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and run.poll() is None:
+        with suppress(Exception):  # the experiment is not there yet
+            if kinds(runs_of(uri)).get("fit", 0) >= fits:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"not {fits} fits while the run went on: {run.poll()}")
+
+
+def assert_all_there_once(uri: str, report: Path) -> None:
+    runs = runs_of(uri)
+    ids = sorted(json.loads(line)["fit"]["id"] for line in journal_lines(report))
+    assert sorted(run.data.tags["runner.fit"] for run in runs if run.data.tags["runner.kind"] == "fit") == ids
+    assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(held: Path) -> None:
+    """Nobody has to do anything: the run itself goes on publishing once the server answers again."""
+    port, processes = free_port(), []
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        processes.append(start_server(held.parent, port))
+        allow(held, 3)
+        run = start(held, uri)
+        wait_until_published(uri, run, 1)
+        os.killpg(processes[-1].pid, signal.SIGKILL)
+        processes[-1].wait()
+        allow(held, 7)
+        while run.poll() is None and len(journal_lines(held.parent / "reports" / "tiny")) < 7:
+            time.sleep(0.05)
+        assert run.poll() is None, "training goes on without the server"
+        processes.append(start_server(held.parent, port))
+        wait_until_published(uri, run, 7)
+        allow(held, 99)
+        _, errors = run.communicate(timeout=200)
+        assert run.returncode == 0 and "MLflow has not got" not in errors, errors
+        assert_all_there_once(uri, held.parent / "reports" / "tiny")
+    finally:
+        stop(processes)
+
+
+def test_a_real_server_that_stands_still_holds_nothing_up_and_has_everything_after_the_next_run(
+    held: Path, runner: Command
+) -> None:
+    """It is stopped with requests under way, which it works off when it goes on, after they were given up."""
+    port, report = free_port(), held.parent / "reports" / "tiny"
+    uri, processes = f"http://127.0.0.1:{port}", []
+    try:
+        processes.append(start_server(held.parent, port))
+        allow(held, 3)
+        run = start(held, uri)
+        wait_until_published(uri, run, 1)
+        os.killpg(processes[-1].pid, signal.SIGSTOP)
+        allow(held, 99)
+        _, errors = run.communicate(timeout=200)
+        assert run.returncode == 0 and "`runner publish tiny` sends the rest" in errors, errors
+        assert len(journal_lines(report)) == 12 and (report / "report.html").is_file()
+        os.killpg(processes[-1].pid, signal.SIGCONT)
+        again = runner("run", held, *ONE_BY_ONE, "--tracking-uri", uri, publish=True)
+        assert again.returncode == 0 and "MLflow has not got" not in again.stderr, again.stderr
+        assert_all_there_once(uri, report)
+    finally:
+        stop(processes)
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def test_a_store_that_was_killed_while_it_was_made_is_made_again(report: Path) -> None:
     command = [RUNNER, "publish", str(report)]
     kept = {"env": environment(publish=True), "capture_output": True, "text": True, "cwd": report.parent}
-    making = subprocess.Popen(command, env=environment(publish=True), stderr=subprocess.DEVNULL, cwd=report.parent)
+    slow = {**environment(publish=True), "ARCHRUNNER_CACHE": str(report.parent / "cache")}  # no empty store to copy
+    making = subprocess.Popen(command, env=slow, stderr=subprocess.DEVNULL, cwd=report.parent)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not [*report.parent.glob(".mlflow-*/mlflow.db")]:
         time.sleep(0.001)
@@ -135,3 +264,34 @@ def test_a_store_that_was_killed_while_it_was_made_is_made_again(report: Path) -
     done = subprocess.run(command, check=False, timeout=120, **kept)  # type: ignore[call-overload]
     assert (done.returncode, done.stderr) == (0, "")
     assert kinds(runs_of(f"sqlite:///{report.parent / 'mlflow.db'}")) == {"cell": 1, "fit": 3, "report": 1}
+
+
+def test_a_new_store_is_a_copy_that_mlflow_would_have_made_itself(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the copy that is kept was damaged, or where none can be kept."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("ARCHRUNNER_CACHE", str(cache))
+
+    def made(name: str) -> tuple[list[list[str]], list[tuple[object, ...]]]:
+        folder = Path(shutil.copytree(report, tmp_path / name / "tiny"))
+        assert main(["publish", str(folder), "--tracking-uri", f"sqlite:///{tmp_path / name / 'mlflow.db'}"]) == 0
+        with closing(sqlite3.connect(tmp_path / name / "mlflow.db")) as store:
+            schema = store.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
+            # MLflow's migrations leave the constraints of a table in any order.
+            tables = [sorted(line.strip(" \t,") for line in sql.splitlines()) for (sql,) in schema]
+            return tables, store.execute("SELECT name, artifact_location, lifecycle_stage FROM experiments").fetchall()
+
+    def expected(name: str) -> list[tuple[object, ...]]:
+        root = tmp_path / name / "mlartifacts"
+        return [("Default", f"{root}/0", "active"), ("tiny", str(root), "active")]
+
+    tables, experiments = made("first")
+    (kept,) = (cache / "mlflow").iterdir()
+    assert experiments == expected("first") and made("copied") == (tables, expected("copied"))
+    kept.write_bytes(kept.read_bytes()[:100_000])
+    assert made("damaged") == (tables, expected("damaged"))
+    assert made("mended") == (tables, expected("mended"))
+    shutil.rmtree(cache)
+    cache.write_text("a file where the folder should be")
+    assert made("nowhere") == (tables, expected("nowhere"))

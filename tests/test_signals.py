@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,3 +194,27 @@ def test_a_second_run_says_who_has_the_experiment_and_a_killed_one_gives_it_back
     first.communicate(timeout=60)
     third = runner("run", slow, "--set", "training.epochs=1")
     assert third.returncode == 0, third.stderr
+
+
+IMPORTING = """\
+import os, signal, sys, threading, time
+from pathlib import Path
+from runner.signals import Stopped, stopping
+
+Path("slow_module.py").write_text("import time\\nfor _ in range(50):\\n    time.sleep(0.01)\\nwhole = True\\n")
+sys.path.insert(0, "")
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    with stopping():
+        import slow_module
+        time.sleep(60)
+except Stopped as stop:
+    print(stop.number == signal.SIGTERM and slow_module.whole, signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
+"""
+
+
+def test_a_signal_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
+    """An exception amid one may leave Python's import lock taken, and the run hangs."""
+    command = [sys.executable, "-c", IMPORTING]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert done.stdout == "True True\n", done.stderr

@@ -37,16 +37,39 @@ def folder(root: str | None) -> Path:
     """The folder in which to look; raises RunnerError where there is none."""
     if root is None:
         return cache_folder()
-    place = Path(root).expanduser()
-    if not place.is_dir():
-        raise RunnerError(f"{place}: {'not a folder' if place.exists() else 'no such folder'}; root names a folder")
-    return place
+    found = place(root)
+    if not is_folder(found):
+        raise RunnerError(f"{found}: {'not a folder' if is_file(found) else 'no such folder'}; root names a folder")
+    return found
+
+
+def place(text: str) -> Path:
+    """The path that a user gave, `~` being a home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise RunnerError(f"{text}: {error}") from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file; what no file can be called is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def find(place: Path, names: Sequence[str]) -> Path | None:
     """The first of the files `names` (paths below `place`) that is there, in its sub-folder or in `place` itself."""
     paths = (place / variant for name in names for variant in (name, Path(name).name))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_file(path)), None)
 
 
 def read(file: Path) -> bytes:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +31,8 @@ log = logging.getLogger("runner.datasets")
 ENDINGS = (".png", ".jpg", ".jpeg")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's names for 8 bits a channel or less: more would have to be rounded, and to what is not for us to say."""
+MOST_PIXELS, LARGE = 100_000_000, 10_000_000
+_ALONE = threading.Lock()
 Crop = Literal["center", "none"]
 
 
@@ -92,6 +97,15 @@ def _raised(error: OSError) -> None:
     raise error
 
 
+@contextmanager
+def _room(pixels: int) -> Iterator[None]:
+    """Large images are decoded one at a time, as each takes some copies of itself."""
+    if pixels > MOST_PIXELS:
+        raise RunnerError(f"it has {pixels / 1e6:,.0f} million pixels; allowed: up to {MOST_PIXELS // 10**6} million")
+    with _ALONE if pixels > LARGE else nullcontext():
+        yield
+
+
 def decoded(path: str, size: tuple[int, int], crop: Crop, grey: bool) -> np.ndarray:
     """One image as (H, W) or (H, W, 3) uint8, upright, scaled to `size`."""
     import numpy as np
@@ -99,12 +113,14 @@ def decoded(path: str, size: tuple[int, int], crop: Crop, grey: bool) -> np.ndar
 
     height, width = size
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
+        with Image.open(path, formats=("PNG", "JPEG")) as image, _room(image.width * image.height):
             if image.mode in MODES:
                 upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
                 scale = ImageOps.fit if crop == "center" else Image.Image.resize
                 return np.asarray(scale(upright, (width, height), Image.Resampling.BILINEAR))
             mode = image.mode
+    except RunnerError as error:
+        raise RunnerError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise all sorts
         why = "it is empty" if not Path(path).stat().st_size else f"{type(error).__name__}: {error}"
         raise RunnerError(f"{path}: can't be read as a PNG or JPEG image: {why}; mend it or remove it") from error
@@ -118,7 +134,9 @@ def load(found: Listing, size: tuple[int, int], crop: Crop, grey: bool) -> tuple
     if found.ignored:
         log.warning("%s: %d files left out, such as %s", found.root, len(found.ignored), found.ignored[0])
     images = np.empty((len(found.paths), 1 if grey else 3, *size), np.uint8)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        # Of large images, for which we have a limit of our own, and of what is odd beside the pixels.
+        warnings.simplefilter("ignore")
         decode = partial(decoded, size=size, crop=crop, grey=grey)
         for into, image in zip(images, threads.map(decode, found.paths), strict=True):
             into[:] = image if grey else image.transpose(2, 0, 1)

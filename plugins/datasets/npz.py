@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Order = Literal["auto", "NCHW", "NHWC"]
+MOST_PACKED, DENSEST = 200_000_000, 100
+"""An array of more bytes than this that was packed more densely than this is no images, but meant to fill memory."""
 ARRAYS = ("images", "labels", "test_images", "test_labels", "class_names")
 
 
@@ -26,15 +28,17 @@ def opened(file: Path) -> Iterator[Any]:
     """The file's arrays by name, read when asked for; pickled objects are refused."""
     import numpy as np
 
-    if not file.is_file():
-        raise RunnerError(f"{file}: {'not a file' if file.exists() else 'no such file'}")
+    if not files.is_file(file):
+        raise RunnerError(f"{file}: {'not a file' if files.is_folder(file) else 'no such file'}")
     if not zipfile.is_zipfile(file):
         raise RunnerError(f"{file}: not a (whole) .npz file; numpy.savez makes one")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             yield arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise RunnerError(f"{file}: can't be read: {error}") from None
+    except RunnerError:
+        raise
+    except Exception as error:  # what is in a damaged archive raises all sorts
+        raise RunnerError(f"{file}: can't be read: {error or type(error).__name__}") from None
 
 
 def header(file: Path, arrays: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -44,10 +48,27 @@ def header(file: Path, arrays: Any, name: str) -> tuple[tuple[int, ...], np.dtyp
     if name not in arrays.files:
         known = ", ".join(arrays.files) or "nothing"
         raise RunnerError(f"{file}: no array '{name}'; it holds {known}; allowed: {', '.join(ARRAYS)}")
-    with arrays.zip.open(f"{name}.npy") as stream:
+    member = f"{name}.npy" if f"{name}.npy" in arrays.zip.namelist() else name
+    with arrays.zip.open(member) as stream:
         old = format.read_magic(stream) == (1, 0)
         shape, _, dtype = (format.read_array_header_1_0 if old else format.read_array_header_2_0)(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise RunnerError(f"{file}: {name} holds pickled objects, which are never opened; expected numbers")
+    facts, announced = arrays.zip.getinfo(member), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or announced != facts.file_size - start:
+        words = f"{name} announces {dtype} {shape}, {announced} bytes, and {facts.file_size - start} follow"
+        raise RunnerError(f"{file}: {words}; write the file again")
+    if facts.file_size > MOST_PACKED and facts.file_size > facts.compress_size * DENSEST:
+        words = f"{name} unpacks from {facts.compress_size / 1e6:.1f} MB to {facts.file_size / 1e6:,.0f} MB"
+        raise RunnerError(f"{file}: {words}, as no images do; write it with numpy.savez, unpacked")
     return shape, dtype
+
+
+def values(file: Path, arrays: Any, name: str) -> np.ndarray:
+    """An array's values, once its header is known to tell the truth."""
+    header(file, arrays, name)
+    return arrays[name]  # type: ignore[no-any-return]
 
 
 def shape_of(file: Path, name: str, found: tuple[int, ...], dtype: np.dtype, order: Order) -> tuple[Shape, Order]:
@@ -55,6 +76,8 @@ def shape_of(file: Path, name: str, found: tuple[int, ...], dtype: np.dtype, ord
     of them is 1 or 3 long."""
     if str(dtype) != "uint8":
         raise RunnerError(f"{file}: {name} is {dtype}; expected uint8, 0 to 255")
+    if 0 in found[1:]:
+        raise RunnerError(f"{file}: {name} has shape {found}: images without pixels")
     if len(found) == 3:
         return (1, *found[1:]), "NHWC"
     if len(found) != 4:
@@ -71,7 +94,7 @@ def shape_of(file: Path, name: str, found: tuple[int, ...], dtype: np.dtype, ord
 def labelled(file: Path, arrays: Any, name: str, size: int) -> np.ndarray:
     import numpy as np
 
-    labels = arrays[name] if name in arrays.files else None
+    labels = values(file, arrays, name) if name in arrays.files else None
     if labels is None or labels.shape != (size,) or not np.issubdtype(labels.dtype, np.integer):
         found = "missing" if labels is None else f"{labels.dtype} {labels.shape}"
         raise RunnerError(f"{file}: {name} is {found}; expected {size} whole numbers, one for each image")
@@ -85,7 +108,8 @@ def named(file: Path, arrays: Any, labels: np.ndarray) -> tuple[str, ...]:
     present = np.unique(labels)
     if not len(present):
         raise RunnerError(f"{file}: holds no images")
-    names = [str(name) for name in arrays["class_names"]] if "class_names" in arrays.files else []
+    listed = values(file, arrays, "class_names") if "class_names" in arrays.files else np.array([])
+    names = [str(name) for name in np.atleast_1d(listed)]
     count = len(names) or len(present)
     if len(present) != count or present[0] != 0 or present[-1] != count - 1 or count < 2:
         expected = f"all of 0 to {count - 1}" if count > 1 else "two classes or more"
@@ -98,7 +122,7 @@ def named(file: Path, arrays: Any, labels: np.ndarray) -> tuple[str, ...]:
 
 def load(file: Path, order: Order, part: str) -> tuple[np.ndarray, np.ndarray]:
     with opened(file) as arrays:
-        images, labels = arrays[f"{part}images"], arrays[f"{part}labels"]
+        images, labels = values(file, arrays, f"{part}images"), values(file, arrays, f"{part}labels")
     if images.ndim == 3:
         images = images[..., None]
     return images if order == "NCHW" else images.transpose(0, 3, 1, 2), labels
@@ -108,7 +132,7 @@ def npz(*, file: str, order: Order = "auto") -> ImageData:
     """Arrays `images` (uint8) and `labels`, numbered from 0, and if you like `class_names`, `test_images` and
     `test_labels`; `order` says where the channels stand, which is seen where that axis alone is 1 or 3 long.
     """
-    path = Path(file).expanduser()
+    path = files.place(file)
     with opened(path) as arrays:
         found, dtype = header(path, arrays, "images")
         shape, order = shape_of(path, "images", found, dtype, order)

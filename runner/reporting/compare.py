@@ -24,6 +24,7 @@ from runner.reporting.ranks import CriticalDifference, critical_difference
 from runner.reporting.shared import Matched, Setting
 from runner.reporting.statistics import corrected_rows, holm
 from runner.reporting.tables import fits_table, records
+from runner.versions import Counts, anew, mixture, of_frame
 
 Study = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and its journal."""
@@ -43,6 +44,7 @@ class Side:
     folder: Path
     plan: Plan
     fits: pd.DataFrame
+    versions: Counts
 
     @cached_property
     def found(self) -> Measured:
@@ -115,13 +117,20 @@ def compare(studies: Sequence[Study]) -> Compared:
     """
     metric = studies[0][1].metric
     first, *others = sides = [
-        Side(_letter(place), label, folder, replace(plan, metric=metric), fits_table(plan, frames.fits))
+        Side(
+            _letter(place),
+            label,
+            folder,
+            replace(plan, metric=metric),
+            fits_table(plan, frames.fits),
+            of_frame(plan, frames.fits),
+        )
         for place, (label, (folder, plan, frames)) in enumerate(zip(_labels(studies), studies, strict=True))
     ]
     matches = [shared.match_cells(first.plan, other.plan) for other in others]
     pairs = [_pair(first, other, matched) for other, matched in zip(others, matches, strict=True)]
     ranks, refused = _ranks(sides, matches)
-    warnings = (*_versions(pairs), *_metrics(studies), *(_one_source(sides) if ranks else ()))
+    warnings = (*_mixed(sides), *_versions(pairs), *_metrics(studies), *(_one_source(sides) if ranks else ()))
     return Compared(metric, tuple(sides), tuple(pairs), ranks, refused, warnings)
 
 
@@ -226,9 +235,21 @@ def _data_sets(sides: Sequence[Side]) -> list[str]:
     return [names[side.fingerprint] for side in sides]
 
 
+def _mixed(sides: Sequence[Side]) -> list[str]:
+    """The experiments that mix versions of libraries within them."""
+    found = [(side, mixture(side.versions)) for side in sides]
+    return [f"{side.letter} was made with {mixed}. {anew(side.plan)}" for side, mixed in found if mixed]
+
+
 def _versions(pairs: Sequence[Pair]) -> list[str]:
-    found = [(pair, shared.different_versions(pair.a.plan, pair.b.plan)) for pair in pairs]
-    return [f"{pair.a.letter} and {pair.b.letter} were made with {versions}" for pair, versions in found if versions]
+    ends = [(pair, pair.a, pair.b) for pair in pairs]
+    found = [(pair, shared.different_versions(a.plan, b.plan, a.versions, b.versions)) for pair, a, b in ends]
+    return [
+        f"{pair.a.letter} and {pair.b.letter} were made with {versions}; with another --reports, `runner run` trains "
+        "either anew with those that are installed"
+        for pair, versions in found
+        if versions
+    ]
 
 
 def _metrics(studies: Sequence[Study]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from runner.fit import CURVES
 from runner.frozen_plan import Plan
-from runner.journal import CURVES, Frames
+from runner.journal import Frames
 
 
 def curves_table(plan: Plan, frames: Frames) -> pd.DataFrame:

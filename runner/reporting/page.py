@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import pandas as pd
 
-from runner import frozen_plan
+from runner import frozen_plan, versions
 from runner.frozen_plan import Plan
 from runner.progress import duration
 from runner.reporting import listing, words
@@ -25,6 +24,7 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
     pairs = most_confused(tables.confusions[tables.confusions["cell"] == best])
     return {
         "plan": plan,
+        "mixed": versions.warning(plan, versions.of_frame(plan, journal)),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": words.answers(plan, tables.comparisons),
         "equivalent": f"{words.number(plan.metric, plan.equivalent)} {words.unit(plan.metric)}",
@@ -48,8 +48,7 @@ def made(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
         "made with": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
     if plan.file:
-        sets = [word for override in plan.overrides for word in ("--set", override)]
-        facts["again"] = shlex.join(["runner", "run", plan.file, *sets])
+        facts["again"] = versions.command(plan)
     return facts
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.errors import dotted
 from runner.frozen_plan import Plan, PlannedCell
+from runner.versions import Counts
 
 MOST_LEVELS = 6
 """So many levels of a factor fit into a line that is still read."""
@@ -53,20 +54,26 @@ def different_splits(a: Plan, b: Plan) -> str:
     return f"different {' and '.join(found)}: no paired comparison" if found else ""
 
 
-def different_versions(a: Plan, b: Plan) -> str:
-    """The libraries that both were made with in different versions."""
-    libraries = [name for name in a.made_with if name in b.made_with and name not in ("commit", "processor")]
-    found = [name for name in libraries if a.made_with[name] != b.made_with[name]]
-    return ", ".join(f"{name} {a.made_with[name]} and {b.made_with[name]}" for name in found)
+def different_versions(a: Plan, b: Plan, fits_a: Counts, fits_b: Counts) -> str:
+    """The libraries that both were made with in different versions: what their fits say counts before what their last
+    runs say.
+    """
+    one, other = _made_with(a, fits_a), _made_with(b, fits_b)
+    libraries = [name for name in one if name in other and name not in ("commit", "processor")]
+    return ", ".join(f"{name} {one[name]} and {other[name]}" for name in libraries if one[name] != other[name])
+
+
+def _made_with(plan: Plan, fits: Counts) -> dict[str, str]:
+    return plan.made_with | {library: "/".join(found) for library, found in fits.items()}
 
 
 def different_settings(a: Plan, b: Plan, matched: Matched) -> tuple[Setting, ...]:
     """First what differs between the plans, then between the cells that they share by their levels alone."""
-    whole = _differences(_common(a), _common(b))
+    whole = differences(_common(a), _common(b))
     same_images = not any(setting.path in ("data.shape", "classes") for setting in whole)
     found: dict[str, Setting] = {}
     for one, other in matched:
-        settings = _differences(one.settings, other.settings) if one.id != other.id else []
+        settings = differences(one.settings, other.settings) if one.id != other.id else []
         if one.id != other.id and not settings and same_images:
             settings = [Setting("code that makes it", f"of {one.id}", f"of {other.id}")]
         for setting in settings:
@@ -87,8 +94,8 @@ def _common(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Setting]:
-    """Down to the values that differ; components of different names differ as a whole."""
+def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Setting]:
+    """Down to the values that differ below `path`; components of different names differ as a whole."""
     inside: Iterable[int | str] = ()
     if isinstance(a, dict) and isinstance(b, dict) and a.get("name") == b.get("name"):
         inside, a, b = dict.fromkeys((*a, *b)), defaultdict(lambda: None, a), defaultdict(lambda: None, b)
@@ -96,7 +103,7 @@ def _differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Setti
         inside = range(len(a))
     elif a != b:
         return [Setting(dotted(path), a, b)]
-    return [setting for key in inside for setting in _differences(a[key], b[key], (*path, key))]
+    return [setting for key in inside for setting in differences(a[key], b[key], (*path, key))]
 
 
 def told(plan: Plan) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from runner.fit import FitResult
 from runner.frozen_plan import Plan
+from runner.results import Results
 from runner.tracking.store import masked
 
 INTERVAL = 2.0
@@ -31,8 +33,12 @@ class Tracker(Protocol):
     local: bool
     """Whether it writes to a file of this machine, which is worth waiting for to the end."""
 
-    def publish(self, plan: Plan, results: Sequence[FitResult]) -> None:
-        """Publish whatever of `results` (those of `plan` so far) is not published yet."""
+    def prepare(self) -> None:
+        """Load what publishing needs: there will be something to publish."""
+        ...
+
+    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
+        """Publish whatever of `results` is of `plan`, and of these `cells` (else of all), and not published yet."""
         ...
 
     def publish_report(self, plan: Plan, folder: Path) -> None:
@@ -54,7 +60,9 @@ class Silent:
     loading = False
     local = True
 
-    def publish(self, plan: Plan, results: Sequence[FitResult]) -> None: ...
+    def prepare(self) -> None: ...
+
+    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None: ...
 
     def publish_report(self, plan: Plan, folder: Path) -> None: ...
 
@@ -67,13 +75,21 @@ class Publisher:
     """A thread that publishes results as they are added, then the report; no one waits for it for long.
 
     `make` is called in the thread, as it may import a large library. A request may hang: the thread is a daemon, so
-    that the program can end without it.
+    that the program can end without it. `expecting` says that results will be added.
     """
 
     def __init__(
-        self, make: Callable[[], Tracker], plan: Plan, results: Sequence[FitResult], patience: float = PATIENCE
+        self,
+        make: Callable[[], Tracker],
+        plan: Plan,
+        results: Results,
+        patience: float = PATIENCE,
+        expecting: bool = False,
     ) -> None:
-        self._make, self._plan, self._results, self._patience = make, plan, list(results), patience
+        self._make, self._plan, self._results, self._patience = make, plan, results, patience
+        self._expecting = expecting
+        self._cells: set[str] | None = None  # those with news; at first any of them may have some
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tracker: Tracker | None = None
         self._folder: Path | None = None
         self._closing = threading.Event()
@@ -93,8 +109,8 @@ class Publisher:
             self._end()
 
     def add(self, result: FitResult) -> None:
-        """Hear of a result that is in the journal; returns at once."""
-        self._results.append(result)
+        """Hear of a result that is in the journal, from where it will be read; returns at once."""
+        self._news.put(result.cell)
 
     def finish(self, folder: Path) -> None:
         """After the last result: publish what is left and the report in `folder`, as long as patience lasts."""
@@ -123,6 +139,8 @@ class Publisher:
         return math.inf if self._tracker is None or self._tracker.local else self._patience
 
     def _work(self) -> None:
+        if self._expecting:  # a library is loaded while the workers load theirs, not when results wait
+            self._attempt(lambda tracker: tracker.prepare())
         while not self._closing.wait(INTERVAL):
             self._attempt(self._publish)
         # A second attempt at once: by then the server may have got over what made it refuse the first.
@@ -132,7 +150,13 @@ class Publisher:
                     self._tracker.close()
 
     def _publish(self, tracker: Tracker) -> None:
-        tracker.publish(self._plan, list(self._results))
+        """Publish the news; what could not be published stays news."""
+        while not self._news.empty():
+            cell = self._news.get()
+            if self._cells is not None:
+                self._cells.add(cell)
+        tracker.publish(self._plan, self._results, self._cells)
+        self._cells = set()
 
     def _publish_all(self, tracker: Tracker) -> None:
         self._publish(tracker)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from runner.errors import RunnerError
 from runner.fit import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.identity import content_id
+from runner.results import Results
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
 from runner.tracking.ledger import Ledger
-from runner.tracking.store import SQLITE, artifact_root, sqlite_file
+from runner.tracking.new_store import make_store
+from runner.tracking.store import artifact_root, sqlite_file
 
 # By default the client tries for four minutes, and for as long as the server tells it to. And it sends a request again
 # whose answer was lost, so that a run is there twice: we look first.
@@ -38,7 +39,10 @@ CURVES = {
     "train_accuracy": "train/accuracy",
     "train_loss": "train/loss",
 }
-T = TypeVar("T")
+
+
+ALL = "all fits"
+"""The ledger's key for what the journal says of all fits of a plan."""
 
 
 class MlflowTracker:
@@ -56,11 +60,21 @@ class MlflowTracker:
         self._experiment = ""
         self._open: dict[str, str] = {}
 
-    def publish(self, plan: Plan, results: Sequence[FitResult]) -> None:
-        by_fit = {result.id: result for result in results}
+    def prepare(self) -> None:
+        assert self.client is not None
+
+    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
+        content = ""
+        if cells is None:
+            content = results.digest(fit for fits in plan.fits.values() for fit in fits)
+            if self.ledger.published(ALL, content):
+                return
+        named = None if cells is None else set(cells)
         for cell in plan.cells:
-            fits = [by_fit[fit] for fit in plan.fits[cell.id] if fit in by_fit]
-            self._publish_cell(plan, cell, fits)
+            if named is None or cell.id in named:
+                self._publish_cell(plan, cell, list(results.of(plan.fits[cell.id])))
+        if content:
+            self.ledger.note(ALL, ALL, content)
 
     def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult]) -> None:
         complete = len(fits) == len(plan.fits[cell.id])
@@ -155,7 +169,7 @@ class MlflowTracker:
         for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
             logging.getLogger(name).setLevel(level)
         if self._file is not None and not self._file.exists():
-            _make_store(self._file)
+            make_store(self._file)
         return MlflowClient(tracking_uri=self.uri)
 
     def _experiment_id(self, plan: Plan) -> str:
@@ -213,15 +227,16 @@ class MlflowTracker:
         self.ledger.note(key, run)
         return str(run)
 
-    def _log(self, run: str, metrics: Sequence[Any] = (), parameters: Mapping[str, str] | None = None) -> None:
-        """Log within MLflow's limits of one call: 1000 metrics, 100 parameters."""
+    def _log(self, run: str, metrics: Iterable[Any] = (), parameters: Mapping[str, str] | None = None) -> None:
+        """Log in as few calls as MLflow's limits allow: in one 1000 values, of them 100 parameters."""
         from mlflow.entities import Param
 
-        listed = [Param(key, value) for key, value in (parameters or {}).items()]
-        for chunk in _chunks(listed, 100):
-            self.client.log_batch(run, params=chunk)
-        for points in _chunks(list(metrics), 1000):
-            self.client.log_batch(run, metrics=points)
+        points, listed = list(metrics), [Param(key, value) for key, value in (parameters or {}).items()]
+        while points or listed:
+            first, listed = listed[:100], listed[100:]
+            room = 1000 - len(first)
+            self.client.log_batch(run, metrics=points[:room], params=first)
+            points = points[room:]
 
     def _log_dataset(self, plan: Plan, run: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -229,24 +244,6 @@ class MlflowTracker:
         name = plan.dataset["name"]
         data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
         self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])])
-
-
-def _make_store(file: Path) -> None:
-    """A new sqlite store, there as a whole or not at all: one that was left half made can never be opened again."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=file.parent) as folder:
-        partial = Path(folder) / file.name
-        uri = f"{SQLITE}{partial}"
-        store: Any = SqlAlchemyStore
-        store(uri, artifact_root(f"{SQLITE}{file}")).engine.dispose()
-        try:
-            os.link(partial, file)
-        except FileExistsError:
-            pass  # another run was faster
-        except OSError:  # a file system without links
-            partial.rename(file)
 
 
 def _fit_key(fit: FitResult) -> tuple[str, str]:
@@ -273,10 +270,6 @@ def _curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[
         if name in CURVES  # a test is measured once, after the last epoch
         for epoch, value in enumerate(values, 1)
     )
-
-
-def _chunks(items: list[T], size: int) -> Iterable[list[T]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def _parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""What a command loads before it answers: counted, as seconds depend on the machine (`benchmarks/latency.py`)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "mlflow", "pandas", "sklearn", "scipy", "matplotlib", "mlxtend", "jinja2", "pebble", "sqlalchemy")
+PARSING = ("pydantic", "pluggy", "yaml", "rich", "numpy", "importlib.metadata")
+PROGRAM = """
+import sys
+if __name__ == "__main__":
+    from runner.cli import main
+    try:
+        main(sys.argv[1:])
+    except SystemExit:
+        pass
+    print("LOADED", *sys.modules)
+"""
+
+
+def loaded(folder: Path, *arguments: str) -> set[str]:
+    """The modules in the process of a command when it ends."""
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("LOADED ")[2].split())
+
+
+@pytest.mark.parametrize(
+    "arguments, most, without",
+    [
+        (["--help"], 130, (*HEAVY, *PARSING)),
+        (["plan", "tiny.yaml"], 380, (*HEAVY, "numpy", "rich")),
+        (["plan", "tiny.yaml", "--json"], 380, (*HEAVY, "numpy", "rich")),
+        (["describe", "stages"], 420, (*HEAVY, "numpy")),
+        (["plugins"], 420, (*HEAVY, "numpy")),
+    ],
+    ids=["help", "plan", "plan-json", "describe", "plugins"],
+)
+def test_a_command_that_trains_nothing_loads_little(
+    tiny: Path, arguments: list[str], most: int, without: tuple[str, ...]
+) -> None:
+    modules = loaded(tiny.parent, *arguments)
+    assert len(modules) <= most
+    assert not modules.intersection(without)
+
+
+def test_who_runs_an_experiment_loads_no_engine_for_what_the_workers_send(tiny: Path) -> None:
+    modules = loaded(tiny.parent, "run", "tiny.yaml", "--tracking-uri", "none")
+    assert "pebble" in modules and not modules & {"torch", "mlflow", "sklearn"}
