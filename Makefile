@@ -1,6 +1,7 @@
-# demo | test | lint | bench | torture: what the README and CI call. Everything happens in .venv.
+# demo | test | lint | bench | torture | torture-short | fuzz: what the README and CI call. Everything happens in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+ROUNDS ?= 5
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -8,7 +9,11 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,dev]'
 	touch $@
 
-.PHONY: demo test lint bench torture
+.venv/bench: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bench]'
+	touch $@
+
+.PHONY: demo test lint bench torture torture-short fuzz
 
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
@@ -22,11 +27,21 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/installed  ## ratios measured side by side in one run
+bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER for the job medium
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/stacking.py
 	-$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 
 torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
 	$(BIN)/python tests/torture.py
+
+torture-short: .venv/installed  ## the part of it that runs on every change: what was begun within 10 minutes
+	$(BIN)/python tests/torture.py --minutes 10
+
+fuzz: .venv/installed  ## 20,000 cases of bad input: docs/explanation/reliability.md
+	$(BIN)/python tests/fuzz.py

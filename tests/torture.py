@@ -5,15 +5,20 @@
 2. While a run goes on, its workers and its fork server are shot, with signals of many kinds.
 3. Fits break from inside, 40 times a run: a segmentation fault, no memory, a hang, an abort, an end without a word.
 
-After each kill no process is left, and the journal holds every line that it held, byte for byte. At the end of each
-run that got through, all 40 fits are in the journal once and in MLflow once, no MLflow run is left running, and the
-tables are those of an undisturbed run. The first thing that is not so ends the program with status 1.
+Each study is one of VARIANTS, in turn: on the NumPy engine, on torch, and there with the fits of a cell together. After
+each kill no process is left, and the journal holds every line that it held, byte for byte. At the end of each run that
+got through, all 40 fits are in the journal once and in MLflow once, no MLflow run is left running, and the tables are
+those of an undisturbed run. The first thing that is not so ends the program with status 1.
+
+With --minutes nothing new is begun once they are over, of which each kind of break has its share; what was begun is
+finished and verified.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -25,27 +30,38 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from conftest import RUNNER, environment, stable_tables
 
 FITS, EPOCHS = 40, 6
-STUDY = f"""\
+STUDY = """\
 name: torture
 plugins: [./broken.py]
-dataset: {{name: digits, subset: 300}}
-architecture: {{name: stages, width: 2, stages: 1}}
+dataset: {name: digits, subset: 300}
+architecture: {name: stages, width: 2, stages: 1}
 augmentation: broken
-optimizer: {{name: adam, lr: 1e-2}}
-training: {{epochs: {EPOCHS}, engine: numpy, timeout: 5s, retries: 1000}}
-cross_validation: {{folds: 5}}
+optimizer: {name: adam, lr: 1e-2}
+training: {TRAINING, retries: 1000}
+cross_validation: {folds: 5}
 grid:
   architecture.downsample: [max_pool, avg_pool]
   architecture.convs: [1, 2]
   optimizer.lr: [1e-3, 1e-2]
 """
+VARIANTS = {
+    "numpy": f"epochs: {EPOCHS}, engine: numpy, timeout: 5s",
+    "torch": f"epochs: {EPOCHS}, engine: torch, stacking: off, timeout: 10s",
+    "stacked": f"epochs: {EPOCHS}, engine: torch, stacking: 5, timeout: 2s",
+}
+"""The training settings of the studies, by a name without a hyphen. Each has an undisturbed run of its own to be held
+against."""
+SHARES = {"shots": 0.25, "broken": 0.25, "kills": 0.5}
+"""Of the minutes, where they are limited; what one kind of break leaves over, the next ones have."""
 BROKEN = '''\
 """Changes no image. Where the folder $BROKEN is given, training breaks 40 times, noted there."""
 import ctypes, os, resource, time
@@ -98,23 +114,53 @@ def require(holds: object, words: str) -> None:
         raise Lost(words)
 
 
-class Torture:
-    """Everything of one program: the random moments, the reference, and what was counted."""
+@dataclass
+class Reference:
+    """An undisturbed run of a variant: its tables, and the seconds of a full run and of one with nothing to train."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    tables: dict[str, str]
+    full: float
+    least: float
+    slower: float = 1.0
+    """Than the two runs were, on a machine that others use too."""
+
+    def usual(self, left: int) -> float:
+        return self.least + (self.full - self.least) * left / FITS
+
+
+class Torture:
+    """Everything of one program: the random moments, the references, and what was counted."""
+
+    def __init__(self, folder: Path, seed: int, variants: Sequence[str]) -> None:
         self.folder, self.random, self.counts = folder, random.Random(seed), Counter[str]()
-        (folder / "torture.yaml").write_text(STUDY)
+        self.until = math.inf
         (folder / "broken.py").write_text(BROKEN)
+        for variant in variants:
+            (folder / f"{variant}.yaml").write_text(STUDY.replace("TRAINING", VARIANTS[variant]))
+        self.references = {variant: self.reference(variant) for variant in variants}
+
+    def reference(self, variant: str) -> Reference:
         started = time.monotonic()
-        self.through("reference")
-        self.full = time.monotonic() - started
-        self.through("reference")
-        self.least = time.monotonic() - started - self.full
-        self.slower = 1.0  # than the two runs were, on a machine that others use too
-        self.tables = stable_tables(folder / "reference" / "torture")
+        self.through(f"reference-{variant}")
+        full = time.monotonic() - started
+        self.through(f"reference-{variant}")
+        tables = stable_tables(self.folder / f"reference-{variant}" / "torture")
+        return Reference(tables, full, time.monotonic() - started - full)
+
+    def begin(self, kind: str) -> tuple[str, Reference]:
+        """The folder of a new study, whose name ends with its variant, which is the next one."""
+        number = self.counts[f"studies {kind}"]
+        self.counts[f"studies {kind}"] += 1
+        variant = list(self.references)[number % len(self.references)]
+        return f"{kind.split()[0]}-{number + 1}-{variant}", self.references[variant]
+
+    @property
+    def in_time(self) -> bool:
+        return time.monotonic() < self.until
 
     def start(self, reports: str, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-        command = [RUNNER, "run", "torture.yaml", "--workers", "2", "--reports", reports, *options]
+        file = f"{reports.rpartition('-')[2]}.yaml"
+        command = [RUNNER, "run", file, "--workers", "2", "--reports", reports, *options]
         with (self.folder / f"{reports}.log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -160,19 +206,19 @@ class Torture:
 
     def kill_driver(self, kills: int) -> None:
         """One study, its driver killed until it gets through or there were enough kills."""
-        self.counts["studies"] += 1
-        reports, kept = f"killed-{self.counts['studies']}", b""
+        (reports, reference), kept = self.begin("killed"), b""
         while True:
             left = FITS - kept.count(b"\n")
-            spared = self.counts["kill -9"] >= kills or self.random.random() < (0.03 if left else 0.7)
+            enough = self.counts["kill -9"] >= kills or not self.in_time
+            spared = enough or self.random.random() < (0.03 if left else 0.7)
             executor = self.random.choice(["process", "serial"])
-            started, usual = time.monotonic(), self.least + (self.full - self.least) * left / FITS
+            started, usual = time.monotonic(), reference.usual(left)
             run = self.start(reports, "--executor", executor)
             if not spared:
-                self.wait(run, reports, left, self.slower * usual)
+                self.wait(run, reports, left, reference.slower * usual)
             if spared or run.poll() is not None:
                 self.finish(run, reports)
-                self.slower = (time.monotonic() - started) / usual
+                reference.slower = (time.monotonic() - started) / usual
                 break
             self.end(run, executor)
             self.require_gone()
@@ -212,10 +258,9 @@ class Torture:
 
     def shoot_workers(self, shots: int) -> None:
         """Studies whose workers are shot at until there were enough shots."""
-        done = self.counts["studies shot at"] = self.counts["studies shot at"] + 1
-        reports = f"shot-{done}"
+        reports, _ = self.begin("shot at")
         run = self.start(reports)
-        while run.poll() is None and self.counts["shots"] < shots:
+        while run.poll() is None and self.counts["shots"] < shots and self.in_time:
             time.sleep(self.random.uniform(0.05, 0.6))
             self.shoot(run.pid)
         self.finish(run, reports)
@@ -236,8 +281,7 @@ class Torture:
         self.counts[f"shots: {'the fork server' if at_server else number.name}"] += 1
 
     def break_fits(self) -> None:
-        self.counts["studies broken from inside"] += 1
-        reports = f"broken-{self.counts['studies broken from inside']}"
+        reports, _ = self.begin("broken from inside")
         notes = self.folder / f"{reports}-notes"
         notes.mkdir()
         self.finish(self.start(reports, BROKEN=str(notes)), reports)
@@ -247,11 +291,11 @@ class Torture:
     def verify(self, reports: str) -> None:
         """A study that got through is as if nothing had happened."""
         self.require_gone()
-        report = self.folder / reports / "torture"
+        report, variant = self.folder / reports / "torture", reports.rpartition("-")[2]
         fits = [json.loads(line)["fit"] for line in self.journal(reports).splitlines()]
         ids = sorted(fit["id"] for fit in fits)
         require(len(ids) == FITS == len(set(ids)), f"{reports}: {len(ids)} lines for {len(set(ids))} fits")
-        require(stable_tables(report) == self.tables, f"{reports}: the tables differ")
+        require(stable_tables(report) == self.references[variant].tables, f"{reports}: the tables differ")
         store = sqlite3.connect(self.folder / reports / "mlflow.db")
         kind = "SELECT value FROM tags WHERE key = ? AND run_uuid = r.run_uuid"
         runs = store.execute(
@@ -265,6 +309,7 @@ class Torture:
         require(curves == [(EPOCHS,)] * (FITS + FITS // 5), f"{reports}: MLflow's curves are not whole")
         store.close()
         self.counts["studies verified"] += 1
+        self.counts[f"studies verified: {variant}"] += 1
         print(f"{reports} holds; so far {dict(self.counts)}", flush=True)
 
 
@@ -293,17 +338,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of the driver (%(default)s)")
     parser.add_argument("--shots", type=int, default=100, help="signals to workers and fork server (%(default)s)")
     parser.add_argument("--broken", type=int, default=3, help="runs whose fits break from inside (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing new after so many (no limit)")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (%(default)s)")
     given = parser.parse_args(arguments)
     folder, started = Path(tempfile.mkdtemp(prefix="torture-")), time.monotonic()
     try:
-        torture = Torture(folder, given.seed)
-        while torture.counts["shots"] < given.shots:
-            torture.shoot_workers(given.shots)
-        for _ in range(given.broken):
-            torture.break_fits()
-        while torture.counts["kill -9"] < given.kills:
-            torture.kill_driver(given.kills)
+        torture = Torture(folder, given.seed, given.variants)
+        wanted: dict[str, tuple[str, int, Callable[[], None]]] = {
+            "shots": ("shots", given.shots, lambda: torture.shoot_workers(given.shots)),
+            "broken": ("studies broken from inside", given.broken, torture.break_fits),
+            "kills": ("kill -9", given.kills, lambda: torture.kill_driver(given.kills)),
+        }
+        begun, share = time.monotonic(), 0.0
+        left = 60 * given.minutes - (begun - started)
+        for kind, (count, enough, study) in wanted.items():
+            share += SHARES[kind]
+            torture.until = begun + share * left
+            while torture.counts[count] < enough and torture.in_time:
+                study()
     except Lost as lost:
         print(f"LOST: {lost}\nin {folder}", file=sys.stderr)
         return 1
