@@ -17,7 +17,7 @@ import torch
 from jobs import SMALL, job
 
 from runner.components import ComponentRef
-from runner.engines.torch_engine.engine import TorchLearner
+from runner.engines.torch_engine.learner import TorchLearner
 
 BATCH, STEPS = 128, 4
 SHAPE = (3, 32, 32)
@@ -31,9 +31,9 @@ AUGMENTATIONS = (ComponentRef("flip"), ComponentRef("pad_and_crop"))
 def seconds(learner: TorchLearner, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Of the draws for one batch, and of its step."""
     start = time.perf_counter()
-    draws = [transform.draw(rng, BATCH, SHAPE) for transform in learner.job.transforms]
+    draws = [transform.draw(rng, BATCH, SHAPE) for transform in learner.group[0].transforms]
     drawn = time.perf_counter()
-    learner.step(index, draws)
+    learner.step([index], [draws])
     return np.array([drawn - start, time.perf_counter() - drawn])
 
 
@@ -55,7 +55,7 @@ def main(rounds: int = 40) -> None:
     rng = np.random.default_rng(0)
     for name, network in NETWORKS.items():
         plain, augmented = (
-            TorchLearner(job("torch", SHAPE, BATCH, STEPS, network, *chosen)) for chosen in ((), AUGMENTATIONS)
+            TorchLearner([job("torch", SHAPE, BATCH, STEPS, network, *chosen)]) for chosen in ((), AUGMENTATIONS)
         )
         step, draw, apply = np.array([measured(plain, augmented, rng) for _ in range(rounds)][2:]).T  # two warm up
         print(f"{name}: {1000 * np.median(step) / STEPS:.1f} ms a step; of it (median of rounds, middle half)")

@@ -17,7 +17,7 @@ import torch
 from jobs import job
 
 from runner.engines.numpy_engine.engine import NumpyLearner
-from runner.engines.torch_engine.engine import TorchLearner
+from runner.engines.torch_engine.learner import TorchLearner
 
 BATCH, STEPS = 32, 20
 
@@ -27,7 +27,7 @@ def seconds(learner: NumpyLearner | TorchLearner) -> float:
     order = np.arange(BATCH * STEPS).reshape(STEPS, BATCH)
     start = time.perf_counter()
     for index in order:
-        learner.step(index, ())
+        learner.step([index], [()])
     return time.perf_counter() - start
 
 
@@ -36,7 +36,7 @@ def main(rounds: int = 40) -> None:
     print("image    numpy ms   torch ms   numpy / torch (median of paired rounds, middle half)")
     for shape in ((1, 28, 28), (1, 8, 8)):
         numpy, torched = (
-            learner(job(engine, shape, BATCH, STEPS))
+            learner([job(engine, shape, BATCH, STEPS)])
             for engine, learner in (("numpy", NumpyLearner), ("torch", TorchLearner))
         )
         pairs = [(seconds(numpy), seconds(torched)) for _ in range(rounds)][2:]  # the first two warm up

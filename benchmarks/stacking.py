@@ -1,0 +1,79 @@
+"""Five fits trained together against one after another, by the size of a fit's batch: what the rule in
+runner/engines/stacking.py stands on.
+
+    .venv/bin/python benchmarks/stacking.py [ROUNDS]
+
+Seconds of the processor on one thread, with the allocator's settings of our workers (the program starts itself again
+with them). Networks: `stages` of several widths and depths, two stages, SGD with momentum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+import torch
+from jobs import CLASSES, job
+
+from runner.components import ComponentRef, Shape
+from runner.engines.stacking import MOST_ACTIVATIONS, MOST_MACS
+from runner.engines.torch_engine.learner import TorchLearner
+from runner.executors.process_pool import ENVIRONMENT
+from runner.network.analysis import Analysis, analyse
+
+TOGETHER, STEPS = 5, 10
+SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32))
+LARGEST = 4.5e6
+"""Of height x width x batch x width of the network x convolutions: larger ones take minutes and show nothing more."""
+
+
+def learner(shape: Shape, batch: int, network: ComponentRef, precision: str, fits: int) -> TorchLearner:
+    given = job("torch", shape, batch, STEPS, network)
+    training = replace(given.spec.training, precision=precision)
+    specs = [replace(given.spec, training=training, fold=fold) for fold in range(fits)]
+    return TorchLearner([replace(given, spec=spec) for spec in specs])
+
+
+def seconds(together: TorchLearner, batch: int) -> float:
+    """Of the processor, for a step of one fit."""
+    fits = len(together.group)
+    steps = np.arange(batch * STEPS).reshape(STEPS, batch)[: STEPS // fits]
+    start = time.process_time()
+    for index in steps:
+        together.step([index] * fits, [()] * fits)
+    return (time.process_time() - start) / len(steps) / fits
+
+
+def gain(shape: Shape, batch: int, network: ComponentRef, precision: str, rounds: int) -> tuple[float, Analysis]:
+    learners = [learner(shape, batch, network, precision, fits) for fits in (1, TOGETHER)]
+    pairs = [[seconds(one, batch) for one in learners] for _ in range(rounds + 1)][1:]  # the first warms up
+    return median(alone / together for alone, together in pairs), analyse(learners[0].group[0].network, shape, CLASSES)
+
+
+def main(rounds: int = 3) -> None:
+    torch.set_num_threads(1)
+    print("precision  image    batch  width  convs   M macs  M activations   together  as fast  (median of the rounds)")
+    sizes = itertools.product(("float32", "bfloat16"), SHAPES, (25, 100), (8, 16, 32), (1, 3))
+    for precision, shape, batch, width, convs in sizes:
+        if shape[1] * shape[2] * batch * width * convs > LARGEST:
+            continue
+        network = ComponentRef("stages", {"width": width, "convs": convs})
+        faster, analysis = gain(shape, batch, network, precision, rounds)
+        macs, activations = batch * (analysis.macs or 0), batch * (analysis.activations or 0)
+        chosen = "yes" if macs <= MOST_MACS and activations <= MOST_ACTIVATIONS else "no"
+        print(
+            f"{precision:9}  {'x'.join(map(str, shape)):8} {batch:4}  {width:5}  {convs:5}  {macs / 1e6:7.0f}  "
+            f"{activations / 1e6:13.2f}   {chosen:8}  {faster:6.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    if not ENVIRONMENT.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
+    main(*map(int, sys.argv[1:2]))

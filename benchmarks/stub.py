@@ -1,0 +1,116 @@
+"""The command `runner`, with an engine that returns at once, and with a look at its own work: benchmarks/scale.py.
+
+    .venv/bin/python benchmarks/stub.py run FILE ...
+
+On stderr at the end a JSON document: seconds of processor of the driver in all and by part, and memory by fits done.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from runner import engines
+from runner.engines.base import Job, Trained
+
+CLASSES, MISTAKES = 10, 20
+
+
+class Stub:
+    """Trains nothing; its results are as large as those of a small study."""
+
+    name = "stub"
+
+    def versions(self) -> dict[str, str]:
+        return {"stub": "1"}
+
+    def seeded(self, *keys: int | str) -> Any:
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+    def fit(self, group: Sequence[Job]) -> list[Trained]:
+        return [self._trained(job) for job in group]
+
+    def _trained(self, job: Job) -> Trained:
+        value = int(job.spec.id[:8], 16) / 2**32
+        curve = [0.5 + value / (4 + epoch) for epoch in range(job.spec.training.epochs)]
+        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        right = [[label, label, 30] for label in range(CLASSES)]
+        wrong = [[label % CLASSES, (label * 7 + 1) % CLASSES, 1] for label in range(MISTAKES)]
+        return Trained(dict.fromkeys(names, curve), right + wrong)
+
+
+engines.get = lambda name: Stub()  # type: ignore[assignment, return-value]  # in the workers too: they import this file
+
+
+class Watch:
+    """Seconds of processor that a thread spends in a function, and memory by the number of results in the journal."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self.fits = 0
+        self.memory: list[tuple[int, int]] = []
+
+    def clock(self, owner: Any, name: str, part: str) -> None:
+        function: Callable[..., Any] = getattr(owner, name)
+
+        @wraps(function)
+        def clocked(*arguments: Any, **named: Any) -> Any:
+            started = time.thread_time()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.spent[part] = self.spent.get(part, 0.0) + time.thread_time() - started
+
+        setattr(owner, name, clocked)
+
+    def sample(self, owner: Any, name: str, every: int) -> None:
+        import psutil
+
+        function, process = getattr(owner, name), psutil.Process()
+
+        @wraps(function)
+        def counted(journal: Any, *results: Any) -> Any:
+            before = self.fits // every
+            self.fits += len(results)
+            if self.fits // every > before:
+                self.memory.append((self.fits, process.memory_info().rss // 2**20))
+            return function(journal, *results)
+
+        setattr(owner, name, counted)
+
+
+def main() -> int:
+    from runner import cli, flow
+    from runner.journal import Journal
+    from runner.tracking import mlflow_tracker
+
+    watch = Watch()
+    watch.sample(Journal, "append", every=200)
+    parts = (
+        (Journal, "append", "journal"), (Journal, "__enter__", "index"),
+        (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
+        (mlflow_tracker.MlflowTracker, "_connected", "mlflow start"), (flow, "make_plan", "plan"),
+        (flow, "schedule", "schedule"), (flow, "_report", "report"), (flow.frozen_plan, "save", "plan.yaml"),
+        (flow, "_train", "training"),
+    )  # fmt: skip
+    for owner, name, part in parts:
+        watch.clock(owner, name, part)
+    status = cli.main()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    told = {
+        "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024, "fits": watch.fits, **watch.spent,
+        "memory": watch.memory,
+    }  # fmt: skip
+    print(json.dumps(told), file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
