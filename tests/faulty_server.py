@@ -40,7 +40,8 @@ class Faulty(BaseHTTPRequestHandler):
 
     def say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+        # Said, as a client that did not know might send its next request before it sees that the connection is closed.
+        for name, value in {**(headers or {}), "Content-Length": str(len(body)), "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -84,14 +84,14 @@ EXPECTED = {
     "leave": "SystemExit: enough",
     "segfault": "killed by SIGSEGV after 2 tries: in string_at (__init__.py:",
     "memory": "out of memory after 2 tries: Unable to allocate 32.0 GiB",
-    "hang": "timeout of 1 s after 2 tries: in apply (faulty.py:",
-    "deaf": "timeout of 1 s after 2 tries: on the way to deaf",
+    "hang": "timeout of 3 s after 2 tries: in apply (faulty.py:",
+    "deaf": "timeout of 3 s after 2 tries: on the way to deaf",
 }
 
 
 def study(folder: Path, faults: dict[str, str]) -> Path:
     (folder / "faulty.py").write_text(FAULTY)
-    limits = dict.fromkeys(("hang", "deaf"), ", training.timeout: 1s")
+    limits = dict.fromkeys(("hang", "deaf"), ", training.timeout: 3s")
     levels = [
         f"    {name}: {{augmentation: {{name: faulty, fault: {fault}}}{limits.get(name, '')}}}\n"
         for name, fault in faults.items()

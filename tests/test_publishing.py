@@ -168,10 +168,11 @@ def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runn
 
 
 ONE_BY_ONE = ("--set", "training.stacking=off")
+PATIENT = ("--publish-wait", "60")
 
 
-def start(file: Path, uri: str) -> subprocess.Popen[str]:
-    command = [RUNNER, "run", file, "--tracking-uri", uri, *ONE_BY_ONE]
+def start(file: Path, uri: str, *options: str) -> subprocess.Popen[str]:
+    command = [RUNNER, "run", file, "--tracking-uri", uri, *ONE_BY_ONE, *options]
     kept = {"cwd": file.parent, "env": environment(publish=True), "text": True}
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kept)  # type: ignore[call-overload]
 
@@ -201,7 +202,7 @@ def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(he
     try:
         processes.append(start_server(held.parent, port))
         allow(held, 3)
-        run = start(held, uri)
+        run = start(held, uri, *PATIENT)
         wait_until_published(uri, run, 1)
         os.killpg(processes[-1].pid, signal.SIGKILL)
         processes[-1].wait()
@@ -236,7 +237,7 @@ def test_a_real_server_that_stands_still_holds_nothing_up_and_has_everything_aft
         assert run.returncode == 0 and "`runner publish tiny` sends the rest" in errors, errors
         assert len(journal_lines(report)) == 12 and (report / "report.html").is_file()
         os.killpg(processes[-1].pid, signal.SIGCONT)
-        again = runner("run", held, *ONE_BY_ONE, "--tracking-uri", uri, publish=True)
+        again = runner("run", held, *ONE_BY_ONE, *PATIENT, "--tracking-uri", uri, publish=True)
         assert again.returncode == 0 and "MLflow has not got" not in again.stderr, again.stderr
         assert_all_there_once(uri, report)
     finally:

@@ -165,7 +165,7 @@ class Torture:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**environment(publish=True), MARK: str(self.folder), **variables},
+                env={**environment(publish=True), MARK: str(self.folder), "PYTHONFAULTHANDLER": "1", **variables},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -175,11 +175,17 @@ class Torture:
         self.finish(self.start(reports), reports)
 
     def finish(self, run: subprocess.Popen[bytes], reports: str) -> None:
+        status = self.status(run, HANGS)
+        require(status == 0, f"{reports}: exit status {status}")
+
+    def status(self, run: subprocess.Popen[bytes], seconds: float) -> int:
+        """With which it exits within so many seconds; else its threads' stacks go to its log."""
         try:
-            status = run.wait(HANGS)
+            return run.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Lost(f"{reports} hangs: see {reports}.log") from None
-        require(status == 0, f"exit status {status}: see {reports}.log")
+            run.send_signal(signal.SIGABRT)
+            run.wait(20)
+            raise Lost("a run hangs") from None
 
     def processes(self) -> list[psutil.Process]:
         """All that the program has started and that live, whoever their parent is now."""
@@ -243,7 +249,7 @@ class Torture:
         how = self.random.random()
         if how < 0.1:
             run.terminate()
-            status = run.wait(120)
+            status = self.status(run, 120)
             require(status in (0, 143, -signal.SIGTERM), f"exit status {status} after SIGTERM")
             self.counts["driver: SIGTERM"] += 1
             return
@@ -358,7 +364,9 @@ def main(arguments: list[str] | None = None) -> int:
             while torture.counts[count] < enough and torture.in_time:
                 study()
     except Lost as lost:
-        print(f"LOST: {lost}\nin {folder}", file=sys.stderr)
+        latest = max(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        print(f"LOST: {lost}\nin {folder}, where {latest.name} ends with", file=sys.stderr)
+        print(latest.read_text(errors="replace")[-10_000:], file=sys.stderr)
         return 1
     shutil.rmtree(folder)
     for name, count in torture.counts.items():
