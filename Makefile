@@ -18,8 +18,8 @@ ROUNDS ?= 5
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
 
-test: .venv/installed
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: .venv/installed  ## three at a time also on two cores: half of a test is waiting for processes
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

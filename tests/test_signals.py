@@ -16,7 +16,7 @@ import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 
 MARK = "ARCHRUNNER_TEST_RUN"
-LONG = TINY.replace("epochs: 2, batch_size: 100", "epochs: 300, engine: numpy")
+LONG = TINY.replace("epochs: 2, batch_size: 100", "epochs: 120, engine: numpy")
 
 
 def marked(mark: str) -> list[psutil.Process]:
