@@ -31,8 +31,8 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -97,7 +97,7 @@ def test_a_signal_stops_a_run_in_good_order(
     assert f"interrupted: {kept} of 12 fits are kept" in errors and 1 <= kept < 12
     assert "Traceback" not in errors and "trying again" not in errors
     assert "partial" in (journal_of(slow).parent / "report.md").read_text()
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_a_second_signal_stops_it_at_once(slow: Path, mark: str) -> None:
@@ -111,12 +111,12 @@ def test_a_second_signal_stops_it_at_once(slow: Path, mark: str) -> None:
     time.sleep(1)
     assert run.poll() is None
     run.send_signal(signal.SIGTERM)
-    assert run.wait(timeout=60) == 143
+    assert run.wait(timeout=2) == 143
     for each in workers:
         each.resume()
     _, errors = run.communicate(timeout=60)
     assert "Traceback" not in errors and "interrupted" not in errors
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_a_signal_before_the_first_fit_ends_it_too(slow: Path, mark: str) -> None:
@@ -125,7 +125,7 @@ def test_a_signal_before_the_first_fit_ends_it_too(slow: Path, mark: str) -> Non
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 143 and "interrupted" in errors and "Traceback" not in errors
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_a_closed_terminal_stops_it_and_nothing_is_written_to_it(slow: Path, mark: str) -> None:
@@ -144,7 +144,7 @@ def test_a_closed_terminal_stops_it_and_nothing_is_written_to_it(slow: Path, mar
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 129, shown
     assert "partial" in (journal_of(slow).parent / "report.md").read_text()
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_under_nohup_a_closed_terminal_is_nothing(slow: Path, mark: str) -> None:
@@ -164,7 +164,7 @@ def test_no_worker_outlives_a_driver_that_is_killed(slow: Path, mark: str, resul
     assert len(marked(mark)) > 1
     run.kill()
     run.communicate(timeout=60)
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_a_killed_fork_server_is_replaced(slow: Path, mark: str) -> None:
@@ -176,7 +176,7 @@ def test_a_killed_fork_server_is_replaced(slow: Path, mark: str) -> None:
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0 and len(journal_lines(journal_of(slow).parent)) == 12, errors
     assert "trying again" in errors and workers
-    wait_for(lambda: gone(mark))
+    wait_for(lambda: gone(mark), 10)
 
 
 def test_a_second_run_says_who_has_the_experiment_and_a_killed_one_gives_it_back(
