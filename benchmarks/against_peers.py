@@ -31,7 +31,7 @@ from cifar_batch import batch_file, convert
 from peer_tables import REFERENCE, table
 from side_by_side import adopt_orphans, machine, timed
 
-from runner.cache import cache_folder
+from runner.files.cache import cache_folder
 from runner.frozen_plan import read as read_plan
 from runner.journal import read as read_journal
 

@@ -11,11 +11,11 @@ import sys
 import tempfile
 import time
 
-from runner.cache import cache_folder
 from runner.catalog import load_catalog
 from runner.components import ComponentRef
 from runner.data import prepared, read
 from runner.errors import RunnerError
+from runner.files.cache import cache_folder
 
 
 def loaded(root: str, whole: bool) -> float:

@@ -1,6 +1,5 @@
 """THE public surface. A plugin imports from here and from nowhere else in `runner`."""
 
-from runner.cache import cache_folder
 from runner.components import (
     Architecture,
     Augmentation,
@@ -19,6 +18,7 @@ from runner.components import (
     UpdateRule,
 )
 from runner.errors import RunnerError, ShapeError
+from runner.files.cache import cache_folder
 from runner.hookspecs import hookimpl
 from runner.network.base import Initial, Layer
 from runner.network.graph import Concat, Network, Residual, Sequential

@@ -14,10 +14,10 @@ from runner.engines import stacking
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
 from runner.examine import examine
 from runner.experiment import Experiment, Training
+from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fit import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
 from runner.grid import Cell, expand, names
-from runner.identity import canonical_text, content_id, mapping_id
 from runner.network.analysis import Analysis
 from runner.validation import Finding
 

@@ -281,7 +281,7 @@ def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
 def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentRef:
     """The component that the command names, with the parameters of its --set options."""
     from runner.components import ComponentRef
-    from runner.document import parse
+    from runner.files.yaml_nodes import parse
     from runner.validation import Finding
 
     pairs = [text.partition("=") for text in given.set]

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from runner.document import Node, parse
 from runner.errors import Complaint, InputError, Where, dotted, options
 from runner.experiment import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
+from runner.files.yaml_nodes import Node, parse
 from runner.grid_section import GridSection, read_grid
 from runner.validation import Finding, validate
 from runner.validation import Path as KeyPath

@@ -20,10 +20,10 @@ from types import SimpleNamespace
 import numpy as np
 from filelock import FileLock
 
-from runner.cache import cache_folder
 from runner.components import ImageData
 from runner.errors import PluginError, RunnerError, StorageError
-from runner.identity import array_id, content_id
+from runner.files.cache import cache_folder
+from runner.files.content_hash import array_id, content_id
 
 log = logging.getLogger("runner.data")
 UNUSED = 30 * 24 * 3600

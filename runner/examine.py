@@ -9,7 +9,7 @@ from typing import Any
 from runner.catalog import Catalog
 from runner.components import ComponentRef, Shape
 from runner.errors import PluginError
-from runner.identity import canonical
+from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.graph import Network
 from runner.validation import show

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from runner.components import ComponentRef
-from runner.document import Node
+from runner.files.yaml_nodes import Node
 from runner.validation import show
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")

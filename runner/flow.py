@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import changes, executors, frozen_plan, storage, unchanged, versions
+from runner import changes, executors, frozen_plan, versions
 from runner.catalog import load_catalog
 from runner.check import make_plan, problems
 from runner.components import ImageData
@@ -24,12 +24,13 @@ from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
 from runner.executors.base import Executor
 from runner.experiment import Experiment
+from runner.files import atomic_write, build_stamp
+from runner.files.content_hash import content_id
+from runner.files.lock import locked
 from runner.fit import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
-from runner.identity import content_id
 from runner.journal import Journal, frames, index
-from runner.lock import locked
 from runner.progress import Progress
 from runner.provenance import made_with
 from runner.results import Selected
@@ -197,13 +198,13 @@ def _apart(result: FitResult, folder: Path) -> FitResult:
     file = folder / "fits" / result.id
     try:
         if result.log:
-            storage.write(file.with_suffix(".log"), result.log)
+            atomic_write.write(file.with_suffix(".log"), result.log)
         if result.kept:
             import numpy as np
 
             content = io.BytesIO()
             np.savez_compressed(content, allow_pickle=False, **result.kept)
-            storage.write(file.with_suffix(".npz"), content.getvalue())
+            atomic_write.write(file.with_suffix(".npz"), content.getvalue())
     except StorageError as error:
         log.warning("the fit is kept, what there is to look at of it is not: %s", str(error).partition(";")[0])
     return replace(result, log="", kept={})
@@ -250,10 +251,10 @@ def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Calla
     kept = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
     program = Path(__file__).parent
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
-    looks = [unchanged.look(kept, folder), unchanged.look(code, program)]
+    looks = [build_stamp.look(kept, folder), build_stamp.look(code, program)]
     key = content_id([frozen_plan.digest(plan), results.results.digest(results.fits), *looks])
     note = folder / ".report.made"
-    verdict = unchanged.noted(note, key)
+    verdict = build_stamp.noted(note, key)
     if verdict:
         return verdict, partial(_tables, plan, results, folder)
     from runner.reporting.render import write_report
@@ -262,7 +263,7 @@ def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Calla
     tables = write_report(plan, frames(results), folder)
     verdict = found(plan, tables)
     parts = (folder.glob(pattern) for pattern in ("report.html", "report.md", "tables/*.csv", "figures/*.svg"))
-    unchanged.take_note(note, key, chain.from_iterable(parts), verdict)
+    build_stamp.take_note(note, key, chain.from_iterable(parts), verdict)
     return verdict, lambda: tables
 
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from runner import storage, unchanged
-from runner.document import refuse_deep
 from runner.errors import InputError, RunnerError
+from runner.files import atomic_write, build_stamp
+from runner.files.yaml_nodes import refuse_deep
 from runner.fit import METRICS, TEST_METRICS
 from runner.validation import Finding, validate
 
@@ -107,9 +107,9 @@ def digest(plan: Plan) -> str:
 def save(plan: Plan, path: Path) -> None:
     """Write the plan, if it does not lie there; the file is replaced as a whole or not at all."""
     note, key = path.with_name(".plan.made"), digest(plan)
-    if not unchanged.noted(note, key):
-        storage.write(path, text(plan))
-        unchanged.take_note(note, key, [path])
+    if not build_stamp.noted(note, key):
+        atomic_write.write(path, text(plan))
+        build_stamp.take_note(note, key, [path])
 
 
 def text(plan: Plan, fits: bool = True) -> str:

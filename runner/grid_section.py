@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from runner.document import Node
 from runner.errors import Complaint, options
 from runner.experiment import FACTOR_ROOTS, Block, Header, Level
+from runner.files.yaml_nodes import Node
 from runner.validation import show
 
 RESERVED = frozenset(

@@ -8,10 +8,10 @@ from typing import Any
 
 from runner.components import ComponentRef
 from runner.data import Part
+from runner.files.content_hash import array_id, content_id
 from runner.fit import FitSpec, TrainingPlan, stacks
 from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
-from runner.identity import array_id, content_id
 
 IDENTITY = 3
 """Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""

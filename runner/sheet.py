@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runner import storage
 from runner.components import ComponentRef, Transform
+from runner.files import atomic_write
 from runner.seeding import stream
 
 IMAGES, DRAWS = 6, 7
@@ -49,4 +49,4 @@ def _draw(rows: np.ndarray, title: str, file: Path) -> None:
             axes.set_title("before" if column == 0 else f"draw {column}", fontsize=9)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
-    storage.write(file, picture.getvalue())
+    atomic_write.write(file, picture.getvalue())

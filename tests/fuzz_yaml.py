@@ -21,7 +21,7 @@ from torture import STUDY
 
 from runner.catalog import load_catalog
 from runner.components import KINDS
-from runner.document import parse
+from runner.files.yaml_nodes import parse
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 BASES = [file.read_text() for file in sorted(EXPERIMENTS.glob("*.yaml"))] + [TINY, BASE, STUDY.split("plugins")[0]]

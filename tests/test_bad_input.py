@@ -15,7 +15,7 @@ import pytest
 from runner import flow
 from runner.cli import main
 from runner.config import load
-from runner.document import parse
+from runner.files.yaml_nodes import parse
 
 BASE = """\
 name: base

@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner import document
-from runner.document import MOST_NODES, parse
 from runner.errors import InputError
+from runner.files import yaml_nodes
+from runner.files.yaml_nodes import MOST_NODES, parse
 
 # YAML has no surrogate pairs, by which JSON writes what lies beyond the first plane.
 texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=20)
@@ -109,9 +109,9 @@ def test_an_empty_file_is_refused(text):
         parse(text, "file.yaml")
 
 
-@pytest.mark.parametrize("loader", [document._LOADER, yaml.SafeLoader])
+@pytest.mark.parametrize("loader", [yaml_nodes._LOADER, yaml.SafeLoader])
 def test_half_a_character_is_refused(loader, monkeypatch):
-    monkeypatch.setattr(document, "_LOADER", loader)
+    monkeypatch.setattr(yaml_nodes, "_LOADER", loader)
     for text in ('a: 1\nb: "x\\ud800"', 'a: 1\n"\\udfff": 2', "a: 1\nb: \udced"):
         with pytest.raises(InputError, match="file.yaml:2: .*(surrogate|escape|UTF-8)"):
             plain(text)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from runner.engines.torch_engine import parts
 from runner.engines.torch_engine.modules import build_module
 from runner.errors import ShapeError
-from runner.identity import canonical, content_id
+from runner.files.content_hash import canonical, content_id
 from runner.network.analysis import analyse, place
 from runner.network.graph import Concat, Residual, Sequential
 from runner.network.layers import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import runner
-from runner import unchanged
+from runner.files import build_stamp
 from runner.results import Results
 
 OPTIONS = {"executor": "serial", "tracking_uri": "none"}
@@ -76,16 +76,16 @@ def test_arrays_that_are_taken_away_are_out_of_the_report(tiny: Path, done: Path
 def test_a_note_is_worth_nothing_where_it_is_damaged(tmp_path: Path) -> None:
     note, file = tmp_path / ".note", tmp_path / "file"
     file.write_text("made")
-    unchanged.take_note(note, "key", [file], {"said": 1})
-    assert unchanged.noted(note, "key") == {"said": 1} and unchanged.noted(note, "other") is None
+    build_stamp.take_note(note, "key", [file], {"said": 1})
+    assert build_stamp.noted(note, "key") == {"said": 1} and build_stamp.noted(note, "other") is None
     for content in (b"", b"[]", b"{}", b"\xff", b'{"files": 3}', note.read_bytes()[:-9]):
         note.write_bytes(content)
-        assert unchanged.noted(note, "key") is None
-    unchanged.take_note(note, "key", [tmp_path / "missing"])
-    assert unchanged.noted(note, "key") is None
-    unchanged.take_note(note, "key", [file])
+        assert build_stamp.noted(note, "key") is None
+    build_stamp.take_note(note, "key", [tmp_path / "missing"])
+    assert build_stamp.noted(note, "key") is None
+    build_stamp.take_note(note, "key", [file])
     os.utime(file, ns=(1, 1))
-    assert unchanged.noted(note, "key") is None
+    assert build_stamp.noted(note, "key") is None
 
 
 def test_an_index_reads_only_what_is_asked_for(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from runner import storage
+from runner.files import atomic_write
 from runner.frozen_plan import Plan
 from runner.journal import Frames
 from runner.reporting import page
@@ -31,14 +31,14 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
         tables.write(folder / "tables")
     if "tex" in formats:
         for name in ("cells", "comparisons", "learning"):
-            storage.write(folder / "tables" / f"{name}.tex", latex(content[name]))
+            atomic_write.write(folder / "tables" / f"{name}.tex", latex(content[name]))
     if not formats & {"html", "md", "png"}:
         return tables
     figures = make_figures(plan, tables, folder / "fits", png="png" in formats)
     _write_figures(figures, folder / "figures")
     for kind in formats & {"html", "md"}:
         text = _template(f"report.{kind}.j2", kind == "html").render(**content, figures=figures, dark=DARK_CSS)
-        storage.write(folder / f"report.{kind}", text)
+        atomic_write.write(folder / f"report.{kind}", text)
     return tables
 
 
@@ -48,9 +48,9 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
         if old.stem not in figures:
             old.unlink()
     for name, picture in figures.items():
-        storage.write(folder / f"{name}.svg", picture.svg + "\n")
+        atomic_write.write(folder / f"{name}.svg", picture.svg + "\n")
         if picture.png:
-            storage.write(folder / f"{name}.png", picture.png)
+            atomic_write.write(folder / f"{name}.png", picture.png)
 
 
 def _template(name: str, escape: bool) -> jinja2.Template:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from runner import storage
 from runner.errors import printable
+from runner.files import atomic_write
 from runner.reporting import words
 from runner.reporting.compare import Compared, Pair, Ranks, Side
 from runner.reporting.page import named
@@ -211,7 +211,7 @@ def write(compared: Compared, folder: Path) -> list[Path]:
         table.insert(0, "rank", found.ranks)
         tables["ranks"] = table.reset_index()
     for name, table in tables.items():
-        storage.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        atomic_write.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     return [folder / f"{name}.csv" for name in tables] + (_draw(compared, folder) if compared.ranks else [])
 
 
@@ -221,6 +221,6 @@ def _draw(compared: Compared, folder: Path) -> list[Path]:
     assert compared.ranks is not None  # the caller asked
     picture = diagram(compared.ranks.found, compared.metric, len(compared.ranks.means))
     svg, png = folder / "ranks.svg", folder / "ranks.png"
-    storage.write(svg, picture.svg + "\n")
-    storage.write(png, picture.png)
+    atomic_write.write(svg, picture.svg + "\n")
+    atomic_write.write(png, picture.png)
     return [svg, png]

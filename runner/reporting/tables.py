@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner import storage
+from runner.files import atomic_write
 from runner.frozen_plan import Plan, PlannedCell
 from runner.journal import Frames
 from runner.reporting.comparisons import cell_comparisons_table, compare_cells, comparisons_table, rank_ranges
@@ -50,7 +50,7 @@ class Tables:
         """Each as NAME.csv, figures with all their digits."""
         for table in fields(self):
             text = getattr(self, table.name).to_csv(index=False, lineterminator="\n")
-            storage.write(folder / f"{table.name}.csv", text)
+            atomic_write.write(folder / f"{table.name}.csv", text)
 
 
 def make_tables(plan: Plan, journal: Frames, kept: Path | None = None) -> Tables:

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from runner import storage
-from runner.cache import cache_folder
 from runner.errors import StorageError
+from runner.files import atomic_write
+from runner.files.cache import cache_folder
 from runner.tracking.store import SQLITE, artifact_root
 
 MAKERS = ("mlflow", "sqlalchemy", "alembic")
@@ -66,4 +66,4 @@ def _keep(store: Path) -> None:
         with closing(sqlite3.connect(tables)) as content:
             content.execute("DELETE FROM experiments")  # the default one: its artifacts have another place each time
             content.commit()
-        storage.write(_kept(), tables.read_bytes())
+        atomic_write.write(_kept(), tables.read_bytes())

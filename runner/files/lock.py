@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner import storage
 from runner.errors import RunnerError
+from runner.files import atomic_write
 
 HOLDER = ".holder"
 """Beside the lock, as opening a lock file may empty it."""
@@ -34,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         words = f"{folder} is in use by another run{_holder(folder)}"
         raise RunnerError(f"{words}; wait for it, or run with another --reports") from None
     try:
-        storage.write(folder / HOLDER, json.dumps(_myself()))
+        atomic_write.write(folder / HOLDER, json.dumps(_myself()))
         yield
     finally:
         lock.release()

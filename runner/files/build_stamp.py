@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runner import storage
 from runner.errors import StorageError
+from runner.files import atomic_write
 
 Look = dict[str, list[int]]
 """Size and time of the last change of files, by name."""
@@ -36,4 +36,4 @@ def take_note(note: Path, key: str, files: Iterable[Path], content: Any = True) 
     """Note that `files` were made from `key`; where that can't be, they are made again the next time."""
     with suppress(OSError, StorageError):
         told = {"key": key, "files": look(files, note.parent), "content": content}
-        storage.write(note, json.dumps(told))
+        atomic_write.write(note, json.dumps(told))
