@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jobs import SMALL, job
 
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
 from runner.engines.torch_engine.learner import TorchLearner
 
 BATCH, STEPS = 128, 4

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.catalog import load_catalog
 from runner.check import make_plan
+from runner.components.catalog import load_catalog
 from runner.config import load
 from runner.data import prepared
 from runner.fit import FitSpec

@@ -24,8 +24,8 @@ import yaml
 from side_by_side import bfloat16_instructions
 
 from runner.api import Conv
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.executors.process_pool import ENVIRONMENT
 from runner.network.analysis import place
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from runner.api import Shape
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.engines.base import Job
 from runner.fit import FitSpec, TrainingPlan
 

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.data import prepared, read
 from runner.errors import RunnerError
 from runner.files.cache import cache_folder

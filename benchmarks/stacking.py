@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from jobs import CLASSES, job
 
-from runner.components import ComponentRef, Shape
+from runner.components.records import ComponentRef, Shape
 from runner.engines.stacking import MOST_ACTIVATIONS, MOST_MACS
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.executors.process_pool import ENVIRONMENT

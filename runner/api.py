@@ -1,6 +1,7 @@
 """THE public surface. A plugin imports from here and from nowhere else in `runner`."""
 
-from runner.components import (
+from runner.components.hookspecs import hookimpl
+from runner.components.records import (
     Architecture,
     Augmentation,
     Count,
@@ -19,7 +20,6 @@ from runner.components import (
 )
 from runner.errors import RunnerError, ShapeError
 from runner.files.cache import cache_folder
-from runner.hookspecs import hookimpl
 from runner.network.base import Initial, Layer
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import (

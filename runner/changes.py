@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from runner import frozen_plan
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
+from runner.components.validation import show
 from runner.errors import RunnerError
 from runner.fit import FitResult
 from runner.frozen_plan import Plan, PlannedCell, plain
 from runner.reporting.shared import differences, match_cells
-from runner.validation import show
 
 MOST_CELLS = 3
 """So many cells are named on one line."""

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from runner import engines
-from runner.catalog import Catalog, load_catalog
-from runner.components import ComponentRef, ImageData, UpdateRule, is_torch_only
+from runner.components.catalog import Catalog, load_catalog
+from runner.components.records import ComponentRef, ImageData, UpdateRule, is_torch_only
+from runner.components.validation import Finding
 from runner.engines import stacking
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
 from runner.examine import examine
@@ -19,7 +20,6 @@ from runner.fit import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
 from runner.grid import Cell, expand, names
 from runner.network.analysis import Analysis
-from runner.validation import Finding
 
 LARGEST = 10**18
 """No computer trains a network with more parameters, multiply-adds or activations than that."""

@@ -21,8 +21,8 @@ from runner.errors import RunnerError, options, printable
 from runner.signals import exit_status, stopping
 
 if TYPE_CHECKING:
-    from runner.catalog import Catalog
-    from runner.components import ComponentRef
+    from runner.components.catalog import Catalog
+    from runner.components.records import ComponentRef
 
 
 class OneLine(logging.Formatter):
@@ -237,7 +237,7 @@ def _plan(given: argparse.Namespace) -> int:
 
 
 def _describe(given: argparse.Namespace) -> int:
-    from runner.catalog import load_catalog
+    from runner.components.catalog import load_catalog
 
     catalog = load_catalog(_files(given.plugin))
     drawn = given.name in catalog.names("augmentation") and given.name not in catalog.names("architecture")
@@ -259,9 +259,9 @@ def _describe_architecture(catalog: Catalog, given: argparse.Namespace) -> int:
 
 def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner import sheet
-    from runner.components import ComponentRef
+    from runner.components.records import ComponentRef
+    from runner.components.validation import Finding
     from runner.data import prepared, read
-    from runner.validation import Finding
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")
@@ -280,9 +280,9 @@ def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
 
 def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentRef:
     """The component that the command names, with the parameters of its --set options."""
-    from runner.components import ComponentRef
+    from runner.components.records import ComponentRef
+    from runner.components.validation import Finding
     from runner.files.yaml_nodes import parse
-    from runner.validation import Finding
 
     pairs = [text.partition("=") for text in given.set]
     for text, (key, equals, _) in zip(given.set, pairs, strict=True):
@@ -352,7 +352,7 @@ def _compare(given: argparse.Namespace) -> int:
 
 def _plugins(given: argparse.Namespace) -> int:
     from runner import show
-    from runner.catalog import load_catalog
+    from runner.components.catalog import load_catalog
 
     catalog = load_catalog(_files(given.plugin))
     if given.json:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 from filelock import FileLock
 
-from runner.components import ImageData
+from runner.components.records import ImageData
 from runner.errors import PluginError, RunnerError, StorageError
 from runner.files.cache import cache_folder
 from runner.files.content_hash import array_id, content_id

@@ -6,13 +6,13 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from runner.catalog import Catalog
-from runner.components import ComponentRef, Shape
+from runner.components.catalog import Catalog
+from runner.components.records import ComponentRef, Shape
+from runner.components.validation import show
 from runner.errors import PluginError
 from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.graph import Network
-from runner.validation import show
 
 
 def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> tuple[Analysis, Any]:

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
+from runner.components.validation import show
 from runner.files.yaml_nodes import Node
-from runner.validation import show
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
 """The sections a grid may vary. A data set is not among them: all cells share the same splits."""

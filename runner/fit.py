@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from runner.components import ComponentRef, Shape
+from runner.components.records import ComponentRef, Shape
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import changes, executors, frozen_plan, versions
-from runner.catalog import load_catalog
 from runner.check import make_plan, problems
-from runner.components import ImageData
+from runner.components.catalog import load_catalog
+from runner.components.records import ImageData
 from runner.config import load
 from runner.data import Part, prepared
 from runner.engines import checkpoint

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from runner.components.validation import Finding, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp
 from runner.files.yaml_nodes import refuse_deep
 from runner.fit import METRICS, TEST_METRICS
-from runner.validation import Finding, validate
 
 Pair = tuple[int, int]
 

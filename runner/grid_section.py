@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from runner.components.validation import show
 from runner.errors import Complaint, options
 from runner.experiment import FACTOR_ROOTS, Block, Header, Level
 from runner.files.yaml_nodes import Node
-from runner.validation import show
 
 RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy

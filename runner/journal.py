@@ -19,11 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.components.validation import show
 from runner.errors import JournalError, StorageError
 from runner.fit import CURVES, METRICS, TEST_METRICS, FitResult
 from runner.recorded import fit_from
 from runner.results import Place, Results, Seen, seen
-from runner.validation import show
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from runner.components.validation import show
 from runner.fit import CURVES, METRICS, TEST_METRICS, FitResult
-from runner.validation import show
 
 _LARGEST = 2**63
 

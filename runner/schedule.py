@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
 from runner.data import Part
 from runner.files.content_hash import array_id, content_id
 from runner.fit import FitSpec, TrainingPlan, stacks

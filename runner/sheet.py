@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.components import ComponentRef, Transform
+from runner.components.records import ComponentRef, Transform
 from runner.files import atomic_write
 from runner.seeding import stream
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runner.catalog import Catalog
-from runner.components import KINDS, ComponentRef
+from runner.components.catalog import Catalog
+from runner.components.records import KINDS, ComponentRef
+from runner.components.validation import show as shown
 from runner.errors import printable
 from runner.estimate import Estimate
 from runner.frozen_plan import Plan
 from runner.network.analysis import Analysis, LayerFacts
 from runner.progress import duration
-from runner.validation import show as shown
 
 if TYPE_CHECKING:
     from rich.console import Console

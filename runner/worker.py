@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import engines
-from runner.catalog import load_catalog
+from runner.components.catalog import load_catalog
 from runner.data import read
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from test_bad_input import BASE
 from torture import STUDY
 
-from runner.catalog import load_catalog
-from runner.components import KINDS
+from runner.components.catalog import load_catalog
+from runner.components.records import KINDS
 from runner.files.yaml_nodes import parse
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

@@ -17,8 +17,8 @@ from runner.plugins.datasets import idx
 from runner.plugins.datasets.cifar import CIFAR10, cifar100_set
 from runner.plugins.datasets.mnist import MNIST
 
-from runner.catalog import load_catalog
-from runner.components import ComponentRef, ImageData
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef, ImageData
 
 NOWHERE = "http://127.0.0.1:9/"
 

@@ -18,7 +18,7 @@ from runner.plugins.augmentations.moves import flip, pad_and_crop, shift, vertic
 from scipy import ndimage
 from test_engine import ENGINES, job
 
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
 from runner.errors import RunnerError
 
 ALL = [

@@ -14,8 +14,8 @@ import pytest
 from scipy import stats
 
 import runner
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.network.parameters import initial_values
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -22,7 +22,7 @@ from runner.plugins.optimizers.torch_optim import NAMES
 from test_engine import ENGINES, MIXED, MOMENTUM, each_engine, job
 from torch import nn
 
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import FORMAT, Checkpoint, file_of
 from runner.worker import run_group

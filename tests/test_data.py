@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import environment
 
-from runner.components import ImageData
+from runner.components.records import ImageData
 from runner.data import UNUSED, prepared, read
 from runner.errors import PluginError
 

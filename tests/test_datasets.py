@@ -18,7 +18,7 @@ from small_files import apart as apart
 from small_files import archive, built, idx_bytes, md5, small_cifar, small_mnist, write
 
 from runner.api import RunnerError
-from runner.catalog import load_catalog
+from runner.components.catalog import load_catalog
 
 DATA = Path(os.environ.get("ARCHRUNNER_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
 real = pytest.mark.skipif(

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from runner.api import RunnerError
-from runner.catalog import load_catalog
-from runner.components import ComponentRef, ImageData
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef, ImageData
 
 
 def built(name: str, **parameters: object) -> ImageData:

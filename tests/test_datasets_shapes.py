@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from runner.api import RunnerError
-from runner.catalog import load_catalog
-from runner.components import ComponentRef, ImageData
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef, ImageData
 
 FIGURES = ("outlines", "bars", "gratings", "dots")
 GROUND, FIGURE = 64, 191

@@ -16,9 +16,9 @@ import pytest
 import torch
 from conftest import TINY, Command, environment
 
-from runner.catalog import load_catalog
 from runner.cli import main
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.masks import Masks
 from runner.engines.numpy_engine.engine import NumpyEngine, NumpyLearner

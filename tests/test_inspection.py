@@ -14,7 +14,7 @@ from test_engine import job as any_job
 from torch import nn
 
 from runner.api import Conv, Dense, Flatten, Sequential
-from runner.components import ComponentRef
+from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.torch_engine.engine import TorchEngine
 

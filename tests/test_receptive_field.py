@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from runner.engines.torch_engine.modules import build_module
 from runner.errors import ShapeError
 from runner.network.analysis import analyse
-from runner.network.field import merged, of_image
 from runner.network.graph import Concat, Residual, Sequential, walk
 from runner.network.layers import (
     AvgPool,
@@ -30,6 +29,7 @@ from runner.network.layers import (
     ReLU,
 )
 from runner.network.parameters import initial_values
+from runner.network.receptive_field import merged, of_image
 
 torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
 

@@ -14,7 +14,7 @@ from conftest import Command, journal_by_id, journal_lines
 from test_checkpoint import ADAM, STEPS, Every, Killer, bits
 from test_engine import MIXED, MOMENTUM, job
 
-from runner.components import ComponentRef, Shape
+from runner.components.records import ComponentRef, Shape
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import file_of
 from runner.engines.rules import alike

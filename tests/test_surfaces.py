@@ -14,8 +14,8 @@ from conftest import RUNNER, Command
 
 import runner as package
 from runner import api
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.examine import examine
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def test_the_plugin_of_the_readme_runs_in_an_experiment(tiny: Path, runner: Comm
 
 @pytest.mark.parametrize("hook", ["architectures", "augmentations", "optimizers", "datasets"])
 def test_the_plugin_in_every_hooks_docstring_works(hook: str, tiny: Path, runner: Command) -> None:
-    from runner import hookspecs
+    from runner.components import hookspecs
 
     text = getattr(hookspecs, f"register_{hook}").__doc__.partition("::\n")[2]
     code = "\n".join(line.removeprefix("        ") for line in text.splitlines())

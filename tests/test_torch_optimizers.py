@@ -11,9 +11,9 @@ import yaml
 from conftest import RUNNER, TINY, environment
 from runner.plugins.optimizers.torch_optim import NAMES
 
-from runner.catalog import load_catalog
 from runner.cli import main
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.folds import stratified_splits
 from runner.network.parameters import initial_values
 from runner.seeding import stream

@@ -6,9 +6,9 @@ import re
 import pytest
 from zoo import CIFAR, CLASSES, IMAGENET, MNIST, analysed, built
 
-from runner.catalog import load_catalog
+from runner.components.catalog import load_catalog
+from runner.components.validation import Finding
 from runner.errors import RunnerError, ShapeError
-from runner.validation import Finding
 
 # What users find, and where it fits: every architecture at 3x224x224, and those that allow it on smaller images.
 

@@ -1,7 +1,7 @@
 """The built-in architectures by name, and the sizes of images that the tests give them."""
 
-from runner.catalog import load_catalog
-from runner.components import ComponentRef
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
 from runner.network.analysis import analyse
 
 IMAGENET, CIFAR, MNIST = (3, 224, 224), (3, 32, 32), (1, 28, 28)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runner.components import Transform, UpdateRule
+from runner.components.records import Transform, UpdateRule
 from runner.engines.checkpoint import Checkpoint
 from runner.fit import Curves, FitSpec
 from runner.seeding import Key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.components import is_torch_only
+from runner.components.records import is_torch_only
 from runner.errors import RunnerError
 from runner.fit import TrainingPlan
 from runner.network.analysis import Analysis

@@ -1,1 +1,1 @@
-"""Networks as data: layer records, the tree they form, its initial values and its exact analysis."""
+"""Networks as data: layer records in; shapes, parameters, multiply-adds and receptive fields out, without any engine."""

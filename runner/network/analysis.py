@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.errors import ShapeError
-from runner.network import field
 from runner.network.base import Layer, Pair, Spatial, Window
 from runner.network.graph import Branching, Network, walk
+from runner.network.receptive_field import ReceptiveField, merged, of_image
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Signal:
     """What flows through a network under analysis; `reach` is the receptive field before positions were mixed."""
 
     shape: Shape
-    field: field.Field
+    field: ReceptiveField
     reach: Pair = (1, 1)
     mixed: bool = False
 
@@ -126,7 +126,7 @@ def analyse(network: Network, shape: Shape, classes: int, strict: bool = False) 
     or on the layer, where a stride leaves rows or columns unseen.
     """
     tally = _Tally(shape, strict)
-    signal = walk(network, _Signal(shape, field.of_image(*shape[1:])), tally.visit, tally.merge)
+    signal = walk(network, _Signal(shape, of_image(*shape[1:])), tally.visit, tally.merge)
     if signal.shape != (classes, 1, 1):
         raise ShapeError(
             f"the network's output is {'x'.join(map(str, signal.shape))}, not one number for each of {classes} classes"
@@ -162,13 +162,13 @@ class _Tally:
 
     def merge(self, path: str, group: Branching, ends: list[_Signal]) -> _Signal:
         shape = merged_shape(path, group, [end.shape for end in ends])
-        behind = field.merged(end.field for end in ends)
+        behind = merged(end.field for end in ends)
         self._note(path, group.type, shape, behind, activations=math.prod(shape))
         mixed = any(end.mixed for end in ends)
         height, width = (max(sizes) for sizes in zip(*(end.reach for end in ends), strict=True))
         return _Signal(shape, behind, (height, width) if mixed else behind.size, mixed)
 
-    def _note(self, path: str, type: str, output: Shape, behind: field.Field, **facts: Any) -> None:
+    def _note(self, path: str, type: str, output: Shape, behind: ReceptiveField, **facts: Any) -> None:
         size, jump, centre = behind.size, behind.jump, behind.centre
         self.layers.append(LayerFacts(path, type, output, receptive_field=size, jump=jump, centre=centre, **facts))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.errors import ShapeError
 
 Pair = tuple[int, int]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.errors import ShapeError
 from runner.network.base import Layer
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.errors import ShapeError
 from runner.network.base import (
     Count,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.network.analysis import place
 from runner.network.base import ParameterSpec
 from runner.network.graph import Network

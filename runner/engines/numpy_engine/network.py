@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.engines.masks import Masks
 from runner.engines.numpy_engine import normalisation, parts, spatial
 from runner.engines.numpy_engine.parts import Array, Part

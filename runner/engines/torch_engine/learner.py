@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.components import is_torch_only
+from runner.components.records import is_torch_only
 from runner.engines.base import Job
 from runner.engines.masks import Masks
 from runner.engines.rules import Rule, alike, joinable, refuse_mixing

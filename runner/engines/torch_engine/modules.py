@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runner.components import Shape
+from runner.components.records import Shape
 from runner.engines.masks import Masks
 from runner.engines.rewriting import cheaper
 from runner.engines.torch_engine import parts

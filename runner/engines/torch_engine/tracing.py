@@ -8,9 +8,9 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from runner.components import Shape
-from runner.network import field
+from runner.components.records import Shape
 from runner.network.base import Pair, Window, pads_of, pair
+from runner.network.receptive_field import ReceptiveField, merged, of_image
 
 _EACH = {
     "ReLU",
@@ -50,7 +50,7 @@ _RESHAPING = {"Flatten", "flatten", "reshape", "view", "mean", "amax"}
 
 
 class _Signal(NamedTuple):
-    field: field.Field
+    field: ReceptiveField
     mixed: bool = False
 
 
@@ -76,7 +76,7 @@ def receptive_field(module: nn.Module, shape: Shape) -> Pair | None:
 
 def _through(node: fx.Node, traced: fx.GraphModule, signals: dict[fx.Node, Any], shape: Shape) -> _Signal | None:
     if node.op == "placeholder":
-        return _Signal(field.of_image(*shape[1:]))
+        return _Signal(of_image(*shape[1:]))
     came = [signals[source] for source in node.all_input_nodes if isinstance(signals[source], _Signal)]
     if not came:
         return None  # a parameter, a number
@@ -89,7 +89,7 @@ def _through(node: fx.Node, traced: fx.GraphModule, signals: dict[fx.Node, Any],
     if name in _EACH or node.op == "output" or (name in _MEETING - _JOINING and len(came) == 1):
         return first
     if name in _MEETING and _meets_in_place(node, name, size):
-        return _Signal(field.merged(signal.field for signal in came))
+        return _Signal(merged(signal.field for signal in came))
     if isinstance(part, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
         return _Signal(first.field.through(_window(part), (size[2], size[3])))
     raise _Unknown(name)
@@ -107,7 +107,7 @@ def _meets_in_place(node: fx.Node, name: str, size: tuple[int, ...]) -> bool:
     return all(other[2:] == size[2:] for other in map(_sizes, node.all_input_nodes) if len(other) == 4)
 
 
-def _largest(came: list[_Signal]) -> field.Field:
+def _largest(came: list[_Signal]) -> ReceptiveField:
     return max((signal.field for signal in came), key=lambda f: f.size)
 
 

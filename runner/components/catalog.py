@@ -22,10 +22,10 @@ from typing import Any, get_type_hints
 import pluggy
 from pydantic import TypeAdapter
 
-from runner import hookspecs
-from runner.components import KINDS, Component, ComponentRef, ImageData
+from runner.components import hookspecs
+from runner.components.records import KINDS, Component, ComponentRef, ImageData
+from runner.components.validation import Finding, Path, show, type_name, validate
 from runner.errors import PluginError, RunnerError, options
-from runner.validation import Finding, Path, show, type_name, validate
 
 log = logging.getLogger("runner.catalog")
 

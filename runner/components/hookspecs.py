@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from runner.components import Architecture, Augmentation, Dataset, Optimizer
+from runner.components.records import Architecture, Augmentation, Dataset, Optimizer
 
 GROUP = "runner"
 """The pluggy project name and the entry-point group in which published plugins announce themselves."""

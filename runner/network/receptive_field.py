@@ -56,7 +56,7 @@ class Axis(NamedTuple):
         return first, max(ray.last + position * ray.jump for ray in self.rays)
 
 
-class Field(NamedTuple):
+class ReceptiveField(NamedTuple):
     """The receptive field of a signal, [height, width]."""
 
     rows: Axis
@@ -74,22 +74,22 @@ class Field(NamedTuple):
     def centre(self) -> tuple[float, float]:
         return self.rows.centre, self.columns.centre
 
-    def through(self, window: Window, output: Pair) -> Field:
+    def through(self, window: Window, output: Pair) -> ReceptiveField:
         """The field behind a layer with `window` whose output has `output` rows and columns."""
         size, stride, before = window
         rows, columns = (self[i].through(size[i], stride[i], before[i], output[i]) for i in (0, 1))
-        return Field(rows, columns)
+        return ReceptiveField(rows, columns)
 
 
-def of_image(height: int, width: int) -> Field:
+def of_image(height: int, width: int) -> ReceptiveField:
     """Before any layer: every pixel sees itself."""
-    return Field(Axis((Ray(),), height), Axis((Ray(),), width))
+    return ReceptiveField(Axis((Ray(),), height), Axis((Ray(),), width))
 
 
-def merged(fields: Iterable[Field]) -> Field:
+def merged(fields: Iterable[ReceptiveField]) -> ReceptiveField:
     """The field where branches meet."""
     rows, columns = zip(*fields, strict=True)
-    return Field(_merged(rows), _merged(columns))
+    return ReceptiveField(_merged(rows), _merged(columns))
 
 
 def _merged(axes: tuple[Axis, ...]) -> Axis:

@@ -1,0 +1,1 @@
+"""What plugins register: their records and hooks in; a catalog of components with bound parameters out."""
