@@ -19,7 +19,7 @@ from runner.check import make_plan
 from runner.components.catalog import load_catalog
 from runner.config import load
 from runner.data import prepared
-from runner.fit import FitSpec
+from runner.fits.records import FitSpec
 from runner.folds import stratified_splits
 from runner.schedule import schedule
 from runner.worker import run_group

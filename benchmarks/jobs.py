@@ -10,7 +10,7 @@ from runner.api import Shape
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.engines.base import Job
-from runner.fit import FitSpec, TrainingPlan
+from runner.fits.records import FitSpec, TrainingPlan
 
 CLASSES = 10
 SMALL = ComponentRef("stages")

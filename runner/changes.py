@@ -16,7 +16,7 @@ from runner import frozen_plan
 from runner.components.records import ComponentRef
 from runner.components.validation import show
 from runner.errors import RunnerError
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan, PlannedCell, plain
 from runner.reporting.shared import differences, match_cells
 

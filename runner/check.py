@@ -16,7 +16,7 @@ from runner.errors import Complaint, InputError, PluginError, RunnerError, dotte
 from runner.examine import examine
 from runner.experiment import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
-from runner.fit import TrainingPlan
+from runner.fits.records import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
 from runner.grid import Cell, expand, names
 from runner.network.analysis import Analysis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.fit import FitResult, stacks
+from runner.fits.records import FitResult, stacks
 from runner.frozen_plan import Plan
 
 NOMINAL_RATE = 5e9

@@ -27,7 +27,7 @@ from runner.experiment import Experiment
 from runner.files import atomic_write, build_stamp
 from runner.files.content_hash import content_id
 from runner.files.lock import locked
-from runner.fit import FitResult, FitSpec, groups
+from runner.fits.records import FitResult, FitSpec, groups
 from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
 from runner.journal import Journal, frames, index

@@ -18,7 +18,7 @@ from runner.components.validation import Finding, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp
 from runner.files.yaml_nodes import refuse_deep
-from runner.fit import METRICS, TEST_METRICS
+from runner.fits.records import METRICS, TEST_METRICS
 
 Pair = tuple[int, int]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.components.validation import show
 from runner.errors import JournalError, StorageError
-from runner.fit import CURVES, METRICS, TEST_METRICS, FitResult
+from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
 from runner.recorded import fit_from
 from runner.results import Place, Results, Seen, seen
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from runner.errors import printable
-from runner.fit import FitResult, FitSpec
+from runner.fits.records import FitResult, FitSpec
 from runner.frozen_plan import Plan
 from runner.memory import megabytes
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.components.validation import show
-from runner.fit import CURVES, METRICS, TEST_METRICS, FitResult
+from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
 
 _LARGEST = 2**63
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from runner.errors import JournalError
 from runner.files.content_hash import content_id
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 
 _OURS = re.compile(
     rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'

@@ -9,7 +9,7 @@ from typing import Any
 from runner.components.records import ComponentRef
 from runner.data import Part
 from runner.files.content_hash import array_id, content_id
-from runner.fit import FitSpec, TrainingPlan, stacks
+from runner.fits.records import FitSpec, TrainingPlan, stacks
 from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
 

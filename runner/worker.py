@@ -15,7 +15,7 @@ from runner.data import read
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
-from runner.fit import FitResult, FitSpec, Group, clocks, failed, now, since
+from runner.fits.records import FitResult, FitSpec, Group, clocks, failed, now, since
 from runner.memory import forget_peak, peak
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.journal import Frames, frames
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.journal import CURVES, frames
 from runner.reporting.tables import fits_table

@@ -22,7 +22,7 @@ from runner import frozen_plan, journal
 from runner.cli import main
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.reporting.compare import Study, compare
 from runner.reporting.shared import Setting, match_cells

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from reporting_samples import make_frames, make_plan
 
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.journal import frames
 from runner.reporting.curves import curves_table, learning_table
 

@@ -26,7 +26,7 @@ from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training import train
 from runner.errors import Diverged
-from runner.fit import Curves, FitSpec, TrainingPlan
+from runner.fits.records import Curves, FitSpec, TrainingPlan
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import (
     GELU,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import TINY, Command
 
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
 
 DARK_OR_BRIGHT = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz}")

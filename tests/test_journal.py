@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runner.cli import main
 from runner.errors import JournalError
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.journal import Journal, encode, frames, read
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")

@@ -22,7 +22,7 @@ from runner.engines.stacking import decide
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.errors import Diverged, RunnerError
-from runner.fit import TrainingPlan, stacks
+from runner.fits.records import TrainingPlan, stacks
 from runner.network.analysis import analyse
 from runner.network.graph import Residual, Sequential
 from runner.network.layers import Conv, Dense, Flatten, GlobalMaxPool, PadChannels, ReLU

@@ -9,7 +9,7 @@ from small_study import ACCURACY, fits_of, folds, frames_of, journal, make_plan
 
 import runner
 from runner.errors import InputError
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import PlannedCell
 from runner.journal import CURVES, Frames, frames
 from runner.reporting.comparisons import compare_cells

@@ -14,7 +14,7 @@ import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 
 from runner import journal
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 
 SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
 OLD, NEW = "1.26.9", np.__version__

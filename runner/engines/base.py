@@ -11,7 +11,7 @@ import numpy as np
 
 from runner.components.records import Transform, UpdateRule
 from runner.engines.checkpoint import Checkpoint
-from runner.fit import Curves, FitSpec
+from runner.fits.records import Curves, FitSpec
 from runner.seeding import Key
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.fit import clocks, since
+from runner.fits.records import clocks, since
 
 FORMAT = 2
 SUFFIX = ".checkpoint"

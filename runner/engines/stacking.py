@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.components.records import is_torch_only
 from runner.errors import RunnerError
-from runner.fit import TrainingPlan
+from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
 
 MOST_MACS, MOST_ACTIVATIONS = 75e6, 0.8e6

@@ -15,7 +15,7 @@ from runner.engines.checkpoint import Checkpoint
 from runner.engines.inspection import Transparent, confusion, inspected
 from runner.engines.masks import Masks
 from runner.errors import Diverged
-from runner.fit import CURVES, Curves
+from runner.fits.records import CURVES, Curves
 from runner.seeding import stream
 
 EVALUATION_BATCH = 500

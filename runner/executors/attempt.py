@@ -14,7 +14,7 @@ from typing import Any
 from pebble import ProcessExpired
 
 from runner.executors.processes import ENDED, Notes
-from runner.fit import FitResult, Group, failed, time_limit
+from runner.fits.records import FitResult, Group, failed, time_limit
 from runner.memory import megabytes
 
 

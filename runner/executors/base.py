@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from runner.fit import FitResult, Group
+from runner.fits.records import FitResult, Group
 
 
 class Executor(Protocol):

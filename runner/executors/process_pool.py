@@ -19,7 +19,7 @@ from pebble import ProcessPool
 from runner.executors.attempt import Attempt, collect
 from runner.executors.inside import begin
 from runner.executors.processes import Context, Notes, Process
-from runner.fit import FitResult, Group, time_limit
+from runner.fits.records import FitResult, Group, time_limit
 from runner.worker import run_group
 
 log = logging.getLogger("runner.executors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from runner.fit import FitResult, Group
+from runner.fits.records import FitResult, Group
 from runner.worker import run_group
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from runner.fit import CURVES
+from runner.fits.records import CURVES
 from runner.frozen_plan import Plan
 from runner.journal import Frames
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from runner.fit import Curves, FitResult
+from runner.fits.records import Curves, FitResult
 from runner.frozen_plan import PlannedCell
 
 

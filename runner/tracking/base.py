@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan
 from runner.results import Results
 from runner.tracking.store import masked

@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
-from runner.fit import FitResult
+from runner.fits.records import FitResult
 from runner.frozen_plan import Plan, PlannedCell
 from runner.results import Results
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
