@@ -18,9 +18,9 @@ import pandas as pd
 from runner.check import make_plan
 from runner.components.catalog import load_catalog
 from runner.config import load
-from runner.data import prepared
+from runner.data.folds import stratified_splits
+from runner.data.prepare import prepared
 from runner.fits.records import FitSpec
-from runner.folds import stratified_splits
 from runner.schedule import schedule
 from runner.worker import run_group
 

@@ -13,7 +13,7 @@ import time
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.data import prepared, read
+from runner.data.prepare import prepared, read
 from runner.errors import RunnerError
 from runner.files.cache import cache_folder
 

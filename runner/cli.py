@@ -261,7 +261,7 @@ def _describe_augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner import sheet
     from runner.components.records import ComponentRef
     from runner.components.validation import Finding
-    from runner.data import prepared, read
+    from runner.data.prepare import prepared, read
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")

@@ -19,7 +19,8 @@ from runner.check import make_plan, problems
 from runner.components.catalog import load_catalog
 from runner.components.records import ImageData
 from runner.config import load
-from runner.data import Part, prepared
+from runner.data.folds import Split, stratified_splits
+from runner.data.prepare import Part, prepared
 from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
 from runner.executors.base import Executor
@@ -28,7 +29,6 @@ from runner.files import atomic_write, build_stamp
 from runner.files.content_hash import content_id
 from runner.files.lock import locked
 from runner.fits.records import FitResult, FitSpec, groups
-from runner.folds import Split, stratified_splits
 from runner.frozen_plan import Plan
 from runner.journal import Journal, frames, index
 from runner.progress import Progress

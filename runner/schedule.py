@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from runner.components.records import ComponentRef
-from runner.data import Part
+from runner.data.folds import Split
+from runner.data.prepare import Part
 from runner.files.content_hash import array_id, content_id
 from runner.fits.records import FitSpec, TrainingPlan, stacks
-from runner.folds import Split
 from runner.frozen_plan import Plan, PlannedCell
 
 IDENTITY = 3

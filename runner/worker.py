@@ -11,7 +11,7 @@ from typing import Any
 
 from runner import engines
 from runner.components.catalog import load_catalog
-from runner.data import read
+from runner.data.prepare import read
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError

@@ -15,7 +15,7 @@ import pytest
 from conftest import environment
 
 from runner.components.records import ImageData
-from runner.data import UNUSED, prepared, read
+from runner.data.prepare import UNUSED, prepared, read
 from runner.errors import PluginError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 2, 4, 5), dtype=np.uint8)

@@ -11,7 +11,7 @@ from conftest import RUNNER, environment, stable_tables
 from mlflow import MlflowClient
 from runner.plugins.datasets.mnist_5k import mnist_5k
 
-from runner.folds import stratified_splits
+from runner.data.folds import stratified_splits
 from runner.frozen_plan import read
 
 DEMO = Path(__file__).parents[1] / "experiments" / "pooling_vs_stride.yaml"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
+from runner.data.folds import stratified_part, stratified_splits
 from runner.errors import RunnerError
-from runner.folds import stratified_part, stratified_splits
 
 
 @st.composite

@@ -14,7 +14,7 @@ from runner.plugins.optimizers.torch_optim import NAMES
 from runner.cli import main
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.folds import stratified_splits
+from runner.data.folds import stratified_splits
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
