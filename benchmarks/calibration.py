@@ -17,9 +17,9 @@ import pandas as pd
 
 from runner.check import make_plan
 from runner.components.catalog import load_catalog
-from runner.config import load
 from runner.data.folds import stratified_splits
 from runner.data.prepare import prepared
+from runner.experiment.load import load
 from runner.fits.records import FitSpec
 from runner.schedule import schedule
 from runner.worker import run_group

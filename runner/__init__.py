@@ -35,6 +35,6 @@ def run(file: str | Path, *, overrides: Sequence[str] = (), **options: Any) -> O
 def plan(file: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
     """The plan of the experiment in `file`: every cell with its cost, nothing trained."""
     from runner.check import make_plan
-    from runner.config import load
+    from runner.experiment.load import load
 
     return make_plan(load(file, overrides))

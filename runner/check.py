@@ -14,11 +14,11 @@ from runner.components.validation import Finding
 from runner.engines import stacking
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
 from runner.examine import examine
-from runner.experiment import Experiment, Training
+from runner.experiment.expand import Cell, expand, names
+from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import TrainingPlan
 from runner.frozen_plan import Plan, PlannedCell
-from runner.grid import Cell, expand, names
 from runner.network.analysis import Analysis
 
 LARGEST = 10**18

@@ -211,8 +211,8 @@ def _run(given: argparse.Namespace) -> int:
 def _plan(given: argparse.Namespace) -> int:
     from runner import changes, executors, show, versions
     from runner.check import make_plan, problems
-    from runner.config import load
     from runner.estimate import estimate
+    from runner.experiment.load import load
     from runner.journal import read
     from runner.provenance import installed
 
@@ -323,7 +323,7 @@ def _publish(given: argparse.Namespace) -> int:
 
 def _report_folder(reports: Path, experiment: str) -> Path:
     """The folder of a report, which an experiment's file or name stands for, or which is given itself."""
-    from runner.config import load
+    from runner.experiment.load import load
 
     is_file = experiment.endswith((".yaml", ".yml"))
     folder = reports / (load(experiment).name if is_file else experiment)

@@ -18,13 +18,13 @@ from runner import changes, executors, frozen_plan, versions
 from runner.check import make_plan, problems
 from runner.components.catalog import load_catalog
 from runner.components.records import ImageData
-from runner.config import load
 from runner.data.folds import Split, stratified_splits
 from runner.data.prepare import Part, prepared
 from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
 from runner.executors.base import Executor
-from runner.experiment import Experiment
+from runner.experiment.load import load
+from runner.experiment.schema import Experiment
 from runner.files import atomic_write, build_stamp
 from runner.files.content_hash import content_id
 from runner.files.lock import locked

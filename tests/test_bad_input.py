@@ -14,7 +14,7 @@ import pytest
 
 from runner import flow
 from runner.cli import main
-from runner.config import load
+from runner.experiment.load import load
 from runner.files.yaml_nodes import parse
 
 BASE = """\

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.check import make_plan
-from runner.config import load
 from runner.errors import InputError
-from runner.grid import expand
+from runner.experiment.expand import expand
+from runner.experiment.load import load
 
 BASE = {
     "name": "study",

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from runner.check import make_plan
-from runner.config import load
+from runner.experiment.load import load
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 JOBS = ("tiny", "small", "medium")

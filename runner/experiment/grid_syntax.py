@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.components.validation import show
 from runner.errors import Complaint, options
-from runner.experiment import FACTOR_ROOTS, Block, Header, Level
+from runner.experiment.schema import FACTOR_ROOTS, Block, Header, Level
 from runner.files.yaml_nodes import Node
 
 RESERVED = frozenset(

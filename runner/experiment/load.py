@@ -12,9 +12,9 @@ from pydantic import BaseModel, TypeAdapter
 from runner.components.validation import Finding, validate
 from runner.components.validation import Path as KeyPath
 from runner.errors import Complaint, InputError, Where, dotted, options
-from runner.experiment import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
+from runner.experiment.grid_syntax import GridSection, read_grid
+from runner.experiment.schema import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
 from runner.files.yaml_nodes import Node, parse
-from runner.grid_section import GridSection, read_grid
 
 _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
 _LARGEST_FILE = 1_000_000

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runner.components.validation import show
-from runner.config import settings_of
 from runner.errors import Complaint, InputError, dotted
-from runner.experiment import Block, Experiment, Level, Settings
+from runner.experiment.load import settings_of
+from runner.experiment.schema import Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
 from runner.frozen_plan import level_name
 
