@@ -32,8 +32,8 @@ from peer_tables import REFERENCE, table
 from side_by_side import adopt_orphans, machine, timed
 
 from runner.files.cache import cache_folder
-from runner.frozen_plan import read as read_plan
-from runner.journal import read as read_journal
+from runner.journal.journal import read as read_journal
+from runner.planning.plan_file import read as read_plan
 
 HERE = Path(__file__).parent
 JOBS = ("tiny", "small", "medium")

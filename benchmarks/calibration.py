@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.check import make_plan
 from runner.components.catalog import load_catalog
 from runner.data.folds import stratified_splits
 from runner.data.prepare import prepared
 from runner.experiment.load import load
 from runner.fits.records import FitSpec
-from runner.schedule import schedule
+from runner.planning.fits import schedule
+from runner.planning.make_plan import make_plan
 from runner.worker import run_group
 
 FILE = Path(__file__).with_name("calibration.yaml")

@@ -17,8 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from reporting_samples import FACTORS, make_plan, results, write_kept  # noqa: E402
 
-from runner import frozen_plan  # noqa: E402
-from runner.journal import encode  # noqa: E402
+from runner.journal.journal import encode  # noqa: E402
 
 LARGE = {
     **FACTORS, "architecture.width": tuple("12345678"), "optimizer.lr": tuple("123456"), "seed": ("1", "2"),
@@ -29,7 +28,7 @@ def study(folder: Path, factors: dict[str, tuple[str, ...]], **options: object) 
     """A report folder of a finished experiment; the number of its fits."""
     plan = make_plan(factors, **options)  # type: ignore[arg-type]
     write_kept(plan, folder / "fits")
-    frozen_plan.save(plan, folder / "plan.yaml")
+    plan.save(plan, folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan))))
     return plan.fit_count
 

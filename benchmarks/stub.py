@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from runner import engines
+from runner.engines import selection
 from runner.engines.base import Job, Trained
 
 CLASSES, MISTAKES = 10, 20
@@ -46,7 +46,7 @@ class Stub:
         return Trained(dict.fromkeys(names, curve), right + wrong)
 
 
-engines.get = lambda name: Stub()  # type: ignore[assignment, return-value]  # in the workers too: they import this file
+selection.get = lambda name: Stub()  # type: ignore[assignment, return-value]  # in the workers too: they import this file
 
 
 class Watch:
@@ -88,7 +88,7 @@ class Watch:
 
 def main() -> int:
     from runner import cli, flow
-    from runner.journal import Journal
+    from runner.journal.journal import Journal
     from runner.tracking import mlflow_tracker
 
     watch = Watch()

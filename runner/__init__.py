@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.flow import Outcome
-    from runner.frozen_plan import Plan
+    from runner.planning.plan import Plan
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ def run(file: str | Path, *, overrides: Sequence[str] = (), **options: Any) -> O
 
 def plan(file: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
     """The plan of the experiment in `file`: every cell with its cost, nothing trained."""
-    from runner.check import make_plan
     from runner.experiment.load import load
+    from runner.planning.make_plan import make_plan
 
     return make_plan(load(file, overrides))

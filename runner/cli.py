@@ -209,12 +209,13 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from runner import changes, executors, show, versions
-    from runner.check import make_plan, problems
-    from runner.estimate import estimate
+    from runner import executors, show
     from runner.experiment.load import load
-    from runner.journal import read
-    from runner.provenance import installed
+    from runner.journal.journal import read
+    from runner.planning import changes, library_versions
+    from runner.planning.environment import installed
+    from runner.planning.estimate import estimate
+    from runner.planning.make_plan import make_plan, problems
 
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
@@ -227,7 +228,7 @@ def _plan(given: argparse.Namespace) -> int:
         expected = estimate(plan, known.values(), workers, anew)
         cells = {cell.id for cell in plan.cells if not anew}
         made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
-        mixed = versions.ahead(plan, made, expected.fits, installed(plan))
+        mixed = library_versions.ahead(plan, made, expected.fits, installed(plan))
         show.plan(plan, expected, workers, [*news, *([f"warning: {mixed}"] if mixed else [])])
     show.warnings(plan)
     found = problems(experiment, plan)
@@ -246,7 +247,7 @@ def _describe(given: argparse.Namespace) -> int:
 
 def _describe_architecture(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner import show
-    from runner.examine import examine
+    from runner.planning.architecture_facts import examine
 
     ref = _bound(catalog, "architecture", given)
     analysis, _ = examine(catalog, ref, given.input, given.classes)
@@ -296,7 +297,8 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
 
 
 def _report(given: argparse.Namespace) -> int:
-    from runner import frozen_plan, journal
+    from runner.journal import journal
+    from runner.planning import plan
     from runner.reporting.render import FORMATS, write_report
 
     formats = given.format.split(",")
@@ -304,7 +306,7 @@ def _report(given: argparse.Namespace) -> int:
         if name not in FORMATS:
             raise RunnerError(f"--format: unknown '{name}'{options(name, FORMATS)}")
     folder = _report_folder(given.reports, given.experiment)
-    frozen = frozen_plan.read(folder / "plan.yaml")
+    frozen = plan.read(folder / "plan.yaml")
     results, _ = journal.read(folder / "journal.jsonl")
     write_report(frozen, journal.frames(results), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)

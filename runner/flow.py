@@ -14,8 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import changes, executors, frozen_plan, versions
-from runner.check import make_plan, problems
+from runner import executors
 from runner.components.catalog import load_catalog
 from runner.components.records import ImageData
 from runner.data.folds import Split, stratified_splits
@@ -29,12 +28,14 @@ from runner.files import atomic_write, build_stamp
 from runner.files.content_hash import content_id
 from runner.files.lock import locked
 from runner.fits.records import FitResult, FitSpec, groups
-from runner.frozen_plan import Plan
-from runner.journal import Journal, frames, index
+from runner.journal.index import Selected
+from runner.journal.journal import Journal, frames, index
+from runner.planning import changes, library_versions, plan_file
+from runner.planning.environment import made_with
+from runner.planning.fits import schedule
+from runner.planning.make_plan import make_plan, problems
+from runner.planning.plan import Plan
 from runner.progress import Progress
-from runner.provenance import made_with
-from runner.results import Selected
-from runner.schedule import schedule
 from runner.signals import exit_status
 from runner.tracking.base import PATIENCE, Publisher, Silent, Tracker, describe
 from runner.tracking.store import NONE, masked, store_uri
@@ -110,7 +111,7 @@ def run(
             todo = _todo(fits, journal, options.only_failed)
             known = journal.results.of(fit.id for fit in fits)
             progress.tell(_news(plan, folder, journal, known, todo))
-            frozen_plan.save(plan, folder / "plan.yaml")
+            plan_file.save(plan, folder / "plan.yaml")
             checkpoint.clear(folder / "fits", {id for id, status in journal.results.statuses.items() if status == "ok"})
             make = partial(_tracker, uri, folder)
             with Publisher(make, plan, journal.results, options.publish_wait, bool(todo)) as publisher:
@@ -131,7 +132,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
 
     Trains nothing and reads no data. Raises RunnerError where the store does not take it.
     """
-    plan, uri = frozen_plan.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
+    plan, uri = plan_file.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to publish to")
     with locked(folder):
@@ -186,7 +187,7 @@ def _news(plan: Plan, folder: Path, journal: Journal, known: Selected, todo: lis
     """What is to be known before fits are trained: what changed since the last run, and other libraries than then."""
     fresh = [fit for fit in todo if fit.id not in journal.results]
     changed = changes.since_last_run(folder, plan, journal.results)[0] if fresh else []
-    mixed = versions.ahead(plan, known.versions(), len(todo), plan.made_with)
+    mixed = library_versions.ahead(plan, known.versions(), len(todo), plan.made_with)
     return [*changed, *([f"warning: {mixed}"] if mixed else [])]
 
 
@@ -252,7 +253,7 @@ def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Calla
     program = Path(__file__).parent
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
     looks = [build_stamp.look(kept, folder), build_stamp.look(code, program)]
-    key = content_id([frozen_plan.digest(plan), results.results.digest(results.fits), *looks])
+    key = content_id([plan_file.digest(plan), results.results.digest(results.fits), *looks])
     note = folder / ".report.made"
     verdict = build_stamp.noted(note, key)
     if verdict:
@@ -285,6 +286,6 @@ def _outcome(
 ) -> Outcome:
     failed = results.count_of("failed")
     missing = plan.fit_count - len(results)
-    mixed = versions.warning(plan, versions.counted(results.versions()))
+    mixed = library_versions.warning(plan, library_versions.counted(results.versions()))
     counts = trained, len(results) - failed, failed, missing
     return Outcome(plan, verdict, folder, *counts, stopped, problem, mixed, tables)

@@ -13,9 +13,9 @@ from runner.components.catalog import Catalog
 from runner.components.records import KINDS, ComponentRef
 from runner.components.validation import show as shown
 from runner.errors import printable
-from runner.estimate import Estimate
-from runner.frozen_plan import Plan
 from runner.network.analysis import Analysis, LayerFacts
+from runner.planning.estimate import Estimate
+from runner.planning.plan import Plan
 from runner.progress import duration
 
 if TYPE_CHECKING:

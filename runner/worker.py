@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from runner import engines
 from runner.components.catalog import load_catalog
 from runner.data.prepare import read
+from runner.engines import selection
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
@@ -23,7 +23,7 @@ def run_group(group: Group) -> list[FitResult]:
     """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
     forget_peak()
     started = clocks()
-    engine = engines.get(group[0].training.engine)
+    engine = selection.get(group[0].training.engine)
     versions = engine.versions()
     earlier: dict[str, float] = {}
     outcomes: Sequence[Trained | BaseException]
@@ -71,7 +71,7 @@ def _checkpoint(group: Group, versions: dict[str, str]) -> Checkpoint | None:
 def _job(spec: FitSpec, checkpoint: Checkpoint | None) -> Job:
     catalog = load_catalog(spec.plugin_files)
     images, labels = _data(spec.data)
-    with engines.get(spec.training.engine).seeded(*spec.keys):
+    with selection.get(spec.training.engine).seeded(*spec.keys):
         network = catalog.build("architecture", spec.architecture, spec.shape, spec.classes)
     return Job(
         spec=spec,

@@ -20,8 +20,9 @@ import numpy as np
 import yaml
 from fuzz_data import EVIL, Files, damaged, run
 
-from runner import frozen_plan, journal
 from runner.cli import main
+from runner.journal import journal
+from runner.planning import plan_file
 
 
 def finished(folder: Path) -> Files:
@@ -39,12 +40,12 @@ def finished(folder: Path) -> Files:
     report = folder / "reports" / "small"
     results, _ = journal.read(report / "journal.jsonl")
     still = [replace(r, seconds=0.5, cpu=0.5, worker="1", finished=10**12, memory=10**8, versions={}) for r in results]
-    plan = replace(frozen_plan.read(report / "plan.yaml"), made_with={"archrunner": "0"})
+    plan = replace(plan_file.read(report / "plan.yaml"), made_with={"archrunner": "0"})
     return {
         "small.yaml": text.encode(),
         "other.yaml": text.replace("name: small", "name: other", 1).encode(),
         "reports/small/journal.jsonl": b"".join(map(journal.encode, still)),
-        "reports/small/plan.yaml": frozen_plan.text(plan).encode(),
+        "reports/small/plan.yaml": plan_file.text(plan).encode(),
         "reports/small/mlflow.jsonl": (report / "mlflow.jsonl").read_bytes(),
         "store.db": (folder / "store.db").read_bytes(),
         **{f"reports/small/fits/{path.name}": path.read_bytes() for path in (report / "fits").glob("*.npz")},

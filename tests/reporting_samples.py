@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan, PlannedCell
-from runner.journal import Frames, frames
+from runner.journal.journal import Frames, frames
+from runner.planning.plan import Plan, PlannedCell
 
 FACTORS = {
     "filters": ("7x7", "3x3 x 3"),

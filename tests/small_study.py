@@ -3,8 +3,8 @@
 import pandas as pd
 
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan, PlannedCell
-from runner.journal import CURVES, frames
+from runner.journal.journal import CURVES, frames
+from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.tables import fits_table
 
 ACCURACY = {

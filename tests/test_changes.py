@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import RUNNER, Command, environment, journal_lines
 
-from runner import journal
+from runner.journal import journal
 
 PLUGIN = """\
 from dataclasses import dataclass

@@ -18,14 +18,15 @@ import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 from scipy import stats
 
-from runner import frozen_plan, journal
 from runner.cli import main
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan, PlannedCell
+from runner.journal import journal
+from runner.planning import plan_file
+from runner.planning.differences import Setting, match_cells
+from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.compare import Study, compare
-from runner.reporting.shared import Setting, match_cells
 from runner.reporting.side_by_side import document, sections, write
 from runner.reporting.statistics import corrected
 
@@ -83,7 +84,7 @@ def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> 
 def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
     """The study as a folder that `runner compare` reads; what a plan on disk has besides is made up."""
     whole = [replace(cell, settings=PARTS | cell.settings) for cell in plan.cells]
-    frozen_plan.save(replace(plan, cells=tuple(whole), data=FACTS | plan.data), folder / "plan.yaml")
+    plan_file.save(replace(plan, cells=tuple(whole), data=FACTS | plan.data), folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(journal.encode, results(plan, value))))
     return folder
 
@@ -120,8 +121,8 @@ def test_a_journal_beside_itself_has_no_differences(trained: Path, runner: Comma
     other = trained / "elsewhere"
     shutil.copytree(first, other, dirs_exist_ok=True)
     (other / "journal.jsonl").write_text("".join(reversed(journal_lines(first))))
-    plan = frozen_plan.read(other / "plan.yaml")
-    frozen_plan.save(replace(plan, cells=plan.cells[::-1]), other / "plan.yaml")
+    plan = plan_file.read(other / "plan.yaml")
+    plan_file.save(replace(plan, cells=plan.cells[::-1]), other / "plan.yaml")
     done = runner("compare", "tiny", other, "--reports", trained / "reports", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     (pair,) = json.loads(done.stdout)["pairs"]

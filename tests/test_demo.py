@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from runner.plugins.datasets.mnist_5k import mnist_5k
 
 from runner.data.folds import stratified_splits
-from runner.frozen_plan import read
+from runner.planning.plan_file import read
 
 DEMO = Path(__file__).parents[1] / "experiments" / "pooling_vs_stride.yaml"
 

@@ -20,11 +20,11 @@ from runner.cli import main
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
-from runner.engines.masks import Masks
+from runner.engines.dropout_masks import Masks
 from runner.engines.numpy_engine.engine import NumpyEngine, NumpyLearner
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
-from runner.engines.training import train
+from runner.engines.training_loop import train
 from runner.errors import Diverged
 from runner.fits.records import Curves, FitSpec, TrainingPlan
 from runner.network.graph import Concat, Network, Residual, Sequential

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.check import make_plan
 from runner.errors import InputError
 from runner.experiment.expand import expand
 from runner.experiment.load import load
+from runner.planning.make_plan import make_plan
 
 BASE = {
     "name": "study",

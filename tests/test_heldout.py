@@ -99,7 +99,7 @@ def test_the_tracker_shows_the_test_beside_the_last_values() -> None:
     assert cell_curves(fits)["test_accuracy"] == [0.6]
     plain = json.loads(json.dumps(fits[0].plain()))
     assert FitResult(**plain) == fits[0]
-    from runner.frozen_plan import PlannedCell
+    from runner.planning.plan import PlannedCell
 
     figures = cell_figures(PlannedCell("c", "c", {}, {}), fits)
     assert figures["test_accuracy"] == 0.6 and figures["test_accuracy_std"] == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runner.cli import main
 from runner.errors import JournalError
 from runner.fits.records import FitResult
-from runner.journal import Journal, encode, frames, read
+from runner.journal.journal import Journal, encode, frames, read
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 

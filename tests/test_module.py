@@ -21,9 +21,9 @@ from torch import nn
 from runner.cli import main
 from runner.engines.base import Trained
 from runner.engines.torch_engine.engine import TorchEngine
-from runner.engines.torch_engine.measure import measure
+from runner.engines.torch_engine.module_facts import measure
 from runner.errors import ShapeError
-from runner.frozen_plan import read
+from runner.planning.plan_file import read
 
 torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
 

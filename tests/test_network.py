@@ -12,8 +12,8 @@ from networks import networks, variants
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.engines.torch_engine import parts
-from runner.engines.torch_engine.modules import build_module
+from runner.engines.torch_engine import layers
+from runner.engines.torch_engine.build import build_module
 from runner.errors import ShapeError
 from runner.files.content_hash import canonical, content_id
 from runner.network.analysis import analyse, place
@@ -87,11 +87,11 @@ def test_lenet_5():
 
 
 TYPES = {
-    parts.Conv: "conv", nn.MaxPool2d: "max_pool", nn.AvgPool2d: "avg_pool", parts.GlobalAvgPool: "global_avg_pool",
-    parts.BatchNorm: "batch_norm", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.GELU: "gelu", parts.Dense: "dense",
-    parts.Flatten: "flatten", parts.GlobalMaxPool: "global_max_pool", parts.PadChannels: "pad_channels",
-    parts.LocalResponseNorm: "local_response_norm", parts.Dropout: "dropout", parts.Residual: "residual",
-    parts.Concat: "concat",
+    layers.Conv: "conv", nn.MaxPool2d: "max_pool", nn.AvgPool2d: "avg_pool", layers.GlobalAvgPool: "global_avg_pool",
+    layers.BatchNorm: "batch_norm", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.GELU: "gelu", layers.Dense: "dense",
+    layers.Flatten: "flatten", layers.GlobalMaxPool: "global_max_pool", layers.PadChannels: "pad_channels",
+    layers.LocalResponseNorm: "local_response_norm", layers.Dropout: "dropout", layers.Residual: "residual",
+    layers.Concat: "concat",
 }  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def test_the_module_starts_from_the_initial_values():
 trees = st.recursive(
     st.just(ReLU()) | st.just(Conv(1, 1)),
     lambda inner: st.builds(
-        lambda kind, parts, name: kind(*parts, name=name),
+        lambda kind, layers, name: kind(*layers, name=name),
         st.sampled_from(
             [Sequential, Concat, lambda *body, name: Residual(*body, shortcut=Sequential(*body), name=name)]
         ),
@@ -214,8 +214,8 @@ def test_paths_are_unique(network):
 def test_paths_name_groups_and_number_kinds():
     block = Sequential(Conv(1, 1), ReLU(), Conv(1, 1), name="block")
     network = Sequential(block, block, Sequential(ReLU()), ReLU())
-    parts = ["conv1", "relu1", "conv2"]
-    expected = [f"{group}/{part}" for group in ("block", "block2") for part in parts]
+    layers = ["conv1", "relu1", "conv2"]
+    expected = [f"{group}/{part}" for group in ("block", "block2") for part in layers]
     assert paths(network) == [*expected, "group1/relu1", "relu1"]
 
 

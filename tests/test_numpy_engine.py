@@ -6,11 +6,11 @@ import torch
 from hypothesis import example, given, settings
 from networks import networks
 
-from runner.engines.masks import Masks
+from runner.engines.dropout_masks import Masks
 from runner.engines.numpy_engine.engine import cross_entropy
 from runner.engines.numpy_engine.network import build
-from runner.engines.torch_engine.modules import build_module
-from runner.engines.torch_engine.parts import Members
+from runner.engines.torch_engine.build import build_module
+from runner.engines.torch_engine.layers import Members
 from runner.network.graph import Concat, Residual, Sequential
 from runner.network.layers import (
     GELU,

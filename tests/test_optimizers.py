@@ -14,7 +14,7 @@ from runner.plugins.optimizers.rmsprop import rmsprop
 from runner.plugins.optimizers.sgd import sgd
 
 from runner.api import RunnerError, Step
-from runner.engines.rules import clipped
+from runner.engines.optimizer_step import clipped
 
 STEPS = 20
 SHAPES = [(6,), (5, 7), (4, 3, 3, 3)]

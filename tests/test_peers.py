@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from runner.check import make_plan
 from runner.experiment.load import load
+from runner.planning.make_plan import make_plan
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 JOBS = ("tiny", "small", "medium")

@@ -18,9 +18,9 @@ from conftest import RUNNER, TINY, Command, environment, journal_lines
 from faulty_server import FAULTS, Proxy, address, faulty
 from test_mlflow import free_port, kinds, runs_of, server, sqlite, start_server
 
-from runner import frozen_plan
 from runner.cli import main
-from runner.journal import index
+from runner.journal.journal import index
+from runner.planning import plan_file
 from runner.tracking.base import Publisher
 from runner.tracking.mlflow_tracker import MlflowTracker
 
@@ -84,7 +84,7 @@ def allow(file: Path, fits: int) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_end_of_a_run_does_not_wait_for_a_faulty_server(fault: str, report: Path) -> None:
-    plan, (results, _) = frozen_plan.read(report / "plan.yaml"), index(report / "journal.jsonl")
+    plan, (results, _) = plan_file.read(report / "plan.yaml"), index(report / "journal.jsonl")
     with faulty(fault) as broken:
         publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, results, patience=0.5)
         with publisher:

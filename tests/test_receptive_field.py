@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from networks import spatial
 from torch.nn import functional as F
 
-from runner.engines.torch_engine.modules import build_module
+from runner.engines.torch_engine.build import build_module
 from runner.errors import ShapeError
 from runner.network.analysis import analyse
 from runner.network.graph import Concat, Residual, Sequential, walk

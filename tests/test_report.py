@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 
-from runner.frozen_plan import Plan
-from runner.journal import Frames
+from runner.journal.journal import Frames
+from runner.planning.plan import Plan
 from runner.reporting.page import made
 from runner.reporting.render import FORMATS, write_report
 

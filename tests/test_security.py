@@ -28,9 +28,9 @@ from conftest import RUNNER, TINY, Command, environment
 from faulty_server import address, faulty
 from test_mlflow import free_port, kinds, runs_of, server
 
-from runner import frozen_plan
 from runner.cli import main
 from runner.errors import RunnerError
+from runner.planning import plan_file
 
 SMALL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy",
          "--set", "grid={architecture.convs: [1]}")  # fmt: skip
@@ -87,11 +87,11 @@ def test_an_experiment_s_name_is_no_path(name: str, tiny: Path, runner: Command)
 def test_an_id_in_a_stranger_s_plan_is_no_path(id: str, tiny: Path, runner: Command) -> None:
     assert runner("run", tiny, *SMALL).returncode == 0
     report = tiny.parent / "reports" / "tiny"
-    plan = frozen_plan.read(report / "plan.yaml")
+    plan = plan_file.read(report / "plan.yaml")
     plan.fits[plan.cells[0].id][0] = id
-    frozen_plan.save(plan, report / "plan.yaml")
+    plan_file.save(plan, report / "plan.yaml")
     with pytest.raises(RunnerError, match="is no id of a fit"):
-        frozen_plan.read(report / "plan.yaml")
+        plan_file.read(report / "plan.yaml")
     assert runner("report", "tiny").returncode == 2
 
 

@@ -17,8 +17,7 @@ from test_engine import MIXED, MOMENTUM, job
 from runner.components.records import ComponentRef, Shape
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import file_of
-from runner.engines.rules import alike
-from runner.engines.stacking import decide
+from runner.engines.optimizer_step import alike
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.errors import Diverged, RunnerError
@@ -26,6 +25,7 @@ from runner.fits.records import TrainingPlan, stacks
 from runner.network.analysis import analyse
 from runner.network.graph import Residual, Sequential
 from runner.network.layers import Conv, Dense, Flatten, GlobalMaxPool, PadChannels, ReLU
+from runner.planning.stacking import decide
 
 RULES = [
     MOMENTUM, ADAM,

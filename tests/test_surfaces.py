@@ -16,7 +16,7 @@ import runner as package
 from runner import api
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.examine import examine
+from runner.planning.architecture_facts import examine
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ import pytest
 
 import runner
 from runner.files import build_stamp
-from runner.results import Results
+from runner.journal.index import Results
 
 OPTIONS = {"executor": "serial", "tracking_uri": "none"}
 
@@ -89,7 +89,7 @@ def test_a_note_is_worth_nothing_where_it_is_damaged(tmp_path: Path) -> None:
 
 
 def test_an_index_reads_only_what_is_asked_for(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner import journal
+    from runner.journal import journal
 
     results, good = journal.index(done / "journal.jsonl")
     read: list[bytes] = []

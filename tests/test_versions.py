@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 
-from runner import journal
 from runner.fits.records import FitResult
+from runner.journal import journal
 
 SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
 OLD, NEW = "1.26.9", np.__version__

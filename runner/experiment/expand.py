@@ -12,7 +12,7 @@ from runner.errors import Complaint, InputError, dotted
 from runner.experiment.load import settings_of
 from runner.experiment.schema import Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
-from runner.frozen_plan import level_name
+from runner.planning.plan import level_name
 
 MOST_CELLS = 10_000
 

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner import frozen_plan, journal
 from runner.errors import RunnerError
-from runner.frozen_plan import Plan, PlannedCell
-from runner.journal import Frames
-from runner.reporting import shared
+from runner.journal import journal
+from runner.journal.journal import Frames
+from runner.planning import differences, plan_file
+from runner.planning.differences import Matched, Setting
+from runner.planning.library_versions import Counts, anew, mixture, of_frame
+from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.comparisons import comparisons_table
 from runner.reporting.measured import Measured, direction, measured, test_share
 from runner.reporting.ranks import CriticalDifference, critical_difference
-from runner.reporting.shared import Matched, Setting
 from runner.reporting.statistics import corrected_rows, holm
 from runner.reporting.tables import fits_table, records
-from runner.versions import Counts, anew, mixture, of_frame
 
 Study = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and its journal."""
@@ -104,7 +104,7 @@ class Compared:
 
 def read(folder: Path) -> Study:
     """The report in `folder`; raises RunnerError where it is none."""
-    plan, file = frozen_plan.read(folder / "plan.yaml"), folder / "journal.jsonl"
+    plan, file = plan_file.read(folder / "plan.yaml"), folder / "journal.jsonl"
     if not file.is_file():
         raise RunnerError(f"{file}: no such file; it is the record of the fits, and lies beside plan.yaml")
     return folder, plan, journal.frames(journal.read(file)[0])
@@ -127,7 +127,7 @@ def compare(studies: Sequence[Study]) -> Compared:
         )
         for place, (label, (folder, plan, frames)) in enumerate(zip(_labels(studies), studies, strict=True))
     ]
-    matches = [shared.match_cells(first.plan, other.plan) for other in others]
+    matches = [differences.match_cells(first.plan, other.plan) for other in others]
     pairs = [_pair(first, other, matched) for other, matched in zip(others, matches, strict=True)]
     ranks, refused = _ranks(sides, matches)
     warnings = (*_mixed(sides), *_versions(pairs), *_metrics(studies), *(_one_source(sides) if ranks else ()))
@@ -147,14 +147,14 @@ def _labels(studies: Sequence[Study]) -> list[str]:
 
 
 def _pair(a: Side, b: Side, matched: Matched) -> Pair:
-    unpaired = shared.different_splits(a.plan, b.plan)
+    unpaired = differences.different_splits(a.plan, b.plan)
     cells, factors = _cells_table(a, b, matched, not unpaired), _factors_table(a, b)
     if cells.empty and factors.empty:
         raise RunnerError(
             f"{a.folder} and {b.folder} share no cell, and no factor of which both have two of the same levels: "
-            f"{a.letter} has {shared.told(a.plan)}; {b.letter} has {shared.told(b.plan)}"
+            f"{a.letter} has {differences.told(a.plan)}; {b.letter} has {differences.told(b.plan)}"
         )
-    return Pair(a, b, unpaired, shared.different_settings(a.plan, b.plan, matched), cells, factors)
+    return Pair(a, b, unpaired, differences.different_settings(a.plan, b.plan, matched), cells, factors)
 
 
 def _cells_table(a: Side, b: Side, matched: Matched, paired: bool) -> pd.DataFrame:
@@ -243,7 +243,7 @@ def _mixed(sides: Sequence[Side]) -> list[str]:
 
 def _versions(pairs: Sequence[Pair]) -> list[str]:
     ends = [(pair, pair.a, pair.b) for pair in pairs]
-    found = [(pair, shared.different_versions(a.plan, b.plan, a.versions, b.versions)) for pair, a, b in ends]
+    found = [(pair, differences.different_versions(a.plan, b.plan, a.versions, b.versions)) for pair, a, b in ends]
     return [
         f"{pair.a.letter} and {pair.b.letter} were made with {versions}; with another --reports, `runner run` trains "
         "either anew with those that are installed"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.measured import Measured, averages, direction, measured, test_share
 from runner.reporting.statistics import FIVE_BY_TWO, corrected_rows, five_by_two, holm, repeats_needed_rows
 

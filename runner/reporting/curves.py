@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from runner.fits.records import CURVES
-from runner.frozen_plan import Plan
-from runner.journal import Frames
+from runner.journal.journal import Frames
+from runner.planning.plan import Plan
 
 
 def curves_table(plan: Plan, frames: Frames) -> pd.DataFrame:

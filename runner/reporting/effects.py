@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.measured import Measured, averages, measured, test_share
 from runner.reporting.statistics import corrected_rows
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from runner.errors import RunnerError
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.curves import planned_fits
 from runner.reporting.measured import direction
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting import words
 from runner.reporting.tables import Tables, records
 

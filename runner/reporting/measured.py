@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from runner.frozen_plan import Plan, PlannedCell
+from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics import Floats
 
 Codes = np.ndarray

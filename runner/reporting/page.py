@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from runner import frozen_plan, versions
-from runner.frozen_plan import Plan
+from runner.planning import library_versions
+from runner.planning.plan import Plan
 from runner.progress import duration
 from runner.reporting import listing, words
 from runner.reporting.learned import best_cell, most_confused
@@ -24,7 +24,7 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
     pairs = most_confused(tables.confusions[tables.confusions["cell"] == best])
     return {
         "plan": plan,
-        "mixed": versions.warning(plan, versions.of_frame(plan, journal)),
+        "mixed": library_versions.warning(plan, library_versions.of_frame(plan, journal)),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": words.answers(plan, tables.comparisons),
         "equivalent": f"{words.number(plan.metric, plan.equivalent)} {words.unit(plan.metric)}",
@@ -34,7 +34,7 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
         "confused": listing.confused(best or "", pairs),
         "failures": listing.failures(tables),
         "made": made(plan, journal),
-        "resolved": frozen_plan.text(plan, fits=False) if len(plan.cells) <= MOST_CELLS else "",
+        "resolved": plan.text(plan, fits=False) if len(plan.cells) <= MOST_CELLS else "",
     }
 
 
@@ -48,7 +48,7 @@ def made(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
         "made with": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
     if plan.file:
-        facts["again"] = versions.command(plan)
+        facts["again"] = library_versions.command(plan)
     return facts
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jinja2
 
 from runner.files import atomic_write
-from runner.frozen_plan import Plan
-from runner.journal import Frames
+from runner.journal.journal import Frames
+from runner.planning.plan import Plan
 from runner.reporting import page
 from runner.reporting.figures import DARK_CSS, Picture, make_figures
 from runner.reporting.latex import latex

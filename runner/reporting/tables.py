@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from runner.files import atomic_write
-from runner.frozen_plan import Plan, PlannedCell
-from runner.journal import Frames
+from runner.journal.journal import Frames
+from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.comparisons import cell_comparisons_table, compare_cells, comparisons_table, rank_ranges
 from runner.reporting.curves import curves_table, learning_table
 from runner.reporting.effects import interactions_table, levels_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting import listing, words
 from runner.reporting.tables import Tables, records
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.frozen_plan import Plan, level_name
+from runner.planning.plan import Plan, level_name
 from runner.reporting.measured import direction
 from runner.reporting.statistics import CONFIDENCE as SURE
 from runner.reporting.statistics import MOST_REPEATS

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from runner.fits.records import Curves, FitResult
-from runner.frozen_plan import PlannedCell
+from runner.planning.plan import PlannedCell
 
 
 def fit_figures(fit: FitResult) -> dict[str, float]:

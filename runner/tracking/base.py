@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Protocol
 
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan
-from runner.results import Results
+from runner.journal.index import Results
+from runner.planning.plan import Plan
 from runner.tracking.store import masked
 
 INTERVAL = 2.0

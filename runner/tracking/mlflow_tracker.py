@@ -15,8 +15,8 @@ from typing import Any
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan, PlannedCell
-from runner.results import Results
+from runner.journal.index import Results
+from runner.planning.plan import Plan, PlannedCell
 from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
 from runner.tracking.ledger import Ledger
 from runner.tracking.new_store import make_store

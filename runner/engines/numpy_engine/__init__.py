@@ -1,1 +1,1 @@
-"""The reference engine: the lectures made exact, in NumPy alone. Slower than torch, and readable."""
+"""The reference engine: layers in NumPy with their derivations, one fit at a time."""

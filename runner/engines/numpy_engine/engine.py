@@ -10,12 +10,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from runner.engines.base import Job, Trained
-from runner.engines.masks import Masks
+from runner.engines.dropout_masks import Masks
+from runner.engines.numpy_engine.layer_probe import watched
 from runner.engines.numpy_engine.network import build
 from runner.engines.numpy_engine.spatial import Convolution
-from runner.engines.numpy_engine.watching import watched
-from runner.engines.rules import Rule
-from runner.engines.training import EVALUATION_BATCH, Draws, Measured, augmented, batches, statistics, train
+from runner.engines.optimizer_step import Rule
+from runner.engines.training_loop import EVALUATION_BATCH, Draws, Measured, augmented, batches, statistics, train
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from runner.components.records import Shape
-from runner.engines.masks import Masks
-from runner.engines.numpy_engine import normalisation, parts, spatial
-from runner.engines.numpy_engine.parts import Array, Part
-from runner.engines.rewriting import cheaper
+from runner.engines.dropout_masks import Masks
+from runner.engines.numpy_engine import layers, normalisation, spatial
+from runner.engines.numpy_engine.layers import Array, Part
+from runner.engines.reordering import cheaper
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Layer
 from runner.network.graph import Branching, Concat, Network, Residual, join
@@ -39,14 +39,14 @@ _PARTS: dict[type[Layer], type[Part]] = {
     GlobalAvgPool: spatial.GlobalAveragePooling,
     GlobalMaxPool: spatial.GlobalMaxPooling,
     PadChannels: spatial.ChannelPadding,
-    Flatten: parts.Flattening,
-    Dense: parts.Dense,
+    Flatten: layers.Flattening,
+    Dense: layers.Dense,
     BatchNorm: normalisation.BatchNormalisation,
     LocalResponseNorm: normalisation.ResponseNormalisation,
-    ReLU: parts.Rectifier,
-    Sigmoid: parts.Sigmoid,
-    Tanh: parts.Tanh,
-    GELU: parts.GaussianUnit,
+    ReLU: layers.Rectifier,
+    Sigmoid: layers.Sigmoid,
+    Tanh: layers.Tanh,
+    GELU: layers.GaussianUnit,
 }
 
 
@@ -151,7 +151,7 @@ def build(
 
     def layer(path: str, record: Layer, shape: Shape) -> Part:
         if isinstance(record, Dropout):
-            return parts.DropoutPart(record, path, masks)
+            return layers.DropoutPart(record, path, masks)
         names = record.parameters(shape)
         return _PARTS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
 

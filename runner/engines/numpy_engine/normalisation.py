@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.engines.numpy_engine.parts import Array, Part
+from runner.engines.numpy_engine.layers import Array, Part
 from runner.network.layers import BatchNorm, LocalResponseNorm
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.engines.numpy_engine.parts import Array, Part
+from runner.engines.numpy_engine.layers import Array, Part
 from runner.engines.numpy_engine.windows import Windows
 from runner.network.layers import Conv, PadChannels, Spatial
 

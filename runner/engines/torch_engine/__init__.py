@@ -1,1 +1,1 @@
-"""The production engine, on PyTorch."""
+"""The production engine, on PyTorch: a group of fits in, trained together as one module."""

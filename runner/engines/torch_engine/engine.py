@@ -11,7 +11,7 @@ import torch
 
 from runner.engines.base import Job, Trained
 from runner.engines.torch_engine.learner import TorchLearner
-from runner.engines.training import train
+from runner.engines.training_loop import train
 from runner.seeding import Key, stream
 
 

@@ -13,15 +13,15 @@ from torch.nn import functional as F
 
 from runner.components.records import is_torch_only
 from runner.engines.base import Job
-from runner.engines.masks import Masks
-from runner.engines.rules import Rule, alike, joinable, refuse_mixing
-from runner.engines.torch_engine import keeping, watching
-from runner.engines.torch_engine.joined import Joined
-from runner.engines.torch_engine.modules import build_module
-from runner.engines.torch_engine.parts import Members
-from runner.engines.torch_engine.pixels import Normalisation, Pixels, joined
-from runner.engines.torch_engine.rule import TorchRule
-from runner.engines.training import EVALUATION_BATCH, Draws, Measured, augmented, relabels
+from runner.engines.dropout_masks import Masks
+from runner.engines.optimizer_step import Rule, alike, joinable, refuse_mixing
+from runner.engines.torch_engine import layer_probe, state
+from runner.engines.torch_engine.build import build_module
+from runner.engines.torch_engine.flat_parameters import Joined
+from runner.engines.torch_engine.images import Normalisation, Pixels, joined
+from runner.engines.torch_engine.layers import Members
+from runner.engines.torch_engine.torch_optimizer import TorchRule
+from runner.engines.training_loop import EVALUATION_BATCH, Draws, Measured, augmented, relabels
 from runner.network.parameters import initial_values
 
 
@@ -174,24 +174,24 @@ class TorchLearner:
             return self
         one = TorchLearner([self.group[fit]], self.normalisation[fit : fit + 1])
         with torch.no_grad():
-            keeping.put(one.module, {name: t[fit : fit + 1] for name, t in keeping.tensors(self.module).items()})
+            state.put(one.module, {name: t[fit : fit + 1] for name, t in state.tensors(self.module).items()})
         return one
 
     def state(self) -> Any:
-        module, drawn = keeping.tensors(self.module), keeping.generators(self.device)
+        module, drawn = state.tensors(self.module), state.generators(self.device)
         seen = [self.losses, self.correct]
-        return keeping.plain({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
+        return state.plain({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
 
     @torch.no_grad()
     def restore(self, state: Any) -> None:
-        kept = keeping.lively(state)
-        keeping.put(self.module, kept["module"])
+        kept = state.lively(state)
+        state.put(self.module, kept["module"])
         self.rule.restore(kept["rule"])
-        keeping.set_generators(kept["generators"], self.device)
+        state.set_generators(kept["generators"], self.device)
         self.losses, self.correct = kept["seen"]
 
     def filters(self) -> np.ndarray | None:
-        return watching.first_filters(self.module)
+        return layer_probe.first_filters(self.module)
 
     @torch.no_grad()
     def observe(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
@@ -199,7 +199,7 @@ class TorchLearner:
         shown = self.part(images, np.zeros(count, np.int64), [np.arange(count)])
         pixels, labels = self._all_of(shown, np.arange(count))
         self.module.eval()
-        return watching.outputs(self.module, lambda: self._forward(pixels, labels, slice(0, 1)))
+        return layer_probe.outputs(self.module, lambda: self._forward(pixels, labels, slice(0, 1)))
 
     def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
         pixels, labels = self._all_of(self.train_part, index)
@@ -210,7 +210,7 @@ class TorchLearner:
 
         self.module.train()
         with torch.random.fork_rng(devices=[]):  # a plugin's own module may draw; the next fit shall not notice
-            seconds = watching.seconds(self.module, run, self.device)
+            seconds = layer_probe.seconds(self.module, run, self.device)
         self._forget_gradients()
         return seconds
 

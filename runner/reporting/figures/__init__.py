@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn
 from runner.reporting.figures.confusion import confusion
 from runner.reporting.figures.cost import cost

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.frozen_plan import level_name
+from runner.planning.plan import level_name
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.study import Study
 from runner.reporting.figures.style import BLUE, INK, LINE, ON_COLOUR, QUIET, RED, SMALL, WIDTH

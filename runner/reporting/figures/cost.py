@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.study import Study

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, stroke, write
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.study import Study

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, write
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.study import Study

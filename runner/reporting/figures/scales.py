@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.words import is_percentage
 
 

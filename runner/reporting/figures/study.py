@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 from runner.reporting.learned import best_cell, kept_files, read_kept
 from runner.reporting.tables import Tables
 

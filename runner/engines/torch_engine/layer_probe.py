@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runner.engines.torch_engine import parts
+from runner.engines.torch_engine.layers import Conv
 
 LABEL = "archrunner_layer"
 
@@ -31,7 +31,7 @@ def layers(module: nn.Module) -> dict[str, tuple[str, nn.Module]]:
 
 def first_filters(module: nn.Module) -> np.ndarray | None:
     """A copy of the first two-dimensional convolution's weights (out, in, height, width), of a module of one fit."""
-    found: Any = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, parts.Conv))), None)
+    found: Any = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, Conv))), None)
     return None if found is None else found.weight.detach().flatten(0, -4).float().cpu().contiguous().numpy().copy()
 
 
@@ -80,9 +80,9 @@ def seconds(module: nn.Module, run: Callable[[], Any], device: torch.device) -> 
 
         return hook
 
-    parts = layers(module).items()
-    hooks = [m.register_forward_pre_hook(before(path)) for path, (_, m) in parts]
-    hooks += [m.register_forward_hook(after(path)) for path, (_, m) in parts]
+    found = layers(module).items()
+    hooks = [m.register_forward_pre_hook(before(path)) for path, (_, m) in found]
+    hooks += [m.register_forward_hook(after(path)) for path, (_, m) in found]
     with _removed(hooks):
         run()
     backward: dict[str, float] = defaultdict(float)

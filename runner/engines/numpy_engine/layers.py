@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from runner.engines.masks import Masks
+from runner.engines.dropout_masks import Masks
 from runner.network.layers import Dropout
 
 Array = np.ndarray

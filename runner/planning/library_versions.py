@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd

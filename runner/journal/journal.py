@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.components.validation import show
 from runner.errors import JournalError, StorageError
 from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
-from runner.recorded import fit_from
-from runner.results import Place, Results, Seen, seen
+from runner.journal.index import Place, Results, Seen, seen
+from runner.journal.schema import fit_from
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""The plan: every cell and every fit, decided before anything is trained. Frozen beside the journal as plan.yaml."""
+"""The plan on disk: `plan.yaml` beside the journal, checked value by value when it is read again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,84 +18,8 @@ from runner.components.validation import Finding, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp
 from runner.files.yaml_nodes import refuse_deep
-from runner.fits.records import METRICS, TEST_METRICS
-
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """A cell with its cost. `settings` are its components with all parameters bound; `problem` is "" if it can run.
-
-    `warnings` say what of the image its network never sees.
-
-    `timeout` bounds the seconds of each of its fits, `retries` says how often one that is lost by chance is trained
-    again, and every `checkpoint` seconds their state is kept; none is a part of what the cell is.
-    """
-
-    id: str
-    name: str
-    levels: dict[str, str]
-    settings: dict[str, Any]
-    parameters: int | None = None
-    macs: int | None = None
-    receptive_field: Pair | None = None
-    problem: str = ""
-    timeout: float | None = None
-    checkpoint: float | None = None
-    warnings: tuple[str, ...] = ()
-    retries: int = 0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read.
-
-    `test` says whether every fit is measured on the held-out test images too; `file` is the experiment's, as given.
-    `plugins`: of each plugin file, as the experiment names it, its `digest`, and the names of its `components` by kind.
-    """
-
-    name: str
-    description: str
-    factors: tuple[str, ...]
-    folds: int
-    repeats: int
-    seed: int
-    metric: str
-    equivalent: float
-    dataset: dict[str, Any]
-    training: dict[str, Any]
-    cells: tuple[PlannedCell, ...]
-    data: dict[str, Any] = field(default_factory=dict)
-    fits: dict[str, list[str]] = field(default_factory=dict)
-    made_with: dict[str, str] = field(default_factory=dict)
-    overrides: tuple[str, ...] = ()
-    test: bool = False
-    file: str = ""
-    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """What is measured of every fit after its last epoch."""
-        return METRICS + TEST_METRICS if self.test else METRICS
-
-    @property
-    def fit_count(self) -> int:
-        return len(self.cells) * self.folds * self.repeats
-
-    def fit_keys(self) -> list[tuple[str, str, int, int]]:
-        """(fit id, cell id, repeat, fold) of every fit, in the plan's order."""
-        return [
-            (fit, cell.id, index // self.folds, index % self.folds)
-            for cell in self.cells
-            for index, fit in enumerate(self.fits.get(cell.id, []))
-        ]
-
-
-def level_name(factor: str, level: str) -> str:
-    """A level as it is called in a sentence: a word as it is, a number with the end of its factor's path."""
-    says_what_it_is = not re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
-    return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"
+from runner.fits.records import METRICS
+from runner.planning.plan import Plan, PlannedCell
 
 
 def digest(plan: Plan) -> str:

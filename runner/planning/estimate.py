@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.fits.records import FitResult, stacks
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 
 NOMINAL_RATE = 5e9
 """Forward multiply-adds trained a second by one worker: a cautious figure for a desktop core in float32."""

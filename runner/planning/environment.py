@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from runner.frozen_plan import Plan
+from runner.planning.plan import Plan
 
 
 def made_with(folder: Path, plan: Plan) -> dict[str, str]:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from runner.engines.numpy_engine.layers import Array, Part
 from runner.engines.numpy_engine.network import Branches, Chain
-from runner.engines.numpy_engine.parts import Array, Part
 
 
 class Watched(Part):

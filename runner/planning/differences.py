@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.errors import dotted
-from runner.frozen_plan import Plan, PlannedCell
-from runner.versions import Counts
+from runner.planning.library_versions import Counts
+from runner.planning.plan import Plan, PlannedCell
 
 MOST_LEVELS = 6
 """So many levels of a factor fit into a line that is still read."""

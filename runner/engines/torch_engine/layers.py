@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.engines.masks import Masks
+from runner.engines.dropout_masks import Masks
 from runner.network import layers
 from runner.network.base import Pair
 

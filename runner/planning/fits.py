@@ -11,7 +11,7 @@ from runner.data.folds import Split
 from runner.data.prepare import Part
 from runner.files.content_hash import array_id, content_id
 from runner.fits.records import FitSpec, TrainingPlan, stacks
-from runner.frozen_plan import Plan, PlannedCell
+from runner.planning.plan import Plan, PlannedCell
 
 IDENTITY = 3
 """Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""

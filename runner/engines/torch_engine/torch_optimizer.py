@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from runner.engines.base import Job
-from runner.engines.rules import Course
-from runner.engines.torch_engine import keeping
+from runner.engines.optimizer_step import Course
+from runner.engines.torch_engine import state
 
 
 class TorchRule:
@@ -36,8 +36,8 @@ class TorchRule:
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        return {"done": self.course.done, **keeping.optimizer_state(self.optimizer, self.parameters)}
+        return {"done": self.course.done, **state.optimizer_state(self.optimizer, self.parameters)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.course.done = state["done"]
-        keeping.set_optimizer_state(self.optimizer, self.parameters, state)
+        state.set_optimizer_state(self.optimizer, self.parameters, state)

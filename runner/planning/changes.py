@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner import frozen_plan
 from runner.components.records import ComponentRef
 from runner.components.validation import show
 from runner.errors import RunnerError
 from runner.fits.records import FitResult
-from runner.frozen_plan import Plan, PlannedCell, plain
-from runner.reporting.shared import differences, match_cells
+from runner.planning.differences import differences, match_cells
+from runner.planning.plan import Plan, PlannedCell
+from runner.planning.plan_file import plain
 
 MOST_CELLS = 3
 """So many cells are named on one line."""
@@ -42,7 +42,7 @@ def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -
     if not results or not file.exists() or _goes_on(file, plan, set(results)):
         return [], False
     try:
-        old = frozen_plan.read(file)
+        old = plan.read(file)
     except RunnerError as error:
         return [f"what changed since the last run can't be told: {error}"], False
     return told(old, plan, results.values()), bool(_for_all(old, plan))

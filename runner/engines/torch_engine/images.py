@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from runner.engines.base import Job
-from runner.engines.training import statistics
+from runner.engines.training_loop import statistics
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
+from runner.engines.dropout_masks import Masks
 from runner.engines.inspection import Transparent, confusion, inspected
-from runner.engines.masks import Masks
 from runner.errors import Diverged
 from runner.fits.records import CURVES, Curves
 from runner.seeding import stream

@@ -26,7 +26,7 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     entry = catalog.find("architecture", ref.name)
     if not is_module(built):
         raise PluginError(f"architecture {ref} of {entry.source} builds {show(repr(built))}, which is no network")
-    from runner.engines.torch_engine.measure import measure
+    from runner.engines.torch_engine.module_facts import measure
 
     # Layer records say all that they compute; of a module only its code does.
     identity = {"module": repr(built), "code": entry.version, "name": ref.name, "parameters": entry.own(ref.parameters)}

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from runner.components.records import Shape
-from runner.engines.masks import Masks
-from runner.engines.rewriting import cheaper
-from runner.engines.torch_engine import parts
-from runner.engines.torch_engine.watching import label
+from runner.engines.dropout_masks import Masks
+from runner.engines.reordering import cheaper
+from runner.engines.torch_engine import layers
+from runner.engines.torch_engine.layer_probe import label
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Layer
 from runner.network.graph import Branching, Concat, Network, Residual, join
@@ -38,7 +38,7 @@ from runner.network.layers import (
 
 
 def build_module(
-    network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: parts.Members | None = None
+    network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: layers.Members | None = None
 ) -> nn.Module:
     """The network for images of `shape`, of F fits at once: (N, F*C, H, W) -> scores (N, F*classes).
 
@@ -46,7 +46,7 @@ def build_module(
     from each fit's `values` (see `initial_values`). `members` says whose images come in, and holds what dropout draws
     from.
     """
-    members = members or parts.Members([Masks()] * len(values))
+    members = members or layers.Members([Masks()] * len(values))
     chain, _ = _Builder(values, members).chain(network, shape)
     return chain.append(nn.Flatten())
 
@@ -54,7 +54,7 @@ def build_module(
 @dataclass
 class _Builder:
     values: Sequence[dict[str, np.ndarray]]
-    members: parts.Members
+    members: layers.Members
 
     def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
         chain, before = nn.Sequential(), None
@@ -71,7 +71,7 @@ class _Builder:
         ends = [self.chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
         modules, shapes = [module for module, _ in ends], [shape for _, shape in ends]
         joined = isinstance(part, Concat)
-        module = parts.Concat(modules, self.members) if joined else parts.Residual(modules)
+        module = layers.Concat(modules, self.members) if joined else layers.Residual(modules)
         return module, merged_shape(path, part, shapes)
 
     def _layer(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
@@ -91,13 +91,13 @@ class _Builder:
         if isinstance(layer, ReLU):
             return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
         if isinstance(layer, Dropout):
-            return parts.Dropout(path, layer.rate, self.members)
+            return layers.Dropout(path, layer.rate, self.members)
         if isinstance(layer, LocalResponseNorm):
-            return parts.LocalResponseNorm(layer, self.members)
+            return layers.LocalResponseNorm(layer, self.members)
         if isinstance(layer, PadChannels):
-            return parts.PadChannels(layer.channels - shape[0], layer.geometry().stride, self.members)
+            return layers.PadChannels(layer.channels - shape[0], layer.geometry().stride, self.members)
         if isinstance(layer, Flatten):
-            return parts.Flatten()
+            return layers.Flatten()
         return _MODULES[type(layer)](layer)
 
 
@@ -114,13 +114,13 @@ def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:
 
 
 _MODULES: dict[type[Layer], Callable[[Any], nn.Module]] = {
-    Conv: parts.Conv,
+    Conv: layers.Conv,
     MaxPool: _pool(nn.MaxPool2d),
     AvgPool: _pool(nn.AvgPool2d),
-    GlobalAvgPool: lambda layer: parts.GlobalAvgPool(),
-    GlobalMaxPool: lambda layer: parts.GlobalMaxPool(),
-    BatchNorm: parts.BatchNorm,
-    Dense: lambda layer: parts.Dense(),
+    GlobalAvgPool: lambda layer: layers.GlobalAvgPool(),
+    GlobalMaxPool: lambda layer: layers.GlobalMaxPool(),
+    BatchNorm: layers.BatchNorm,
+    Dense: lambda layer: layers.Dense(),
     Sigmoid: lambda layer: nn.Sigmoid(),
     Tanh: lambda layer: nn.Tanh(),
     GELU: lambda layer: nn.GELU(),

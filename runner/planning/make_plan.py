@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from runner import engines
 from runner.components.catalog import Catalog, load_catalog
 from runner.components.records import ComponentRef, ImageData, UpdateRule, is_torch_only
 from runner.components.validation import Finding
-from runner.engines import stacking
+from runner.engines import selection
 from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
-from runner.examine import examine
 from runner.experiment.expand import Cell, expand, names
 from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import TrainingPlan
-from runner.frozen_plan import Plan, PlannedCell
 from runner.network.analysis import Analysis
+from runner.planning import stacking
+from runner.planning.architecture_facts import examine
+from runner.planning.plan import Plan, PlannedCell
 
 LARGEST = 10**18
 """No computer trains a network with more parameters, multiply-adds or activations than that."""
@@ -197,11 +197,11 @@ class _Checker:
             action = partial(decide, found, *arguments)
             return self._guarded(cell.document, ("training", key), lambda: self.once((key, found, *arguments), action))
 
-        engine = decided("engine", engines.resolve)
+        engine = decided("engine", selection.resolve)
         if not engine:
             return None
-        device = decided("device", engines.resolve_device, engine)
-        precision = decided("precision", engines.resolve_precision, engine)
+        device = decided("device", selection.resolve_device, engine)
+        precision = decided("precision", selection.resolve_precision, engine)
         if not device or not precision:
             return None
         made = partial(_training_plan, training, engine, device, precision)

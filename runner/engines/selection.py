@@ -1,0 +1,66 @@
+"""Engines train networks. Which there are, what each can do, and which one ``auto`` means on this machine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    from runner.engines.base import Engine
+
+PRECISIONS = {"torch": ("float32", "bfloat16", "float64"), "numpy": ("float16", "float32", "float64")}
+
+
+def resolve(engine: str) -> str:
+    """The engine's name with ``auto`` decided: torch where it is installed. Raises RunnerError where it is not."""
+    installed = find_spec("torch") is not None
+    if engine == "torch" and not installed:
+        raise RunnerError("torch needs PyTorch, which is not installed: pip install torch, or choose numpy")
+    if engine == "auto":
+        return "torch" if installed else "numpy"
+    return engine
+
+
+def resolve_device(device: str, engine: str) -> str:
+    """The device with ``auto`` decided: the GPU where there is one that torch can use."""
+    if engine == "numpy" and device == "cuda":
+        raise RunnerError("found 'cuda', but the numpy engine runs on the cpu; allowed: auto, cpu")
+    if engine == "numpy" or device == "cpu" or (device == "auto" and not _driver_present()):
+        return "cpu"
+    from runner.engines.torch_engine import engine as torch_engine
+
+    usable = torch_engine.cuda_available()
+    if device == "cuda" and not usable:
+        raise RunnerError("found 'cuda', but torch sees no CUDA device here; allowed: auto, cpu")
+    return "cuda" if usable else "cpu"
+
+
+def resolve_precision(precision: str, engine: str) -> str:
+    """The precision, which the engine must have; raises RunnerError."""
+    if precision not in PRECISIONS[engine]:
+        raise RunnerError(
+            f"found '{precision}', which the {engine} engine lacks; allowed: {', '.join(PRECISIONS[engine])}"
+        )
+    return precision
+
+
+def _driver_present() -> bool:
+    """Whether an NVIDIA driver is loaded: a file to look at, so that planning does not import torch."""
+    from pathlib import Path
+
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+
+
+@lru_cache
+def get(name: str) -> Engine:
+    """The engine `name`, its library imported now."""
+    if name == "numpy":
+        from runner.engines.numpy_engine.engine import NumpyEngine
+
+        return NumpyEngine()
+    from runner.engines.torch_engine.engine import TorchEngine
+
+    return TorchEngine()
