@@ -22,7 +22,7 @@ from runner.experiment.load import load
 from runner.fits.records import FitSpec
 from runner.planning.fits import schedule
 from runner.planning.make_plan import make_plan
-from runner.worker import run_group
+from runner.workers.run_group import run_group
 
 FILE = Path(__file__).with_name("calibration.yaml")
 VALIDATIONS = ((5, 8), (2, 5))

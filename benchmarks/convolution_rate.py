@@ -26,8 +26,8 @@ from side_by_side import bfloat16_instructions
 from runner.api import Conv
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.executors.process_pool import ENVIRONMENT
 from runner.network.analysis import place
+from runner.workers.executors.process_pool import ENVIRONMENT
 
 FILE = Path(__file__).with_name("medium.yaml")
 SHAPE, CLASSES = (3, 32, 32), 10

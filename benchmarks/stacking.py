@@ -22,9 +22,9 @@ from jobs import CLASSES, job
 
 from runner.components.records import ComponentRef, Shape
 from runner.engines.torch_engine.learner import TorchLearner
-from runner.executors.process_pool import ENVIRONMENT
 from runner.network.analysis import Analysis, analyse
 from runner.planning.stacking import MOST_ACTIVATIONS, MOST_MACS
+from runner.workers.executors.process_pool import ENVIRONMENT
 
 TOGETHER, STEPS = 5, 10
 SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32))

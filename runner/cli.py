@@ -209,20 +209,21 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _plan(given: argparse.Namespace) -> int:
-    from runner import executors, show
+    from runner import show
     from runner.experiment.load import load
     from runner.journal.journal import read
     from runner.planning import changes, library_versions
     from runner.planning.environment import installed
     from runner.planning.estimate import estimate
     from runner.planning.make_plan import make_plan, problems
+    from runner.workers.executors import choose
 
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
     if given.json:
         print(json.dumps(show.plan_document(plan)))
     else:
-        folder, workers = given.reports / plan.name, given.workers or executors.default_workers()
+        folder, workers = given.reports / plan.name, given.workers or choose.default_workers()
         known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
         news, anew = changes.since_last_run(folder, plan, known)
         expected = estimate(plan, known.values(), workers, anew)

@@ -14,14 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import executors
 from runner.components.catalog import load_catalog
 from runner.components.records import ImageData
 from runner.data.folds import Split, stratified_splits
 from runner.data.prepare import Part, prepared
 from runner.engines import checkpoint
 from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
-from runner.executors.base import Executor
 from runner.experiment.load import load
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write, build_stamp
@@ -39,6 +37,8 @@ from runner.progress import Progress
 from runner.signals import exit_status
 from runner.tracking.base import PATIENCE, Publisher, Silent, Tracker, describe
 from runner.tracking.store import NONE, masked, store_uri
+from runner.workers.executors import choose
+from runner.workers.executors.base import Executor
 
 if TYPE_CHECKING:
     from runner.reporting.tables import Tables
@@ -51,7 +51,7 @@ log = logging.getLogger("runner.flow")
 class Options:
     """How to run: none of it changes a result."""
 
-    workers: int = executors.default_workers()
+    workers: int = choose.default_workers()
     executor: str = "process"
     reports: Path = Path("reports")
     tracking_uri: str | None = None
@@ -100,7 +100,7 @@ def run(
     plan = make_plan(experiment)
     if problems(experiment, plan):
         raise InputError(problems(experiment, plan))
-    folder, executor = options.reports / plan.name, executors.make(options.executor, options.workers)
+    folder, executor = options.reports / plan.name, choose.make(options.executor, options.workers)
     if not (folder / "journal.jsonl").exists():  # else there may be nothing to train
         executor.prepare(plan.training["engine"])
     with _data(experiment) as (data, test):

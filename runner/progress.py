@@ -10,8 +10,8 @@ from typing import Any
 
 from runner.errors import printable
 from runner.fits.records import FitResult, FitSpec
-from runner.memory import megabytes
 from runner.planning.plan import Plan
+from runner.workers.memory import megabytes
 
 
 class Progress:

@@ -22,7 +22,7 @@ from typing import Any
 
 from conftest import RUNNER
 
-from runner import memory
+from runner.workers import memory
 
 PATHS = (
     "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod", "os.chown",

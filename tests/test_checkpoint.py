@@ -25,7 +25,7 @@ from torch import nn
 from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import FORMAT, Checkpoint, file_of
-from runner.worker import run_group
+from runner.workers.run_group import run_group
 
 STEPS = 9
 """Three epochs of three batches."""

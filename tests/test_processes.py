@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 
 import pytest
 
-from runner.executors.processes import ENDED, Context
+from runner.workers.executors.processes import ENDED, Context
 
 
 def die() -> None:

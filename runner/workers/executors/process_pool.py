@@ -16,11 +16,11 @@ from typing import Any
 
 from pebble import ProcessPool
 
-from runner.executors.attempt import Attempt, collect
-from runner.executors.inside import begin
-from runner.executors.processes import Context, Notes, Process
 from runner.fits.records import FitResult, Group, time_limit
-from runner.worker import run_group
+from runner.workers.executors.attempt import Attempt, collect
+from runner.workers.executors.processes import Context, Notes, Process
+from runner.workers.run_group import run_group
+from runner.workers.start import begin
 
 log = logging.getLogger("runner.executors")
 
@@ -52,7 +52,7 @@ class ProcessExecutor:
         self._context = Context()
 
     def prepare(self, engine: str) -> None:
-        preload = ["runner.executors.fork_server", "runner.worker", f"runner.engines.{engine}_engine.engine"]
+        preload = ["runner.workers.fork_server", "runner.workers.run_group", f"runner.engines.{engine}_engine.engine"]
         self._context.set_forkserver_preload(preload)
         # Also multiprocessing's own helper shall not die of a closed terminal: it inherits what is blocked here.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

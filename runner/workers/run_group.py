@@ -16,7 +16,7 @@ from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
 from runner.fits.records import FitResult, FitSpec, Group, clocks, failed, now, since
-from runner.memory import forget_peak, peak
+from runner.workers.memory import forget_peak, peak
 
 
 def run_group(group: Group) -> list[FitResult]:

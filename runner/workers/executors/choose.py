@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from runner.executors.base import Executor
+from runner.workers.executors.base import Executor
 
 NAMES = ("process", "serial")
 
@@ -17,9 +17,9 @@ def default_workers() -> int:
 def make(name: str, workers: int) -> Executor:
     """The executor `name` with that many workers."""
     if name == "serial":
-        from runner.executors.serial import SerialExecutor
+        from runner.workers.executors.serial import SerialExecutor
 
         return SerialExecutor()
-    from runner.executors.process_pool import ProcessExecutor
+    from runner.workers.executors.process_pool import ProcessExecutor
 
     return ProcessExecutor(workers)

@@ -11,8 +11,8 @@ import threading
 from contextlib import suppress
 from multiprocessing import parent_process
 
-from runner.executors.processes import Notes
-from runner.memory import peak
+from runner.workers.executors.processes import Notes
+from runner.workers.memory import peak
 
 INTERVAL = 0.5
 """Seconds between two notes of the peak memory."""

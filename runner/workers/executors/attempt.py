@@ -13,9 +13,9 @@ from typing import Any
 
 from pebble import ProcessExpired
 
-from runner.executors.processes import ENDED, Notes
 from runner.fits.records import FitResult, Group, failed, time_limit
-from runner.memory import megabytes
+from runner.workers.executors.processes import ENDED, Notes
+from runner.workers.memory import megabytes
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from runner.fits.records import FitResult, Group
-from runner.worker import run_group
+from runner.workers.run_group import run_group
 
 
 class SerialExecutor:
