@@ -374,7 +374,7 @@ def _files(plugins: Sequence[str]) -> tuple[str, ...]:
 
 def _ui(given: argparse.Namespace) -> int:
     """Becomes the MLflow server, or says where it is."""
-    from runner.tracking.store import NONE, artifact_root, masked, sqlite_file, store_uri
+    from runner.tracking.store_address import NONE, artifact_root, masked, sqlite_file, store_uri
 
     uri = store_uri(given.tracking_uri, given.reports)
     file = sqlite_file(uri)

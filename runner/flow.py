@@ -35,8 +35,9 @@ from runner.planning.make_plan import make_plan, problems
 from runner.planning.plan import Plan
 from runner.progress import Progress
 from runner.signals import exit_status
-from runner.tracking.base import PATIENCE, Publisher, Silent, Tracker, describe
-from runner.tracking.store import NONE, masked, store_uri
+from runner.tracking.base import Silent, Tracker
+from runner.tracking.publisher import PATIENCE, Publisher, describe
+from runner.tracking.store_address import NONE, masked, store_uri
 from runner.workers.executors import choose
 from runner.workers.executors.base import Executor
 

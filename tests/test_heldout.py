@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, Command
 
 from runner.fits.records import FitResult
-from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
+from runner.tracking.figures import cell_curves, cell_figures, fit_figures
 
 DARK_OR_BRIGHT = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz}")
 DARK_OR_BRIGHT = DARK_OR_BRIGHT.replace("epochs: 2, batch_size: 100", "epochs: 8, batch_size: 8")

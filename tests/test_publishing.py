@@ -21,8 +21,8 @@ from test_mlflow import free_port, kinds, runs_of, server, sqlite, start_server
 from runner.cli import main
 from runner.journal.journal import index
 from runner.planning import plan_file
-from runner.tracking.base import Publisher
 from runner.tracking.mlflow_tracker import MlflowTracker
+from runner.tracking.publisher import Publisher
 
 ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
 

@@ -1,1 +1,1 @@
-"""Trackers publish the journal. They may lag or be down; nothing depends on them."""
+"""Publishing: the journal's results and the plan in; MLflow runs out, by one writer and off the training path."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.tracking.store import masked
+from runner.tracking.store_address import masked
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan, PlannedCell
-from runner.tracking.aggregate import cell_curves, cell_figures, fit_figures
+from runner.tracking.figures import cell_curves, cell_figures, fit_figures
 from runner.tracking.ledger import Ledger
 from runner.tracking.new_store import make_store
-from runner.tracking.store import artifact_root, sqlite_file
+from runner.tracking.store_address import artifact_root, sqlite_file
 
 # By default the client tries for four minutes, and for as long as the server tells it to. And it sends a request again
 # whose answer was lost, so that a run is there twice: we look first.

@@ -14,7 +14,7 @@ from typing import Any
 from runner.errors import StorageError
 from runner.files import atomic_write
 from runner.files.cache import cache_folder
-from runner.tracking.store import SQLITE, artifact_root
+from runner.tracking.store_address import SQLITE, artifact_root
 
 MAKERS = ("mlflow", "sqlalchemy", "alembic")
 """What decides how an empty store looks."""
