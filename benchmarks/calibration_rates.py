@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from runner.reporting.statistics import corrected_rows, five_by_two, power
+from runner.reporting.statistics.corrected_t import corrected_rows, five_by_two, power
 
 FRAME = Path(__file__).parents[1] / "tests" / "data" / "calibration.csv.gz"
 DESIGNS = {5: (1, 2, 4, 8), 2: (1, 2, 5)}

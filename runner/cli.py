@@ -300,7 +300,7 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
 def _report(given: argparse.Namespace) -> int:
     from runner.journal import journal
     from runner.planning import plan
-    from runner.reporting.render import FORMATS, write_report
+    from runner.reporting.pages.write import FORMATS, write_report
 
     formats = given.format.split(",")
     for name in formats:
@@ -339,7 +339,7 @@ def _report_folder(reports: Path, experiment: str) -> Path:
 
 def _compare(given: argparse.Namespace) -> int:
     from runner import show
-    from runner.reporting import compare, side_by_side
+    from runner.reporting.between_studies import compare, side_by_side
 
     folders = [_report_folder(given.reports, experiment) for experiment in (given.first, *given.others)]
     compared = compare.compare([compare.read(folder) for folder in folders])

@@ -42,8 +42,8 @@ from runner.workers.executors import choose
 from runner.workers.executors.base import Executor
 
 if TYPE_CHECKING:
-    from runner.reporting.tables import Tables
-    from runner.reporting.verdict import Verdict
+    from runner.reporting.tables.study_tables import Tables
+    from runner.reporting.text.verdict import Verdict
 
 log = logging.getLogger("runner.flow")
 
@@ -237,7 +237,7 @@ def _data(experiment: Experiment) -> Iterator[tuple[Part, Part | None]]:
 
 def _load_report() -> None:
     with suppress(Exception):  # whatever is the matter, writing the report says it
-        import_module("runner.reporting.render")
+        import_module("runner.reporting.pages.write")
 
 
 def _tracker(uri: str, folder: Path) -> Tracker:
@@ -259,8 +259,8 @@ def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Calla
     verdict = build_stamp.noted(note, key)
     if verdict:
         return verdict, partial(_tables, plan, results, folder)
-    from runner.reporting.render import write_report
-    from runner.reporting.verdict import verdict as found
+    from runner.reporting.pages.write import write_report
+    from runner.reporting.text.verdict import verdict as found
 
     tables = write_report(plan, frames(results), folder)
     verdict = found(plan, tables)
@@ -270,7 +270,7 @@ def _report(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Calla
 
 
 def _tables(plan: Plan, results: Selected, folder: Path) -> Tables:
-    from runner.reporting.tables import make_tables
+    from runner.reporting.tables.study_tables import make_tables
 
     return make_tables(plan, frames(results), folder / "fits")
 

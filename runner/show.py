@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from runner.flow import Options, Outcome
-    from runner.reporting.side_by_side import Section
+    from runner.reporting.between_studies.side_by_side import Section
 
 WIDE = 240
 """The width of a table that goes to a file or a pipe, where nothing is wrapped."""

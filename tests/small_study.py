@@ -5,7 +5,7 @@ import pandas as pd
 from runner.fits.records import FitResult
 from runner.journal.journal import CURVES, frames
 from runner.planning.plan import Plan, PlannedCell
-from runner.reporting.tables import fits_table
+from runner.reporting.tables.study_tables import fits_table
 
 ACCURACY = {
     ("max", "1"): (0.80, 0.82, 0.84),

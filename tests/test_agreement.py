@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from runner.reporting.statistics import corrected, five_by_two, holm, power
+from runner.reporting.statistics.corrected_t import corrected, five_by_two, holm, power
 
 many = settings(deadline=None, max_examples=300)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from reporting_samples import HOSTILE, sample
 
-from runner.reporting.render import write_report
+from runner.reporting.pages.write import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

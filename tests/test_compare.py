@@ -26,9 +26,9 @@ from runner.journal import journal
 from runner.planning import plan_file
 from runner.planning.differences import Setting, match_cells
 from runner.planning.plan import Plan, PlannedCell
-from runner.reporting.compare import Study, compare
-from runner.reporting.side_by_side import document, sections, write
-from runner.reporting.statistics import corrected
+from runner.reporting.between_studies.compare import Study, compare
+from runner.reporting.between_studies.side_by_side import document, sections, write
+from runner.reporting.statistics.corrected_t import corrected
 
 FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
 MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}

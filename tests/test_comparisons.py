@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, folds, make_plan
 
-from runner.reporting import comparisons as module
-from runner.reporting.comparisons import (
+from runner.reporting.statistics import comparisons as module
+from runner.reporting.statistics.comparisons import (
     cell_comparisons_table,
     compare_cells,
     comparisons_table,
     rank_ranges,
 )
-from runner.reporting.statistics import corrected, five_by_two, holm, repeats_needed
+from runner.reporting.statistics.corrected_t import corrected, five_by_two, holm, repeats_needed
 
 few = settings(deadline=None, max_examples=60)
 

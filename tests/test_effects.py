@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, folds, make_plan
 
-from runner.reporting.comparisons import comparisons_table
-from runner.reporting.effects import interactions_table, levels_table
-from runner.reporting.statistics import corrected
+from runner.reporting.statistics.comparisons import comparisons_table
+from runner.reporting.statistics.corrected_t import corrected
+from runner.reporting.statistics.effects import interactions_table, levels_table
 
 few = settings(deadline=None, max_examples=60)
 

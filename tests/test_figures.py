@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from reporting_samples import HOSTILE, Sample, make_frames, make_plan, sample, write_kept
 
 from runner.errors import RunnerError
-from runner.reporting.figures import DARK_CSS, make_figures
 from runner.reporting.figures.cost import pareto
+from runner.reporting.figures.draw import DARK_CSS, make_figures
 from runner.reporting.figures.scales import round_steps
 from runner.reporting.figures.text import breadth, folded, layer_name
-from runner.reporting.tables import make_tables
+from runner.reporting.tables.study_tables import make_tables
 
 ALL = [
     "effects", "differences", "interactions", "cost", "curves", "confusion", "mistakes", "filters", "activations",

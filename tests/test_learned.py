@@ -6,7 +6,7 @@ import pytest
 from reporting_samples import make_frames, make_plan, predictions, write_kept
 
 from runner.errors import RunnerError
-from runner.reporting.learned import (
+from runner.reporting.tables.inspected import (
     best_cell,
     by_row,
     confusion_matrix,

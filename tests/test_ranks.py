@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from runner.errors import RunnerError
-from runner.reporting.ranks import critical_difference, fewest_data_sets
+from runner.reporting.statistics.ranks import critical_difference, fewest_data_sets
 
 # Demsar 2006, table 6: the area under the curve of four variants of C4.5 on 14 data sets. It prints 0.975 twice for the
 # thirteenth, which the paper ranks 2 and 3.

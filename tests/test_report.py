@@ -12,8 +12,8 @@ from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 
 from runner.journal.journal import Frames
 from runner.planning.plan import Plan
-from runner.reporting.page import made
-from runner.reporting.render import FORMATS, write_report
+from runner.reporting.pages.content import made
+from runner.reporting.pages.write import FORMATS, write_report
 
 FIGURES = {
     "effects", "differences", "interactions", "cost", "curves", "confusion", "mistakes", "filters", "activations",

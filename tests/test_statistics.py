@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from runner.reporting.statistics import corrected, corrected_rows, five_by_two, holm, power, repeats_needed
+from runner.reporting.statistics.corrected_t import corrected, corrected_rows, five_by_two, holm, power, repeats_needed
 
 many = settings(deadline=None, max_examples=200)
 values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 6)), min_size=2, max_size=30)

@@ -12,8 +12,8 @@ from runner.errors import InputError
 from runner.fits.records import FitResult
 from runner.journal.journal import CURVES, Frames, frames
 from runner.planning.plan import PlannedCell
-from runner.reporting.comparisons import compare_cells
-from runner.reporting.tables import Tables, cells_table, fits_table, make_tables
+from runner.reporting.statistics.comparisons import compare_cells
+from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables
 
 
 def whole(fits: pd.DataFrame) -> Frames:

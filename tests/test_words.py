@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, make_plan
 
-from runner.reporting.comparisons import comparisons_table
-from runner.reporting.words import answers, factor_answers, number, price, sentence
+from runner.reporting.statistics.comparisons import comparisons_table
+from runner.reporting.text.numbers import number
+from runner.reporting.text.sentences import answers, factor_answers, price, sentence
 
 FACTOR = "architecture.downsample"
 

@@ -1,1 +1,1 @@
-"""Reporting: the journal's frame and the plan -> statistics, tables, figures, one page. It knows no engine."""
+"""Reports: the journal's frames and the plan in; statistics, tables, figures, sentences and pages out. It knows no catalog, engine or worker."""

@@ -15,12 +15,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
-from runner.reporting.figures.study import Study
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import folded
-from runner.reporting.measured import direction
-from runner.reporting.words import count, scaled
+from runner.reporting.statistics.metric_matrix import direction
+from runner.reporting.text.numbers import count, scaled
 
 COSTS = {"parameters": "parameters", "macs": "multiply-adds an image", "seconds": "seconds a fit"}
 MOST_NAMED, MOST_DOTS = 8, 40

@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, stroke, write
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
-from runner.reporting.figures.study import Study
 from runner.reporting.figures.style import INK, SERIES, SMALL, WIDTH
 from runner.reporting.figures.text import one_line
-from runner.reporting.measured import direction
+from runner.reporting.statistics.metric_matrix import direction
 
 MOST_LEVELS, MOST_FACTORS = 7, 6
 LEFT, PLOT, GAP, KEY = 0.62, 2.0, 0.3, 0.22

@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
-from runner.reporting.figures.study import Study
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import folded, one_line, widest
-from runner.reporting.measured import direction
-from runner.reporting.tables import records
-from runner.reporting.words import MINUS, number, pair, scaled, unit
+from runner.reporting.statistics.metric_matrix import direction
+from runner.reporting.tables.study_tables import records
+from runner.reporting.text.numbers import MINUS, number, scaled, unit
+from runner.reporting.text.sentences import pair
 
 MOST_ROWS = 15
 """Rows a factor that are still read."""

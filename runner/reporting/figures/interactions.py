@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, write
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
-from runner.reporting.figures.study import Study
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, look
 from runner.reporting.figures.text import folded, one_line, widest
-from runner.reporting.measured import direction
-from runner.reporting.words import scaled
+from runner.reporting.statistics.metric_matrix import direction
+from runner.reporting.text.numbers import scaled
 
 MOST_PAIRS, MOST_LINES, MOST_POINTS = 6, 7, 10
 LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches of the axis' labels, of a panel's height, between panels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from runner.reporting.figures.canvas import Drawn, panel, sheet, stroke, write
-from runner.reporting.figures.study import Study
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.style import BLUE, LINE, SERIES, SMALL, WIDTH
 from runner.reporting.figures.text import folded, layer_name, shown, widest
 

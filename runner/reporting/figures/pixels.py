@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
-from runner.reporting.figures.study import Study
+from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.style import LINE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import breadth, folded, layer_name, one_line, shown, widest
-from runner.reporting.learned import best_cell, read_kept, wrong_in
+from runner.reporting.tables.inspected import best_cell, read_kept, wrong_in
 
 MOST_CELLS, MOST_FILTERS, MOST_MISTAKES = 6, 16, 24
 """Larger maps are averaged down to at most so many rows and columns."""

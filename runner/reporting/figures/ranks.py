@@ -14,7 +14,7 @@ from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.style import BLUE, INK, LINE, QUIET, SMALL, STYLE, WIDTH
 from runner.reporting.figures.svg import Picture, picture
 from runner.reporting.figures.text import folded, widest
-from runner.reporting.ranks import CriticalDifference
+from runner.reporting.statistics.ranks import CriticalDifference
 
 LABEL, EDGE, GAP = 2.2, 0.1, 0.08  # inches at most for a name; of the figure's edges, and between names
 SPAN, AXIS, BARS, BAR = 0.28, 0.68, 0.8, 0.12  # inches from the top to the critical difference, the axis, the bars

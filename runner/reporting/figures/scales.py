@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runner.planning.plan import Plan
-from runner.reporting.words import is_percentage
+from runner.reporting.text.numbers import is_percentage
 
 
 def metric_name(metric: str) -> str:

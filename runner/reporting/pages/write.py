@@ -10,10 +10,10 @@ import jinja2
 from runner.files import atomic_write
 from runner.journal.journal import Frames
 from runner.planning.plan import Plan
-from runner.reporting import page
-from runner.reporting.figures import DARK_CSS, Picture, make_figures
-from runner.reporting.latex import latex
-from runner.reporting.tables import Tables, make_tables
+from runner.reporting.figures.draw import DARK_CSS, Picture, make_figures
+from runner.reporting.pages import content
+from runner.reporting.tables.study_tables import Tables, make_tables
+from runner.reporting.text.latex import latex
 
 FORMATS = ("html", "md", "csv", "tex", "png")
 USUAL = ("html", "md", "csv")
@@ -26,18 +26,18 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
     """
     formats = set(formats)
     tables = make_tables(plan, journal, folder / "fits")
-    content = page.context(plan, tables, journal.fits)
+    context = content.context(plan, tables, journal.fits)
     if "csv" in formats:
         tables.write(folder / "tables")
     if "tex" in formats:
         for name in ("cells", "comparisons", "learning"):
-            atomic_write.write(folder / "tables" / f"{name}.tex", latex(content[name]))
+            atomic_write.write(folder / "tables" / f"{name}.tex", latex(context[name]))
     if not formats & {"html", "md", "png"}:
         return tables
     figures = make_figures(plan, tables, folder / "fits", png="png" in formats)
     _write_figures(figures, folder / "figures")
     for kind in formats & {"html", "md"}:
-        text = _template(f"report.{kind}.j2", kind == "html").render(**content, figures=figures, dark=DARK_CSS)
+        text = _template(f"report.{kind}.j2", kind == "html").render(**context, figures=figures, dark=DARK_CSS)
         atomic_write.write(folder / f"report.{kind}", text)
     return tables
 
@@ -54,7 +54,7 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
 
 
 def _template(name: str, escape: bool) -> jinja2.Template:
-    loader = jinja2.PackageLoader("runner.reporting", "templates")
+    loader = jinja2.PackageLoader("runner.reporting.pages", "templates")
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     return environment.get_template(name)

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from runner.planning.plan import Plan, level_name
-from runner.reporting.measured import direction
-from runner.reporting.statistics import CONFIDENCE as SURE
-from runner.reporting.statistics import MOST_REPEATS
+from runner.reporting.statistics.corrected_t import CONFIDENCE as SURE
+from runner.reporting.statistics.corrected_t import MOST_REPEATS
+from runner.reporting.statistics.metric_matrix import direction
+from runner.reporting.text.numbers import MINUS, chance, interval, measure, number, unit
 
-MINUS = "\N{MINUS SIGN}"
 MORE_IMAGES = "more images are needed"
 SAME_COST, SAME_RATIO = "at the same cost", 1.005
 MOST_LEVELS, MOST_NAMES = 4, 12
@@ -27,60 +27,6 @@ KINDS = {
     "beaten": "Compared with it alone, {names} is better by {span}.",
 }
 """What the best of many levels is to the others, and how it is said."""
-
-
-def is_percentage(metric: str) -> bool:
-    return metric.endswith("accuracy")
-
-
-def scaled(metric: str, value: float) -> float:
-    """Accuracies in percent (their differences in points), losses as they are."""
-    return 100 * value if is_percentage(metric) else value
-
-
-def unit(metric: str) -> str:
-    """The unit of a difference."""
-    return "points" if is_percentage(metric) else "nats"
-
-
-def measure(metric: str) -> str:
-    """What the metric measures, in a word."""
-    return metric.rpartition("_")[2]
-
-
-def number(metric: str, value: float, sign: bool = False) -> str:
-    """A value of the metric: two decimals of a percentage, four of a loss."""
-    if value is None or math.isnan(value):
-        return "–"
-    text = f"{scaled(metric, value):{'+' if sign else ''}z.{2 if is_percentage(metric) else 4}f}"
-    return text.replace("-", MINUS)
-
-
-def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
-    return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
-
-
-def count(value: float | None) -> str:
-    """A count with its magnitude: 318, 12.4 k, 3.71 M, 15.5 G."""
-    if value is None or math.isnan(value):
-        return "–"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.3g} {letter}"
-    return f"{value:.0f}"
-
-
-def probability(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"{value:.3f}"
-
-
-def chance(value: float) -> str:
-    """A probability in a sentence: two digits, three where it is small."""
-    if value > 0.995:
-        return "above 0.995"
-    return "below 0.001" if value < 0.001 else f"{value:.{2 if value >= 0.1 else 3}f}"
 
 
 def pair(row: Mapping[str, Any]) -> tuple[str, str]:

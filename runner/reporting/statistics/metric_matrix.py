@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from runner.planning.plan import Plan, PlannedCell
-from runner.reporting.statistics import Floats
+from runner.reporting.statistics.corrected_t import Floats
 
 Codes = np.ndarray
 """A number for each cell: equal numbers, equal levels."""

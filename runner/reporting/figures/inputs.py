@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from runner.planning.plan import Plan
-from runner.reporting.learned import best_cell, kept_files, read_kept
-from runner.reporting.tables import Tables
+from runner.reporting.tables.inspected import best_cell, kept_files, read_kept
+from runner.reporting.tables.study_tables import Tables
 
 
 @dataclass(frozen=True)

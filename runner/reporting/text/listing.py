@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from runner.planning.plan import Plan
-from runner.reporting import words
-from runner.reporting.tables import Tables, records
+from runner.reporting.tables.study_tables import Tables, records
+from runner.reporting.text import numbers, sentences
 
 Row = dict[str, Any]
 
@@ -61,7 +61,7 @@ def _entry(column: Column, row: Row) -> Entry:
 
 
 def _plain(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}".replace("-", words.MINUS)
+    return "–" if math.isnan(value) else f"{value:.3g}".replace("-", numbers.MINUS)
 
 
 def _seconds(value: float) -> str:
@@ -79,7 +79,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _test(t: float, df: float) -> str:
-    return "–" if math.isnan(t) else f"{t:.2f} ({df:.0f})".replace("-", words.MINUS)
+    return "–" if math.isnan(t) else f"{t:.2f} ({df:.0f})".replace("-", numbers.MINUS)
 
 
 def _name(title: str, column: str) -> Column:
@@ -93,18 +93,18 @@ def _figure(title: str, column: str, show: Callable[[Any], str]) -> Column:
 def leaderboard(plan: Plan, tables: Tables) -> Listing:
     """The cells, best first."""
     metric = plan.metric
-    unit = "%" if words.is_percentage(plan.metric) else "nats"
+    unit = "%" if numbers.is_percentage(plan.metric) else "nats"
 
     def value(number: float) -> str:
-        return words.number(metric, number)
+        return numbers.number(metric, number)
 
     def span(row: Row) -> str:
-        return words.interval(metric, row["ci_low"], row["ci_high"])
+        return numbers.interval(metric, row["ci_low"], row["ci_high"])
 
     def rank(row: Row) -> str:
         return _range(row["rank_low"], row["rank_high"])
 
-    test = _figure("test accuracy %", "test_accuracy_mean", lambda v: words.number("test_accuracy", v))
+    test = _figure("test accuracy %", "test_accuracy_mean", lambda v: numbers.number("test_accuracy", v))
     columns = (
         _name("cell", "cell"),
         _figure(f"{metric} {unit}", "mean", value),
@@ -112,8 +112,8 @@ def leaderboard(plan: Plan, tables: Tables) -> Listing:
         Column("95% interval", span, lambda row: row["ci_low"]),
         Column("rank", rank, lambda row: row["rank_low"]),
         test if plan.test else None,
-        _figure("parameters", "parameters", words.count),
-        _figure("MACs", "macs", words.count),
+        _figure("parameters", "parameters", numbers.count),
+        _figure("MACs", "macs", numbers.count),
         Column("field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
         _figure("s a fit", "seconds", _seconds),
         Column("good fits", lambda row: f"{row['ok']} of {row['fits']}", lambda row: row["ok"]),
@@ -140,19 +140,19 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
     metric = plan.metric
 
     def span(row: Row) -> str:
-        return words.interval(metric, row["ci_low"], row["ci_high"], sign=True)
+        return numbers.interval(metric, row["ci_low"], row["ci_high"], sign=True)
 
     def chances(row: Row) -> str:
-        return " / ".join(words.probability(row[key]) for key in ("p_better", "p_same", "p_worse"))
+        return " / ".join(numbers.probability(row[key]) for key in ("p_better", "p_same", "p_worse"))
 
     columns = (
         _name("factor", "factor"),
-        Column("levels", lambda row: f" {words.MINUS} ".join(words.pair(row)), text=True),
-        _figure("difference", "difference", lambda v: words.number(metric, v, sign=True)),
+        Column("levels", lambda row: f" {numbers.MINUS} ".join(sentences.pair(row)), text=True),
+        _figure("difference", "difference", lambda v: numbers.number(metric, v, sign=True)),
         Column("95% interval", span, lambda row: row["ci_low"]),
         Column("t (df)", lambda row: _test(row["t"], row["df"]), lambda row: row["t"]),
-        _figure("p", "p", words.probability),
-        _figure("p, Holm", "p_holm", words.probability),
+        _figure("p", "p", numbers.probability),
+        _figure("p, Holm", "p_holm", numbers.probability),
         Column("better / same / worse", chances, lambda row: row["p_better"]),
         _figure("effect size", "effect_size", _plain),
         _figure("parameters", "parameters_ratio", _ratio),
@@ -160,7 +160,7 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
         Column("cells × folds", lambda row: f"{row['cells']} × {row['n']}"),
     )
     note = (
-        f"First level minus second, in {words.unit(metric)} of {metric}, averaged over the other factors. p is that of "
+        f"First level minus second, in {numbers.unit(metric)} of {metric}, averaged over the other factors. p is that of "
         "the corrected t-test, and Holm-adjusted within its factor; the chances are those of the first level being "
         "practically better / the same / worse (Bayesian correlated t-test); the effect size is the difference over "
         "its standard deviation; parameters and MACs are the first level's over the second's."
@@ -174,11 +174,11 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
 def learning(tables: Tables) -> Listing:
     """How each cell learned: the generalisation gap and the time to a given accuracy."""
     rows = records(tables.learning)
-    target = words.number("val_accuracy", rows[0]["target"]) if rows else "–"
+    target = numbers.number("val_accuracy", rows[0]["target"]) if rows else "–"
     columns = (
         _name("cell", "cell"),
-        _figure("accuracy gap", "accuracy_gap", lambda v: words.number("val_accuracy", v, sign=True)),
-        _figure("loss gap", "loss_gap", lambda v: words.number("val_loss", v, sign=True)),
+        _figure("accuracy gap", "accuracy_gap", lambda v: numbers.number("val_accuracy", v, sign=True)),
+        _figure("loss gap", "loss_gap", lambda v: numbers.number("val_loss", v, sign=True)),
         _figure(f"epochs to {target}%", "epochs_to_target", _plain),
         _figure(f"seconds to {target}%", "seconds_to_target", _seconds),
         Column("reached by", lambda row: f"{row['reached']} of {row['fits']}", lambda row: row["reached"]),
@@ -196,7 +196,7 @@ def confused(cell: str, pairs: pd.DataFrame, most: int = 10) -> Listing:
     columns = (
         _name("class", "truth"),
         _name("taken for", "predicted"),
-        _figure("images", "count", words.count),
+        _figure("images", "count", numbers.count),
         _figure("share of the class", "share", lambda v: f"{100 * v:.1f}%"),
     )
     note = f"The {most} most frequent mistakes of {cell}, over all its fits' validation images."

@@ -9,9 +9,9 @@ import pandas as pd
 from runner.planning import library_versions
 from runner.planning.plan import Plan
 from runner.progress import duration
-from runner.reporting import listing, words
-from runner.reporting.learned import best_cell, most_confused
-from runner.reporting.tables import Tables
+from runner.reporting.tables.inspected import best_cell, most_confused
+from runner.reporting.tables.study_tables import Tables
+from runner.reporting.text import listing, numbers, sentences
 
 MOST_CELLS = 100
 """Of larger plans the report names the file only."""
@@ -26,8 +26,8 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
         "plan": plan,
         "mixed": library_versions.warning(plan, library_versions.of_frame(plan, journal)),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
-        "answers": words.answers(plan, tables.comparisons),
-        "equivalent": f"{words.number(plan.metric, plan.equivalent)} {words.unit(plan.metric)}",
+        "answers": sentences.answers(plan, tables.comparisons),
+        "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {numbers.unit(plan.metric)}",
         "cells": listing.leaderboard(plan, tables),
         "comparisons": listing.comparisons(plan, tables),
         "learning": listing.learning(tables),

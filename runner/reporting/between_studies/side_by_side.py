@@ -12,10 +12,10 @@ import pandas as pd
 
 from runner.errors import printable
 from runner.files import atomic_write
-from runner.reporting import words
-from runner.reporting.compare import Compared, Pair, Ranks, Side
-from runner.reporting.page import named
-from runner.reporting.tables import records
+from runner.reporting.between_studies.compare import Compared, Pair, Ranks, Side
+from runner.reporting.pages.content import named
+from runner.reporting.tables.study_tables import records
+from runner.reporting.text import numbers, sentences
 
 MOST_SETTINGS = 20
 """Of more settings that differ only the first are shown; the document has them all."""
@@ -63,7 +63,7 @@ def _settings(pair: Pair) -> Section:
 
 
 def _unit(metric: str) -> str:
-    return "%" if words.is_percentage(metric) else "nats"
+    return "%" if numbers.is_percentage(metric) else "nats"
 
 
 def _value(value: Any) -> str:
@@ -82,11 +82,11 @@ def _cells(metric: str, pair: Pair) -> Section:
         columns = ("cell", a, f"95% interval of {a}", b, f"95% interval of {b}")
         means = [(_name(row), *_mean(metric, row, "a"), *_mean(metric, row, "b")) for row in rows]
         return Section(title, columns, means, 1, (pair.unpaired, *_notes(rows)))
-    titles = ("cell", a, b, f"{a} {words.MINUS} {b}", "95% interval", "p, Holm", "fits")
+    titles = ("cell", a, b, f"{a} {numbers.MINUS} {b}", "95% interval", "p, Holm", "fits")
     paired = [
         (
             _name(row), _mean(metric, row, "a")[0], _mean(metric, row, "b")[0], *_difference(metric, row),
-            words.probability(row["p_holm"]), str(row["n"]),
+            numbers.probability(row["p_holm"]), str(row["n"]),
         )
         for row in rows
     ]  # fmt: skip
@@ -106,12 +106,12 @@ def _name(row: dict[str, Any]) -> str:
 
 def _mean(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
     low, high = row[f"ci_low_{end}"], row[f"ci_high_{end}"]
-    return words.number(metric, row[f"mean_{end}"]), words.interval(metric, low, high)
+    return numbers.number(metric, row[f"mean_{end}"]), numbers.interval(metric, low, high)
 
 
 def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, str]:
     difference, low, high = (row[f"{name}{end}"] for name in ("difference", "ci_low", "ci_high"))
-    return words.number(metric, difference, sign=True), words.interval(metric, low, high, sign=True)
+    return numbers.number(metric, difference, sign=True), numbers.interval(metric, low, high, sign=True)
 
 
 def _factors(metric: str, pair: Pair) -> Iterable[Section]:
@@ -121,12 +121,12 @@ def _factors(metric: str, pair: Pair) -> Iterable[Section]:
     for factor, table in pair.factors.groupby("factor", sort=False):
         rows = [
             (
-                f" {words.MINUS} ".join(words.pair(row)), row["same_sign"],
+                f" {numbers.MINUS} ".join(sentences.pair(row)), row["same_sign"],
                 *_difference(metric, row, "_in_a"), *_difference(metric, row, "_in_b"),
             )
             for row in records(table)
         ]  # fmt: skip
-        yield Section(f"{factor} in {_between(pair)}, differences in {words.unit(metric)}", columns, rows, 2)
+        yield Section(f"{factor} in {_between(pair)}, differences in {numbers.unit(metric)}", columns, rows, 2)
 
 
 def _ranks(compared: Compared) -> Section:
@@ -134,7 +134,7 @@ def _ranks(compared: Compared) -> Section:
     means, found = compared.ranks.means, compared.ranks.found
     columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
     rows = [
-        (str(cell), f"{rank:.2f}", *(words.number(compared.metric, value) for value in means[cell]))
+        (str(cell), f"{rank:.2f}", *(numbers.number(compared.metric, value) for value in means[cell]))
         for cell, rank in found.ranks.items()
     ]
     title = f"Cells ranked over {len(means)} data sets by {compared.metric}, 1 is the best"
@@ -146,7 +146,7 @@ def verdict(ranks: Ranks) -> Iterable[str]:
     found = ranks.found
     yield f"critical difference of mean ranks {found.difference:.2f} (Nemenyi at 5%, Demsar 2006)"
     if not math.isnan(found.p):
-        yield f"Friedman's test that all cells are alike: p {words.probability(found.p)}"
+        yield f"Friedman's test that all cells are alike: p {numbers.probability(found.p)}"
     for group in found.groups:
         yield f"can't be told apart: {'; '.join(group)}"
     if not found.groups:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from runner.planning.plan import Plan
-from runner.reporting.measured import Measured, averages, measured, test_share
-from runner.reporting.statistics import corrected_rows
+from runner.reporting.statistics.corrected_t import corrected_rows
+from runner.reporting.statistics.metric_matrix import Measured, averages, measured, test_share
 
 RESULT = ("cells", "n", "mean", "ci_low", "ci_high", "balanced")
 

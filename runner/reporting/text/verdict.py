@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from runner.planning.plan import Plan
-from runner.reporting import listing, words
-from runner.reporting.tables import Tables, records
+from runner.reporting.tables.study_tables import Tables, records
+from runner.reporting.text import listing, sentences
 
 Verdict = dict[str, Any]
 """`columns` and `rows` of texts, best cell first; `answers` and `failures`, a sentence each."""
@@ -20,7 +20,7 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
         "rows": [list(row) for row in table.texts()],
         "answers": [
             f"{factor}: {sentence}"
-            for factor, sentences in words.answers(plan, tables.comparisons).items()
+            for factor, sentences in sentences.answers(plan, tables.comparisons).items()
             for sentence in sentences
         ],
         "failures": [

@@ -12,8 +12,8 @@ import pandas as pd
 
 from runner.errors import RunnerError
 from runner.planning.plan import Plan
-from runner.reporting.curves import planned_fits
-from runner.reporting.measured import direction
+from runner.reporting.statistics.metric_matrix import direction
+from runner.reporting.tables.curves import planned_fits
 
 
 def confusions_table(plan: Plan, confusions: pd.DataFrame) -> pd.DataFrame:

@@ -11,12 +11,17 @@ import pandas as pd
 from runner.files import atomic_write
 from runner.journal.journal import Frames
 from runner.planning.plan import Plan, PlannedCell
-from runner.reporting.comparisons import cell_comparisons_table, compare_cells, comparisons_table, rank_ranges
-from runner.reporting.curves import curves_table, learning_table
-from runner.reporting.effects import interactions_table, levels_table
-from runner.reporting.learned import confusions_table, kept_files, layers_table
-from runner.reporting.measured import measured, test_share
-from runner.reporting.statistics import corrected_rows
+from runner.reporting.statistics.comparisons import (
+    cell_comparisons_table,
+    compare_cells,
+    comparisons_table,
+    rank_ranges,
+)
+from runner.reporting.statistics.corrected_t import corrected_rows
+from runner.reporting.statistics.effects import interactions_table, levels_table
+from runner.reporting.statistics.metric_matrix import measured, test_share
+from runner.reporting.tables.curves import curves_table, learning_table
+from runner.reporting.tables.inspected import confusions_table, kept_files, layers_table
 
 VARYING = ("seconds", "worker")
 """Columns of the fits that may differ between equal runs; they come last."""

@@ -20,11 +20,11 @@ from runner.planning import differences, plan_file
 from runner.planning.differences import Matched, Setting
 from runner.planning.library_versions import Counts, anew, mixture, of_frame
 from runner.planning.plan import Plan, PlannedCell
-from runner.reporting.comparisons import comparisons_table
-from runner.reporting.measured import Measured, direction, measured, test_share
-from runner.reporting.ranks import CriticalDifference, critical_difference
-from runner.reporting.statistics import corrected_rows, holm
-from runner.reporting.tables import fits_table, records
+from runner.reporting.statistics.comparisons import comparisons_table
+from runner.reporting.statistics.corrected_t import corrected_rows, holm
+from runner.reporting.statistics.metric_matrix import Measured, direction, measured, test_share
+from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
+from runner.reporting.tables.study_tables import fits_table, records
 
 Study = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and its journal."""

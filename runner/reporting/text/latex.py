@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from runner.reporting import words
-from runner.reporting.listing import Listing
+from runner.reporting.text import numbers
+from runner.reporting.text.listing import Listing
 
-SYMBOLS = {words.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
+SYMBOLS = {numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
 """What LaTeX fonts may lack, and how it is written there."""
 
 

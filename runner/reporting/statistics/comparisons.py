@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from runner.planning.plan import Plan
-from runner.reporting.measured import Measured, averages, direction, measured, test_share
-from runner.reporting.statistics import FIVE_BY_TWO, corrected_rows, five_by_two, holm, repeats_needed_rows
+from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, corrected_rows, five_by_two, holm, repeats_needed_rows
+from runner.reporting.statistics.metric_matrix import Measured, averages, direction, measured, test_share
 
 MOST_SHOWN = 60
 """Of more levels (or cells) than these, only the pairs with the best one are shown; Holm adjusts for all pairs."""

@@ -1,0 +1,1 @@
+"""From the table of fits to intervals, p-values, effects and ranks."""
