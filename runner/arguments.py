@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any, NoReturn
 
-from runner.errors import options
+from runner.text import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,12 +20,12 @@ class Parser(argparse.ArgumentParser):
             argument, _, rest = message.partition(": invalid choice: '")
             found, _, choices = rest.partition("' (choose from ")
             allowed = [choice.strip(" ')") for choice in choices.split(",")]
-            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{options(found, allowed)}"
+            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{did_you_mean(found, allowed)}"
         elif message.startswith("unrecognized arguments: "):
             found = message.partition(": ")[2].split()[0]
             known = [o for action in self._actions for o in action.option_strings]
             is_option = found.startswith("-")
-            nearest = options(found.partition("=")[0], known) if is_option else ""
+            nearest = did_you_mean(found.partition("=")[0], known) if is_option else ""
             message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
         self.exit(2, f"{self.prog}: {message}\n")
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner import __version__
 from runner.arguments import Parser, positive, seconds, shape
-from runner.errors import RunnerError, options, printable
+from runner.errors import RunnerError
 from runner.signals import exit_status, stopping
+from runner.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
@@ -305,7 +306,7 @@ def _report(given: argparse.Namespace) -> int:
     formats = given.format.split(",")
     for name in formats:
         if name not in FORMATS:
-            raise RunnerError(f"--format: unknown '{name}'{options(name, FORMATS)}")
+            raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
     folder = _report_folder(given.reports, given.experiment)
     frozen = plan.read(folder / "plan.yaml")
     results, _ = journal.read(folder / "journal.jsonl")
@@ -333,7 +334,7 @@ def _report_folder(reports: Path, experiment: str) -> Path:
     places = [place for place in (folder, Path(experiment)) if place.is_dir()]
     if not places:
         known = [path.parent.name for path in reports.glob("*/plan.yaml")]
-        raise RunnerError(f"{folder}: no such report{options(folder.name, known)}")
+        raise RunnerError(f"{folder}: no such report{did_you_mean(folder.name, known)}")
     return next((place for place in places if (place / "plan.yaml").is_file()), places[0])
 
 

@@ -6,18 +6,13 @@ with its status. Any other exception is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MOST_NAMES = 30
-"""So many names of what is allowed fit on a line that is still read."""
-
+from runner.text import printable
 
 MOST_COMPLAINTS = 100
 """So many lines of complaints are printed; what is wrong more often than that has one cause."""
-LONGEST = 480
-"""So many characters of a line are still read."""
 
 
 class RunnerError(Exception):
@@ -35,17 +30,6 @@ class Where:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
-
-
-def dotted(path: Iterable[int | str]) -> str:
-    """A path as a user writes it: ``plugins[0]``, ``grid.architecture.stages``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def printable(text: str) -> str:
-    """The text on one line that is still read, with nothing that a terminal would obey."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 @dataclass(frozen=True)
@@ -94,14 +78,3 @@ class StorageError(RunnerError):
 
 class Diverged(RunnerError):
     """A fit's loss stopped being a finite number, or, where it is asked for, its accuracy never left chance."""
-
-
-def options(found: object, allowed: Iterable[object]) -> str:
-    """What is allowed, and the nearest valid name: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``."""
-    names = sorted(set(map(str, allowed)))
-    if not names:
-        return ""
-    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
-    nearest = f"; did you mean '{close[0]}'?" if close else ";"
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{nearest} allowed: {', '.join(names[:MOST_NAMES])}{more}"

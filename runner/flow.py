@@ -19,7 +19,7 @@ from runner.components.records import ImageData
 from runner.data.folds import Split, stratified_splits
 from runner.data.prepare import Part, prepared
 from runner.engines import checkpoint
-from runner.errors import Complaint, InputError, RunnerError, StorageError, dotted
+from runner.errors import Complaint, InputError, RunnerError, StorageError
 from runner.experiment.load import load
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write, build_stamp
@@ -35,6 +35,7 @@ from runner.planning.make_plan import make_plan, problems
 from runner.planning.plan import Plan
 from runner.progress import Progress
 from runner.signals import exit_status
+from runner.text import dotted
 from runner.tracking.base import Silent, Tracker
 from runner.tracking.publisher import PATIENCE, Publisher, describe
 from runner.tracking.store_address import NONE, masked, store_uri

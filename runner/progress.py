@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from runner.errors import printable
 from runner.fits.records import FitResult, FitSpec
 from runner.planning.plan import Plan
-from runner.workers.memory import megabytes
+from runner.text import duration, megabytes, printable
 
 
 class Progress:
@@ -138,13 +137,3 @@ class Live(Lines):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``42 s``, ``3 min 5 s`` or ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

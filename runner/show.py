@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from runner.components.catalog import Catalog
 from runner.components.records import KINDS, ComponentRef
-from runner.components.validation import show as shown
-from runner.errors import printable
 from runner.network.analysis import Analysis, LayerFacts
 from runner.planning.estimate import Estimate
 from runner.planning.plan import Plan
-from runner.progress import duration
+from runner.text import duration, printable, yaml_value
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -231,7 +229,7 @@ def _contents(name: str, facts: dict[str, Any] | None) -> tuple[str, ...]:
 def _parameter(parameter: Any) -> str:
     facts = parameter.describe()
     return f"{facts['name']}: {facts['type']}" + (
-        f" = {shown(facts['default'])}" if "default" in facts else " (required)"
+        f" = {yaml_value(facts['default'])}" if "default" in facts else " (required)"
     )
 
 

@@ -24,8 +24,9 @@ from pydantic import TypeAdapter
 
 from runner.components import hookspecs
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
-from runner.components.validation import Finding, Path, show, type_name, validate
-from runner.errors import PluginError, RunnerError, options
+from runner.components.validation import Finding, Path, type_name, validate
+from runner.errors import PluginError, RunnerError
+from runner.text import did_you_mean, yaml_value
 
 log = logging.getLogger("runner.catalog")
 
@@ -112,7 +113,7 @@ class Entry:
         if self.open:
             bound, unknown = {name: given[name] for name in given if name in unknown}, set()
         for name in unknown:
-            found.append(((name,), f"{self.component.name} has no parameter '{name}'{options(name, self._known)}"))
+            found.append(((name,), f"{self.component.name} has no parameter '{name}'{did_you_mean(name, self._known)}"))
         for name, parameter in parameters.items():
             if name not in given and parameter.required:
                 found.append(
@@ -146,7 +147,7 @@ class Catalog:
     def find(self, kind: str, name: str) -> Entry:
         if (kind, name) in self.entries:
             return self.entries[kind, name]
-        raise PluginError(f"unknown {kind} {show(name)}{options(name, self.names(kind))}{self._broken()}")
+        raise PluginError(f"unknown {kind} {yaml_value(name)}{did_you_mean(name, self.names(kind))}{self._broken()}")
 
     def _broken(self) -> str:
         """The first plugin that failed to load, which may be the one that was meant."""
@@ -173,7 +174,7 @@ class Catalog:
             built = entry.component.build(*arguments, **entry.own(ref.parameters))
         missing = [name for name in PRODUCTS[kind] if not hasattr(built, name)]
         if missing:
-            words = f"{kind} {ref} of {entry.source} builds {show(repr(built))}"
+            words = f"{kind} {ref} of {entry.source} builds {yaml_value(repr(built))}"
             raise PluginError(f"{words}, which lacks {', '.join(missing)}")
         return built
 
@@ -281,7 +282,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) ->
     marked = [name for name, value in vars(module).items() if hasattr(value, f"{hookspecs.GROUP}_impl")]
     for name in marked:
         if name not in hooks:
-            raise PluginError(f"{source}: unknown hook '{name}'{options(name, hooks)}")
+            raise PluginError(f"{source}: unknown hook '{name}'{did_you_mean(name, hooks)}")
     with _blamed(source):
         manager.register(module, name=f"{source} {module.__name__}")
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from runner.errors import dotted, options
+from runner.text import did_you_mean, dotted, yaml_value
 
 T = TypeVar("T")
 Path = tuple[int | str, ...]
@@ -62,29 +62,19 @@ def _explain(detail: dict[str, Any], keys: Callable[[Path], Iterable[str]]) -> t
     if kind == "missing":
         return path, "is missing, and it is required"
     if kind == "extra_forbidden":
-        return path, f"unknown key '{path[-1]}'{options(path[-1], keys(path[:-1]))}"
+        return path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], keys(path[:-1]))}"
     if kind == "literal_error":
         allowed = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
-        return path, f"found {show(found)}{options(found, allowed)}"
+        return path, f"found {yaml_value(found)}{did_you_mean(found, allowed)}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return path, f"found {show(found)}; allowed: {words.format(context[key])}"
+        return path, f"found {yaml_value(found)}; allowed: {words.format(context[key])}"
     if kind in _TEXTS:
-        return path, f"found {show(found)}; expected {_TEXTS[kind].format(**context)}"
+        return path, f"found {yaml_value(found)}; expected {_TEXTS[kind].format(**context)}"
     expected = _EXPECTED.get(kind.split("_")[0]) or _EXPECTED.get(kind)
     if expected:
-        return path, f"found {show(found)}; expected {expected}"
+        return path, f"found {yaml_value(found)}; expected {expected}"
     return path, detail["msg"].removeprefix("Value error, ")
-
-
-def show(value: object) -> str:
-    """A YAML value as it would be typed, shortened: text in quotes, so that '3' and 3 differ."""
-    if value is None:
-        return "nothing"
-    text = repr(value) if isinstance(value, str) else json.dumps(value)
-    if isinstance(value, float):
-        text = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}.get(text, text)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def type_name(annotation: Any) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PRECISIONS = {"torch": ("float32", "bfloat16", "float64"), "numpy": ("float16", "float32", "float64")}
 
 
-def resolve(engine: str) -> str:
+def resolve_engine(engine: str) -> str:
     """The engine's name with ``auto`` decided: torch where it is installed. Raises RunnerError where it is not."""
     installed = find_spec("torch") is not None
     if engine == "torch" and not installed:

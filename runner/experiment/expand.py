@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from runner.components.validation import show
-from runner.errors import Complaint, InputError, dotted
+from runner.errors import Complaint, InputError
 from runner.experiment.load import settings_of
 from runner.experiment.schema import Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
-from runner.planning.plan import level_name
+from runner.text import dotted, level_name, yaml_value
 
 MOST_CELLS = 10_000
 
@@ -82,7 +81,7 @@ def _unsettable(document: Node, keys: tuple[str, ...], value: Node) -> Complaint
             value.where, dotted(keys), f"{keys[0]} is a list, so the path does not say which; set it whole"
         )
     if not isinstance(section.value, dict):
-        message = f"found {show(section.value)}; expected a name, or a mapping with a name and parameters"
+        message = f"found {yaml_value(section.value)}; expected a name, or a mapping with a name and parameters"
         return Complaint(document.find((keys[0],)), keys[0], message)
     return None
 

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from runner.components.validation import show
-from runner.errors import Complaint, options
+from runner.errors import Complaint
 from runner.experiment.schema import FACTOR_ROOTS, Block, Header, Level
 from runner.files.yaml_nodes import Node
+from runner.text import did_you_mean, yaml_value
 
 RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
@@ -65,7 +65,9 @@ def read_grid(document: Node, complaints: list[Complaint]) -> GridSection:
 
 def _block(section: Node, complaints: list[Complaint]) -> Block:
     if not isinstance(section.value, dict):
-        message = f"found {show(section.plain())}; expected a mapping from factors to their levels, or a list of such"
+        message = (
+            f"found {yaml_value(section.plain())}; expected a mapping from factors to their levels, or a list of such"
+        )
         complaints.append(Complaint(section.where, "grid", message))
         return {}
     block = {factor: _levels(section, factor, node, complaints) for factor, node in section.items()}
@@ -79,7 +81,7 @@ def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint])
     if factor in RESERVED:
         complaints.append(Complaint(where, path, f"'{factor}' is a column of the tables; give the factor another name"))
     if not isinstance(node.value, (list, dict)) or not node.value:
-        message = f"found {show(node.plain())}; expected a list of values, or a mapping of named levels"
+        message = f"found {yaml_value(node.plain())}; expected a list of values, or a mapping of named levels"
         complaints.append(Complaint(where, path, message))
         return []
     if isinstance(node.value, dict):
@@ -95,9 +97,7 @@ def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint])
 def _named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
     where = node.find((name,))
     if not isinstance(inner.value, dict) or not inner.value:
-        message = (
-            f"found {show(inner.plain())}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
-        )
+        message = f"found {yaml_value(inner.plain())}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
         complaints.append(Complaint(where, f"{path}.{name}", message))
         return Level(name, {})
     for key, value in inner.items():
@@ -113,7 +113,7 @@ def _complain_of_path(node: Node, path: str, key: str, complaints: list[Complain
     elif root not in FACTOR_ROOTS:
         if root in Header.model_fields:
             message = f"'{key}' can't vary within an experiment"
-        complaints.append(Complaint(node.where, path, f"{message}{options(root, FACTOR_ROOTS)}"))
+        complaints.append(Complaint(node.where, path, f"{message}{did_you_mean(root, FACTOR_ROOTS)}"))
     elif root == "training" and not rest:
         complaints.append(Complaint(node.where, path, "set its parts, such as training.epochs"))
 
@@ -133,7 +133,7 @@ def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint])
         for factor, levels in block.items():
             labels.setdefault(factor, ["base"] if len(blocks) > 1 else []).extend(level.label for level in levels)
     if not isinstance(node.value, list):
-        message = f"found {show(node.plain())}; expected a list of mappings from factors to levels"
+        message = f"found {yaml_value(node.plain())}; expected a list of mappings from factors to levels"
         complaints.append(Complaint(node.where, "exclude", message))
         return ()
     return tuple(_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value))
@@ -141,18 +141,18 @@ def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint])
 
 def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]) -> dict[str, str]:
     if not isinstance(item.value, dict) or not item.value:
-        message = f"found {show(item.plain())}; expected a mapping from factors to levels"
+        message = f"found {yaml_value(item.plain())}; expected a mapping from factors to levels"
         complaints.append(Complaint(item.where, path, message))
         return {}
     exclusion = {factor: label(node.plain()) for factor, node in item.items()}
     for factor, level in exclusion.items():
         if factor not in labels:
-            message = f"'{factor}' is no factor of the grid{options(factor, labels)}"
+            message = f"'{factor}' is no factor of the grid{did_you_mean(factor, labels)}"
             complaints.append(Complaint(item.find((factor,)), path, message))
         elif level not in labels[factor]:
             found = item.value[factor]
-            message = f"the factor '{factor}' has no level {level}{options(level, labels[factor])}"
+            message = f"the factor '{factor}' has no level {level}{did_you_mean(level, labels[factor])}"
             if isinstance(found.value, list):
-                message = f"found {show(found.plain())}; expected one level{options(level, labels[factor])}"
+                message = f"found {yaml_value(found.plain())}; expected one level{did_you_mean(level, labels[factor])}"
             complaints.append(Complaint(item.find((factor,)), path, message))
     return exclusion

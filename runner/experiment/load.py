@@ -11,10 +11,11 @@ from pydantic import BaseModel, TypeAdapter
 
 from runner.components.validation import Finding, validate
 from runner.components.validation import Path as KeyPath
-from runner.errors import Complaint, InputError, Where, dotted, options
+from runner.errors import Complaint, InputError, Where
 from runner.experiment.grid_syntax import GridSection, read_grid
 from runner.experiment.schema import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
 from runner.files.yaml_nodes import Node, parse
+from runner.text import did_you_mean, dotted
 
 _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
 _LARGEST_FILE = 1_000_000
@@ -34,7 +35,7 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     for override in overrides:
         document = _override(document, override)
     complaints = [
-        Complaint(document.find((key,)), key, f"unknown key '{key}'{options(key, _paths_like(key))}")
+        Complaint(document.find((key,)), key, f"unknown key '{key}'{did_you_mean(key, _paths_like(key))}")
         for key in document.value
         if key not in _TOP_KEYS
     ]
@@ -139,7 +140,7 @@ def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
         path = f"plugins[{index}]"
         if not file.is_file():
             near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
-            message = f"no file '{text}' beside the experiment{options(text, near)}"
+            message = f"no file '{text}' beside the experiment{did_you_mean(text, near)}"
             complaints.append(Complaint(document.find(("plugins", index)), path, message))
         if str(file) in files:
             complaints.append(Complaint(document.find(("plugins", index)), path, f"'{text}' is listed twice"))
@@ -159,7 +160,7 @@ def _read(file: Path) -> str:
     except FileNotFoundError:
         folder = file.parent
         near = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
-        raise InputError([Complaint(where, "", f"no such file{options(file, near)}")]) from None
+        raise InputError([Complaint(where, "", f"no such file{did_you_mean(file, near)}")]) from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError([Complaint(Where(str(file), line), "", "not UTF-8 text")]) from None

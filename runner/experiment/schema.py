@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from runner.components.records import ComponentRef
-from runner.components.validation import show
 from runner.files.yaml_nodes import Node
+from runner.text import yaml_value
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
 """The sections a grid may vary. A data set is not among them: all cells share the same splits."""
@@ -23,7 +23,7 @@ def _component(value: Any) -> ComponentRef:
     if isinstance(value, str):
         return ComponentRef(value)
     if not isinstance(value, dict):
-        raise ValueError(f"found {show(value)}; expected a name, or a mapping with a name and parameters")
+        raise ValueError(f"found {yaml_value(value)}; expected a name, or a mapping with a name and parameters")
     if not isinstance(value.get("name"), str):
         raise ValueError("is a mapping without the text 'name', which says which component it is")
     return ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"})
@@ -36,7 +36,7 @@ def _components(value: Any) -> tuple[ComponentRef, ...]:
 def _seconds(value: Any) -> Any:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
-        raise ValueError(f"found {show(value)}; expected seconds, or a number with s, min or h, such as 10min")
+        raise ValueError(f"found {yaml_value(value)}; expected seconds, or a number with s, min or h, such as 10min")
     return float(match[1]) * _UNITS[match[2] or ""] if match else value
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runner.components.validation import show
 from runner.errors import JournalError, StorageError
 from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
 from runner.journal.index import Place, Results, Seen, seen
 from runner.journal.schema import fit_from
+from runner.text import yaml_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ def _decode(line: bytes) -> FitResult:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("not a journal line") from None
     if type(version) is not int or version != FORMAT:
-        raise ValueError(f"written in format {show(version)}; this version reads format {FORMAT}")
+        raise ValueError(f"written in format {yaml_value(version)}; this version reads format {FORMAT}")
     if checksum != found:
         raise ValueError("the checksum does not fit: the line was damaged or edited")
     return fit_from(fit)

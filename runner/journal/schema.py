@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runner.components.validation import show
 from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
+from runner.text import yaml_value
 
 _LARGEST = 2**63
 
@@ -23,7 +23,7 @@ def fit_from(content: Any) -> FitResult:
             raise ValueError(f"not a fit: the journal holds no {key}")
         fits, words = _TYPES[key]
         if not fits(content[key]):
-            raise ValueError(f"not a fit: {key} is {show(content[key])}; expected {words}")
+            raise ValueError(f"not a fit: {key} is {yaml_value(content[key])}; expected {words}")
     if fit.status == "ok":
         for name in CURVES:
             if len(fit.curves.get(name, ())) != fit.epochs:

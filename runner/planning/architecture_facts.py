@@ -8,11 +8,11 @@ from typing import Any
 
 from runner.components.catalog import Catalog
 from runner.components.records import ComponentRef, Shape
-from runner.components.validation import show
 from runner.errors import PluginError
 from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.graph import Network
+from runner.text import yaml_value
 
 
 def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> tuple[Analysis, Any]:
@@ -25,7 +25,7 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
     entry = catalog.find("architecture", ref.name)
     if not is_module(built):
-        raise PluginError(f"architecture {ref} of {entry.source} builds {show(repr(built))}, which is no network")
+        raise PluginError(f"architecture {ref} of {entry.source} builds {yaml_value(repr(built))}, which is no network")
     from runner.engines.torch_engine.module_facts import measure
 
     # Layer records say all that they compute; of a module only its code does.

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.components.records import ComponentRef
-from runner.components.validation import show
 from runner.errors import RunnerError
 from runner.fits.records import FitResult
 from runner.planning.differences import differences, match_cells
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import plain
+from runner.text import yaml_value
 
 MOST_CELLS = 3
 """So many cells are named on one line."""
@@ -133,7 +133,7 @@ def _for_all(old: Plan, new: Plan) -> list[str]:
     if old.folds != new.folds:
         reasons.append(f"cross_validation.folds {old.folds} -> {new.folds}, which makes every split another")
     if old.test != new.test:
-        reasons.append(f"cross_validation.test {show(old.test)} -> {show(new.test)}")
+        reasons.append(f"cross_validation.test {yaml_value(old.test)} -> {yaml_value(new.test)}")
     return reasons
 
 
@@ -190,7 +190,7 @@ def _told(value: Any) -> str:
         return str(ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"}))
     if isinstance(value, list):
         return f"[{', '.join(map(_told, value))}]"
-    return value if isinstance(value, str) else show(value)
+    return value if isinstance(value, str) else yaml_value(value)
 
 
 def _unseen(old: Plan, new: Plan) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.errors import dotted
 from runner.planning.library_versions import Counts
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import dotted
 
 MOST_LEVELS = 6
 """So many levels of a factor fit into a line that is still read."""

@@ -11,7 +11,7 @@ from runner.components.catalog import Catalog, load_catalog
 from runner.components.records import ComponentRef, ImageData, UpdateRule, is_torch_only
 from runner.components.validation import Finding
 from runner.engines import selection
-from runner.errors import Complaint, InputError, PluginError, RunnerError, dotted
+from runner.errors import Complaint, InputError, PluginError, RunnerError
 from runner.experiment.expand import Cell, expand, names
 from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
@@ -20,6 +20,7 @@ from runner.network.analysis import Analysis
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import dotted
 
 LARGEST = 10**18
 """No computer trains a network with more parameters, multiply-adds or activations than that."""
@@ -197,7 +198,7 @@ class _Checker:
             action = partial(decide, found, *arguments)
             return self._guarded(cell.document, ("training", key), lambda: self.once((key, found, *arguments), action))
 
-        engine = decided("engine", selection.resolve)
+        engine = decided("engine", selection.resolve_engine)
         if not engine:
             return None
         device = decided("device", selection.resolve_device, engine)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,9 +77,3 @@ class Plan:
             for cell in self.cells
             for index, fit in enumerate(self.fits.get(cell.id, []))
         ]
-
-
-def level_name(factor: str, level: str) -> str:
-    """A level as it is called in a sentence: a word as it is, a number with the end of its factor's path."""
-    says_what_it_is = not re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
-    return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"

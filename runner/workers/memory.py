@@ -20,8 +20,3 @@ def forget_peak() -> None:
 def peak() -> int:
     """The largest resident set so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
-
-
-def megabytes(count: int) -> str:
-    """``1,234 MB``; "" where it is unknown."""
-    return f"{count / 1e6:,.0f} MB" if count else ""

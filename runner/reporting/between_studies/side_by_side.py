@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from runner.errors import printable
 from runner.files import atomic_write
 from runner.reporting.between_studies.compare import Compared, Pair, Ranks, Side
 from runner.reporting.pages.content import named
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
+from runner.text import printable
 
 MOST_SETTINGS = 20
 """Of more settings that differ only the first are shown; the document has them all."""

@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.planning.plan import level_name
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.style import BLUE, INK, LINE, ON_COLOUR, QUIET, RED, SMALL, WIDTH
 from runner.reporting.figures.text import folded, shown, widest
 from runner.reporting.tables.inspected import by_row, confusion_matrix, matched_cells
 from runner.reporting.text.numbers import MINUS
+from runner.text import level_name
 
 MOST_CLASSES = 20
 GAP = 0.25

@@ -8,10 +8,10 @@ import pandas as pd
 
 from runner.planning import library_versions
 from runner.planning.plan import Plan
-from runner.progress import duration
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
 from runner.reporting.text import listing, numbers, sentences
+from runner.text import duration
 
 MOST_CELLS = 100
 """Of larger plans the report names the file only."""

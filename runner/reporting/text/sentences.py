@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from runner.planning.plan import Plan, level_name
+from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import CONFIDENCE as SURE
 from runner.reporting.statistics.corrected_t import MOST_REPEATS
 from runner.reporting.statistics.metric_matrix import direction
 from runner.reporting.text.numbers import MINUS, chance, interval, measure, number, unit
+from runner.text import level_name
 
 MORE_IMAGES = "more images are needed"
 SAME_COST, SAME_RATIO = "at the same cost", 1.005

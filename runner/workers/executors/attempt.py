@@ -14,8 +14,8 @@ from typing import Any
 from pebble import ProcessExpired
 
 from runner.fits.records import FitResult, Group, failed, time_limit
+from runner.text import megabytes
 from runner.workers.executors.processes import ENDED, Notes
-from runner.workers.memory import megabytes
 
 
 @dataclass
