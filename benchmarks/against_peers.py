@@ -32,7 +32,7 @@ from peer_tables import REFERENCE, table
 from side_by_side import adopt_orphans, machine, timed
 
 from runner.files.cache import cache_folder
-from runner.journal.journal import read as read_journal
+from runner.journal.index import read as read_journal
 from runner.planning.plan_file import read as read_plan
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from reporting_samples import FACTORS, make_plan, results, write_kept  # noqa: E402
 
-from runner.journal.journal import encode  # noqa: E402
+from runner.journal.line import encode  # noqa: E402
 
 LARGE = {
     **FACTORS, "architecture.width": tuple("12345678"), "optimizer.lr": tuple("123456"), "seed": ("1", "2"),

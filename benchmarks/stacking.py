@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from jobs import CLASSES, job
 
-from runner.components.records import ComponentRef, Shape
+from runner.components.records import ComponentRef
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.network.analysis import Analysis, analyse
+from runner.network.base import Shape
 from runner.planning.stacking import MOST_ACTIVATIONS, MOST_MACS
 from runner.workers.executors.process_pool import ENVIRONMENT
 

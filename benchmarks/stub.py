@@ -87,7 +87,8 @@ class Watch:
 
 
 def main() -> int:
-    from runner import cli, flow
+    from runner import cli
+    from runner.flow import study
     from runner.journal.journal import Journal
     from runner.tracking import mlflow_tracker
 
@@ -96,9 +97,9 @@ def main() -> int:
     parts = (
         (Journal, "append", "journal"), (Journal, "__enter__", "index"),
         (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
-        (mlflow_tracker.MlflowTracker, "_connected", "mlflow start"), (flow, "make_plan", "plan"),
-        (flow, "schedule", "schedule"), (flow, "_report", "report"), (flow.frozen_plan, "save", "plan.yaml"),
-        (flow, "_train", "training"),
+        (mlflow_tracker.MlflowTracker, "_connected", "mlflow start"), (study, "runnable_plan", "plan"),
+        (study, "plan_fits", "schedule"), (study.report, "write", "report"), (study.plan_file, "save", "plan.yaml"),
+        (study.training, "train", "training"),
     )  # fmt: skip
     for owner, name, part in parts:
         watch.clock(owner, name, part)

@@ -16,20 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runner.flow import Outcome
+    from runner.flow.outcome import Outcome
     from runner.planning.plan import Plan
 
 __version__ = "0.1.0"
 
 
 def run(file: str | Path, *, overrides: Sequence[str] = (), **options: Any) -> Outcome:
-    """Run the experiment in `file`; `overrides` are ``PATH=VALUE`` texts, `options` those of `runner.flow.Options`.
+    """Run the experiment in `file`; `overrides` are ``PATH=VALUE`` texts.
+
+    `options` are the fields of `runner.flow.outcome.Options`: workers, executor, reports, tracking_uri and so on.
 
     With the process executor, call it under ``if __name__ == "__main__":``, as everything that starts processes.
     """
-    from runner import flow
+    from runner.flow import study
+    from runner.flow.outcome import Options
 
-    return flow.run(file, overrides, flow.Options(**options))
+    return study.run(file, overrides, Options(**options))
 
 
 def plan(file: str | Path, *, overrides: Sequence[str] = ()) -> Plan:

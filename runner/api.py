@@ -1,26 +1,22 @@
 """THE public surface. A plugin imports from here and from nowhere else in `runner`."""
 
 from runner.components.hookspecs import hookimpl
+from runner.components.protocols import Draws, Step, Transform, UpdateRule
 from runner.components.records import (
     Architecture,
     Augmentation,
     Count,
     Dataset,
-    Draws,
     Fraction,
     ImageData,
     NonNegative,
     Optimizer,
     Positive,
     Probability,
-    Shape,
-    Step,
-    Transform,
-    UpdateRule,
 )
 from runner.errors import RunnerError, ShapeError
 from runner.files.cache import cache_folder
-from runner.network.base import Initial, Layer
+from runner.network.base import Initial, Layer, Shape
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import (
     GELU,

@@ -96,7 +96,7 @@ def _component(kind: str, random: Random, seed: int) -> tuple[dict[str, bytes], 
         given = {key: min(value, 6) if isinstance(value, int) else value for key, value in given.items()}
     if section in ("architecture", "augmentation") and random.random() < 0.4 and not tiny:
         return {}, _described(component["name"], given, random)
-    study = fuzz_yaml.parse(fuzz_yaml.SMALL, "small").plain() | {section: {"name": component["name"], **given}}
+    study = fuzz_yaml.parse(fuzz_yaml.SMALL, "small").to_data() | {section: {"name": component["name"], **given}}
     if not tiny and random.random() < 0.3:
         study["training"].pop("engine")
     files = {"e.yaml": fuzz_yaml.dumped(study, random)}

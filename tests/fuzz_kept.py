@@ -21,7 +21,8 @@ import yaml
 from fuzz_data import EVIL, Files, damaged, run
 
 from runner.cli import main
-from runner.journal import journal
+from runner.journal.index import read
+from runner.journal.line import encode
 from runner.planning import plan_file
 
 
@@ -38,13 +39,13 @@ def finished(folder: Path) -> Files:
         store.execute("UPDATE experiments SET artifact_location = 'artifacts'")
         store.execute("UPDATE runs SET artifact_uri = 'artifacts/' || run_uuid")
     report = folder / "reports" / "small"
-    results, _ = journal.read(report / "journal.jsonl")
+    results, _ = read(report / "journal.jsonl")
     still = [replace(r, seconds=0.5, cpu=0.5, worker="1", finished=10**12, memory=10**8, versions={}) for r in results]
     plan = replace(plan_file.read(report / "plan.yaml"), made_with={"archrunner": "0"})
     return {
         "small.yaml": text.encode(),
         "other.yaml": text.replace("name: small", "name: other", 1).encode(),
-        "reports/small/journal.jsonl": b"".join(map(journal.encode, still)),
+        "reports/small/journal.jsonl": b"".join(map(encode, still)),
         "reports/small/plan.yaml": plan_file.text(plan).encode(),
         "reports/small/mlflow.jsonl": (report / "mlflow.jsonl").read_bytes(),
         "store.db": (folder / "store.db").read_bytes(),

@@ -159,7 +159,7 @@ def change_lines(content: bytes, random: Random) -> bytes:
 
 def mutated_structure(random: Random, seed: int) -> bytes:
     """An experiment with a few of its values replaced, dropped, nested, moved, or with keys it does not know."""
-    document = parse(random.choice(BASES), "base").plain()
+    document = parse(random.choice(BASES), "base").to_data()
     for _ in range(random.choice([1, 1, 1, 2, 4])):
         place = random.choice(list(places(document)))
         change(*place, document, random, seed)
@@ -215,7 +215,7 @@ def monster(random: Random, seed: int) -> bytes:
         base.split(b"grid:")[0] + b"grid:\n" + b"".join(b"  f%d: {a: {optimizer.lr: %d}}\n" % (i,
         i) for i in range(60)),
         base.split(b"grid:")[0] + f"grid: [{', '.join(['{augmentation: [flip]}'] * min(many, 3000))}]\n".encode(),
-        dumped({**parse(base.decode(), "base").plain(), "grid": value(random, seed), "exclude": value(random, seed)},
+        dumped({**parse(base.decode(), "base").to_data(), "grid": value(random, seed), "exclude": value(random, seed)},
         random),
     ])  # fmt: skip
 

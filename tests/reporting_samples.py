@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.fits.records import FitResult
-from runner.journal.journal import Frames, frames
+from runner.journal.frames import Frames, frames
 from runner.planning.plan import Plan, PlannedCell
 
 FACTORS = {

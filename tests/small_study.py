@@ -3,7 +3,8 @@
 import pandas as pd
 
 from runner.fits.records import FitResult
-from runner.journal.journal import CURVES, frames
+from runner.journal.frames import frames
+from runner.journal.journal import CURVES
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.tables.study_tables import fits_table
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runner import flow
 from runner.cli import main
 from runner.experiment.load import load
 from runner.files.yaml_nodes import parse
+from runner.flow import study
 
 BASE = """\
 name: base
@@ -275,7 +275,7 @@ def assert_complaints(printed, expected):
 def folder(tmp_path, monkeypatch):
     """A folder with the base experiment and a plugin, where nothing can train."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(flow, "_train", lambda *given: pytest.fail("it trains"))
+    monkeypatch.setattr(study, "_train", lambda *given: pytest.fail("it trains"))
     (tmp_path / "sub").mkdir()
     for name in ("p.py", "q.py", "p.txt"):
         Path(name).write_text(MINE)
@@ -398,7 +398,7 @@ def test_of_very_many_complaints_the_first_hundred_are_printed(capsys):
 def test_numbers_and_text_are_those_of_yaml_1_2():
     Path("e.yaml").write_bytes(edited("description: on"))
     assert load("e.yaml").header.description == "on"
-    values = parse("[1e-3, 1E3, .5, on, no, 12:30, 0o7, 2001-01-01, true, ~]", "e.yaml").plain()
+    values = parse("[1e-3, 1E3, .5, on, no, 12:30, 0o7, 2001-01-01, true, ~]", "e.yaml").to_data()
     assert values == [0.001, 1000.0, 0.5, "on", "no", "12:30", "0o7", "2001-01-01", True, None]
 
 

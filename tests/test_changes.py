@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import RUNNER, Command, environment, journal_lines
 
-from runner.journal import journal
+from runner.journal.index import read
+from runner.journal.line import encode
 
 PLUGIN = """\
 from dataclasses import dataclass
@@ -232,8 +233,8 @@ def test_a_new_version_of_ours_that_trains_otherwise(study: Path, runner: Comman
     """As after a change of `IDENTITY`: the ids of fits are others, and nothing else that a plan holds."""
     report = study.parent / "reports" / "tiny"
     text, ids = (report / "plan.yaml").read_text(), [json.loads(line)["fit"]["id"] for line in journal_lines(report)]
-    lines = [replace(fit, id=f"f{fit.id[1:]}x") for fit in journal.read(report / "journal.jsonl")[0]]
-    (report / "journal.jsonl").write_bytes(b"".join(map(journal.encode, lines)))
+    lines = [replace(fit, id=f"f{fit.id[1:]}x") for fit in read(report / "journal.jsonl")[0]]
+    (report / "journal.jsonl").write_bytes(b"".join(map(encode, lines)))
     for id in ids:
         text = text.replace(id, f"f{id[1:]}x")
     (report / "plan.yaml").write_text(text.replace("archrunner: 0.1.0", "archrunner: 0.0.9"))

@@ -22,7 +22,8 @@ from runner.cli import main
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
-from runner.journal import journal
+from runner.journal.frames import frames
+from runner.journal.line import encode
 from runner.planning import plan_file
 from runner.planning.differences import Setting, match_cells
 from runner.planning.plan import Plan, PlannedCell
@@ -78,14 +79,14 @@ def results(plan: Plan, value: Value = accuracy, missing: Sequence[tuple[str, in
 
 
 def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> Study:
-    return Path(folder), plan, journal.frames(results(plan, value, **options))
+    return Path(folder), plan, frames(results(plan, value, **options))
 
 
 def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
     """The study as a folder that `runner compare` reads; what a plan on disk has besides is made up."""
     whole = [replace(cell, settings=PARTS | cell.settings) for cell in plan.cells]
     plan_file.save(replace(plan, cells=tuple(whole), data=FACTS | plan.data), folder / "plan.yaml")
-    (folder / "journal.jsonl").write_bytes(b"".join(map(journal.encode, results(plan, value))))
+    (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan, value))))
     return folder
 
 

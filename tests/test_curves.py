@@ -9,7 +9,7 @@ import pytest
 from reporting_samples import make_frames, make_plan
 
 from runner.fits.records import FitResult
-from runner.journal.journal import frames
+from runner.journal.frames import frames
 from runner.reporting.tables.curves import curves_table, learning_table
 
 PLAN = make_plan({"pool": ("max", "avg"), "depth": ("1", "2")}, folds=2)

@@ -23,7 +23,7 @@ nested = st.recursive(
 
 
 def plain(text):
-    return parse(text, "file.yaml").plain()
+    return parse(text, "file.yaml").to_data()
 
 
 @pytest.mark.parametrize(

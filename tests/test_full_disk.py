@@ -13,7 +13,7 @@ from conftest import RUNNER, TINY, Command, environment, stable_tables
 from test_mlflow import kinds, runs_of
 
 from runner.cli import main
-from runner.journal.journal import read
+from runner.journal.index import read
 
 SMALL = ("--executor", "serial", "--tracking-uri", "none", "--set", "training.engine=numpy",
          "--set", "grid={architecture.convs: [1, 2]}")  # fmt: skip

@@ -171,7 +171,7 @@ def test_cells_are_the_product_less_the_excluded(experiment, drawn):
     cells = expand(study)
     assert len(cells) == len(left)
     for cell, chosen in zip(cells, left, strict=True):
-        plain = cell.document.plain()
+        plain = cell.document.to_data()
         assert all(plain[path.split(".")[0]][path.split(".")[1]] == level for path, level in chosen.items())
 
 

@@ -97,7 +97,7 @@ def test_the_tracker_shows_the_test_beside_the_last_values() -> None:
     fits = [FitResult("a", "c", 0, fold, "ok", curves=curves) for fold in (0, 1)]
     assert fit_figures(fits[0])["test_accuracy"] == 0.6
     assert cell_curves(fits)["test_accuracy"] == [0.6]
-    plain = json.loads(json.dumps(fits[0].plain()))
+    plain = json.loads(json.dumps(fits[0].to_dict()))
     assert FitResult(**plain) == fits[0]
     from runner.planning.plan import PlannedCell
 

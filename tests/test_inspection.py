@@ -110,7 +110,7 @@ def test_what_cant_be_looked_into_costs_no_fit(
     def broken(*_: object) -> None:
         raise RuntimeError("no hooks here")
 
-    monkeypatch.setattr("runner.engines.torch_engine.watching.outputs", broken)
+    monkeypatch.setattr("runner.engines.torch_engine.layer_probe.outputs", broken)
     (outcome,) = TorchEngine().fit([job()])
     assert isinstance(outcome, Trained) and outcome.curves["val_loss"] and not outcome.kept
     assert "can't be looked into (RuntimeError: no hooks here)" in caplog.text

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from runner.cli import main
 from runner.errors import JournalError
 from runner.fits.records import FitResult
-from runner.journal.journal import Journal, encode, frames, read
+from runner.journal.frames import frames
+from runner.journal.index import read
+from runner.journal.journal import Journal
+from runner.journal.line import encode
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -178,7 +181,7 @@ def test_no_single_byte_can_change_unseen(tmp_path_factory, data):
 
 def edited(fit, **changes):
     """A line whose fit was changed by hand, and whose checksum was made to fit."""
-    text = json.dumps({**fit.plain(), **changes}, separators=(",", ":"))
+    text = json.dumps({**fit.to_dict(), **changes}, separators=(",", ":"))
     return f'{{"format":1,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
 
 

@@ -55,7 +55,7 @@ class Wrong:
         return int, ("no number",)
 
 context = Context()
-context.set_forkserver_preload(["runner.executors.fork_server"])
+context.set_forkserver_preload(["runner.workers.fork_server"])
 lock = context.Lock()
 process = context.Process(target=print, args=(lock if sys.argv[1] == "taken back" else Wrong(),))
 if sys.argv[1] == "taken back":

@@ -19,7 +19,7 @@ from faulty_server import FAULTS, Proxy, address, faulty
 from test_mlflow import free_port, kinds, runs_of, server, sqlite, start_server
 
 from runner.cli import main
-from runner.journal.journal import index
+from runner.journal.index import index
 from runner.planning import plan_file
 from runner.tracking.mlflow_tracker import MlflowTracker
 from runner.tracking.publisher import Publisher

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 
-from runner.journal.journal import Frames
+from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.pages.content import made
 from runner.reporting.pages.write import FORMATS, write_report

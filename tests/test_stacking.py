@@ -14,15 +14,17 @@ from conftest import Command, journal_by_id, journal_lines
 from test_checkpoint import ADAM, STEPS, Every, Killer, bits
 from test_engine import MIXED, MOMENTUM, job
 
-from runner.components.records import ComponentRef, Shape
+from runner.components.records import ComponentRef
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import file_of
 from runner.engines.optimizer_step import alike
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.errors import Diverged, RunnerError
-from runner.fits.records import TrainingPlan, stacks
+from runner.fits.grouping import stacks
+from runner.fits.records import TrainingPlan
 from runner.network.analysis import analyse
+from runner.network.base import Shape
 from runner.network.graph import Residual, Sequential
 from runner.network.layers import Conv, Dense, Flatten, GlobalMaxPool, PadChannels, ReLU
 from runner.planning.stacking import decide

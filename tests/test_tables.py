@@ -10,7 +10,8 @@ from small_study import ACCURACY, fits_of, folds, frames_of, journal, make_plan
 import runner
 from runner.errors import InputError
 from runner.fits.records import FitResult
-from runner.journal.journal import CURVES, Frames, frames
+from runner.journal.frames import Frames, frames
+from runner.journal.journal import CURVES
 from runner.planning.plan import PlannedCell
 from runner.reporting.statistics.comparisons import compare_cells
 from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables

@@ -26,7 +26,7 @@ def done(tiny: Path) -> Path:
     return run(tiny).folder
 
 
-def run(tiny: Path, *overrides: str) -> runner.flow.Outcome:
+def run(tiny: Path, *overrides: str) -> runner.flow.outcome.Outcome:
     reports = tiny.parent / "reports"
     sets = ("grid={architecture.convs: [1, 2]}", "training.epochs=1", *overrides)
     return runner.run(tiny, overrides=sets, reports=reports, **OPTIONS)
@@ -89,11 +89,12 @@ def test_a_note_is_worth_nothing_where_it_is_damaged(tmp_path: Path) -> None:
 
 
 def test_an_index_reads_only_what_is_asked_for(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.journal import journal
+    from runner.journal.index import index
+    from runner.journal.line import decode
 
-    results, good = journal.index(done / "journal.jsonl")
+    results, good = index(done / "journal.jsonl")
     read: list[bytes] = []
-    monkeypatch.setattr(results, "_decode", lambda line: (read.append(line), journal._fit(line))[1])
+    monkeypatch.setattr("runner.journal.index.decode", lambda line: (read.append(line), decode(line))[1])
     assert isinstance(results, Results) and len(results) == 6 and good == (done / "journal.jsonl").stat().st_size
     assert set(results.statuses.values()) == {"ok"} and results.of(results).count_of("ok") == 6 and not read
     assert [result.id for result in results.of(list(results)[2:4])] == list(results)[2:4] and len(read) == 2

@@ -14,7 +14,8 @@ import pytest
 from conftest import RUNNER, TINY, Command, environment, journal_lines
 
 from runner.fits.records import FitResult
-from runner.journal import journal
+from runner.journal.index import read
+from runner.journal.line import encode
 
 SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
 OLD, NEW = "1.26.9", np.__version__
@@ -38,8 +39,8 @@ def report(trained: Path, tmp_path: Path) -> Path:
 
 def rewrite(report: Path, made: Callable[[int, FitResult], FitResult], keep: int = 12) -> None:
     """The journal as it would be had its fits been made otherwise."""
-    fits = journal.read(report / "journal.jsonl")[0][:keep]
-    (report / "journal.jsonl").write_bytes(b"".join(journal.encode(made(n, fit)) for n, fit in enumerate(fits)))
+    fits = read(report / "journal.jsonl")[0][:keep]
+    (report / "journal.jsonl").write_bytes(b"".join(encode(made(n, fit)) for n, fit in enumerate(fits)))
 
 
 def older(first: int) -> Callable[[int, FitResult], FitResult]:

@@ -34,6 +34,8 @@ class TorchOptimizer(Paced):
     parameters: Mapping[str, Any]
 
     slots = ()
+    engine = "torch"
+    """The engine that this rule needs; it calls `over` in place of `update`."""
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         raise RunnerError(f"{self.name} is torch's own: it has no update of one parameter, and needs the torch engine")

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from runner.text import call
+
 if TYPE_CHECKING:
     import numpy as np
-
-Shape = tuple[int, int, int]
-"""Channels, height and width of one image or one layer's output."""
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
@@ -76,60 +75,6 @@ class Dataset(Component):
 
 KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset)}
 
-Draws = Mapping[str, Any]
-"""What an augmentation drew for one batch: arrays by name, those of NumPy turned into the engine's own."""
-
-
-class Transform(Protocol):
-    """An augmentation: NumPy draws the random numbers, the engine applies them to its own arrays.
-
-    Keeping the two apart is what gives every engine, executor and number of workers the same images. A transform that
-    changes labels has a third method, ``relabel(targets, draws)``, on targets (N, classes) that sum up to 1.
-    """
-
-    def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
-        """Random numbers (or indices made from them) for a batch of `count` images of `shape`."""
-        ...
-
-    def apply(self, images: Any, draws: Draws) -> Any:
-        """`images` (N, C, H, W), float32 in [0, 1], changed as `draws` says; both are arrays of one engine."""
-        ...
-
-
-class Step(NamedTuple):
-    """Where a fit stands: the number of this step, from 1, of all its steps, and the steps in an epoch."""
-
-    number: int
-    total: int
-    in_epoch: int = 1
-
-    @property
-    def epochs(self) -> float:
-        """Epochs behind the fit before this step, with fractions."""
-        return (self.number - 1) / self.in_epoch
-
-
-class UpdateRule(Protocol):
-    """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share.
-
-    The first axis of every array is that of the fits that are trained together; what is summed up over a parameter
-    must leave it alone. A rule with an attribute `clip` has its gradients scaled down to that norm over all parameters
-    of a fit. One with ``elementwise = True`` looks at each number alone, but for whether the array has more than two
-    axes, as weights have: it may be shown many parameters as one array, which is faster.
-    """
-
-    slots: tuple[str, ...]
-    """Names of the running arrays it keeps for each parameter; each starts as zeros of the parameter's shape."""
-
-    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        """Change `parameter` and `state` in place."""
-        ...
-
-
-def is_torch_only(rule: Any) -> bool:
-    """Whether a rule is one of torch's own optimizers: it has `over`, `rate` and `clip` in place of `update`."""
-    return hasattr(rule, "over")
-
 
 @dataclass(frozen=True)
 class ImageData:
@@ -141,7 +86,7 @@ class ImageData:
     reading it: as long as it stays the same, so do the arrays; "" where that is unknown.
     """
 
-    shape: Shape
+    shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     size: int
     load: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False)
@@ -170,8 +115,13 @@ class ComponentRef:
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, **self.parameters}
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ComponentRef:
+        """The inverse of `to_dict`; raises KeyError without a name."""
+        return cls(content["name"], {key: value for key, value in content.items() if key != "name"})
+
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"
+        return call(self.name, self.parameters)

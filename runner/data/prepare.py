@@ -20,7 +20,8 @@ from types import SimpleNamespace
 import numpy as np
 from filelock import FileLock
 
-from runner.components.records import ImageData
+from runner.components.catalog import Catalog
+from runner.components.records import ComponentRef, ImageData
 from runner.errors import PluginError, RunnerError, StorageError
 from runner.files.cache import cache_folder
 from runner.files.content_hash import array_id, content_id
@@ -31,7 +32,7 @@ UNUSED = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PreparedPart:
     """Labelled images in `folder`; labels (N,) int64; `fingerprint` is of images and labels."""
 
     folder: str
@@ -40,7 +41,18 @@ class Part:
 
 
 @contextmanager
-def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[Part]:
+def prepared_dataset(catalog: Catalog, ref: ComponentRef, test: bool = False) -> Iterator[PreparedPart]:
+    """The training part of the data set that an experiment names, or its held-out test part, as files.
+
+    They stay at least as long as the context does.
+    """
+    data: ImageData = catalog.build("dataset", catalog.bind("dataset", ref))
+    with prepared(data, catalog.find("dataset", ref.name).origin, test) as part:
+        yield part
+
+
+@contextmanager
+def prepared(data: ImageData, origin: str, test: bool = False) -> Iterator[PreparedPart]:
     """The training part of the data, or the held-out test part, as files that stay as long as the context does.
 
     `origin` says whose data they are. Where their version is unknown, they are read every time.
@@ -70,7 +82,7 @@ def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
     return np.load(Path(folder) / "images.npy", mmap_mode="c"), np.load(Path(folder) / "labels.npy")
 
 
-def _mapped(place: Path) -> Part | None:
+def _mapped(place: Path) -> PreparedPart | None:
     """The part that lies at `place`, None where it is not there or not whole."""
     try:
         facts = json.loads((place / "facts.json").read_bytes())
@@ -78,12 +90,12 @@ def _mapped(place: Path) -> Part | None:
         if not whole:
             return None
         os.utime(place)
-        return Part(str(place), read(str(place))[1], facts["fingerprint"])
+        return PreparedPart(str(place), read(str(place))[1], facts["fingerprint"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
+def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart | None:
     """Lay the arrays into the cache; None where that can't be done, which costs the next run its time, no more."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # they may be copies of somebody's own data
@@ -103,7 +115,7 @@ def _kept(place: Path, images: np.ndarray, labels: np.ndarray) -> Part | None:
         return None
 
 
-def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> Part:
+def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart:
     for name, array in (("images.npy", images), ("labels.npy", labels)):
         with (folder / name).open("wb") as file:
             # Not into the file itself: NumPy would write past Python, and not say why it can't.
@@ -111,7 +123,7 @@ def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> Part:
             file.flush()
             os.fsync(file.fileno())
     sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}
-    part = Part(str(folder), labels, array_id(images, labels))
+    part = PreparedPart(str(folder), labels, array_id(images, labels))
     facts = {"fingerprint": part.fingerprint, "bytes": sizes}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
     return part

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runner.components.records import Transform, UpdateRule
+from runner.components.protocols import Transform, UpdateRule
 from runner.engines.checkpoint import Checkpoint
 from runner.fits.records import Curves, FitSpec
 from runner.seeding import Key

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.components.records import Step
+from runner.components.protocols import Step
 from runner.engines.base import Job
 from runner.errors import RunnerError
 

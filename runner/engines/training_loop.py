@@ -15,7 +15,8 @@ from runner.engines.checkpoint import Checkpoint
 from runner.engines.dropout_masks import Masks
 from runner.engines.inspection import Transparent, confusion, inspected
 from runner.errors import Diverged
-from runner.fits.records import CURVES, Curves
+from runner.fits.metrics import CURVES
+from runner.fits.records import Curves
 from runner.seeding import stream
 
 EVALUATION_BATCH = 500

@@ -120,13 +120,13 @@ def _base_level(experiment: Experiment, factor: str, document: Node) -> str:
     """The level of a factor that a block leaves alone: the one whose settings the cell has all the same."""
     levels = [level for block in experiment.blocks for level in block.get(factor, [])]
     for level in levels:
-        if all(_value_at(document, path) == node.plain() for path, node in level.settings.items()):
+        if all(_value_at(document, path) == node.to_data() for path, node in level.settings.items()):
             return level.label
     return "base"
 
 
 def _value_at(document: Node, path: str) -> object:
-    value = document.plain()
+    value = document.to_data()
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value

@@ -66,7 +66,7 @@ def read_grid(document: Node, complaints: list[Complaint]) -> GridSection:
 def _block(section: Node, complaints: list[Complaint]) -> Block:
     if not isinstance(section.value, dict):
         message = (
-            f"found {yaml_value(section.plain())}; expected a mapping from factors to their levels, or a list of such"
+            f"found {yaml_value(section.to_data())}; expected a mapping from factors to their levels, or a list of such"
         )
         complaints.append(Complaint(section.where, "grid", message))
         return {}
@@ -81,13 +81,13 @@ def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint])
     if factor in RESERVED:
         complaints.append(Complaint(where, path, f"'{factor}' is a column of the tables; give the factor another name"))
     if not isinstance(node.value, (list, dict)) or not node.value:
-        message = f"found {yaml_value(node.plain())}; expected a list of values, or a mapping of named levels"
+        message = f"found {yaml_value(node.to_data())}; expected a list of values, or a mapping of named levels"
         complaints.append(Complaint(where, path, message))
         return []
     if isinstance(node.value, dict):
         return [_named_level(node, path, name, inner, complaints) for name, inner in node.items()]
     _complain_of_path(node, path, factor, complaints, f"'{factor}' is not a path, so a list does not say what it sets")
-    levels = [Level(label(item.plain()), {factor: item}) for item in node.value]
+    levels = [Level(label(item.to_data()), {factor: item}) for item in node.value]
     for index, level in enumerate(levels):
         if level.label in [earlier.label for earlier in levels[:index]]:
             complaints.append(Complaint(node.find((index,)), path, f"the level {level.label} stands here twice"))
@@ -97,7 +97,8 @@ def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint])
 def _named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
     where = node.find((name,))
     if not isinstance(inner.value, dict) or not inner.value:
-        message = f"found {yaml_value(inner.plain())}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
+        found = yaml_value(inner.to_data())
+        message = f"found {found}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
         complaints.append(Complaint(where, f"{path}.{name}", message))
         return Level(name, {})
     for key, value in inner.items():
@@ -133,7 +134,7 @@ def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint])
         for factor, levels in block.items():
             labels.setdefault(factor, ["base"] if len(blocks) > 1 else []).extend(level.label for level in levels)
     if not isinstance(node.value, list):
-        message = f"found {yaml_value(node.plain())}; expected a list of mappings from factors to levels"
+        message = f"found {yaml_value(node.to_data())}; expected a list of mappings from factors to levels"
         complaints.append(Complaint(node.where, "exclude", message))
         return ()
     return tuple(_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value))
@@ -141,10 +142,10 @@ def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint])
 
 def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]) -> dict[str, str]:
     if not isinstance(item.value, dict) or not item.value:
-        message = f"found {yaml_value(item.plain())}; expected a mapping from factors to levels"
+        message = f"found {yaml_value(item.to_data())}; expected a mapping from factors to levels"
         complaints.append(Complaint(item.where, path, message))
         return {}
-    exclusion = {factor: label(node.plain()) for factor, node in item.items()}
+    exclusion = {factor: label(node.to_data()) for factor, node in item.items()}
     for factor, level in exclusion.items():
         if factor not in labels:
             message = f"'{factor}' is no factor of the grid{did_you_mean(factor, labels)}"
@@ -153,6 +154,8 @@ def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: 
             found = item.value[factor]
             message = f"the factor '{factor}' has no level {level}{did_you_mean(level, labels[factor])}"
             if isinstance(found.value, list):
-                message = f"found {yaml_value(found.plain())}; expected one level{did_you_mean(level, labels[factor])}"
+                message = (
+                    f"found {yaml_value(found.to_data())}; expected one level{did_you_mean(level, labels[factor])}"
+                )
             complaints.append(Complaint(item.find((factor,)), path, message))
     return exclusion

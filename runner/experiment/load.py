@@ -55,7 +55,7 @@ def settings_of(document: Node, complaints: list[Complaint]) -> Settings | None:
 
 
 def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M | None:
-    present = {key: node.plain() for key, node in document.items() if key in model.model_fields}
+    present = {key: node.to_data() for key, node in document.items() if key in model.model_fields}
     try:
         adapter: TypeAdapter[M] = _adapter(model)
         return validate(adapter, present, lambda path: _keys(model, path))

@@ -1,1 +1,1 @@
-"""Files on disk, whatever is in them: paths and content in; whole files, stamps, hashes and YAML nodes with lines out."""
+"""Files on disk, whatever is in them: content in; whole files, stamps, hashes, YAML nodes out."""

@@ -1,4 +1,4 @@
-"""What was made from something is not made again while both are as they were: a note says what it was made from."""
+"""What was made from something is not made again while both are as they were: a stamp says what it was made from."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any
 from runner.errors import StorageError
 from runner.files import atomic_write
 
-Look = dict[str, list[int]]
+FileStates = dict[str, list[int]]
 """Size and time of the last change of files, by name."""
 
 
-def look(files: Iterable[Path], folder: Path) -> Look:
+def states(files: Iterable[Path], folder: Path) -> FileStates:
     """Raises OSError where one is missing."""
-    states = {str(file.relative_to(folder)): file.stat() for file in files}
-    return {name: [state.st_size, state.st_mtime_ns] for name, state in sorted(states.items())}
+    found = {str(file.relative_to(folder)): file.stat() for file in files}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in sorted(found.items())}
 
 
-def noted(note: Path, key: str) -> Any:
-    """What was noted of files beside `note` that were made from `key`; None if they, or the key, are others now."""
+def unchanged(stamp: Path, key: str) -> Any:
+    """What was noted of files beside `stamp` that were made from `key`; None if they, or the key, are others now."""
     try:
-        told = json.loads(note.read_bytes())
-        files = [note.parent / name for name in told["files"]]
-        same = told["key"] == key and told["files"] == look(files, note.parent)
+        told = json.loads(stamp.read_bytes())
+        files = [stamp.parent / name for name in told["files"]]
+        same = told["key"] == key and told["files"] == states(files, stamp.parent)
         return told["content"] if same else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def take_note(note: Path, key: str, files: Iterable[Path], content: Any = True) -> None:
+def set_stamp(stamp: Path, key: str, files: Iterable[Path], content: Any = True) -> None:
     """Note that `files` were made from `key`; where that can't be, they are made again the next time."""
     with suppress(OSError, StorageError):
-        told = {"key": key, "files": look(files, note.parent), "content": content}
-        atomic_write.write(note, json.dumps(told))
+        told = {"key": key, "files": states(files, stamp.parent), "content": content}
+        atomic_write.write(stamp, json.dumps(told))

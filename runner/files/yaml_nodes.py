@@ -45,12 +45,12 @@ class Node:
         assert isinstance(self.value, dict)
         yield from self.value.items()
 
-    def plain(self) -> Any:
+    def to_data(self) -> Any:
         """The same value without places."""
         if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
+            return {key: node.to_data() for key, node in self.value.items()}
         if isinstance(self.value, list):
-            return [node.plain() for node in self.value]
+            return [node.to_data() for node in self.value]
         return self.value
 
     def find(self, path: tuple[int | str, ...]) -> Where:

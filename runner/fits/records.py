@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from runner.components.records import ComponentRef, Shape
+from runner.components.records import ComponentRef
+from runner.network.base import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 Curves = dict[str, list[float]]
 """Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy. Where the test was asked for, test_loss and
 test_accuracy of the last epoch alone."""
-
-T = TypeVar("T")
-
-CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-"""What is measured of every fit after each epoch."""
-METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-TEST_METRICS = ("test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class TrainingPlan:
     stuck_after: int | None = None
     stacking: int | None = None
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The settings as plain data, without those that are not set."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
@@ -119,7 +112,7 @@ class FitResult:
         values = self.curves.get(metric, [])
         return values[-1] if self.status == "ok" and values else float("nan")
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What stands in the journal."""
         return {key: value for key, value in asdict(replace(self, kept={})).items() if key not in ("kept", "again")}
 
@@ -142,42 +135,3 @@ def clocks() -> tuple[float, float]:
 def since(started: tuple[float, float]) -> dict[str, float]:
     """The seconds and the processor's seconds since then."""
     return {key: now - then for key, now, then in zip(("seconds", "cpu"), clocks(), started, strict=True)}
-
-
-Group = tuple[FitSpec, ...]
-"""Fits of one cell that an engine trains together."""
-
-
-def time_limit(group: Group) -> float | None:
-    """The seconds that a group may take: those of its fits together."""
-    limits = [fit.timeout for fit in group if fit.timeout is not None]
-    return sum(limits) or None
-
-
-def groups(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[Group]:
-    """The fits in the groups in which they are trained, the most costly first so that no worker ends alone.
-
-    `fits` are all of a plan, in its order. A group is trained as a whole or not at all, as its bits depend on how many
-    it holds; it is here where the id of one of its fits is `wanted`.
-    """
-    by_cell: dict[str, list[FitSpec]] = {}
-    for fit in fits:
-        by_cell.setdefault(fit.cell, []).append(fit)
-    found = [
-        tuple(group)
-        for cell in by_cell.values()
-        for group in stacks(cell, cell[0].training.stacking, 1 + max(fit.fold for fit in cell))
-    ]
-    here = [group for group in found if any(fit.id in wanted for fit in group)]
-    return sorted(here, key=lambda group: -sum(fit.cost for fit in group))
-
-
-def stacks(fits: Sequence[T], stacking: int | None, folds: int) -> list[Sequence[T]]:
-    """What belongs to the fits of a cell, in the plan's order, parted by the groups that are trained together.
-
-    A group is a part of one repeat, or whole repeats, so that more repeats leave full groups as they are.
-    """
-    size = stacking or 1
-    span = folds if size <= folds else size // folds * folds
-    spans = [fits[start : start + span] for start in range(0, len(fits), span)]
-    return [part[start : start + size] for part in spans for start in range(0, len(part), min(size, span))]

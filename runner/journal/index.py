@@ -1,4 +1,4 @@
-"""The results in a journal, by fit: an index of the file in memory, and each result read from it when asked for.
+"""The results in a journal, by fit: an index of the file in memory; each result is read from disk when asked for.
 
 Ten thousand fits with their curves and confusions would fill the memory of the process that runs them.
 """
@@ -7,38 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from runner.errors import JournalError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
+from runner.journal.line import decode, summarise
 
-_OURS = re.compile(
-    rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
-    rb'"status":"(ok|failed)",)'
-)
-"""The beginning of a line as `journal.encode` writes it: what the index needs, without reading the curves."""
+T = TypeVar("T")
 
 
-_VERSIONS = re.compile(rb'"versions":(\{[^{}]*\})')
-
-
-class Seen(NamedTuple):
-    """A line's fit, its checksum, how the fit ended, and the versions of the libraries that made it, as JSON."""
-
-    fit: str
-    checksum: int
-    status: str
-    versions: str
-
-
-class Place(NamedTuple):
-    """Where the line of a fit begins in the file, its length in bytes, and what the index holds of it."""
+class LinePosition(NamedTuple):
+    """Where a fit's line starts in the file, its length in bytes, and its summary."""
 
     start: int
     length: int
@@ -47,44 +29,32 @@ class Place(NamedTuple):
     versions: str
 
 
-def seen(line: bytes) -> Seen | None:
-    """What a whole line in the form that we write says; None for any other line."""
-    found = _OURS.match(line)
-    if found is None or not line.endswith(b"}}\n"):
-        return None
-    checksum = int(found[1], 16)
-    whole = zlib.crc32(memoryview(line)[found.end() : -2]) == checksum
-    versions = _VERSIONS.search(line) if whole else None
-    return Seen(found[2].decode(), checksum, found[3].decode(), sys.intern(versions[1].decode())) if versions else None
-
-
 class Results(Mapping[str, FitResult]):
-    """Of two lines for a fit, the later one. Another thread may read while one adds."""
+    """Results by fit id; of two lines for one fit the later counts. One thread may read while another adds."""
 
-    def __init__(self, path: Path, decode: Callable[[bytes], FitResult]) -> None:
-        self.path, self.places = path, dict[str, Place]()
-        self._decode = decode
+    def __init__(self, path: Path) -> None:
+        self.path, self.positions = path, dict[str, LinePosition]()
         self._file: int | None = None
 
     def __getitem__(self, fit: str) -> FitResult:
-        """Raises JournalError where the line is no fit any more."""
-        place = self.places[fit]
+        """Raises JournalError if the line is no longer a fit."""
+        position = self.positions[fit]
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY)
         try:
-            return self._decode(os.pread(self._file, place.length, place.start))
+            return decode(os.pread(self._file, position.length, position.start))
         except ValueError as error:
-            number = self.path.read_bytes().count(b"\n", 0, place.start) + 1
+            number = self.path.read_bytes().count(b"\n", 0, position.start) + 1
             raise JournalError(f"{self.path}:{number}: {error}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
+        return iter(self.positions)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def __contains__(self, fit: object) -> bool:
-        return fit in self.places  # a Mapping's own would read it
+        return fit in self.positions  # Mapping's own version would read the line
 
     def __del__(self) -> None:
         if self._file is not None:
@@ -92,15 +62,15 @@ class Results(Mapping[str, FitResult]):
 
     @property
     def statuses(self) -> dict[str, str]:
-        return {fit: place.status for fit, place in self.places.items()}
+        return {fit: position.status for fit, position in self.positions.items()}
 
     def of(self, fits: Iterable[str]) -> Selected:
-        """The results of those of `fits` that have one, in that order."""
-        return Selected(self, [fit for fit in fits if fit in self.places])
+        """The results of those `fits` that have one, in that order."""
+        return Selected(self, [fit for fit in fits if fit in self.positions])
 
     def digest(self, fits: Iterable[str]) -> str:
         """Identifies what the journal says of `fits`."""
-        return content_id([(fit, self.places[fit].checksum) for fit in fits if fit in self.places])
+        return content_id([(fit, self.positions[fit].checksum) for fit in fits if fit in self.positions])
 
 
 class Selected(Sequence[FitResult]):
@@ -119,11 +89,50 @@ class Selected(Sequence[FitResult]):
         return (self.results[fit] for fit in self.fits)
 
     def versions(self) -> list[dict[str, str]]:
-        """Of each good one, the versions of the libraries that made it; none is read for that."""
-        made = [self.results.places[fit] for fit in self.fits]
-        known = {text: json.loads(text) for text in {place.versions for place in made}}
-        return [known[place.versions] for place in made if place.status == "ok"]
+        """The library versions of each good fit, from the index alone."""
+        positions = [self.results.positions[fit] for fit in self.fits]
+        parsed = {text: json.loads(text) for text in {position.versions for position in positions}}
+        return [parsed[position.versions] for position in positions if position.status == "ok"]
 
     def count_of(self, status: str) -> int:
-        """How many of them ended so; none is read for that."""
-        return sum(self.results.places[fit].status == status for fit in self.fits)
+        return sum(self.results.positions[fit].status == status for fit in self.fits)
+
+
+def read(path: Path) -> tuple[list[FitResult], int]:
+    """The results in the journal at `path`, and the length in bytes of its good part.
+
+    Raises JournalError, with the line number, for a damaged line that is not the last.
+    """
+    results, good = [], 0
+    for result, line in _lines(path, decode):
+        results.append(result)
+        good += len(line)
+    return results, good
+
+
+def index(path: Path) -> tuple[Results, int]:
+    """As `read`, but with the positions of the results in place of the results."""
+    results, good = Results(path), 0
+    for summary, line in _lines(path, summarise):
+        results.positions[summary.fit] = LinePosition(good, len(line), *summary[1:])
+        good += len(line)
+    return results, good
+
+
+def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]:
+    """Each good line of the journal, parsed and as it is. A torn last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if b"\r" in line:
+                    raise ValueError("the line has no end")  # only some editors would show one here
+                parsed = parse(line)
+            except ValueError as error:
+                if not line.endswith(b"\n"):
+                    return
+                raise JournalError(
+                    f"{path}:{number}: {error}; delete the line to train its fit again, or restore the file"
+                ) from None
+            yield parsed, line

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runner.fits.records import CURVES, METRICS, TEST_METRICS, FitResult
+from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
+from runner.fits.records import FitResult
 from runner.text import yaml_value
 
 _LARGEST = 2**63

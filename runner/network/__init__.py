@@ -1,1 +1,1 @@
-"""Networks as data: layer records in; shapes, parameters, multiply-adds and receptive fields out, without any engine."""
+"""Networks as data: layer records in; shapes, parameters, multiply-adds, receptive fields out."""

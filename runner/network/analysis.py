@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from runner.components.records import Shape
 from runner.errors import ShapeError
-from runner.network.base import Layer, Pair, Spatial, Window
+from runner.network.base import Layer, Pair, Shape, Spatial, Window
 from runner.network.graph import Branching, Network, walk
 from runner.network.receptive_field import ReceptiveField, merged, of_image
 

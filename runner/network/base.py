@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from runner.components.records import Shape
 from runner.errors import ShapeError
 
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image or of a layer's output; a vector is (features, 1, 1)."""
 Pair = tuple[int, int]
 """Height and width."""
 Count = int

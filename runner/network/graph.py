@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from runner.components.records import Shape
 from runner.errors import ShapeError
-from runner.network.base import Layer
+from runner.network.base import Layer, Shape
 
 Signal = TypeVar("Signal")
 

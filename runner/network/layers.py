@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from runner.components.records import Shape
 from runner.errors import ShapeError
 from runner.network.base import (
     Count,
@@ -24,6 +23,7 @@ from runner.network.base import (
     Pair,
     ParameterSpec,
     Rate,
+    Shape,
     Size,
     Spatial,
     Window,

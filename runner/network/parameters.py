@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.components.records import Shape
 from runner.network.analysis import place
-from runner.network.base import ParameterSpec
+from runner.network.base import ParameterSpec, Shape
 from runner.network.graph import Network
 from runner.seeding import Key, stream
 

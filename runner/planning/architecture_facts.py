@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from runner.components.catalog import Catalog
-from runner.components.records import ComponentRef, Shape
+from runner.components.records import ComponentRef
 from runner.errors import PluginError
 from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
+from runner.network.base import Shape
 from runner.network.graph import Network
 from runner.text import yaml_value
 

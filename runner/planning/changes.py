@@ -15,9 +15,10 @@ from typing import Any
 from runner.components.records import ComponentRef
 from runner.errors import RunnerError
 from runner.fits.records import FitResult
+from runner.planning import plan_file
 from runner.planning.differences import differences, match_cells
 from runner.planning.plan import Plan, PlannedCell
-from runner.planning.plan_file import plain
+from runner.planning.plan_file import as_lists
 from runner.text import yaml_value
 
 MOST_CELLS = 3
@@ -32,20 +33,27 @@ class _Cost:
     cells: list[str] = field(default_factory=list)
 
 
-def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -> tuple[list[str], bool]:
-    """The lines to show before `plan` is run on the report in `folder`, whose journal holds `results`, and whether
-    none of these is the plan's.
+@dataclass(frozen=True)
+class Changes:
+    """A line per reason why fits are trained; `all_fits` says that each fit of the plan is a new one."""
 
-    Where the plan has no ids of fits yet, its data were not read, and their content is taken to be what it was.
+    lines: list[str] = field(default_factory=list)
+    all_fits: bool = False
+
+
+def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -> Changes:
+    """What changed between the last run in `folder`, whose journal holds `results`, and `plan`.
+
+    A plan without ids of fits was made without reading its data; their content is then taken to be unchanged.
     """
     file = folder / "plan.yaml"
     if not results or not file.exists() or _goes_on(file, plan, set(results)):
-        return [], False
+        return Changes()
     try:
-        old = plan.read(file)
+        old = plan_file.read(file)
     except RunnerError as error:
-        return [f"what changed since the last run can't be told: {error}"], False
-    return told(old, plan, results.values()), bool(_for_all(old, plan))
+        return Changes([f"the last run's plan can't be read, so changes since then are unknown: {error}"])
+    return Changes(describe(old, plan, results.values()), bool(_for_all(old, plan)))
 
 
 def _goes_on(file: Path, plan: Plan, known: set[str]) -> bool:
@@ -54,7 +62,7 @@ def _goes_on(file: Path, plan: Plan, known: set[str]) -> bool:
     return known <= fits and fits - known <= set(re.findall(r"\w{16}", file.read_text("utf-8", "replace")))
 
 
-def told(old: Plan, new: Plan, results: Iterable[FitResult]) -> list[str]:
+def describe(old: Plan, new: Plan, results: Iterable[FitResult]) -> list[str]:
     """A line a reason: how many fits are trained again, or are new, why, and in which cells."""
     results, for_all = list(results), _for_all(old, new)
     known = {result.id for result in results}
@@ -139,24 +147,24 @@ def _for_all(old: Plan, new: Plan) -> list[str]:
 
 def _data(old: Plan, new: Plan) -> list[str]:
     """Settings of the data set count where its content is another, or not read yet; its subset always."""
-    settings = _changed("dataset", old.dataset, new.dataset)
+    settings = _changed(old.dataset.to_dict(), new.dataset.to_dict(), "dataset")
     if "fingerprint" not in new.data:
         return settings
     keys = ("fingerprint", "test_fingerprint")
     if any(old.data.get(key) != new.data.get(key) for key in keys if key in old.data and key in new.data):
         return settings or ["the data set's content changed"]
-    subset = ({"subset": plan.dataset.get("subset")} for plan in (old, new))
-    return _changed("dataset", *subset)
+    before, now = ({"subset": plan.dataset.parameters.get("subset")} for plan in (old, new))
+    return _changed(before, now, "dataset")
 
 
 def _for_cell(old: Plan, new: Plan, before: PlannedCell, cell: PlannedCell) -> list[str]:
     """What makes the fits of this cell others."""
     if before.id == cell.id:
         return []
-    settings = [text for name in cell.settings for text in _changed(name, before.settings[name], cell.settings[name])]
+    settings = _changed(before.settings.to_dict(), cell.settings.to_dict())
     edited = _edited(old, new, cell, ("augmentation", "optimizer"))
     reasons = settings + edited
-    if reasons or any(plain(old.data.get(key)) != plain(new.data.get(key)) for key in ("shape", "class_names")):
+    if reasons or any(as_lists(old.data.get(key)) != as_lists(new.data.get(key)) for key in ("shape", "class_names")):
         return reasons
     return _edited(old, new, cell, ("architecture",)) or ["the installed code that makes it changed"]
 
@@ -174,22 +182,22 @@ def _edited(old: Plan, new: Plan, cell: PlannedCell, kinds: Sequence[str]) -> li
 
 
 def _uses(cell: PlannedCell, kind: str, name: str) -> bool:
-    settings = cell.settings[kind]
-    return any(item["name"] == name for item in (settings if isinstance(settings, list) else [settings]))
+    used = getattr(cell.settings, kind)
+    return any(ref.name == name for ref in (used if isinstance(used, tuple) else [used]))
 
 
-def _changed(name: str, old: Any, new: Any) -> list[str]:
-    return [f"{s.path} {_told(s.a)} -> {_told(s.b)}" for s in differences(plain(old), plain(new), (name,))]
+def _changed(old: Any, new: Any, *path: str) -> list[str]:
+    return [f"{s.path} {_setting(s.a)} -> {_setting(s.b)}" for s in differences(as_lists(old), as_lists(new), path)]
 
 
-def _told(value: Any) -> str:
+def _setting(value: Any) -> str:
     """A setting as it is read: 0.01, max_pool, adam(lr=0.01)."""
     if value is None or value == []:
         return "none"
     if isinstance(value, dict) and "name" in value:
-        return str(ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"}))
+        return str(ComponentRef.from_dict(value))
     if isinstance(value, list):
-        return f"[{', '.join(map(_told, value))}]"
+        return f"[{', '.join(map(_setting, value))}]"
     return value if isinstance(value, str) else yaml_value(value)
 
 

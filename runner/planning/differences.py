@@ -45,7 +45,7 @@ def different_splits(a: Plan, b: Plan) -> str:
     """Why fits of one repeat and fold were not trained and validated on the same images in both; "" where they were."""
     causes = {
         "data": (a.data.get("fingerprint"), b.data.get("fingerprint", "unknown")),
-        "subset": (a.dataset.get("subset"), b.dataset.get("subset")),
+        "subset": (a.dataset.parameters.get("subset"), b.dataset.parameters.get("subset")),
         "folds": (a.folds, b.folds),
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
@@ -73,7 +73,7 @@ def different_settings(a: Plan, b: Plan, matched: Matched) -> tuple[Setting, ...
     same_images = not any(setting.path in ("data.shape", "classes") for setting in whole)
     found: dict[str, Setting] = {}
     for one, other in matched:
-        settings = differences(one.settings, other.settings) if one.id != other.id else []
+        settings = differences(one.settings.to_dict(), other.settings.to_dict()) if one.id != other.id else []
         if one.id != other.id and not settings and same_images:
             settings = [Setting("code that makes it", f"of {one.id}", f"of {other.id}")]
         for setting in settings:
@@ -85,7 +85,7 @@ def different_settings(a: Plan, b: Plan, matched: Matched) -> tuple[Setting, ...
 def _common(plan: Plan) -> dict[str, Any]:
     """What holds for a whole plan."""
     return {
-        "dataset": plan.dataset,
+        "dataset": plan.dataset.to_dict(),
         "data": {"fingerprint": plan.data.get("fingerprint"), "shape": plan.data.get("shape")},
         "classes": len(plan.data.get("class_names", ())),
         "cross_validation": {"folds": plan.folds, "repeats": plan.repeats},

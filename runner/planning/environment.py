@@ -24,7 +24,7 @@ def made_with(folder: Path, plan: Plan) -> dict[str, str]:
 
 def installed(plan: Plan) -> dict[str, str]:
     """The versions of what the plan's fits are made with, by name; nothing of it is imported."""
-    engines = {cell.settings["training"]["engine"] for cell in plan.cells}
+    engines = {cell.settings.training.engine for cell in plan.cells}
     return {name: _version(name) for name in ("archrunner", *sorted(engines), "numpy")}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.fits.records import FitResult, stacks
+from runner.fits.grouping import stacks
+from runner.fits.records import FitResult
 from runner.planning.plan import Plan
 
 NOMINAL_RATE = 5e9
@@ -24,7 +25,7 @@ class Estimate:
 def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool = False) -> Estimate:
     """Fits cost in proportion to multiply-adds, images and epochs. `anew`: none of the results is the plan's."""
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
-    costs = {cell.id: (cell.macs or 0) * images * cell.settings["training"]["epochs"] for cell in plan.cells}
+    costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
@@ -37,4 +38,4 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool 
 def _groups(plan: Plan) -> int:
     """How many groups of fits there are: no more workers than that are busy."""
     index = range(plan.folds * plan.repeats)
-    return sum(len(stacks(index, cell.settings["training"].get("stacking"), plan.folds)) for cell in plan.cells)
+    return sum(len(stacks(index, cell.settings.training.stacking, plan.folds)) for cell in plan.cells)

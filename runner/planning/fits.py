@@ -6,19 +6,43 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from runner.components.records import ComponentRef
-from runner.data.folds import Split
-from runner.data.prepare import Part
+from runner.data.folds import Split, stratified_splits
+from runner.data.prepare import PreparedPart
+from runner.errors import Complaint, InputError, RunnerError
+from runner.experiment.schema import Experiment
 from runner.files.content_hash import array_id, content_id
-from runner.fits.records import FitSpec, TrainingPlan, stacks
+from runner.fits.grouping import stacks
+from runner.fits.records import FitSpec
+from runner.planning.environment import made_with
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import dotted
 
 IDENTITY = 3
 """Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""
 
 
-def schedule(
-    plan: Plan, data: Part, test: Part | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
+def plan_fits(
+    experiment: Experiment, plan: Plan, data: PreparedPart, test: PreparedPart | None
+) -> tuple[Plan, list[FitSpec]]:
+    """The plan with its fits' ids, its data's fingerprint and its environment; and the fits in the plan's order.
+
+    Raises InputError if the data can't be split into so many folds.
+    """
+    plan, fits = identified(plan, data, test, _splits(experiment, plan, data), experiment.plugin_files)
+    return replace(plan, made_with=made_with(experiment.folder, plan)), fits
+
+
+def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Split]:
+    subset, names = experiment.header.dataset.parameters.get("subset"), plan.data["class_names"]
+    try:
+        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names)
+    except RunnerError as error:
+        path = ("cross_validation", "folds")
+        raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
+
+
+def identified(
+    plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
 ) -> tuple[Plan, list[FitSpec]]:
     """The plan with the ids of its fits and the data's fingerprint, and the fits in the plan's order.
 
@@ -51,10 +75,10 @@ def _common(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
     return {
         "cell": cell.id,
         "seed": plan.seed,
-        "architecture": _ref(cell.settings["architecture"]),
-        "augmentation": tuple(map(_ref, cell.settings["augmentation"])),
-        "optimizer": _ref(cell.settings["optimizer"]),
-        "training": TrainingPlan(**cell.settings["training"]),
+        "architecture": cell.settings.architecture,
+        "augmentation": cell.settings.augmentation,
+        "optimizer": cell.settings.optimizer,
+        "training": cell.settings.training,
         "shape": (channels, height, width),
         "classes": len(plan.data["class_names"]),
         "timeout": cell.timeout,
@@ -73,7 +97,3 @@ def _spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[
         cost=float(cell.macs or 0) * common["training"].epochs * len(split.train),
         **common,
     )
-
-
-def _ref(plain: dict[str, Any]) -> ComponentRef:
-    return ComponentRef(plain["name"], {key: value for key, value in plain.items() if key != "name"})

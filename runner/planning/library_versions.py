@@ -47,8 +47,11 @@ def warning(plan: Plan, counts: Counts) -> str:
     return f"these results were made with {mixed}, {words}. {anew(plan)}" if mixed else ""
 
 
-def ahead(plan: Plan, made: Iterable[Mapping[str, str]], left: int, today: Mapping[str, str]) -> str:
-    """What is to be known before `left` fits are trained with the libraries of `today`, beside those `made` already."""
+def mixture_ahead(plan: Plan, made: Iterable[Mapping[str, str]], left: int, today: Mapping[str, str]) -> list[str]:
+    """A warning if training `left` fits with the libraries of `today` mixes versions with those that `made` the others.
+
+    `made` has the versions of each fit that is finished.
+    """
     counts = counted(made)
     other = {
         library: [_fits(version, count) for version, count in found.items() if not _same(version, today[library])]
@@ -57,10 +60,10 @@ def ahead(plan: Plan, made: Iterable[Mapping[str, str]], left: int, today: Mappi
     }
     told = [f"{library} {' and '.join(found)}" for library, found in other.items() if found]
     if not told or not left:
-        return ""
+        return []
     now = ", ".join(f"{library} {today[library]}" for library, found in other.items() if found)
-    kept = f"in the journal there are fits made with {'; '.join(told)}"
-    return f"{kept}; the {left} left will be made with {now}, and comparisons will mix them. {anew(plan)}"
+    kept = f"warning: the journal has fits made with {'; '.join(told)}"
+    return [f"{kept}; the {left} left will be made with {now}, so comparisons will mix them. {anew(plan)}"]
 
 
 def _same(one: str, other: str) -> bool:

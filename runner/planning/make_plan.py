@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from runner.components.catalog import Catalog, load_catalog
-from runner.components.records import ComponentRef, ImageData, UpdateRule, is_torch_only
+from runner.components.protocols import UpdateRule, own_engine
+from runner.components.records import ComponentRef, ImageData
 from runner.components.validation import Finding
 from runner.engines import selection
 from runner.errors import Complaint, InputError, PluginError, RunnerError
@@ -19,7 +20,7 @@ from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
-from runner.planning.plan import Plan, PlannedCell
+from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.text import dotted
 
 LARGEST = 10**18
@@ -52,8 +53,8 @@ def make_plan(experiment: Experiment) -> Plan:
         seed=header.seed,
         metric=header.report.metric,
         equivalent=header.report.equivalent,
-        dataset=catalog.bind("dataset", header.dataset).plain(),
-        training=dict(planned[0].settings["training"]),
+        dataset=catalog.bind("dataset", header.dataset),
+        training=planned[0].settings.training,
         cells=planned,
         data=data.facts,
         overrides=experiment.overrides,
@@ -61,6 +62,14 @@ def make_plan(experiment: Experiment) -> Plan:
         file=experiment.document.where.file,
         plugins=_plugins(experiment, catalog),
     )
+
+
+def runnable_plan(experiment: Experiment) -> Plan:
+    """As `make_plan`; raises InputError for a cell that has a problem, too."""
+    plan = make_plan(experiment)
+    if complaints := problems(experiment, plan):
+        raise InputError(complaints)
+    return plan
 
 
 def problems(experiment: Experiment, plan: Plan) -> list[Complaint]:
@@ -128,14 +137,9 @@ class _Checker:
     def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
         return self.once(("bound", kind, repr(ref)), partial(self.catalog.bind, kind, ref))  # type: ignore[no-any-return]
 
-    def plain(self, kind: str, ref: ComponentRef) -> tuple[dict[str, Any], str]:
-        """The bound component as plain data, and the canonical text of that."""
-
-        def made() -> tuple[dict[str, Any], str]:
-            plain = self.bind(kind, ref).plain()
-            return plain, canonical_text(plain)
-
-        return self.once(("plain", kind, repr(ref)), made)  # type: ignore[no-any-return]
+    def text(self, record: ComponentRef | TrainingPlan) -> str:
+        """The canonical text of a bound component or of training settings."""
+        return self.once(("text", repr(record)), lambda: canonical_text(record.to_dict()))  # type: ignore[no-any-return]
 
     def data(self) -> ImageData | None:
         """The data set, of the size that the study takes of it."""
@@ -179,8 +183,9 @@ class _Checker:
         ]
         optimizer = self.component("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training(cell)
-        if training and training.engine != "torch" and is_torch_only(optimizer):
-            words = f"{settings.optimizer.name} is torch's own, which the {training.engine} engine lacks"
+        needed = own_engine(optimizer)
+        if training and needed and training.engine != needed:
+            words = f"{settings.optimizer.name} needs the {needed} engine; training.engine is {training.engine}"
             self._complain(document, ("optimizer",), words)
         if None in (architecture, optimizer, training, data, *(built for _, built in augmentation)):
             return None
@@ -218,14 +223,9 @@ class _Checker:
         data: ImageData,
     ) -> PlannedCell:
         chosen = cell.settings
-        augmentation = [self.plain("augmentation", ref) for ref in chosen.augmentation]
-        optimizer = self.plain("optimizer", chosen.optimizer)
-        settings = {
-            "architecture": self.plain("architecture", chosen.architecture)[0],
-            "augmentation": [plain for plain, _ in augmentation],
-            "optimizer": optimizer[0],
-            "training": training.plain(),
-        }
+        augmentation = tuple(self.bind("augmentation", ref) for ref in chosen.augmentation)
+        optimizer = self.bind("optimizer", chosen.optimizer)
+        settings = CellSettings(architecture, augmentation, optimizer, training)
         try:
             look = partial(self._examined, architecture, data)
             analysis, network, is_module = self.once(("examined", repr(architecture)), look)
@@ -234,22 +234,19 @@ class _Checker:
             if max(analysis.parameters, analysis.macs or 0, analysis.activations or 0) > LARGEST:
                 raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
         except RunnerError as error:
-            return PlannedCell(content_id(settings), name, cell.levels, settings, problem=str(error))
+            return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
         training = self._stacked(cell, training, rule, analysis, is_module)
-        settings["training"], trained = self.once(
-            ("trained", training), lambda: (plain := training.plain(), canonical_text(plain))
-        )
         content = {
             "architecture": network,
-            "augmentation": f"[{','.join(text for _, text in augmentation)}]",
-            "optimizer": optimizer[1],
-            "training": trained,
+            "augmentation": f"[{','.join(map(self.text, augmentation))}]",
+            "optimizer": self.text(optimizer),
+            "training": self.text(training),
             "shape": canonical_text(data.shape),
             "classes": canonical_text(data.classes),
             "code": canonical_text(self._code(cell)),
         }
         return PlannedCell(
-            mapping_id(content), name, cell.levels, settings,
+            mapping_id(content), name, cell.levels, replace(settings, training=training),
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=chosen.training.timeout,
             checkpoint=chosen.training.checkpoint, warnings=analysis.warnings, retries=chosen.training.retries,
         )  # fmt: skip

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.fits.records import METRICS, TEST_METRICS
+from runner.components.records import ComponentRef
+from runner.fits.metrics import METRICS, TEST_METRICS
+from runner.fits.records import TrainingPlan
+from runner.network.base import Pair
 
-Pair = tuple[int, int]
+
+@dataclass(frozen=True)
+class CellSettings:
+    """What a cell's fits are trained with: its components with every parameter bound, and the training settings."""
+
+    architecture: ComponentRef
+    augmentation: tuple[ComponentRef, ...]
+    optimizer: ComponentRef
+    training: TrainingPlan
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in plan.yaml."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "augmentation": [ref.to_dict() for ref in self.augmentation],
+            "optimizer": self.optimizer.to_dict(),
+            "training": self.training.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> CellSettings:
+        """The inverse of `to_dict`; raises KeyError or TypeError for anything else."""
+        return cls(
+            ComponentRef.from_dict(content["architecture"]),
+            tuple(map(ComponentRef.from_dict, content["augmentation"])),
+            ComponentRef.from_dict(content["optimizer"]),
+            TrainingPlan(**content["training"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -23,7 +54,7 @@ class PlannedCell:
     id: str
     name: str
     levels: dict[str, str]
-    settings: dict[str, Any]
+    settings: CellSettings
     parameters: int | None = None
     macs: int | None = None
     receptive_field: Pair | None = None
@@ -50,8 +81,8 @@ class Plan:
     seed: int
     metric: str
     equivalent: float
-    dataset: dict[str, Any]
-    training: dict[str, Any]
+    dataset: ComponentRef
+    training: TrainingPlan
     cells: tuple[PlannedCell, ...]
     data: dict[str, Any] = field(default_factory=dict)
     fits: dict[str, list[str]] = field(default_factory=dict)

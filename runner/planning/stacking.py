@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.components.records import is_torch_only
+from runner.components.protocols import own_engine
 from runner.errors import RunnerError
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
@@ -24,7 +24,7 @@ def obstacle(engine: str, module: bool, rule: Any) -> str:
         return "the numpy engine trains one fit at a time"
     if module:
         return "the architecture is a torch module of its own, which holds one fit"
-    return "torch's own optimizers train one fit at a time" if is_torch_only(rule) else ""
+    return f"an optimizer of the {own_engine(rule)} engine's own trains one fit at a time" if own_engine(rule) else ""
 
 
 def decide(

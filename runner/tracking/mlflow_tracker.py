@@ -241,7 +241,7 @@ class MlflowTracker:
     def _log_dataset(self, plan: Plan, run: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        name = plan.dataset["name"]
+        name = plan.dataset.name
         data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
         self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])])
 
@@ -274,14 +274,14 @@ def _curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[
 
 def _parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     """The cell's levels, and everything its fits are made with, as flat parameters."""
-    flat: dict[str, Any] = {"dataset": plan.dataset["name"]}
-    for section, settings in cell.settings.items():
+    flat: dict[str, Any] = {"dataset": plan.dataset.name}
+    for section, settings in cell.settings.to_dict().items():
         if section == "augmentation":
             flat[section] = " + ".join(_one_line(item) for item in settings)
             continue
         for key, value in settings.items():
             flat[section if key == "name" else f"{section}.{key}"] = value
-    for key, value in plan.dataset.items():
+    for key, value in plan.dataset.to_dict().items():
         flat["dataset" if key == "name" else f"dataset.{key}"] = value
     flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
     levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}

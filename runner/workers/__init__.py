@@ -1,1 +1,1 @@
-"""What runs a fit: groups of fits in, each trained in this process or another; their results out, in the order in which they finish."""
+"""What runs fits: groups of fits in, trained in this process or in others; their results out as they finish."""

@@ -15,7 +15,8 @@ from runner.engines import selection
 from runner.engines.base import Job, Trained
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
-from runner.fits.records import FitResult, FitSpec, Group, clocks, failed, now, since
+from runner.fits.grouping import Group
+from runner.fits.records import FitResult, FitSpec, clocks, failed, now, since
 from runner.workers.memory import forget_peak, peak
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from runner.components.records import Shape
 from runner.engines.dropout_masks import Masks
 from runner.engines.numpy_engine import layers, normalisation, spatial
 from runner.engines.numpy_engine.layers import Array, Part
 from runner.engines.reordering import cheaper
 from runner.network.analysis import merged_shape, output_of
-from runner.network.base import Layer
+from runner.network.base import Layer, Shape
 from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
     GELU,

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from runner.components.records import Shape
 from runner.engines.dropout_masks import Masks
 from runner.engines.reordering import cheaper
 from runner.engines.torch_engine import layers
 from runner.engines.torch_engine.layer_probe import label
 from runner.network.analysis import merged_shape, output_of
-from runner.network.base import Layer
+from runner.network.base import Layer, Shape
 from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
     GELU,

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.components.records import is_torch_only
+from runner.components.protocols import own_engine
 from runner.engines.base import Job
 from runner.engines.dropout_masks import Masks
 from runner.engines.optimizer_step import Rule, alike, joinable, refuse_mixing
-from runner.engines.torch_engine import layer_probe, state
+from runner.engines.torch_engine import fit_state, layer_probe
 from runner.engines.torch_engine.build import build_module
 from runner.engines.torch_engine.flat_parameters import Joined
 from runner.engines.torch_engine.images import Normalisation, Pixels, joined
@@ -43,7 +43,7 @@ class TorchLearner:
         self.joined = Joined(self.parameters) if joinable(group) and not self.own else None
         if len(group) > 1:
             refuse_mixing(group[0].rule)
-        make: Any = TorchRule if is_torch_only(group[0].rule) else Rule
+        make: Any = TorchRule if own_engine(group[0].rule) else Rule
         self.rule: Rule | TorchRule = make(group, self._values())
         self.normalisation = normalisation or Normalisation.of(group, self.dtype, self.device)
         self.train_part = self.part(group[0].images, group[0].labels, [job.spec.train for job in group])
@@ -174,20 +174,20 @@ class TorchLearner:
             return self
         one = TorchLearner([self.group[fit]], self.normalisation[fit : fit + 1])
         with torch.no_grad():
-            state.put(one.module, {name: t[fit : fit + 1] for name, t in state.tensors(self.module).items()})
+            fit_state.put(one.module, {name: t[fit : fit + 1] for name, t in fit_state.tensors(self.module).items()})
         return one
 
     def state(self) -> Any:
-        module, drawn = state.tensors(self.module), state.generators(self.device)
+        module, drawn = fit_state.tensors(self.module), fit_state.generators(self.device)
         seen = [self.losses, self.correct]
-        return state.plain({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
+        return fit_state.plain({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
 
     @torch.no_grad()
     def restore(self, state: Any) -> None:
-        kept = state.lively(state)
-        state.put(self.module, kept["module"])
+        kept = fit_state.lively(state)
+        fit_state.put(self.module, kept["module"])
         self.rule.restore(kept["rule"])
-        state.set_generators(kept["generators"], self.device)
+        fit_state.set_generators(kept["generators"], self.device)
         self.losses, self.correct = kept["seen"]
 
     def filters(self) -> np.ndarray | None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.components.records import Shape
 from runner.engines.torch_engine.tracing import receptive_field
 from runner.errors import ShapeError
 from runner.network.analysis import Analysis, LayerFacts
+from runner.network.base import Shape
 
 
 def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runner.engines.base import Job
 from runner.engines.optimizer_step import Course
-from runner.engines.torch_engine import state
+from runner.engines.torch_engine import fit_state
 
 
 class TorchRule:
@@ -36,8 +36,8 @@ class TorchRule:
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        return {"done": self.course.done, **state.optimizer_state(self.optimizer, self.parameters)}
+        return {"done": self.course.done, **fit_state.optimizer_state(self.optimizer, self.parameters)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.course.done = state["done"]
-        state.set_optimizer_state(self.optimizer, self.parameters, state)
+        fit_state.set_optimizer_state(self.optimizer, self.parameters, state)

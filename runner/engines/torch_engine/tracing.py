@@ -8,8 +8,7 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from runner.components.records import Shape
-from runner.network.base import Pair, Window, pads_of, pair
+from runner.network.base import Pair, Shape, Window, pads_of, pair
 from runner.network.receptive_field import ReceptiveField, merged, of_image
 
 _EACH = {

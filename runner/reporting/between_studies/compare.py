@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 
 from runner.errors import RunnerError
-from runner.journal import journal
-from runner.journal.journal import Frames
+from runner.fits.metrics import find_metric
+from runner.journal.frames import Frames, frames
+from runner.journal.index import read
 from runner.planning import differences, plan_file
 from runner.planning.differences import Matched, Setting
 from runner.planning.library_versions import Counts, anew, mixture, of_frame
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.comparisons import comparisons_table
 from runner.reporting.statistics.corrected_t import corrected_rows, holm
-from runner.reporting.statistics.metric_matrix import Measured, direction, measured, test_share
+from runner.reporting.statistics.metric_matrix import Measured, measured, test_share
 from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
 from runner.reporting.tables.study_tables import fits_table, records
 
@@ -102,12 +103,12 @@ class Compared:
     warnings: tuple[str, ...]
 
 
-def read(folder: Path) -> Study:
+def read_report(folder: Path) -> Study:
     """The report in `folder`; raises RunnerError where it is none."""
     plan, file = plan_file.read(folder / "plan.yaml"), folder / "journal.jsonl"
     if not file.is_file():
         raise RunnerError(f"{file}: no such file; it is the record of the fits, and lies beside plan.yaml")
-    return folder, plan, journal.frames(journal.read(file)[0])
+    return folder, plan, frames(read(file)[0])
 
 
 def compare(studies: Sequence[Study]) -> Compared:
@@ -177,7 +178,7 @@ def _cells_table(a: Side, b: Side, matched: Matched, paired: bool) -> pd.DataFra
     if not paired:
         return pd.DataFrame(columns | {"n": 0} | dict.fromkeys(RESULT[1:], math.nan))
     row = corrected_rows(values[0] - values[1], test_share(a.plan), a.plan.equivalent)
-    better, worse = ("p_above", "p_below")[:: direction(a.plan.metric)]
+    better, worse = ("p_above", "p_below")[:: find_metric(a.plan.metric).direction]
     chances = {"p_better": better, "p_same": "p_within", "p_worse": worse, "effect_size": "effect_size"}
     columns |= {name: row[key] for name, key in {**DIFFERENCE, **chances}.items()}
     table = pd.DataFrame(columns).assign(p_holm=holm(row["p"]))
@@ -221,7 +222,7 @@ def _ranks(sides: Sequence[Side], matches: Sequence[Matched]) -> tuple[Ranks | N
     values = [corrected_rows(side.values(row), 0)["mean"] for side, row in zip(sides, cells, strict=True)]
     means = pd.DataFrame(values, index=_data_sets(sides), columns=[cell.name for cell in in_all])
     try:
-        return Ranks(means, critical_difference(means, direction(sides[0].plan.metric) > 0)), ""
+        return Ranks(means, critical_difference(means, find_metric(sides[0].plan.metric).direction > 0)), ""
     except RunnerError as error:
         return None, str(error)
 
@@ -230,7 +231,7 @@ def _data_sets(sides: Sequence[Side]) -> list[str]:
     """A name for each experiment's data: the same for the same data, another for others."""
     names: dict[str, str] = {}
     for side in sides:
-        name = str(side.plan.dataset["name"])
+        name = str(side.plan.dataset.name)
         names.setdefault(side.fingerprint, f"{name} {side.fingerprint}" if name in names.values() else name)
     return [names[side.fingerprint] for side in sides]
 

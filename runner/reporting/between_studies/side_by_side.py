@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from runner.files import atomic_write
+from runner.fits.metrics import find_metric
 from runner.reporting.between_studies.compare import Compared, Pair, Ranks, Side
 from runner.reporting.pages.content import named
 from runner.reporting.tables.study_tables import records
@@ -43,7 +44,7 @@ def _experiments(sides: Sequence[Side]) -> Section:
     columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "good fits")
     rows = [
         (
-            side.letter, side.plan.name, str(side.folder), str(side.plan.dataset["name"]), str(len(side.plan.cells)),
+            side.letter, side.plan.name, str(side.folder), side.plan.dataset.name, str(len(side.plan.cells)),
             str(side.plan.folds), str(side.plan.repeats), str(side.plan.seed), f"{side.good} of {side.plan.fit_count}",
         )
         for side in sides
@@ -63,7 +64,7 @@ def _settings(pair: Pair) -> Section:
 
 
 def _unit(metric: str) -> str:
-    return "%" if numbers.is_percentage(metric) else "nats"
+    return find_metric(metric).value_unit
 
 
 def _value(value: Any) -> str:
@@ -126,7 +127,7 @@ def _factors(metric: str, pair: Pair) -> Iterable[Section]:
             )
             for row in records(table)
         ]  # fmt: skip
-        yield Section(f"{factor} in {_between(pair)}, differences in {numbers.unit(metric)}", columns, rows, 2)
+        yield Section(f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}", columns, rows, 2)
 
 
 def _ranks(compared: Compared) -> Section:
@@ -167,7 +168,7 @@ def document(compared: Compared) -> dict[str, Any]:
         "experiments": [
             {
                 "letter": side.letter, "label": side.label, "name": side.plan.name, "folder": str(side.folder),
-                "dataset": side.plan.dataset, "fits": side.plan.fit_count, "good": side.good,
+                "dataset": side.plan.dataset.to_dict(), "fits": side.plan.fit_count, "good": side.good,
             }
             for side in compared.sides
         ],

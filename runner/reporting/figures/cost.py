@@ -13,13 +13,13 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import folded
-from runner.reporting.statistics.metric_matrix import direction
 from runner.reporting.text.numbers import count, scaled
 
 COSTS = {"parameters": "parameters", "macs": "multiply-adds an image", "seconds": "seconds a fit"}
@@ -51,7 +51,7 @@ def cost(study: Study) -> Drawn | None:
     costs = [name for name in COSTS if len(cells) > 1 and cells[name].astype(float).nunique() > 1]
     if not costs:
         return None
-    sign = direction(plan.metric)
+    sign = find_metric(plan.metric).direction
     fronts = {name: pareto(cells[name].astype(float), sign * cells["mean"]) for name in costs}
     on_any = cells[np.any(list(fronts.values()), axis=0)].sort_values("mean", ascending=sign < 0, kind="stable")
     spaced = np.linspace(0, len(on_any) - 1, min(MOST_NAMED, len(on_any))).round().astype(int)
@@ -127,7 +127,7 @@ def _numbers(
     plan: Plan, axes: Axes, cells: pd.DataFrame, name: str, places: Sequence[int], numbers: dict[int, int]
 ) -> None:
     """Each on the side of its point where the front leaves room, moved on where it would cover the one before."""
-    up = direction(plan.metric)
+    up = find_metric(plan.metric).direction
     points = 72 * axes.get_position().width * WIDTH, 72 * HEIGHT
     taken: list[np.ndarray] = []
     for place in sorted(places, key=lambda place: cells[name][place]):

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, stroke, write
 from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.style import INK, SERIES, SMALL, WIDTH
 from runner.reporting.figures.text import one_line
-from runner.reporting.statistics.metric_matrix import direction
 
 MOST_LEVELS, MOST_FACTORS = 7, 6
 LEFT, PLOT, GAP, KEY = 0.62, 2.0, 0.3, 0.22
@@ -46,7 +46,7 @@ def _panels(plan: Plan, rows: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], bo
     panels, left_out = {}, False
     for factor, group in list(rows.groupby("factor", sort=False))[:MOST_FACTORS]:
         ends = group.groupby("level", sort=False)[plan.metric].last()
-        best = ends.sort_values(ascending=direction(plan.metric) < 0, kind="stable").index[:MOST_LEVELS]
+        best = ends.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:MOST_LEVELS]
         left_out |= len(best) < len(ends)
         panels[str(factor)] = group[group["level"].isin(best)]
     return panels, left_out
@@ -56,7 +56,7 @@ class Scale:
     """Heights on an axis that is logarithmic in the loss, or in the error, which is 1 - accuracy."""
 
     def __init__(self, metric: str, frames: Iterable[pd.DataFrame]) -> None:
-        self.sign = -direction(metric)
+        self.sign = -find_metric(metric).direction
         both = metric, metric.replace("val", "train")
         wrong = np.concatenate([self._wrong(rows[name]) for rows in frames for name in both])
         wrong = wrong[wrong > 0]

@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
 from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import folded, one_line, widest
-from runner.reporting.statistics.metric_matrix import direction
 from runner.reporting.tables.study_tables import records
-from runner.reporting.text.numbers import MINUS, number, scaled, unit
+from runner.reporting.text.numbers import MINUS, number, scaled
 from runner.reporting.text.sentences import pair
 
 MOST_ROWS = 15
@@ -71,7 +71,7 @@ def differences(study: Study) -> Drawn | None:
         band = scaled(plan.metric, plan.equivalent)
         axes.axvspan(-band, band, color=BAND, alpha=0.22, linewidth=0, zorder=0.5)
         shaded = f"; shaded: within {number(plan.metric, plan.equivalent)}, practically the same"
-    axes.set_xlabel(f"difference of {metric_name(plan.metric)}, {unit(plan.metric)}")
+    axes.set_xlabel(f"difference of {metric_name(plan.metric)}, {find_metric(plan.metric).unit}")
     left_out = len(rows) - sum(map(len, groups.values()))
     return Drawn(
         figure,
@@ -86,7 +86,7 @@ def _left_out(count: int, instead: str) -> str:
 
 def _best(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     """As many levels as can be shown, the best where there are more, in the plan's order."""
-    order = rows["mean"].sort_values(ascending=direction(plan.metric) < 0, kind="stable").index
+    order = rows["mean"].sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index
     return rows.loc[sorted(order[:MOST_ROWS])]
 
 

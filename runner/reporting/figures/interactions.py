@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, write
 from runner.reporting.figures.inputs import Study
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, look
 from runner.reporting.figures.text import folded, one_line, widest
-from runner.reporting.statistics.metric_matrix import direction
 from runner.reporting.text.numbers import scaled
 
 MOST_PAIRS, MOST_LINES, MOST_POINTS = 6, 7, 10
@@ -92,7 +92,7 @@ def _trimmed(plan: Plan, pair: Pair) -> Pair:
 
 
 def _best(plan: Plan, means: pd.Series, most: int) -> list[str]:
-    order = set(means.sort_values(ascending=direction(plan.metric) < 0, kind="stable").index[:most])
+    order = set(means.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:most])
     return [level for level in means.index if level in order]
 
 

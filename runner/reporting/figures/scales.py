@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.text.numbers import is_percentage
 
 
 def metric_name(metric: str) -> str:
@@ -19,7 +19,7 @@ def metric_name(metric: str) -> str:
 
 def metric_label(plan: Plan) -> str:
     """The metric with its unit, for an axis."""
-    return f"{metric_name(plan.metric)}, {'%' if is_percentage(plan.metric) else 'nats'}"
+    return f"{metric_name(plan.metric)}, {find_metric(plan.metric).value_unit}"
 
 
 def series_ends(parts: Iterable[Any]) -> tuple[float, float]:

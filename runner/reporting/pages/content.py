@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from runner.planning import library_versions
+from runner.fits.metrics import find_metric
+from runner.planning import library_versions, plan_file
 from runner.planning.plan import Plan
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
@@ -27,14 +28,14 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
         "mixed": library_versions.warning(plan, library_versions.of_frame(plan, journal)),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": sentences.answers(plan, tables.comparisons),
-        "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {numbers.unit(plan.metric)}",
+        "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {find_metric(plan.metric).unit}",
         "cells": listing.leaderboard(plan, tables),
         "comparisons": listing.comparisons(plan, tables),
         "learning": listing.learning(tables),
         "confused": listing.confused(best or "", pairs),
         "failures": listing.failures(tables),
         "made": made(plan, journal),
-        "resolved": plan.text(plan, fits=False) if len(plan.cells) <= MOST_CELLS else "",
+        "resolved": plan_file.text(plan, fits=False) if len(plan.cells) <= MOST_CELLS else "",
     }
 
 
@@ -43,7 +44,7 @@ def made(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
     facts = {
         "data": _data(plan),
         "splits": _splits(plan),
-        "training": ", ".join(f"{key} {value}" for key, value in plan.training.items()),
+        "training": ", ".join(f"{key} {value}" for key, value in plan.training.to_dict().items()),
         "time": _time(journal[journal["id"].isin({fit for fits in plan.fits.values() for fit in fits})]),
         "made with": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
@@ -57,7 +58,7 @@ def _data(plan: Plan) -> str:
     names = ", ".join(map(str, facts["class_names"]))
     test = f" and {facts['test_size']} to test on" if plan.test else ""
     return (
-        f"{named(plan.dataset)}, {facts['size']} images of {'×'.join(map(str, facts['shape']))}{test}, "
+        f"{plan.dataset}, {facts['size']} images of {'×'.join(map(str, facts['shape']))}{test}, "
         f"{len(facts['class_names'])} classes ({names}), fingerprint {facts['fingerprint']}; "
         f"licence: {facts['licence']}. {facts['citation']}."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from runner.files import atomic_write
-from runner.journal.journal import Frames
+from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.figures.draw import DARK_CSS, Picture, make_figures
 from runner.reporting.pages import content

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, corrected_rows, five_by_two, holm, repeats_needed_rows
-from runner.reporting.statistics.metric_matrix import Measured, averages, direction, measured, test_share
+from runner.reporting.statistics.metric_matrix import Measured, averages, measured, test_share
 
 MOST_SHOWN = 60
 """Of more levels (or cells) than these, only the pairs with the best one are shown; Holm adjusts for all pairs."""
@@ -76,7 +77,7 @@ def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np
     """
     cells = len(ranked)
     clear = pairs[pairs["p_holm"] < 0.05]
-    a_wins = clear["difference"].to_numpy() * direction(plan.metric) > 0
+    a_wins = clear["difference"].to_numpy() * find_metric(plan.metric).direction > 0
     a, b = clear["a"].to_numpy(), clear["b"].to_numpy()
     worse, better = np.where(a_wins, b, a), np.where(a_wins, a, b)
     low = 1 + np.bincount(worse, minlength=cells)
@@ -110,7 +111,9 @@ def shown(pairs: pd.DataFrame) -> pd.DataFrame:
 def _best(plan: Plan, found: Measured, index: np.ndarray) -> int:
     """The level whose cells are furthest above the mean of the cells equal in the other factors."""
     n = (~np.isnan(found.values)).sum(axis=1)
-    means = np.where(n > 0, np.nansum(found.values, axis=1) / np.maximum(n, 1), np.nan) * direction(plan.metric)
+    means = (
+        np.where(n > 0, np.nansum(found.values, axis=1) / np.maximum(n, 1), np.nan) * find_metric(plan.metric).direction
+    )
     grid = pd.DataFrame(np.where(index >= 0, means[index], np.nan))
     lead = (grid - grid.mean(axis=0)).mean(axis=1)
     return int(lead.idxmax()) if lead.notna().any() else 0
@@ -142,7 +145,7 @@ def _compare_one(plan: Plan, found: Measured, index: np.ndarray, best: int, a: i
 
 def _result(plan: Plan, means: np.ndarray) -> dict[str, Any]:
     row = corrected_rows(means, test_share(plan), plan.equivalent)
-    better, worse = ("p_above", "p_below")[:: direction(plan.metric)]
+    better, worse = ("p_above", "p_below")[:: find_metric(plan.metric).direction]
     named = {
         "difference": row["mean"], "ci_low": row["low"], "ci_high": row["high"],
         "p_better": row[better], "p_same": row["p_within"], "p_worse": row[worse],

@@ -14,11 +14,6 @@ Codes = np.ndarray
 """A number for each cell: equal numbers, equal levels."""
 
 
-def direction(metric: str) -> int:
-    """1 where more is better, -1 of a loss."""
-    return 1 if metric.endswith("accuracy") else -1
-
-
 def test_share(plan: Plan) -> float:
     """n_test / n_train of the plan's cross-validation."""
     return 1 / (plan.folds - 1)

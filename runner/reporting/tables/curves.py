@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from runner.fits.records import CURVES
-from runner.journal.journal import Frames
+from runner.fits.metrics import CURVES
+from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 
 

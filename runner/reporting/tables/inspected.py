@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from runner.errors import RunnerError
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.statistics.metric_matrix import direction
 from runner.reporting.tables.curves import planned_fits
 
 
@@ -60,7 +60,7 @@ def best_cell(cells: pd.DataFrame, metric: str) -> str | None:
     means = cells["mean"].dropna() if len(cells) else pd.Series(dtype=float)
     if means.empty:
         return None
-    return str(cells.loc[means.idxmax() if direction(metric) > 0 else means.idxmin(), "cell"])
+    return str(cells.loc[means.idxmax() if find_metric(metric).direction > 0 else means.idxmin(), "cell"])
 
 
 def kept_files(plan: Plan, folder: Path | None) -> dict[str, Path]:

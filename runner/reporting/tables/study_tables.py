@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from runner.files import atomic_write
-from runner.journal.journal import Frames
+from runner.journal.frames import Frames
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.comparisons import (
     cell_comparisons_table,

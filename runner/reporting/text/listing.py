@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import numbers, sentences
@@ -93,7 +94,7 @@ def _figure(title: str, column: str, show: Callable[[Any], str]) -> Column:
 def leaderboard(plan: Plan, tables: Tables) -> Listing:
     """The cells, best first."""
     metric = plan.metric
-    unit = "%" if numbers.is_percentage(plan.metric) else "nats"
+    unit = find_metric(plan.metric).value_unit
 
     def value(number: float) -> str:
         return numbers.number(metric, number)
@@ -160,8 +161,8 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
         Column("cells × folds", lambda row: f"{row['cells']} × {row['n']}"),
     )
     note = (
-        f"First level minus second, in {numbers.unit(metric)} of {metric}, averaged over the other factors. p is that of "
-        "the corrected t-test, and Holm-adjusted within its factor; the chances are those of the first level being "
+        f"First level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other factors. p is "
+        "that of the corrected t-test, and Holm-adjusted within its factor; the chances are those of the first level being "
         "practically better / the same / worse (Bayesian correlated t-test); the effect size is the difference over "
         "its standard deviation; parameters and MACs are the first level's over the second's."
     )

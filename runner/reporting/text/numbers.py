@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import math
 
+from runner.fits.metrics import find_metric
+
 MINUS = "\N{MINUS SIGN}"
 
 
-def is_percentage(metric: str) -> bool:
-    return metric.endswith("accuracy")
-
-
 def scaled(metric: str, value: float) -> float:
-    """Accuracies in percent (their differences in points), losses as they are."""
-    return 100 * value if is_percentage(metric) else value
-
-
-def unit(metric: str) -> str:
-    """The unit of a difference."""
-    return "points" if is_percentage(metric) else "nats"
-
-
-def measure(metric: str) -> str:
-    """What the metric measures, in a word."""
-    return metric.rpartition("_")[2]
+    """The value as it is shown: accuracies in percent, their differences in points, losses unchanged."""
+    return find_metric(metric).scale * value
 
 
 def number(metric: str, value: float, sign: bool = False) -> str:
     """A value of the metric: two decimals of a percentage, four of a loss."""
     if value is None or math.isnan(value):
         return "–"
-    text = f"{scaled(metric, value):{'+' if sign else ''}z.{2 if is_percentage(metric) else 4}f}"
+    text = f"{scaled(metric, value):{'+' if sign else ''}z.{find_metric(metric).decimals}f}"
     return text.replace("-", MINUS)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import CONFIDENCE as SURE
 from runner.reporting.statistics.corrected_t import MOST_REPEATS
-from runner.reporting.statistics.metric_matrix import direction
-from runner.reporting.text.numbers import MINUS, chance, interval, measure, number, unit
+from runner.reporting.text.numbers import MINUS, chance, interval, number
 from runner.text import level_name
 
 MORE_IMAGES = "more images are needed"
@@ -55,7 +55,7 @@ class Finding:
 def finding(metric: str, row: Mapping[str, Any]) -> Finding:
     a, b = pair(row)
     costs = (row.get("parameters_ratio", math.nan), row.get("macs_ratio", math.nan))
-    sign = direction(metric)
+    sign = find_metric(metric).direction
     low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     gain = sign * row["difference"]
     if gain >= 0:
@@ -80,7 +80,7 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
 def _verdict(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
     found = finding(metric, row)
     cost = price(found.costs)
-    by = f"{number(metric, found.gain)} {unit(metric)} of {measure(metric)}"
+    by = f"{number(metric, found.gain)} {find_metric(metric).unit} of {find_metric(metric).quantity}"
     within = f"95% interval {interval(metric, found.low, found.high)}"
     if row["ci_low"] == row["ci_high"]:
         return _without_variance(metric, equivalent, found, by)
@@ -100,14 +100,13 @@ def _verdict(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
 
 def _no_larger(metric: str, found: Finding) -> str:
     largest = number(metric, max(abs(found.low), abs(found.high)))
-    return f"No difference larger than {largest} {unit(metric)} of {measure(metric)} was found"
+    return f"No difference larger than {largest} {find_metric(metric).unit} of {find_metric(metric).quantity} was found"
 
 
 def _without_variance(metric: str, equivalent: float, found: Finding, by: str) -> str:
     if not found.gain:
-        return (
-            f"No difference at all between {found.better} and {found.worse}: the same {measure(metric)} in every fold."
-        )
+        same = f"the same {find_metric(metric).quantity} in every fold"
+        return f"No difference at all between {found.better} and {found.worse}: {same}."
     if found.gain <= equivalent:
         return f"{found.better} and {found.worse} are practically the same: they differ by {by} in every fold."
     return f"{found.better} beats {found.worse} by {by}, as much in every fold, which leaves no interval to give."
@@ -122,7 +121,7 @@ def _unclear(metric: str, row: Mapping[str, Any], found: Finding, within: str, r
         return f"{text}{none[0].lower()}{none[1:]} ({seen} for {found.better}, {within}); {hopeless}: {MORE_IMAGES}."
     more = max(1, round(row["repeats_needed"]) - repeats)
     need = f"about {more} more {'repeat' if more == 1 else 'repeats'} would be needed to find a difference this large"
-    seen += f" {unit(metric)} of {measure(metric)} for {found.better}"
+    seen += f" {find_metric(metric).unit} of {find_metric(metric).quantity} for {found.better}"
     return f"{text}{seen} ({within}); {need} (with 80% power)."
 
 
@@ -186,7 +185,7 @@ def _kind(row: Mapping[str, Any], gain: float) -> str:
 
 def _group(metric: str, best: str, kind: str, others: Sequence[tuple[str, float]]) -> str:
     low, high = (number(metric, end) for end in (min(abs(g) for _, g in others), max(abs(g) for _, g in others)))
-    span = f"{low if low == high else f'{low} to {high}'} {unit(metric)} of {measure(metric)}"
+    span = f"{low if low == high else f'{low} to {high}'} {find_metric(metric).unit} of {find_metric(metric).quantity}"
     return KINDS[kind].format(best=best, names=_listed([name for name, _ in others]), span=span)
 
 

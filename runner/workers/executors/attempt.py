@@ -13,7 +13,8 @@ from typing import Any
 
 from pebble import ProcessExpired
 
-from runner.fits.records import FitResult, Group, failed, time_limit
+from runner.fits.grouping import Group, time_limit
+from runner.fits.records import FitResult, failed
 from runner.text import megabytes
 from runner.workers.executors.processes import ENDED, Notes
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from runner.fits.records import FitResult, Group
+from runner.fits.grouping import Group
+from runner.fits.records import FitResult
 
 
 class Executor(Protocol):

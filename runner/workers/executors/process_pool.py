@@ -16,7 +16,8 @@ from typing import Any
 
 from pebble import ProcessPool
 
-from runner.fits.records import FitResult, Group, time_limit
+from runner.fits.grouping import Group, time_limit
+from runner.fits.records import FitResult
 from runner.workers.executors.attempt import Attempt, collect
 from runner.workers.executors.processes import Context, Notes, Process
 from runner.workers.run_group import run_group

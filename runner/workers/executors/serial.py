@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from runner.fits.records import FitResult, Group
+from runner.fits.grouping import Group
+from runner.fits.records import FitResult
 from runner.workers.run_group import run_group
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.components.records import ComponentRef, Transform
+from runner.components.protocols import Transform
+from runner.components.records import ComponentRef
 from runner.files import atomic_write
 from runner.seeding import stream
 

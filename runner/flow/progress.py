@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from runner.fits.metrics import find_metric
 from runner.fits.records import FitResult, FitSpec
 from runner.planning.plan import Plan
 from runner.text import duration, megabytes, printable
@@ -29,8 +30,8 @@ class Progress:
         self.started = time.monotonic()
         self.show_start(len(known))
 
-    def tell(self, lines: Sequence[str]) -> None:
-        """Show what is to be known before it begins."""
+    def notify(self, lines: Sequence[str]) -> None:
+        """Show what a user should know before training begins."""
 
     def finished(self, result: FitResult) -> None:
         self.done += 1
@@ -52,7 +53,7 @@ class Progress:
         if not self.values:
             return ""
         means = {cell: sum(values) / len(values) for cell, values in self.values.items()}
-        cell = (min if self.plan.metric == "val_loss" else max)(means, key=lambda key: means[key])
+        cell = (max if find_metric(self.plan.metric).higher_is_better else min)(means, key=lambda key: means[key])
         return f"best so far {means[cell]:.4f} ({self.names[cell]})"
 
     def left(self) -> str:
@@ -80,7 +81,7 @@ class Progress:
 class Lines(Progress):
     """A line a fit, for files and pipes."""
 
-    def tell(self, lines: Sequence[str]) -> None:
+    def notify(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._print(printable(line))
 

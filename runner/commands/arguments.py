@@ -1,0 +1,103 @@
+"""What the commands share in reading arguments: the parser, types, and options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from runner.errors import RunnerError
+from runner.text import did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse without abbreviations, and with the nearest valid word for a mistyped one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        if "invalid choice: '" in message:
+            argument, _, rest = message.partition(": invalid choice: '")
+            found, _, choices = rest.partition("' (choose from ")
+            allowed = [choice.strip(" ')") for choice in choices.split(",")]
+            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{did_you_mean(found, allowed)}"
+        elif message.startswith("unrecognized arguments: "):
+            found = message.partition(": ")[2].split()[0]
+            known = [o for action in self._actions for o in action.option_strings]
+            is_option = found.startswith("-")
+            nearest = did_you_mean(found.partition("=")[0], known) if is_option else ""
+            message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A duration of 0 or more."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: seconds, 0 or more")
+    return float(text)
+
+
+def shape(text: str) -> tuple[int, int, int]:
+    """Channels, height and width, from CxHxW."""
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"found '{text}'; expected channels x height x width, such as 3x32x32")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="set a value of the file first"
+    )
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="FILE-or-NAME", help="an experiment's file, or its name")
+
+
+def add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="(%(default)s)")
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    text = "MLflow store, or none (default: $MLFLOW_TRACKING_URI, or mlflow.db in the reports)"
+    parser.add_argument("--tracking-uri", metavar="URI", help=text)
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="load a plugin file too")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def plugin_files(given: argparse.Namespace) -> tuple[str, ...]:
+    """The files of the --plugin options as absolute paths; raises RunnerError for one that does not exist."""
+    for plugin in given.plugin:
+        if not Path(plugin).is_file():
+            raise RunnerError(f"--plugin {plugin}: no such file")
+    return tuple(str(Path(plugin).resolve()) for plugin in given.plugin)
+
+
+def report_folder(reports: Path, experiment: str) -> Path:
+    """The folder of the report that an experiment's file or name stands for, or that is given itself."""
+    from runner.experiment.load import load
+
+    is_file = experiment.endswith((".yaml", ".yml"))
+    folder = reports / (load(experiment).name if is_file else experiment)
+    found = [place for place in (folder, Path(experiment)) if place.is_dir()]
+    if not found:
+        known = [path.parent.name for path in reports.glob("*/plan.yaml")]
+        raise RunnerError(f"{folder}: no such report{did_you_mean(folder.name, known)}")
+    return next((place for place in found if (place / "plan.yaml").is_file()), found[0])

@@ -1,0 +1,78 @@
+"""What the commands share in printing: tables for a terminal, a file or a pipe, and the texts of figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+WIDE = 240
+"""The width of a table that goes to a file or a pipe, where nothing is wrapped."""
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDE, color_system=None)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
+    """Text columns fold where the terminal is narrow; figures don't, so the last of them are left out, and said."""
+    rows = list(rows)
+    if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console()
+    widths = [max(map(len, (name, *(row[i] for row in rows)))) + 1 for i, name in enumerate(columns)]
+    shown = len(columns)
+    while shown > text_columns + 1 and sum(widths[:shown]) > console.width:
+        shown -= 1
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, column in enumerate(columns[:shown]):
+        left = index < text_columns
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
+    for row in rows:
+        table.add_row(*map(Text, row[:shown]))
+    console.print(table)
+    if shown < len(columns):
+        print_line(f"(too narrow for: {', '.join(columns[shown:])})")
+
+
+def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
+    """Print the very same table for a file or a pipe, a hundred times as fast; False where it has to be folded."""
+    if not all(text.isascii() and text.isprintable() for row in rows for text in row[:text_columns]):
+        return False  # letters may be two columns wide, or lines
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + len(widths) - 1 > WIDE:
+        return False
+    aligned = ["<" if index < text_columns else ">" for index in range(len(widths))]
+    line = " ".join(f"{{:{side}{width}}}" for side, width in zip(aligned, widths, strict=True))
+    print("\n".join(line.format(*row) for row in rows))
+    return True
+
+
+def print_line(text: str) -> None:
+    if not sys.stdout.isatty() and text.isprintable():
+        print(text)
+        return
+    from rich.text import Text
+
+    _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal folds between words
+
+
+def field_text(pair: tuple[int, int] | None) -> str:
+    return f"{pair[0]}×{pair[1]}" if pair else "–"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))
+
+
+def count_text(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

@@ -1,0 +1,121 @@
+"""`runner plan`: every cell with its cost and its problems, and how long the fits will take. Trains nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from runner.commands.arguments import add_experiment, add_json, add_reports, positive
+from runner.commands.output import count_text, field_text, print_line, print_table
+from runner.text import duration, printable
+
+if TYPE_CHECKING:
+    from runner.planning.estimate import Estimate
+    from runner.planning.plan import Plan
+
+HELP = "show every cell, its cost and its problems; train nothing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment(parser)
+    add_reports(parser)
+    parser.add_argument("--workers", type=positive, metavar="N", help="worker processes, for the time estimate")
+    add_json(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    from runner.experiment.load import load
+    from runner.planning.make_plan import make_plan, problems
+
+    experiment = load(given.file, given.set)
+    plan = make_plan(experiment)
+    if given.json:
+        print(json.dumps(document(plan)))
+    else:
+        _print_plan(plan, given)
+    _print_warnings(plan)
+    found = problems(experiment, plan)
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return 2 if found else 0
+
+
+def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
+    """With the notices and the estimate that follow from what the journal already holds."""
+    from runner.journal.index import read
+    from runner.planning import library_versions
+    from runner.planning.changes import since_last_run
+    from runner.planning.environment import installed
+    from runner.planning.estimate import estimate
+    from runner.workers.executors.choose import default_workers
+
+    folder, workers = given.reports / plan.name, given.workers or default_workers()
+    known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
+    changes = since_last_run(folder, plan, known)
+    expected = estimate(plan, known.values(), workers, changes.all_fits)
+    cells = {cell.id for cell in plan.cells if not changes.all_fits}
+    made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
+    mixed = library_versions.mixture_ahead(plan, made, expected.fits, installed(plan))
+    print_plan(plan, expected, workers, [*changes.lines, *mixed])
+
+
+def print_plan(plan: Plan, estimate: Estimate, workers: int, notices: Iterable[str] = ()) -> None:
+    """Every cell with its cost, the number of fits, the notices before they are trained, and their time."""
+    print_table(
+        ("cell", "parameters", "MACs", "receptive field"),
+        ((c.name, count_text(c.parameters), count_text(c.macs), field_text(c.receptive_field)) for c in plan.cells),
+    )
+    training = plan.training
+    print()
+    print_line(
+        f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {plan.repeats} repeats = {plan.fit_count} fits"
+    )
+    print_line(f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}")
+    for line in notices:
+        print_line(printable(line))
+    basis = (
+        "from the fits in the journal" if estimate.measured else "a rough guess: none of its fits has been timed yet"
+    )
+    print_line(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
+
+
+def _stacking(plan: Plan) -> str:
+    """How many fits are trained together, if any are."""
+    sizes = Counter(cell.settings.training.stacking or 1 for cell in plan.cells)
+    largest = [min(size, plan.folds * plan.repeats) for size in sorted(sizes) if size > 1]
+    if not largest:
+        return ""
+    where = f" in {sum(sizes.values()) - sizes[1]} cells" if sizes[1] else ""
+    return f", {' or '.join(map(str, largest))} fits of a cell trained together{where}"
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """What `--json` prints."""
+    cells = [
+        {
+            "id": cell.id,
+            "levels": cell.levels,
+            "parameters": cell.parameters,
+            "macs": cell.macs,
+            "receptive_field": cell.receptive_field,
+            "problem": cell.problem or None,
+            "warnings": cell.warnings,
+        }
+        for cell in plan.cells
+    ]
+    return {"experiment": plan.name, "fits": plan.fit_count, "cells": cells}
+
+
+def _print_warnings(plan: Plan) -> None:
+    """Each warning to stderr, once for all the cells that have it."""
+    cells: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        for warning in cell.warnings:
+            cells.setdefault(warning, []).append(cell.name)
+    for warning, names in cells.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"warning: cell '{names[0]}'{more}: {warning}", file=sys.stderr)

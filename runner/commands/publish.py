@@ -1,0 +1,25 @@
+"""`runner publish`: send MLflow what it lacks. Trains nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from runner.commands.arguments import add_report, add_reports, add_tracking, report_folder
+
+HELP = "publish to MLflow what it lacks; train nothing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_report(parser)
+    add_reports(parser)
+    add_tracking(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    from runner.flow.publishing import publish
+
+    folder = report_folder(given.reports, given.experiment)
+    fits, planned = publish(folder, given.tracking_uri)
+    partial = "" if fits == planned else f" of {planned}; the others are not trained yet"
+    print(f"MLflow has {fits} fits{partial}{'' if (folder / 'report.html').is_file() else ', and no report'}")
+    return 0

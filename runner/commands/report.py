@@ -1,0 +1,35 @@
+"""`runner report`: the report again, from the journal."""
+
+from __future__ import annotations
+
+import argparse
+
+from runner.commands.arguments import add_report, add_reports, report_folder
+from runner.errors import RunnerError
+from runner.text import did_you_mean
+
+HELP = "write the report again from the journal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_report(parser)
+    parser.add_argument("--format", default="html,md,csv", metavar="LIST", help="of html, md, csv, tex, png")
+    add_reports(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    from runner.journal.frames import frames
+    from runner.journal.index import read
+    from runner.planning import plan_file
+    from runner.reporting.pages.write import FORMATS, write_report
+
+    formats = given.format.split(",")
+    for name in formats:
+        if name not in FORMATS:
+            raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
+    folder = report_folder(given.reports, given.experiment)
+    plan = plan_file.read(folder / "plan.yaml")
+    results, _ = read(folder / "journal.jsonl")
+    write_report(plan, frames(results), folder, formats)
+    print(folder / "report.html" if "html" in formats else folder)
+    return 0

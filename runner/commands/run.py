@@ -1,0 +1,85 @@
+"""`runner run`: train what is missing, publish it, write the report, print what came out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from runner.commands import plan
+from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
+from runner.commands.output import print_line, print_table
+from runner.text import printable
+
+if TYPE_CHECKING:
+    from runner.flow.outcome import Outcome
+
+HELP = "train what is missing, publish it to MLflow, write the report"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment(parser)
+    parser.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one per core)")
+    parser.add_argument(
+        "--executor", choices=["process", "serial"], default="process", help="where fits run (%(default)s)"
+    )
+    add_reports(parser)
+    add_tracking(parser)
+    parser.add_argument(
+        "--publish-wait", type=seconds, default=10.0, metavar="SECONDS",
+        help="how long the end of the run waits for an MLflow server that answers (%(default)g)",
+    )  # fmt: skip
+    parser.add_argument("--only", choices=["failed"], help="train the failed fits again, and nothing else")
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first failed fit")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+
+
+def run(given: argparse.Namespace) -> int:
+    from runner.flow import study
+    from runner.flow.outcome import Options
+    from runner.flow.progress import Lines, Live
+
+    if given.dry_run:
+        return plan.run(argparse.Namespace(**vars(given), json=False))
+    chosen = {"workers": given.workers} if given.workers else {}
+    options = Options(
+        executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
+        only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait, **chosen,
+    )  # fmt: skip
+    progress = Live() if sys.stderr.isatty() else Lines()
+    outcome = study.run(given.file, given.set, options, progress)
+    print_outcome(outcome, given.file)
+    return outcome.exit_status
+
+
+def print_outcome(outcome: Outcome, file: str) -> None:
+    """The result table and the answers to stdout; what went wrong, and how to continue, to stderr."""
+    print_table(outcome.verdict["columns"], outcome.verdict["rows"])
+    print()
+    for sentence in outcome.verdict["answers"]:
+        print_line(sentence)
+    print()
+    print_line(f"report: {outcome.folder / 'report.html'}")
+    sys.stdout.flush()
+    for line in _remarks(outcome, file):
+        print(line, file=sys.stderr)
+
+
+def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
+    total = outcome.plan.fit_count
+    for failure in outcome.verdict["failures"]:
+        yield f"failed: {failure}"
+    if outcome.failed:
+        yield f"{outcome.failed} of {total} fits failed; `runner run {file} --only failed` trains them again"
+    if outcome.stopped:
+        yield f"interrupted: {total - outcome.missing} of {total} fits are finished; the same command trains the rest"
+    elif outcome.missing:
+        yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
+    if outcome.mixed:
+        yield f"warning: {printable(outcome.mixed)}"
+    if outcome.unpublished:
+        more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
+        yield f"not everything is in MLflow ({printable(outcome.unpublished)}); {more}"
+    elif not outcome.trained and not outcome.missing:
+        yield "nothing to train: all fits are in the journal"

@@ -1,0 +1,66 @@
+"""The report step: written from the journal, unless the files on disk are already what would be written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import runner
+from runner.files import build_stamp
+from runner.files.content_hash import content_id
+from runner.journal.frames import frames
+from runner.journal.index import Selected
+from runner.planning import plan_file
+from runner.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from runner.reporting.tables.study_tables import Tables
+    from runner.reporting.text.verdict import Verdict
+
+OUTPUTS = ("report.html", "report.md", "tables/*.csv", "figures/*.svg")
+
+
+def load_in_background() -> None:
+    """Import the report's libraries while fits train; after the last fit, a user would wait for them."""
+
+    def load() -> None:
+        with suppress(Exception):  # whatever is wrong, writing the report will say it
+            import_module("runner.reporting.pages.write")
+
+    threading.Thread(target=load, daemon=True).start()
+
+
+def write(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Callable[[], Tables]]:
+    """Write the report if it would change; returns what it says and a function that makes its tables."""
+    key, stamp = _key(plan, results, folder), folder / ".report.made"
+    verdict = build_stamp.unchanged(stamp, key)
+    if verdict:
+        return verdict, partial(_tables, plan, results, folder)
+    from runner.reporting.pages.write import write_report
+    from runner.reporting.text.verdict import verdict as verdict_of
+
+    tables = write_report(plan, frames(results), folder)
+    verdict = verdict_of(plan, tables)
+    build_stamp.set_stamp(stamp, key, chain.from_iterable(map(folder.glob, OUTPUTS)), verdict)
+    return verdict, lambda: tables
+
+
+def _key(plan: Plan, results: Selected, folder: Path) -> str:
+    """Identifies everything that the report is made from: plan, results, the fits' arrays and our own code."""
+    arrays = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
+    program = Path(runner.__file__).parent
+    code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
+    states = [build_stamp.states(arrays, folder), build_stamp.states(code, program)]
+    return content_id([plan_file.digest(plan), results.results.digest(results.fits), *states])
+
+
+def _tables(plan: Plan, results: Selected, folder: Path) -> Tables:
+    from runner.reporting.tables.study_tables import make_tables
+
+    return make_tables(plan, frames(results), folder / "fits")

@@ -1,0 +1,53 @@
+"""The whole flow of a study: a YAML file in; a journal, MLflow runs and a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.experiment.load import load
+from runner.flow import report, training
+from runner.flow.outcome import Options, Outcome
+from runner.flow.progress import Progress
+from runner.flow.publishing import publisher_for
+from runner.journal.journal import open_journal
+from runner.planning import plan_file
+from runner.planning.fits import plan_fits
+from runner.planning.make_plan import runnable_plan
+from runner.planning.notices import before_training
+from runner.tracking.store_address import store_uri
+
+
+def run(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train what is missing of the experiment in `file`, publish it and write its report.
+
+    `overrides` are ``PATH=VALUE`` texts. Raises RunnerError for wrong input, before anything is trained.
+    """
+    options, progress = options or Options(), progress or Progress()
+    store = store_uri(options.tracking_uri, options.reports)
+    experiment = load(file, overrides)
+    plan = runnable_plan(experiment)
+    folder = options.reports / plan.name
+    executor = training.start_executor(options, plan, folder)
+    with training.prepared_data(experiment) as (data, test):
+        plan, fits = plan_fits(experiment, plan, data, test)
+        with open_journal(folder) as journal:
+            known = journal.results.of(fit.id for fit in fits)
+            missing = training.missing_fits(fits, journal.results.statuses, options.only_failed)
+            progress.notify(before_training(folder, plan, journal.results, known.versions(), missing))
+            plan_file.save(plan, folder / "plan.yaml")
+            with publisher_for(store, plan, journal.results, folder, options.publish_wait, bool(missing)) as publisher:
+                if missing:
+                    report.load_in_background()
+                with progress:
+                    progress.begin(plan, known, missing, options.processes)
+                    stopped = training.train(executor, fits, missing, options.fail_fast, journal, publisher, progress)
+                results = journal.results.of(fit.id for fit in fits)
+                verdict, tables = report.write(plan, results, folder)
+                publisher.finish(folder)
+    return Outcome.of(plan, folder, results, len(results) - len(known), stopped, publisher.problem, verdict, tables)

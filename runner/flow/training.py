@@ -1,0 +1,105 @@
+"""The training step: the fits that are missing are trained, and each is in the journal before anyone hears of it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from runner.components.catalog import load_catalog
+from runner.data.prepare import PreparedPart, prepared_dataset
+from runner.engines import checkpoint
+from runner.errors import StorageError
+from runner.experiment.schema import Experiment
+from runner.files import atomic_write
+from runner.fits.grouping import groups
+from runner.fits.records import FitResult, FitSpec
+from runner.flow.outcome import Options
+from runner.flow.progress import Progress
+from runner.flow.signals import exit_status
+from runner.journal.journal import Journal
+from runner.planning.plan import Plan
+from runner.tracking.publisher import Publisher
+from runner.workers.executors import choose
+from runner.workers.executors.base import Executor
+
+log = logging.getLogger("runner.flow")
+
+
+def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
+    """The executor; it begins to load the engine unless the journal may already hold every fit."""
+    executor = choose.make(options.executor, options.workers)
+    if not (folder / "journal.jsonl").exists():
+        executor.prepare(plan.training.engine)
+    return executor
+
+
+@contextmanager
+def prepared_data(experiment: Experiment) -> Iterator[tuple[PreparedPart, PreparedPart | None]]:
+    """The training part, and the held-out test part only if the experiment asks for it."""
+    catalog, header = load_catalog(experiment.plugin_files), experiment.header
+    with prepared_dataset(catalog, header.dataset) as train:
+        if not header.cross_validation.test:
+            yield train, None
+            return
+        with prepared_dataset(catalog, header.dataset, test=True) as test:
+            yield train, test
+
+
+def missing_fits(fits: Iterable[FitSpec], statuses: Mapping[str, str], only_failed: bool) -> list[FitSpec]:
+    """The fits to train: those without a result or, with `only_failed`, those whose result is a failure."""
+    return [fit for fit in fits if (statuses.get(fit.id) == "failed" if only_failed else fit.id not in statuses)]
+
+
+def train(
+    executor: Executor,
+    fits: Sequence[FitSpec],
+    missing: Collection[FitSpec],
+    fail_fast: bool,
+    journal: Journal,
+    publisher: Publisher,
+    progress: Progress,
+) -> int:
+    """Train `missing` out of all `fits` of the plan; returns the exit status of the signal that stopped it, else 0."""
+    wanted, folder = {fit.id for fit in missing}, journal.path.parent / "fits"
+    checkpoint.clear(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
+    here = str(folder.resolve())
+    todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups(fits, wanted)]
+    try:
+        with closing(executor.run(todo)) as finished:
+            for group in finished:
+                results = [_store_files(result, folder) for result in group if result.id in wanted]
+                journal.append(*results)
+                if any(result.status == "ok" for result in group):  # a failed group resumes from it with --only failed
+                    checkpoint.remove(folder, group[0].id)
+                for result in results:
+                    publisher.add(result)
+                    progress.finished(result)
+                if fail_fast and any(result.status == "failed" for result in results):
+                    break
+    except KeyboardInterrupt as stop:
+        return exit_status(stop)
+    return 0
+
+
+def _store_files(result: FitResult, folder: Path) -> FitResult:
+    """The result without its log and its arrays for inspection, which go to files of their own.
+
+    The fit is worth more than these files: if they can't be written, a warning says so and the fit counts.
+    """
+    file = folder / result.id
+    try:
+        if result.log:
+            atomic_write.write(file.with_suffix(".log"), result.log)
+        if result.kept:
+            import numpy as np
+
+            content = io.BytesIO()
+            np.savez_compressed(content, allow_pickle=False, **result.kept)
+            atomic_write.write(file.with_suffix(".npz"), content.getvalue())
+    except StorageError as error:
+        log.warning("the fit is recorded, but its files are not: %s", str(error).partition(";")[0])
+    return replace(result, log="", kept={})

@@ -1,0 +1,97 @@
+"""The journal as pandas frames."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
+from runner.fits.records import FitResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The journal as pandas frames.
+
+    `fits`: a row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker, cpu,
+    finished, versions (by library); the figures of a test that was not asked for are nan. `curves`: a row an epoch of a
+    good fit.
+    `confusions`: a row a pair of classes (numbers) of a good fit: id, truth, predicted, count.
+    """
+
+    fits: pd.DataFrame
+    curves: pd.DataFrame
+    confusions: pd.DataFrame
+
+
+def frames(results: Iterable[FitResult]) -> Frames:
+    """From results that may come one by one: their curves and confusions are kept as numbers, not as results."""
+    import pandas as pd
+
+    rows, curves, confusions = [], _Curves(), _Confusions()
+    for result in results:
+        rows.append(_row(result))
+        if result.status == "ok":
+            curves.add(result)
+            confusions.add(result)
+    columns = ["id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS]
+    fits = pd.DataFrame(rows, columns=[*columns, "epochs", "seconds", "worker", "cpu", "finished", "versions"])
+    return Frames(fits, curves.frame(), confusions.frame())
+
+
+def _row(result: FitResult) -> dict[str, Any]:
+    return {
+        **{key: getattr(result, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},
+        **{metric: result.final(metric) for metric in METRICS + TEST_METRICS},
+        **{key: getattr(result, key) for key in ("epochs", "seconds", "worker", "cpu", "finished", "versions")},
+    }
+
+
+class _Curves:
+    """The curves of fits, one behind the other."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.epochs = array("q")
+        self.values = {name: array("d") for name in CURVES}
+
+    def add(self, result: FitResult) -> None:
+        self.ids.append(result.id)
+        self.epochs.append(result.epochs)
+        for name, values in self.values.items():
+            values.extend(result.curves[name])
+
+    def frame(self) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        ids = np.repeat(np.array(self.ids, dtype=object), self.epochs)
+        epoch = np.concatenate([np.arange(1, count + 1) for count in (*self.epochs, 0)])
+        return pd.DataFrame({"id": ids, "epoch": epoch} | {name: np.array(v) for name, v in self.values.items()})
+
+
+class _Confusions:
+    """The pairs of classes of fits, one behind the other."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.pairs, self.lengths = array("q"), array("q")
+
+    def add(self, result: FitResult) -> None:
+        self.ids.append(result.id)
+        self.lengths.append(len(result.confusion))
+        self.pairs.extend(chain.from_iterable(result.confusion))
+
+    def frame(self) -> pd.DataFrame:
+        import numpy as np
+        import pandas as pd
+
+        ids = np.repeat(np.array(self.ids, dtype=object), self.lengths)
+        pairs = np.array(self.pairs, dtype=np.int64).reshape(-1, 3).T
+        return pd.DataFrame({"id": ids, **dict(zip(("truth", "predicted", "count"), pairs, strict=True))})

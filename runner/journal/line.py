@@ -1,0 +1,91 @@
+"""One line of the journal: a fit written, read back and checked. Nothing else knows the format.
+
+``{"format":1,"sum":"<CRC-32 of the fit's JSON>","fit":{...}}`` and a newline.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zlib
+from typing import NamedTuple
+
+from runner.fits.records import FitResult
+from runner.journal.schema import fit_from
+from runner.text import yaml_value
+
+FORMAT = 1
+
+_HEAD = re.compile(
+    rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
+    rb'"status":"(ok|failed)",)'
+)
+"""How a line begins that `encode` wrote: with this the index need not parse the curves."""
+_VERSIONS = re.compile(rb'"versions":(\{[^{}]*\})')
+
+
+class LineSummary(NamedTuple):
+    """What the index keeps of a line: fit id, checksum, how the fit ended, and its libraries' versions as JSON."""
+
+    fit: str
+    checksum: int
+    status: str
+    versions: str
+
+
+def encode(result: FitResult) -> bytes:
+    fit = json.dumps(result.to_dict(), separators=(",", ":"))
+    return f'{{"format":{FORMAT},"sum":"{_checksum(fit)}","fit":{fit}}}\n'.encode()
+
+
+def decode(line: bytes) -> FitResult:
+    """The fit of a line; raises ValueError for a line that is damaged, edited or of another format."""
+    # If the line is byte for byte as we write it, `_fast_summary` has checked its sum already.
+    return fit_from(json.loads(line)["fit"]) if _fast_summary(line) else _decode(line)
+
+
+def summarise(line: bytes) -> LineSummary:
+    """What the index keeps of a line; raises ValueError as `decode` does."""
+    summary = _fast_summary(line)
+    if summary is None:
+        result = _decode(line)
+        checksum = int(json.loads(line)["sum"], 16)
+        summary = LineSummary(result.id, checksum, result.status, json.dumps(result.versions))
+    return summary
+
+
+def _fast_summary(line: bytes) -> LineSummary | None:
+    """The summary of a whole line in the form that we write; None for any other line, which may still be valid."""
+    head = _HEAD.match(line)
+    if head is None or not line.endswith(b"}}\n"):
+        return None
+    checksum = int(head[1], 16)
+    if zlib.crc32(memoryview(line)[head.end() : -2]) != checksum:
+        return None
+    versions = _VERSIONS.search(line)
+    if versions is None:
+        return None
+    # Interned: thousands of fits share a handful of versions.
+    return LineSummary(head[2].decode(), checksum, head[3].decode(), sys.intern(versions[1].decode()))
+
+
+def _decode(line: bytes) -> FitResult:
+    """As `decode`, for JSON in any layout: the fit is written again to compare its checksum."""
+    if not line.endswith(b"\n"):
+        raise ValueError("the line has no end")
+    try:
+        entry = json.loads(line)
+        version, checksum, fit = entry["format"], entry["sum"], entry["fit"]
+        expected = _checksum(json.dumps(fit, separators=(",", ":")))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError("not a journal line") from None
+    if type(version) is not int or version != FORMAT:
+        raise ValueError(f"written in format {yaml_value(version)}; this version reads format {FORMAT}")
+    if checksum != expected:
+        raise ValueError("the checksum does not match: the line was damaged or edited")
+    return fit_from(fit)
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
