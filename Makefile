@@ -38,10 +38,10 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 
 torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
-	$(BIN)/python tests/torture.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py
 
 torture-short: .venv/installed  ## the part of it that runs on every change: what was begun within 10 minutes
-	$(BIN)/python tests/torture.py --minutes 10
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py --minutes 10
 
 fuzz: .venv/installed  ## 20,000 cases of bad input: docs/explanation/reliability.md
-	$(BIN)/python tests/fuzz.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/fuzz.py

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-RUNNER = Path(sys.executable).parent / "runner"
-
-TINY = """\
-name: tiny
-description: Does pooling beat a strided convolution on 8x8 digits?
-plugins: []
-dataset: digits
-architecture: {name: stages, width: 4, stages: 1}
-optimizer: {name: adam, lr: 1e-2}
-training: {epochs: 2, batch_size: 100}
-cross_validation: {folds: 3}
-grid:
-  architecture.downsample: [max_pool, strided_conv]
-  architecture.convs: [1, 2]
-"""
+from command import RUNNER, TINY, Command, environment
 
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(number) is signal.SIG_IGN:  # as where the tests are run in the background; children inherit it
         signal.signal(number, signal.SIG_DFL)
-
-VARYING = (
-    "seconds", "worker", "cpu", "memory", "finished", "seconds_ratio", "seconds_to_target", "forward_share",
-    "backward_share",
-)  # fmt: skip
-"""Columns of tables that may differ between equal runs."""
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,35 +44,3 @@ def runner(tmp_path: Path) -> Command:
         )
 
     return run
-
-
-def environment(publish: bool = False) -> dict[str, str]:
-    """The environment without what would send results elsewhere; they go to MLflow only where a test is about that,
-    as MLflow is most of a small run.
-    """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept if publish else {**kept, "MLFLOW_TRACKING_URI": "none"}
-
-
-def stable(table: Path) -> str:
-    """A table without the columns that may differ between equal runs: they come last."""
-    lines = table.read_text().splitlines()
-    varying = [name for name in lines[0].split(",") if name in VARYING]
-    assert lines[0].split(",")[len(lines[0].split(",")) - len(varying) :] == varying
-    return "\n".join(line.rsplit(",", len(varying))[0] if varying else line for line in lines)
-
-
-def stable_tables(report: Path) -> dict[str, str]:
-    return {path.name: stable(path) for path in sorted((report / "tables").glob("*.csv"))}
-
-
-def journal_lines(report: Path) -> list[str]:
-    return (report / "journal.jsonl").read_text().splitlines(keepends=True)
-
-
-def journal_by_id(report: Path) -> dict[str, Any]:
-    """The journal's fits without what may differ between equal runs: times, worker, the order of the lines."""
-    fits = [json.loads(line)["fit"] for line in journal_lines(report)]
-    by_id = {fit.pop("id"): {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
-    assert len(by_id) == len(fits)
-    return by_id

@@ -61,8 +61,8 @@ def _contents(name: str, facts: dict[str, Any] | None) -> tuple[str, ...]:
     if facts is None:
         return (name, "as its parameters say", "", "", "", "")
     return (
-        name, shape_text(facts["shape"]), f"{len(facts['class_names'])}", f"{facts['size']:,}", f"{facts['test_size']:,}",
-        facts["licence"],
+        name, shape_text(facts["shape"]), f"{len(facts['class_names'])}", f"{facts['size']:,}",
+        f"{facts['test_size']:,}", facts["licence"],
     )  # fmt: skip
 
 

@@ -124,4 +124,5 @@ class ComponentRef:
         return cls(content["name"], {key: value for key, value in content.items() if key != "name"})
 
     def __str__(self) -> str:
-        return call(self.name, self.parameters)
+        """``shift(pixels=2)``, without parameters that are not set."""
+        return call(self.name, {key: value for key, value in self.parameters.items() if value is not None})

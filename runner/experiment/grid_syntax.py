@@ -9,7 +9,7 @@ from typing import Any
 from runner.errors import Complaint
 from runner.experiment.schema import FACTOR_ROOTS, Block, Header, Level
 from runner.files.yaml_nodes import Node
-from runner.text import did_you_mean, yaml_value
+from runner.text import call, did_you_mean, yaml_value
 
 RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
@@ -47,8 +47,7 @@ def label(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(label, value)) or "[]"
     if isinstance(value, dict) and isinstance(value.get("name"), str):
-        inside = ", ".join(f"{key}={label(item)}" for key, item in value.items() if key != "name")
-        return f"{value['name']}({inside})" if inside else value["name"]
+        return call(value["name"], {key: item for key, item in value.items() if key != "name"}, label)
     return json.dumps(value)
 
 

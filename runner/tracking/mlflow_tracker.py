@@ -277,7 +277,7 @@ def _parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     flat: dict[str, Any] = {"dataset": plan.dataset.name}
     for section, settings in cell.settings.to_dict().items():
         if section == "augmentation":
-            flat[section] = " + ".join(_one_line(item) for item in settings)
+            flat[section] = " + ".join(map(str, cell.settings.augmentation))
             continue
         for key, value in settings.items():
             flat[section if key == "name" else f"{section}.{key}"] = value
@@ -286,11 +286,6 @@ def _parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
     levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
     return {re.sub(r"[^\w\-./ ]", "_", key)[:250]: str(value)[:6000] for key, value in {**flat, **levels}.items()}
-
-
-def _one_line(settings: Mapping[str, Any]) -> str:
-    inside = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
-    return f"{settings['name']}({inside})" if inside else str(settings["name"])
 
 
 def _source_tags(plan: Plan) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from runner.components.records import ComponentRef
 from runner.files import atomic_write
 from runner.fits.metrics import find_metric
 from runner.reporting.between_studies.compare import Compared, Pair, Ranks, Side
-from runner.reporting.pages.content import named
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
 from runner.text import printable
@@ -71,7 +71,7 @@ def _value(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or "–"
     if isinstance(value, dict) and "name" in value:
-        return named(value)
+        return str(ComponentRef.from_dict(value))
     return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else str(value)
 
 

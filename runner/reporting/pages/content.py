@@ -83,9 +83,3 @@ def _time(fits: pd.DataFrame) -> str:
         until = max(until, end)
     cpu = f", {duration(done['cpu'].sum())} of processor time" if done["cpu"].sum() > 0 else ""
     return f"{duration(wall)} in which fits ran; {duration(done['seconds'].sum())} over all fits{cpu}"
-
-
-def named(settings: dict[str, Any]) -> str:
-    """A component's settings as ``name(parameter=value)``, without those that say nothing."""
-    inside = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name" and value is not None)
-    return f"{settings['name']}({inside})" if inside else str(settings["name"])

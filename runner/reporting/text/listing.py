@@ -162,9 +162,9 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
     )
     note = (
         f"First level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other factors. p is "
-        "that of the corrected t-test, and Holm-adjusted within its factor; the chances are those of the first level being "
-        "practically better / the same / worse (Bayesian correlated t-test); the effect size is the difference over "
-        "its standard deviation; parameters and MACs are the first level's over the second's."
+        "that of the corrected t-test, and Holm-adjusted within its factor; the chances are those of the first "
+        "level being practically better / the same / worse (Bayesian correlated t-test); the effect size is the "
+        "difference over its standard deviation; parameters and MACs are the first level's over the second's."
     )
     left_out = int((tables.comparisons["pairs"] > tables.comparisons["cells"]).sum())
     if left_out:

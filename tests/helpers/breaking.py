@@ -1,0 +1,70 @@
+"""Fits that are killed after a number of batches, and what they come to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from engine_jobs import ENGINES
+
+from runner.components.records import ComponentRef
+from runner.engines.base import Job, Trained
+from runner.engines.checkpoint import Checkpoint
+
+STEPS = 9
+"""Three epochs of three batches."""
+
+
+VERSIONS = {"library": "1.0"}
+
+
+ADAM = ComponentRef("adam", {"lr": 0.01, "weight_decay": 0.1, "schedule": {"name": "cosine", "warmup": 1}, "clip": 1.0})
+
+
+class Killed(Exception):
+    pass
+
+
+class Killer:
+    """A transform that changes nothing, counts the batches and ends the fit before batch number `last` + 1."""
+
+    def __init__(self, last: int = STEPS) -> None:
+        self.last, self.seen = last, 0
+
+    def draw(self, rng: np.random.Generator, count: int, shape: object) -> dict[str, np.ndarray]:
+        if self.seen == self.last:
+            raise Killed
+        self.seen += 1
+        return {}
+
+    def apply(self, images: Any, draws: object) -> Any:
+        return images
+
+
+class Every(Checkpoint):
+    """Due after every so many batches, whatever the clock says."""
+
+    def __init__(self, folder: Path, every: int = 1, **owner: Any) -> None:
+        super().__init__(folder, **{"fits": ["a"], "seconds": 0.0, "versions": VERSIONS, **owner})
+        self.every, self.batches = every, 0
+
+    def due(self) -> bool:
+        self.batches += 1
+        return self.batches % self.every == 0
+
+
+def train(make: Callable[[], Job], engine: str, killer: Killer, checkpoint: Checkpoint | None) -> Trained | Exception:
+    given = make()
+    given = dataclasses.replace(given, transforms=(*given.transforms, killer), checkpoint=checkpoint)
+    (outcome,) = ENGINES[engine]().fit([given])
+    return outcome
+
+
+def bits(outcome: Trained | Exception) -> tuple[Any, ...]:
+    """All that a fit comes to but for the seconds of its layers."""
+    assert isinstance(outcome, Trained), outcome
+    arrays = {name: array.tobytes() for name, array in outcome.kept.items() if name != "seconds"}
+    return outcome.curves, outcome.confusion, arrays

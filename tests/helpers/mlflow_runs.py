@@ -1,0 +1,73 @@
+"""MLflow as the tests read it: its runs, and a server of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from command import environment
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+
+def runs_of(uri: str, experiment: str = "tiny") -> list[Run]:
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_runs([found.experiment_id], max_results=1000))
+
+
+def kinds(runs: list[Run]) -> dict[str, int]:
+    return dict(Counter(run.data.tags["runner.kind"] for run in runs))
+
+
+def sqlite(tiny: Path) -> str:
+    return f"sqlite:///{tiny.parent / 'reports' / 'mlflow.db'}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A real MLflow tracking server on loopback, in a process group of its own, which answers."""
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder / 'server.db'}",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        env={**environment(publish=True), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+            return process
+        except OSError:
+            time.sleep(0.2)
+    os.killpg(process.pid, 9)
+    raise AssertionError("the server does not start")
+
+
+@contextmanager
+def server(folder: Path, port: int) -> Iterator[str]:
+    process = start_server(folder, port)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()

@@ -1,0 +1,17 @@
+"""Real data sets beside the checkout; a clone lacks them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from command import ROOT
+from small_files import apart as apart
+
+DATA = Path(os.environ.get("ARCHRUNNER_DATA", ROOT / ".." / "shared" / "data")).resolve()
+
+
+real = pytest.mark.skipif(
+    not (DATA / "mnist").is_dir(), reason=f"no real files in {DATA}; set ARCHRUNNER_DATA to their folder"
+)

@@ -1,0 +1,192 @@
+"""Workers that die of all a worker can die of: only the fit is lost, and it says of what; the pool lives on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import Command, journal_lines
+
+FAULTY = """\
+import ctypes, os, resource, signal, sys, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Faulty:
+    fault: str
+
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        print("so far so good")
+        print("on the way to", self.fault, file=sys.stderr)
+        fault, _, once = self.fault.partition(" ")
+        met = Path(once) if once else None
+        if met and met.exists():
+            return images
+        if met:
+            met.touch()
+        if fault == "kill":
+            held = np.ones(20_000_000)
+            time.sleep(1.6)  # three looks at the memory, half a second apart
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "segfault":
+            ctypes.string_at(0)
+        if fault == "exit":
+            os._exit(0)
+        if fault == "leave":
+            sys.exit("enough")
+        if fault == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if fault in ("hang", "deaf"):
+            time.sleep(600)
+        if fault == "nan":
+            return images * float("nan")
+        if fault == "torch":
+            import torch
+
+            torch.empty(2**50)
+        if fault == "memory":
+            resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+            np.ones(2**32)
+        return images
+
+def faulty(*, fault: str = "none"):
+    return Faulty(fault)
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="faulty", build=faulty)
+"""
+
+STUDY = """\
+name: faults
+plugins: [./faulty.py]
+dataset: {name: digits, subset: 300}
+architecture: {name: stages, width: 2, stages: 1}
+optimizer: {name: adam, lr: 1e-2}
+training: {epochs: 1, engine: numpy, timeout: 20s}
+cross_validation: {folds: 2}
+grid:
+  fault:
+"""
+
+EXPECTED = {
+    "none": "",
+    "kill": "killed by SIGKILL after 2 tries: on the way to kill",
+    "exit": "exit status 0 after 2 tries: on the way to exit",
+    "leave": "SystemExit: enough",
+    "segfault": "killed by SIGSEGV after 2 tries: in string_at (__init__.py:",
+    "memory": "out of memory after 2 tries: Unable to allocate 32.0 GiB",
+    "hang": "timeout of 3 s after 2 tries: in apply (faulty.py:",
+    "deaf": "timeout of 3 s after 2 tries: on the way to deaf",
+}
+
+
+def study(folder: Path, faults: dict[str, str]) -> Path:
+    (folder / "faulty.py").write_text(FAULTY)
+    limits = dict.fromkeys(("hang", "deaf"), ", training.timeout: 3s")
+    levels = [
+        f"    {name}: {{augmentation: {{name: faulty, fault: {fault}}}{limits.get(name, '')}}}\n"
+        for name, fault in faults.items()
+    ]
+    (folder / "faults.yaml").write_text(STUDY + "".join(levels))
+    return folder / "faults.yaml"
+
+
+def fits_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "reports" / "faults" / "tables" / "fits.csv", keep_default_na=False)
+
+
+def test_what_killed_a_worker_is_told_with_its_last_words_and_its_memory(tmp_path: Path, runner: Command) -> None:
+    done = runner("run", study(tmp_path, {name: name for name in EXPECTED}), "--workers", 2)
+    assert done.returncode == 1 and "Traceback" not in done.stderr + done.stdout
+    fits = fits_of(tmp_path)
+    for fault, reason in EXPECTED.items():
+        found = set(fits["reason"][fits["fault"] == fault])
+        assert len(found) == 1 and found.pop().startswith(reason), fault
+    assert done.stderr.count("trying again") == 2 * (len(EXPECTED) - 2), "neither a good fit nor one that raised"
+    report = tmp_path / "reports" / "faults"
+    results = [json.loads(line)["fit"] for line in journal_lines(report)]
+    names = dict(zip(fits["id"], fits["fault"], strict=True))
+    for result in results:
+        assert result["memory"] > 10e6, names[result["id"]]
+        if names[result["id"]] == "kill":
+            assert result["memory"] > 160e6, "what it held, as far as it was seen"
+        if result["status"] == "failed":
+            log = (report / "fits" / f"{result['id']}.log").read_text()
+            assert log.startswith(result["reason"] + "\npeak memory: ") and "so far so good\n" in log
+            assert ("faulty.py" in log) == (names[result["id"]] not in ("kill", "exit", "deaf"))
+    assert "so far so good" in done.stderr and "so far so good" not in done.stdout, "of the good fits: passed on"
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_fit_that_was_lost_by_chance_has_as_many_tries_as_it_is_given(
+    tmp_path: Path, runner: Command, retries: int
+) -> None:
+    names = ["kill", "segfault", "memory", "hang"]
+    file = study(tmp_path, {name: f"{name} {tmp_path / name}" for name in names})
+    done = runner("run", file, "--workers", 1, "--set", f"training.retries={retries}")
+    fits = fits_of(tmp_path).groupby("fault")["status"].apply(sorted).to_dict()
+    expected = ["failed", "ok"] if retries == 0 else ["ok", "ok"]
+    assert fits == dict.fromkeys(names, expected), done.stderr
+    assert done.stdout.count("1 of 2" if retries == 0 else "2 of 2") == len(names), "how many a mean is over"
+    assert done.returncode == (1 if retries == 0 else 0)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_fit_that_diverges_is_in_no_mean_and_the_tables_say_so(tmp_path: Path, runner: Command, engine: str) -> None:
+    file = study(tmp_path, {"good": "none", "diverges": f"nan {tmp_path / 'met'}"})
+    done = runner("run", file, "--executor", "serial", "--set", f"training.engine={engine}")
+    assert done.returncode == 1 and "trying again" not in done.stderr
+    fits = fits_of(tmp_path).set_index("fault")
+    bad, good = fits.loc["diverges"].sort_values("status").to_dict("records")
+    assert bad["reason"].startswith("diverged: ") and bad["val_accuracy"] == "" and good["status"] == "ok"
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("good ", "diverges "))]
+    assert sorted(("1 of 2" in row, "2 of 2" in row) for row in rows) == [(False, True), (True, False)], done.stdout
+    report = tmp_path / "reports" / "faults"
+    cells = pd.read_csv(report / "tables" / "cells.csv").set_index("cell")
+    assert cells.loc["diverges", ["fits", "ok", "failed"]].tolist() == [2, 1, 1]
+    assert cells.loc["diverges", "mean"] == pytest.approx(float(good["val_accuracy"]))
+    for page in ("report.md", "report.html"):
+        assert "1 of 2" in (report / page).read_text()
+
+
+def test_torch_without_memory_is_out_of_memory_too(tmp_path: Path, runner: Command) -> None:
+    file = study(tmp_path, {"none": "none", "torch": "torch"})
+    done = runner("run", file, "--set", "training.engine=torch", "--workers", 1)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    fits = fits_of(tmp_path).set_index("fault")
+    assert set(fits.loc["none", "status"]) == {"ok"}
+    assert all(reason.startswith("out of memory after 2 tries: ") for reason in fits.loc["torch", "reason"])
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_fit_that_stays_at_chance_ends_early_where_it_is_asked_for(
+    tmp_path: Path, runner: Command, engine: str
+) -> None:
+    levels = {
+        "learns": "{optimizer.lr: 2e-2, training.stuck_after: 2}",
+        "stands": "{optimizer.lr: 1e-12, training.stuck_after: 2}",
+        "unasked": "{optimizer.lr: 1e-12}",
+    }
+    text = STUDY.replace("plugins: [./faulty.py]\n", "").replace(
+        "epochs: 1, engine: numpy", f"epochs: 4, engine: {engine}"
+    )
+    text = text.replace("subset: 300", "subset: 900").replace("width: 2", "width: 8")
+    text = text.replace("grid:\n  fault:\n", "grid:\n  kind:\n") + "".join(f"    {k}: {v}\n" for k, v in levels.items())
+    (tmp_path / "faults.yaml").write_text(text)
+    done = runner("run", tmp_path / "faults.yaml")
+    fits = fits_of(tmp_path)
+    assert fits.groupby("kind")["status"].agg(set).to_dict() == {
+        "learns": {"ok"}, "stands": {"failed"}, "unasked": {"ok"},
+    }, done.stderr  # fmt: skip
+    reasons = fits["reason"][fits["kind"] == "stands"]
+    assert all("after epoch 2, and for 2 epochs in a row not above 0.1" in reason for reason in reasons)
+    assert done.returncode == 1 and "after 2 tries" not in done.stderr

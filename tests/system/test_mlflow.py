@@ -1,0 +1,118 @@
+"""What a run leaves in MLflow: read back with MLflow's own client, from a sqlite file and from a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from command import Command, environment
+from mlflow import MlflowClient
+from mlflow_runs import free_port, kinds, runs_of, sqlite
+
+
+def test_one_experiment_a_run_a_cell_a_nested_run_a_fit_and_the_report(tiny: Path, runner: Command) -> None:
+    assert runner("run", tiny, publish=True).returncode == 0
+    client, runs = MlflowClient(tracking_uri=sqlite(tiny)), runs_of(sqlite(tiny))
+    assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    journal = (tiny.parent / "reports" / "tiny" / "journal.jsonl").read_text().splitlines()
+    fits = {fit["id"]: fit for fit in (json.loads(line)["fit"] for line in journal)}
+    cells = {run.info.run_id: run for run in runs if run.data.tags["runner.kind"] == "cell"}
+    for run in runs:
+        if run.data.tags["runner.kind"] == "fit":
+            parent = cells[run.data.tags["mlflow.parentRunId"]]
+            assert parent.data.params.items() <= run.data.params.items()
+            fit = fits.pop(run.data.tags["runner.fit"])
+            curve = [m.value for m in client.get_metric_history(run.info.run_id, "val/accuracy")]
+            assert curve == fit["curves"]["val_accuracy"] and run.data.metrics["val_accuracy"] == curve[-1]
+            assert run.data.metrics["best_val_accuracy"] == max(curve)
+    assert not fits
+    for cell in cells.values():
+        folds = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == cell.info.run_id]
+        values = [run.data.metrics["val_accuracy"] for run in folds]
+        curve = client.get_metric_history(cell.info.run_id, "val/accuracy")
+        assert [m.step for m in curve] == [1, 2]
+        assert curve[-1].value == pytest.approx(sum(values) / 3) == cell.data.metrics["val_accuracy"]
+        assert {"parameters", "macs", "receptive_field_height", "val_accuracy_std"} <= cell.data.metrics.keys()
+        assert cell.data.params["architecture.downsample"] in cell.info.run_name
+        assert [i.dataset.name for i in cell.inputs.dataset_inputs] == ["digits"]
+        assert "runner.made_with.torch" in cell.data.tags
+    (report,) = (run for run in runs if run.data.tags["runner.kind"] == "report")
+    names = {file.path for file in client.list_artifacts(report.info.run_id)}
+    assert {"report.html", "report.md", "plan.yaml", "tables"} <= names
+
+
+def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runner: Command) -> None:
+    runner("run", tiny, publish=True)
+    before = {run.info.run_id: (run.info.status, run.data.metrics, run.info.end_time) for run in runs_of(sqlite(tiny))}
+    runner("run", tiny, publish=True)
+    ledger = tiny.parent / "reports" / "tiny" / "mlflow.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(lines[: len(lines) // 2]) + lines[-1][:20])  # as a crash would leave it
+    runner("run", tiny, publish=True)
+    ledger.unlink()
+    runner("run", tiny, publish=True)
+    journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[1:]))
+    assert "1 fits to train" in runner("run", tiny, publish=True).stderr
+    client = MlflowClient(tracking_uri=sqlite(tiny))
+    after = {run.info.run_id: run for run in runs_of(sqlite(tiny))}
+    assert after.keys() == before.keys()
+    for id, (status, metrics, _) in before.items():
+        assert (after[id].info.status, after[id].data.metrics) == (status, metrics)
+        if after[id].data.tags["runner.kind"] != "report":
+            assert len(client.get_metric_history(id, "val/accuracy")) == 2
+
+
+def test_a_lost_store_is_filled_again(tiny: Path, runner: Command) -> None:
+    runner("run", tiny, publish=True)
+    (tiny.parent / "reports" / "mlflow.db").unlink()
+    again = runner("run", tiny, publish=True)
+    assert "0 fits to train" in again.stderr
+    assert kinds(runs_of(sqlite(tiny))) == {"cell": 4, "fit": 12, "report": 1}
+
+
+def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) -> None:
+    runner("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
+    port = free_port()
+    ui = subprocess.Popen(
+        [str(Path(sys.executable).parent / "runner"), "ui", "--port", str(port)],
+        cwd=tiny.parent,
+        env=environment(publish=True),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(300):
+            try:
+                runs = runs_of(f"http://127.0.0.1:{port}")
+                break
+            except Exception:
+                time.sleep(0.2)
+        assert kinds(runs) == {"cell": 1, "fit": 3, "report": 1}
+        (report,) = (run.info.run_id for run in runs if run.data.tags["runner.kind"] == "report")
+        page = f"http://127.0.0.1:{port}/get-artifact?path=report.html&run_uuid={report}"
+        assert re.search(rb"<title>tiny</title>", urllib.request.urlopen(page, timeout=30).read())
+        for _ in range(300):  # a helper of a moment may be among them; more that stay would take gigabytes
+            workers = psutil.Process(ui.pid).children(recursive=True)
+            if len(workers) == 1:
+                break
+            time.sleep(0.2)
+        assert len(workers) == 1
+    finally:
+        os.killpg(ui.pid, 9)
+        ui.wait()
+
+
+def test_no_store_is_said_in_one_line(runner: Command) -> None:
+    done = runner("ui", publish=True)
+    assert done.returncode == 2 and "no such store" in done.stderr and done.stderr.count("\n") == 1

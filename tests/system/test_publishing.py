@@ -1,0 +1,298 @@
+"""An MLflow server that is down, slow, full or wrong: nothing waits for it, and it gets everything once, later."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from command import RUNNER, TINY, Command, environment, journal_lines
+from faulty_server import FAULTS, Proxy, address, faulty
+from mlflow_runs import free_port, kinds, runs_of, server, sqlite, start_server
+
+from runner.cli import main
+from runner.journal.index import index
+from runner.planning import plan_file
+from runner.tracking.mlflow_tracker import MlflowTracker
+from runner.tracking.publisher import Publisher
+
+ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
+
+HELD = """\
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Held:
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        while lines(Path("reports/tiny/journal.jsonl")) >= (int(ALLOWED.read_text()) if ALLOWED.exists() else 99):
+            time.sleep(0.02)
+        return images
+
+ALLOWED = Path("allowed")
+
+def lines(file):
+    return file.read_bytes().count(b"\\n") if file.exists() else 0
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="held", build=Held)
+"""
+"""A plugin whose training waits as soon as the journal has as many fits as the file `allowed` says."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the report of an experiment of one cell that no store has heard of."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(TINY)
+    command = [RUNNER, "run", "tiny.yaml", *ONE_CELL, "--executor", "serial"]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    return folder / "reports" / "tiny"
+
+
+@pytest.fixture
+def report(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "reports" / "tiny"))
+
+
+@pytest.fixture
+def held(tiny: Path) -> Path:
+    """An experiment whose training goes on as far as `allow` says, so that a test depends on nobody's speed."""
+    (tiny.parent / "held.py").write_text(HELD)
+    tiny.write_text(TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
+    return tiny
+
+
+def allow(file: Path, fits: int) -> None:
+    (file.parent / "new").write_text(str(fits))
+    (file.parent / "new").rename(file.parent / "allowed")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_end_of_a_run_does_not_wait_for_a_faulty_server(fault: str, report: Path) -> None:
+    plan, (results, _) = plan_file.read(report / "plan.yaml"), index(report / "journal.jsonl")
+    with faulty(fault) as broken:
+        publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, results, patience=0.5)
+        with publisher:
+            for result in results.values():
+                publisher.add(result)
+            publisher.finish(report)
+        assert broken.asked, "it was tried"
+        assert publisher.problem and "\n" not in publisher.problem
+        if fault == "hangs":
+            assert "no more than 0.5 s" in publisher.problem
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "hangs"])
+def test_publish_says_in_one_line_what_is_wrong(fault: str, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with faulty(fault) as broken:
+        given = ["publish", "tiny", "--reports", str(report.parent), "--tracking-uri", address(broken)]
+        assert main(given) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and printed.err.startswith(f"{address(broken)}: ")
+
+
+def test_a_server_that_never_answers_holds_up_neither_training_nor_the_end(tiny: Path, runner: Command) -> None:
+    with faulty("hangs") as broken:
+        done = runner("run", tiny, *ONE_CELL, "--publish-wait", 1, "--tracking-uri", address(broken), publish=True)
+        assert broken.asked and not broken.over.is_set(), "the run ended while its request was still hanging"
+    report = tiny.parent / "reports" / "tiny"
+    assert done.returncode == 0 and len(journal_lines(report)) == 3 and (report / "report.html").is_file()
+    assert "MLflow has not got everything (" in done.stderr and "`runner publish tiny` sends the rest" in done.stderr
+    again = runner("publish", "tiny", "--tracking-uri", sqlite(tiny), publish=True)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "MLflow has 3 fits\n", "")
+    assert kinds(runs_of(sqlite(tiny))) == {"cell": 1, "fit": 3, "report": 1}
+
+
+def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor a finished run: of a partial one it publishes what there is."""
+    (report / "report.html").unlink()
+    lines = journal_lines(report)
+    (report / "journal.jsonl").write_text("".join(lines[:2]))
+    store = f"sqlite:///{report.parent / 'mlflow.db'}"
+    assert main(["publish", str(report), "--tracking-uri", store]) == 0
+    assert capsys.readouterr().out == "MLflow has 2 fits of 3, the others are not trained yet, and no report\n"
+    runs = runs_of(store)
+    assert kinds(runs) == {"cell": 1, "fit": 2, "report": 1}
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 3, "KILLED": 1}
+    (report / "journal.jsonl").write_text("".join(lines))
+    for _ in range(2):
+        assert main(["publish", str(report), "--tracking-uri", store]) == 0
+        assert kinds(runs_of(store)) == {"cell": 1, "fit": 3, "report": 1}
+        assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+
+
+def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runner: Command) -> None:
+    """A real server behind a line that loses the first answer of each kind, killed in the middle of a run."""
+    port, report = free_port(), held.parent / "reports" / "tiny"
+    with faulty("", Proxy, upstream=port) as line:
+        uri = address(line)
+        down = runner("run", held, *ONE_CELL, "--tracking-uri", uri, publish=True)
+        assert down.returncode == 0 and "`runner publish tiny` sends the rest" in down.stderr
+        with server(held.parent, port):
+            allow(held, 3 + 3)
+            running, deadline = start(held, uri), time.monotonic() + 120
+            while time.monotonic() < deadline and len(line.asked) < 6 and running.poll() is None:
+                time.sleep(0.02)
+        assert running.poll() is None and len(line.asked) >= 6
+        allow(held, 99)
+        running.communicate(timeout=120)
+        assert running.returncode == 0
+        assert len(journal_lines(report)) == 3 + 12
+        with server(held.parent, port):
+            attempts = [runner("publish", held, "--tracking-uri", uri, publish=True)]
+            while attempts[-1].returncode and len(attempts) < 25:
+                attempts.append(runner("publish", held, "--tracking-uri", uri, publish=True))
+            assert attempts[-1].stdout == "MLflow has 12 fits\n", attempts
+            runs = runs_of(f"http://127.0.0.1:{port}")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    keys = Counter(run.data.tags["runner.key"] for run in runs)
+    assert set(keys.values()) == {1}, "a run whose creation was not answered is found again, not made again"
+    ids = {json.loads(line)["fit"]["id"] for line in journal_lines(report)[3:]}
+    assert {run.data.tags["runner.fit"] for run in runs if run.data.tags["runner.kind"] == "fit"} == ids
+    assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
+
+
+ONE_BY_ONE = ("--set", "training.stacking=off")
+PATIENT = ("--publish-wait", "60")
+
+
+def start(file: Path, uri: str, *options: str) -> subprocess.Popen[str]:
+    command = [RUNNER, "run", file, "--tracking-uri", uri, *ONE_BY_ONE, *options]
+    kept = {"cwd": file.parent, "env": environment(publish=True), "text": True}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kept)  # type: ignore[call-overload]
+
+
+def wait_until_published(uri: str, run: subprocess.Popen[str], fits: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and run.poll() is None:
+        with suppress(Exception):  # the experiment is not there yet
+            if kinds(runs_of(uri)).get("fit", 0) >= fits:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"not {fits} fits while the run went on: {run.poll()}")
+
+
+def assert_all_there_once(uri: str, report: Path) -> None:
+    runs = runs_of(uri)
+    ids = sorted(json.loads(line)["fit"]["id"] for line in journal_lines(report))
+    assert sorted(run.data.tags["runner.fit"] for run in runs if run.data.tags["runner.kind"] == "fit") == ids
+    assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(held: Path) -> None:
+    """Nobody has to do anything: the run itself goes on publishing once the server answers again."""
+    port, processes = free_port(), []
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        processes.append(start_server(held.parent, port))
+        allow(held, 3)
+        run = start(held, uri, *PATIENT)
+        wait_until_published(uri, run, 1)
+        os.killpg(processes[-1].pid, signal.SIGKILL)
+        processes[-1].wait()
+        allow(held, 7)
+        while run.poll() is None and len(journal_lines(held.parent / "reports" / "tiny")) < 7:
+            time.sleep(0.05)
+        assert run.poll() is None, "training goes on without the server"
+        processes.append(start_server(held.parent, port))
+        wait_until_published(uri, run, 7)
+        allow(held, 99)
+        _, errors = run.communicate(timeout=200)
+        assert run.returncode == 0 and "MLflow has not got" not in errors, errors
+        assert_all_there_once(uri, held.parent / "reports" / "tiny")
+    finally:
+        stop(processes)
+
+
+def test_a_real_server_that_stands_still_holds_nothing_up_and_has_everything_after_the_next_run(
+    held: Path, runner: Command
+) -> None:
+    """It is stopped with requests under way, which it works off when it goes on, after they were given up."""
+    port, report = free_port(), held.parent / "reports" / "tiny"
+    uri, processes = f"http://127.0.0.1:{port}", []
+    try:
+        processes.append(start_server(held.parent, port))
+        allow(held, 3)
+        run = start(held, uri)
+        wait_until_published(uri, run, 1)
+        os.killpg(processes[-1].pid, signal.SIGSTOP)
+        allow(held, 99)
+        _, errors = run.communicate(timeout=200)
+        assert run.returncode == 0 and "`runner publish tiny` sends the rest" in errors, errors
+        assert len(journal_lines(report)) == 12 and (report / "report.html").is_file()
+        os.killpg(processes[-1].pid, signal.SIGCONT)
+        again = runner("run", held, *ONE_BY_ONE, *PATIENT, "--tracking-uri", uri, publish=True)
+        assert again.returncode == 0 and "MLflow has not got" not in again.stderr, again.stderr
+        assert_all_there_once(uri, report)
+    finally:
+        stop(processes)
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(report: Path) -> None:
+    command = [RUNNER, "publish", str(report)]
+    kept = {"env": environment(publish=True), "capture_output": True, "text": True, "cwd": report.parent}
+    slow = {**environment(publish=True), "ARCHRUNNER_CACHE": str(report.parent / "cache")}  # no empty store to copy
+    making = subprocess.Popen(command, env=slow, stderr=subprocess.DEVNULL, cwd=report.parent)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not [*report.parent.glob(".mlflow-*/mlflow.db")]:
+        time.sleep(0.001)
+    making.kill()
+    making.wait()
+    assert not (report.parent / "mlflow.db").exists()
+    done = subprocess.run(command, check=False, timeout=120, **kept)  # type: ignore[call-overload]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kinds(runs_of(f"sqlite:///{report.parent / 'mlflow.db'}")) == {"cell": 1, "fit": 3, "report": 1}
+
+
+def test_a_new_store_is_a_copy_that_mlflow_would_have_made_itself(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the copy that is kept was damaged, or where none can be kept."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("ARCHRUNNER_CACHE", str(cache))
+
+    def made(name: str) -> tuple[list[list[str]], list[tuple[object, ...]]]:
+        folder = Path(shutil.copytree(report, tmp_path / name / "tiny"))
+        assert main(["publish", str(folder), "--tracking-uri", f"sqlite:///{tmp_path / name / 'mlflow.db'}"]) == 0
+        with closing(sqlite3.connect(tmp_path / name / "mlflow.db")) as store:
+            schema = store.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
+            # MLflow's migrations leave the constraints of a table in any order.
+            tables = [sorted(line.strip(" \t,") for line in sql.splitlines()) for (sql,) in schema]
+            return tables, store.execute("SELECT name, artifact_location, lifecycle_stage FROM experiments").fetchall()
+
+    def expected(name: str) -> list[tuple[object, ...]]:
+        root = tmp_path / name / "mlartifacts"
+        return [("Default", f"{root}/0", "active"), ("tiny", str(root), "active")]
+
+    tables, experiments = made("first")
+    (kept,) = (cache / "mlflow").iterdir()
+    assert experiments == expected("first") and made("copied") == (tables, expected("copied"))
+    kept.write_bytes(kept.read_bytes()[:100_000])
+    assert made("damaged") == (tables, expected("damaged"))
+    assert made("mended") == (tables, expected("mended"))
+    shutil.rmtree(cache)
+    cache.write_text("a file where the folder should be")
+    assert made("nowhere") == (tables, expected("nowhere"))

@@ -1,0 +1,143 @@
+"""`runner run` from the command line, on real data, through real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import TINY, Command, journal_lines, stable_tables
+
+FITS_COLUMNS = (
+    "id,cell,architecture.downsample,architecture.convs,repeat,fold,status,reason,val_accuracy,val_loss,"
+    "train_accuracy,train_loss,epochs,seconds,worker"
+)
+
+FAULTY = """\
+import os, signal, time
+from dataclasses import dataclass
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Faulty:
+    fault: str
+
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        if self.fault == "raise":
+            raise ValueError("no such\\npixel")
+        if self.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "hang":
+            time.sleep(600)
+        return images * float("nan") if self.fault == "nan" else images
+
+def faulty(*, fault: str = "none"):
+    return Faulty(fault)
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="faulty", build=faulty)
+"""
+
+
+def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Command) -> None:
+    done = runner("run", tiny, publish=True)
+    report = tiny.parent / "reports" / "tiny"
+    assert done.returncode == 0, done.stderr
+    assert (
+        "max_pool, convs=2" in done.stdout
+        and "architecture.downsample: Can't tell strided_conv from max_pool" in done.stdout
+    )
+    assert "[12/12]" in done.stderr and "\x1b" not in done.stdout + done.stderr
+    fits = (report / "tables" / "fits.csv").read_text().splitlines()
+    assert fits[0] == FITS_COLUMNS
+    assert len(fits) == 1 + 12 and all(",ok,," in line for line in fits[1:])
+    table = pd.read_csv(report / "tables" / "cells.csv")
+    assert (table["mean"] > 0.5).all() and (table["ci_low"] < table["mean"]).all()
+    assert {p.name for p in report.iterdir() if not p.name.startswith(".")} == {
+        "plan.yaml", "journal.jsonl", "mlflow.jsonl", "fits", "report.html", "report.md", "tables", "figures",
+    }  # fmt: skip
+
+
+def test_workers_import_nothing_from_the_folder_a_run_is_started_in(tiny: Path, runner: Command) -> None:
+    """Such as a checkout of this project, or a user's own torch.py."""
+    (tiny.parent / "runner").mkdir()
+    (tiny.parent / "runner" / "__init__.py").write_text("")
+    (tiny.parent / "torch.py").write_text("raise ValueError('not that one')")
+    done = runner("run", tiny, "--set", "training.epochs=1", "--tracking-uri", "none")
+    assert done.returncode == 0, done.stderr
+
+
+def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
+    runner("run", tiny)
+    report = tiny.parent / "reports" / "tiny"
+    tables, page = stable_tables(report), (report / "report.html").read_bytes()
+    again = runner("run", tiny)
+    assert again.returncode == 0 and "nothing to train" in again.stderr and "0 fits to train" in again.stderr
+    assert stable_tables(report) == tables and (report / "report.html").read_bytes() == page
+    lines = journal_lines(report)
+    (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:]))
+    mended = runner("run", tiny)
+    assert "1 fits to train, 11 are in the journal already" in mended.stderr
+    assert stable_tables(report) == tables and len(journal_lines(report)) == 12
+
+
+def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Command) -> None:
+    (tiny.parent / "faulty.py").write_text(FAULTY)
+    text = TINY.replace("plugins: []", "plugins: [./faulty.py]").replace("folds: 3", "folds: 2")
+    text = text[: text.index("grid:")] + (
+        "grid:\n  fault:\n"
+        + "".join(
+            f"    {fault}: {{augmentation: {{name: faulty, fault: {fault}}}}}\n"
+            for fault in ("none", "raise", "kill", "nan")
+        )
+        + "    hang: {augmentation: {name: faulty, fault: hang}, training.timeout: 6s}\n"
+        + "    diverge: {optimizer: {name: sgd, lr: 1e30}}\n"
+    )
+    tiny.write_text(text)
+    done = runner("run", tiny)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    fits = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv", keep_default_na=False)
+    reasons = fits.groupby("fault")["reason"].agg(set).to_dict()
+    assert (fits["status"] == "ok").sum() == 2 and reasons["none"] == {""}
+    assert reasons["raise"] == {"ValueError: no such pixel"}
+    assert reasons["kill"] == {"killed by SIGKILL after 2 tries"}
+    hanging = "timeout of 12 s after 2 tries: in apply (faulty.py:18)"  # of two fits that are trained together
+    assert reasons["hang"] == {hanging}
+    for fault in ("nan", "diverge"):
+        assert all(reason.startswith("diverged: ") for reason in reasons[fault])
+    cells = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "cells.csv").set_index("cell")
+    assert cells.loc["raise", ["fits", "ok", "failed"]].tolist() == [2, 0, 2] and pd.isna(cells.loc["raise", "mean"])
+    logs = [p.read_text() for p in (tiny.parent / "reports" / "tiny" / "fits").glob("*.log")]
+    assert sum("faulty.py" in log for log in logs) == 4, "of those that raised, and where the others hung"
+
+    plain = runner("run", tiny)
+    assert plain.returncode == 1 and "0 fits to train" in plain.stderr, "a failed fit has its result"
+    (tiny.parent / "faulty.py").write_text(FAULTY.replace('"raise"', '"never"'))
+    assert "10 fits to train" in runner("run", tiny, "--fail-fast").stderr, "the plugin's code is part of the identity"
+
+
+def test_only_failed_trains_the_failed_fits_again(tiny: Path, runner: Command) -> None:
+    (tiny.parent / "faulty.py").write_text(FAULTY.replace('self.fault == "raise"', 'os.path.exists("broken")'))
+    (tiny.parent / "broken").touch()
+    text = TINY.replace("plugins: []", "plugins: [./faulty.py]\naugmentation: faulty")
+    tiny.write_text(text.replace("[max_pool, strided_conv]", "[max_pool]"))
+    assert runner("run", tiny, "--fail-fast").returncode == 1
+    assert runner("run", tiny).returncode == 1
+    (tiny.parent / "broken").unlink()
+    assert runner("run", tiny, "--only", "failed").returncode == 0
+    fits = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")
+    assert len(fits) == 6 and (fits["status"] == "ok").all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_part_of_a_fit(tiny: Path, runner: Command, precision: str) -> None:
+    done = runner("run", tiny, "--set", f"training.precision={precision}", "--set", "grid={optimizer.lr: [1e-2]}")
+    assert done.returncode == 0
+    losses = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")["train_loss"]
+    ids = [json.loads(line)["fit"]["id"] for line in journal_lines(tiny.parent / "reports" / "tiny")]
+    assert losses.notna().all() and len(set(ids)) == 3

@@ -1,0 +1,96 @@
+"""Augmented images: the same wherever they are made, and one grid over all that a study varies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import ROOT, Command
+from shared_data import DATA
+
+SEEING = """\
+import os
+from dataclasses import dataclass
+import numpy as np
+from runner.api import Augmentation, hookimpl
+
+@dataclass(frozen=True)
+class Seeing:
+    '''Notes every batch that it sees, under a number drawn from the stream that the others draw from too.'''
+
+    def draw(self, rng, count, shape):
+        return {"number": rng.integers(2**62, size=1)}
+
+    def apply(self, images, draws):
+        np.save(f"{os.environ['SEEN']}/{int(draws['number'][0])}.npy", np.asarray(images))
+        return images
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="seeing", build=Seeing)
+"""
+
+EXPERIMENT = """\
+name: seen
+plugins: [./seeing.py]
+dataset: {name: shapes, count: 60, size: 18, extent: 8, scale: 0, colour: true}
+architecture: {name: stages, width: 2, stages: 1}
+augmentation: [flip, {name: pad_and_crop, padding: 2}, rotation, colour_jitter, cutout, mixup, noise, seeing]
+optimizer: {name: sgd, lr: 0.01}
+training: {epochs: 2, batch_size: 16}
+cross_validation: {folds: 2, repeats: 2}
+grid: {architecture.downsample: [max_pool, avg_pool]}
+"""
+
+
+Seen = Callable[..., dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def seen(tmp_path: Path, runner: Command, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Run the experiment with some options; the batches that were seen, by their numbers."""
+    (tmp_path / "seeing.py").write_text(SEEING)
+    (tmp_path / "seen.yaml").write_text(EXPERIMENT)
+
+    def run(*options: str) -> dict[str, np.ndarray]:
+        folder = tmp_path / "-".join(options)
+        folder.mkdir()
+        monkeypatch.setenv("SEEN", str(folder))
+        done = runner("run", "seen.yaml", "--reports", folder / "reports", *options)
+        assert done.returncode == 0, done.stderr
+        return {file.stem: np.load(file) for file in folder.glob("*.npy")}
+
+    return run
+
+
+def test_every_executor_and_number_of_workers_sees_the_same_images(seen: Seen) -> None:
+    serial = seen("--executor", "serial")
+    # Both cells of a (repeat, fold) draw the same numbers: 4 splits x 2 epochs x 2 batches of 30 images.
+    assert len(serial) == 16 and sorted({len(batch) for batch in serial.values()}) == [14, 16]
+    for workers in ("1", "3"):
+        found = seen("--workers", workers)
+        assert found.keys() == serial.keys()
+        assert all(np.array_equal(found[number], batch) for number, batch in serial.items()), "bit for bit"
+    numpy = seen("--executor", "serial", "--set", "training.engine=numpy")
+    assert numpy.keys() == serial.keys()
+    for number, batch in serial.items():
+        np.testing.assert_allclose(numpy[number], batch, rtol=0, atol=2e-6)
+
+
+GRID = ROOT / "experiments" / "augmentation_and_optimizer.yaml"
+
+
+@pytest.mark.skipif(not (DATA / "fashion-mnist").is_dir(), reason=f"no {DATA / 'fashion-mnist'}")
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_one_grid_over_augmentation_optimizer_and_architecture(engine: str, tmp_path: Path, runner: Command) -> None:
+    data = f"{{name: fashion-mnist, root: '{DATA / 'fashion-mnist'}', subset: 300}}"
+    small = ("training.epochs=1", f"training.engine={engine}", "cross_validation={folds: 2}", f"dataset={data}")
+    done = runner("run", GRID, *(word for setting in small for word in ("--set", setting)))
+    assert done.returncode == 0, done.stderr
+    tables = tmp_path / "reports" / "augmentation-and-optimizer" / "tables"
+    fits, comparisons = pd.read_csv(tables / "fits.csv"), pd.read_csv(tables / "comparisons.csv")
+    assert len(fits) == 24 and (fits["status"] == "ok").all()
+    assert set(comparisons["factor"]) == {"augmentation", "optimizer", "architecture"}

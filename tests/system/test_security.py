@@ -1,0 +1,296 @@
+"""What SECURITY.md promises: strangers' files are data, names are not paths, credentials and temporaries are private.
+
+That pickles are not opened before their checksum matched, and what they may name, is in test_datasets.py; hostile names
+in figures are in test_figures.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import RUNNER, TINY, Command, environment
+from faulty_server import address, faulty
+from mlflow_runs import free_port, kinds, runs_of, server
+
+from runner.cli import main
+from runner.errors import RunnerError
+from runner.planning import plan_file
+
+SMALL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy",
+         "--set", "grid={architecture.convs: [1]}")  # fmt: skip
+SECRET = "hunter2xyz"
+
+
+def test_no_yaml_makes_an_object(tiny: Path, runner: Command) -> None:
+    owned = tiny.parent / "owned"
+    for tag in (f"!!python/object/apply:os.mkdir ['{owned}']", f"!!python/object/new:os.mkdir [['{owned}']]"):
+        tiny.write_text(TINY.replace("description: ", f"description: {tag} # "))
+        for command in ("plan", "run"):
+            done = runner(command, tiny)
+            assert done.returncode == 2 and done.stderr.startswith(f"{tiny}:2: ") and "Traceback" not in done.stderr
+    tiny.write_text(TINY)
+    assert runner("run", tiny, *SMALL).returncode == 0
+    plan = tiny.parent / "reports" / "tiny" / "plan.yaml"
+    plan.write_text(plan.read_text() + f"more: !!python/object/apply:os.mkdir ['{owned}']\n")
+    for command in (["report", "tiny"], ["publish", "tiny"], ["compare", "tiny", "tiny"]):
+        done = runner(*command, "--reports", plan.parents[1])
+        assert done.returncode == 2 and "not a plan that this version can read" in done.stderr
+    assert not owned.exists()
+
+
+def test_arrays_with_pickled_objects_are_refused(tiny: Path, runner: Command) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tiny.parent / "owned"),)
+
+    hostile = np.array([Evil()] * 20, object)
+    for name in ("images", "labels", "class_names"):
+        arrays = {"images": np.zeros((20, 4, 4), np.uint8), "labels": np.arange(20) % 2} | {name: hostile}
+        np.savez(tiny.parent / "evil.npz", **arrays)
+        done = runner("run", tiny, *SMALL, "--set", "dataset={name: npz, file: evil.npz}")
+        assert done.returncode == 2 and "evil.npz: " in done.stderr and "Traceback" not in done.stderr
+    assert runner("run", tiny, *SMALL).returncode == 0
+    (kept,) = (tiny.parent / "reports" / "tiny" / "fits").glob("*.npz")
+    np.savez(kept, layers=hostile, types=hostile, seconds=hostile)
+    assert "damaged" in runner("report", "tiny").stderr
+    assert not (tiny.parent / "owned").exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", "..", ".hidden", "a\\b", "~", "a\x00b", "CON:"])
+def test_an_experiment_s_name_is_no_path(name: str, tiny: Path, runner: Command) -> None:
+    inside = tiny.parent / "inside"
+    inside.mkdir()
+    before = sorted(tiny.parent.rglob("*"))
+    tiny.write_text(TINY.replace("name: tiny", f"name: '{name}'"))
+    done = runner("run", tiny, *SMALL, "--reports", inside)
+    assert done.returncode == 2 and done.stderr.startswith(f"{tiny}:1: ") and "Traceback" not in done.stderr
+    assert sorted(tiny.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("id", ["../../evil", "/etc/passwd", "a/b", "", ".", "a\n"])
+def test_an_id_in_a_stranger_s_plan_is_no_path(id: str, tiny: Path, runner: Command) -> None:
+    assert runner("run", tiny, *SMALL).returncode == 0
+    report = tiny.parent / "reports" / "tiny"
+    plan = plan_file.read(report / "plan.yaml")
+    plan.fits[plan.cells[0].id][0] = id
+    plan_file.save(plan, report / "plan.yaml")
+    with pytest.raises(RunnerError, match="is no id of a fit"):
+        plan_file.read(report / "plan.yaml")
+    assert runner("report", "tiny").returncode == 2
+
+
+class Elements(HTMLParser):
+    """The page's elements with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_report_shows_every_text_as_text(tiny: Path, runner: Command) -> None:
+    """From the file, the classes of the data, and the reason that a plugin's exception gives."""
+    script, image = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
+    (tiny.parent / "hostile.py").write_text(
+        "from runner.api import Architecture, hookimpl\n"
+        f"def broken(input_shape, classes, *, text: str = {script!r}):\n"
+        "    from runner.api import Conv, Dense, Flatten, MaxPool, ReLU, Sequential\n"
+        "    return Sequential(Conv(2, 3), ReLU(), MaxPool(2), Flatten(), Dense(classes))\n"
+        "@hookimpl\ndef register_architectures():\n    yield Architecture(name='</pre><b>wide', build=broken)\n"
+    )
+    rng, labels = np.random.default_rng(0), np.arange(40) % 2
+    np.savez(
+        tiny.parent / "a.npz", images=rng.integers(0, 255, (40, 8, 8), np.uint8), labels=labels,
+        class_names=[script, image],
+    )  # fmt: skip
+    tiny.write_text(f"""\
+name: tiny
+description: '{script}{image}'
+plugins: [./hostile.py]
+dataset: {{name: npz, file: a.npz}}
+architecture: {{name: stages, width: 2, stages: 1}}
+optimizer: {{name: sgd, lr: 1e-2}}
+training: {{epochs: 1, engine: numpy}}
+cross_validation: {{folds: 2}}
+grid:
+  '<i>factor':
+    '{script}': {{architecture: '</pre><b>wide'}}
+    '{image}': {{optimizer: {{name: sgd, lr: 1e30}}}}
+""")
+    assert runner("run", tiny, "--executor", "serial").returncode == 1, "one of the cells diverges"
+    report = tiny.parent / "reports" / "tiny"
+    page = Elements((report / "report.html").read_text())
+    assert [tag for tag, _ in page.found].count("script") == 1, "our own"
+    assert not [tag for tag, _ in page.found if tag in ("img", "i", "b", "iframe", "object")]
+    assert not [attrs for _, attrs in page.found for name in attrs if name.startswith("on")]
+    for text in (script, image, "<i>factor", "</pre><b>wide"):
+        assert text in page.text, "it is shown"
+    assert not re.search(r"<(script|img|i|b)\b", (report / "report.md").read_text())
+
+
+@contextmanager
+def ui(folder: Path, *options: str) -> Iterator[tuple[int, list[str]]]:
+    """`runner ui` on a store: its port, and what it says first."""
+    (folder / "reports").mkdir(exist_ok=True)
+    (folder / "reports" / "mlflow.db").touch()
+    port, said = free_port(), folder / "said"
+    with said.open("w") as log:
+        process = subprocess.Popen(
+            [RUNNER, "ui", "--port", str(port), *options], cwd=folder, env=environment(publish=True),
+            stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not answers("127.0.0.1", port):
+            assert time.monotonic() < deadline and process.poll() is None, said.read_text()
+            time.sleep(0.1)
+        yield port, said.read_text().splitlines()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
+def test_the_ui_listens_on_this_machine_alone_unless_told_otherwise(tmp_path: Path) -> None:
+    with ui(tmp_path) as (port, said):
+        assert said[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
+        assert not [line for line in said if line.startswith("warning")]
+        assert not answers("127.0.0.2", port), "nobody else is let in"
+    with ui(tmp_path, "--host", "0.0.0.0") as (port, said):
+        assert said[:2] == [
+            f"MLflow UI on http://0.0.0.0:{port} (Ctrl-C ends it)",
+            "warning: whoever reaches that address can read and change the store",
+        ]
+        assert answers("127.0.0.2", port)
+
+
+def files_with(folder: Path, secret: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("fault", ["500", "not MLflow", "closes at once"])
+def test_no_message_or_file_holds_a_password_where_publishing_fails(fault: str, tiny: Path) -> None:
+    with faulty(fault) as broken:
+        uris = (address(broken, f"me:{SECRET}@"), f"{address(broken)}/?token={SECRET}")
+        for uri in uris:
+            variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_TRACKING_PASSWORD": SECRET}
+            for command in (["run", tiny.name, *SMALL], ["publish", "tiny"]):
+                done = subprocess.run(
+                    [RUNNER, *command, "--verbose"], cwd=tiny.parent, env={**environment(publish=True), **variables},
+                    capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                assert done.returncode == (0 if command[0] == "run" else 2)
+                assert SECRET not in done.stdout + done.stderr
+        assert broken.asked
+    assert files_with(tiny.parent, SECRET) == []
+
+
+def test_a_password_reaches_the_server_and_nothing_that_is_kept(tiny: Path) -> None:
+    """A real server, whose data base is looked through too: tags, parameters, the report among its artifacts."""
+    port = free_port()
+    with server(tiny.parent, port) as address:
+        uri = address.replace("//", f"//me:{SECRET}@")
+        done = subprocess.run(
+            [RUNNER, "run", tiny.name, *SMALL, "--publish-wait", "60", "--verbose"], cwd=tiny.parent,
+            env={**environment(), "MLFLOW_TRACKING_URI": uri}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0 and "MLflow has not got" not in done.stderr, done.stderr
+        assert kinds(runs_of(address)) == {"cell": 1, "fit": 3, "report": 1}
+        assert urllib.request.urlopen(f"{address}/health", timeout=30).status == 200
+    assert SECRET not in done.stdout + done.stderr
+    assert (tiny.parent / "server.db").exists() and files_with(tiny.parent, SECRET) == []
+
+
+@pytest.mark.parametrize("uri", [f"http://me:{SECRET}@host", f"postgresql://me:{SECRET}@host/db?password={SECRET}"])
+def test_on_the_command_line_a_password_is_refused(uri: str, tiny: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tiny.parent)
+    for command in (["run", str(tiny)], ["ui"]):
+        assert main([*command, "--tracking-uri", uri]) == 2
+        printed = capsys.readouterr()
+        assert "holds a password" in printed.err and SECRET not in printed.err + printed.out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@host")
+    assert main(["ui"]) == 0 and capsys.readouterr().out == "http://***@host\n"
+
+
+UNVERSIONED = """\
+import time
+import numpy as np
+from runner.api import Dataset, ImageData, hookimpl
+
+def own():
+    def load():
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 255, (60, 1, 8, 8), np.uint8), np.arange(60) % 2
+    return ImageData(shape=(1, 8, 8), class_names=("a", "b"), size=60, load=load)
+
+@hookimpl
+def register_datasets():
+    yield Dataset(name="own", build=own)
+"""
+
+
+@pytest.mark.parametrize("dataset", ["own", "digits"])
+def test_temporary_files_and_copies_of_data_are_their_owner_s_alone(
+    dataset: str, tiny: Path, request: pytest.FixtureRequest
+) -> None:
+    """Under a umask that gives everything away, while workers train and checkpoints are written."""
+    (tiny.parent / "own.py").write_text(UNVERSIONED)
+    text = TINY.replace("plugins: []", "plugins: [./own.py]").replace("dataset: digits", f"dataset: {dataset}")
+    tiny.write_text(text.replace("epochs: 2", "epochs: 20, checkpoint: 0.001s, engine: numpy"))
+    # In a short place: multiprocessing's sockets go there, and a socket's path has at most 107 bytes.
+    places = {"temporary": Path(tempfile.mkdtemp(prefix="private-")), "cache": tiny.parent / "cache"}
+    request.addfinalizer(lambda: shutil.rmtree(places["temporary"]))
+    places["temporary"].chmod(0o755)
+    places["cache"].mkdir(mode=0o755)
+    variables = {"TMPDIR": str(places["temporary"]), "ARCHRUNNER_CACHE": str(places["cache"])}
+    run = subprocess.Popen(
+        [RUNNER, "run", tiny], cwd=tiny.parent, env={**environment(), **variables}, umask=0,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    seen: dict[Path, int] = {}
+    while run.poll() is None:
+        checkpoints = (tiny.parent / "reports" / "tiny" / "fits").glob("*.checkpoint*")
+        for path in [*places["temporary"].iterdir(), *places["cache"].glob("*"), *checkpoints]:
+            try:
+                seen[path] = stat.S_IMODE(path.stat().st_mode)
+            except FileNotFoundError:
+                continue
+        time.sleep(0.002)
+    assert run.returncode == 0
+    open_to_others = {path.name: oct(mode) for path, mode in seen.items() if mode & 0o077}
+    assert not open_to_others
+    kinds_seen = {path.suffix for path in seen}
+    assert ".checkpoint" in kinds_seen
+    wanted = "archrunner-" if dataset == "own" else "prepared"
+    assert [path for path in seen if path.name.startswith(wanted)], sorted(seen)

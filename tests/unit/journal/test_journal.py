@@ -1,0 +1,388 @@
+"""The journal on disk: what goes in comes out, and damage is mended or named."""
+
+import io
+import json
+import math
+import re
+import shutil
+import zlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.cli import main
+from runner.errors import JournalError
+from runner.fits.records import FitResult
+from runner.journal.frames import frames
+from runner.journal.index import read
+from runner.journal.journal import Journal
+from runner.journal.line import encode
+
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@st.composite
+def results(draw):
+    status, epochs = draw(st.sampled_from(["ok", "failed"])), draw(st.integers(0, 3))
+    values = st.lists(st.floats(), min_size=epochs, max_size=epochs)
+    return FitResult(
+        id=draw(st.text(max_size=8)),
+        cell=draw(st.text(max_size=8)),
+        repeat=draw(st.integers(0, 9)),
+        fold=draw(st.integers(0, 9)),
+        status=status,
+        reason=draw(st.text(max_size=30)),
+        epochs=epochs,
+        curves={name: draw(values) for name in METRICS if status == "ok" or draw(st.booleans())},
+        seconds=draw(st.floats(0, allow_infinity=False)),
+        worker=draw(st.text(max_size=8)),
+        versions=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
+        log=draw(st.text(max_size=50)),
+        finished=draw(st.integers(0, 2**53)),
+        confusion=draw(st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), max_size=2)),
+    )
+
+
+many = settings(deadline=None, max_examples=60)
+
+
+def fit(name, fold=0, **facts):
+    curves = {metric: [0.5, 0.75] for metric in METRICS}
+    return FitResult(name, "cell", 0, fold, "ok", curves=curves, epochs=2, confusion=[[0, 0, 3], [0, 1, 1]], **facts)
+
+
+def ids(path):
+    return [result.id for result in read(path)[0]]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "journal.jsonl"
+
+
+@pytest.fixture
+def three(path):
+    with Journal(path) as journal:
+        for name in "abc":
+            journal.append(fit(name, log="lines\nand ünïcode \u2028"))
+    return path
+
+
+@many
+@given(st.lists(results(), max_size=4))
+def test_what_goes_in_comes_out(tmp_path_factory, fits):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    with Journal(path) as journal:
+        for result in fits:
+            journal.append(result)
+        known = repr(dict(journal.results))
+    found, good = read(path)
+    assert repr(found) == repr(fits)
+    assert good == path.stat().st_size
+    with Journal(path) as journal:
+        assert repr(dict(journal.results)) == known
+
+
+def test_no_file_is_an_empty_journal(path):
+    assert read(path) == ([], 0)
+
+
+def test_a_line_is_on_disk_before_append_returns(path):
+    with Journal(path) as journal:
+        for count in (1, 2):
+            journal.append(fit(str(count)))
+            assert len(ids(path)) == count
+
+
+def test_a_line_torn_anywhere_is_dropped_and_its_place_taken(three):
+    whole = three.read_bytes()
+    two = whole[: len(whole) - len(encode(read(three)[0][2]))]
+    for cut in range(len(two) + 1, len(whole)):
+        three.write_bytes(whole[:cut])
+        assert read(three)[1] == len(two)
+        with Journal(three) as journal:
+            assert list(journal.results) == ["a", "b"]
+        assert three.read_bytes() == two
+    with Journal(three) as journal:
+        journal.append(fit("d"))
+    assert ids(three) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(1, ["a"]), (2, [])])
+def test_an_interrupt_as_soon_as_a_line_is_written_does_not_lose_count_of_it(path, share, kept):
+    class Interrupted(io.FileIO):
+        def write(self, content):
+            super().write(content[: len(content) // share])
+            raise KeyboardInterrupt
+
+    with Journal(path) as journal:
+        journal._file = Interrupted(path, "ab")
+        with pytest.raises(KeyboardInterrupt):
+            journal.append(fit("a"))
+        assert list(journal.results) == kept == ids(path)
+
+
+def test_a_torn_line_is_told(three, caplog):
+    three.write_bytes(three.read_bytes()[:-9])
+    with Journal(three):
+        pass
+    assert "the last line is torn" in caplog.text
+
+
+def test_reading_alone_mends_nothing(three):
+    three.write_bytes(three.read_bytes()[:-9])
+    before = three.read_bytes()
+    read(three)
+    assert three.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda line: line[:-9] + b"\n", "not a journal line"),
+        (lambda line: b"\n", "not a journal line"),
+        (lambda line: b"[1, 2]\n", "not a journal line"),
+        (lambda line: b"\xff\xfe\n", "not a journal line"),
+        (lambda line: line.replace(b",", b"\r", 1), "the line has no end"),
+        (lambda line: line.replace(b"0.75", b"0.76"), "the checksum does not match"),
+        (lambda line: line.replace(b'"format":1', b'"format":2'), "written in format 2; this version reads format 1"),
+    ],
+)
+def test_a_damaged_line_is_named(three, number, damage, message):
+    lines = three.read_bytes().splitlines(keepends=True)
+    lines[number - 1] = damage(lines[number - 1])
+    three.write_bytes(b"".join(lines))
+    with pytest.raises(JournalError, match=f":{number}: {message}"):
+        read(three)
+    with pytest.raises(JournalError), Journal(three):
+        pass
+    assert three.read_bytes() == b"".join(lines)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_no_single_byte_can_change_unseen(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    fits = [fit("a", log="é\n"), fit("b")]
+    content = bytearray(b"".join(map(encode, fits)))
+    place = data.draw(st.integers(0, len(encode(fits[0])) - 1))
+    content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        found, _ = read(path)
+    except JournalError as error:
+        assert ":1: " in str(error)
+    else:
+        assert found == fits
+
+
+def edited(fit, **changes):
+    """A line whose fit was changed by hand, and whose checksum was made to fit."""
+    text = json.dumps({**fit.to_dict(), **changes}, separators=(",", ":"))
+    return f'{{"format":1,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curves": {}}, "it has 0 values of train_loss; expected one for each of 2 epochs"),
+        ({"curves": {"val_loss": ["x", 1.0]}}, "curves is .*; expected lists of numbers by val_accuracy"),
+        ({"curves": {"speed": [1.0]}}, "curves is"),
+        ({"curves": 3}, "curves is 3"),
+        ({"curves": {"val_loss": [10**400]}}, "curves is"),
+        ({"epochs": 3}, "it has 2 values of train_loss; expected one for each of 3 epochs"),
+        ({"epochs": -1}, "epochs is -1; expected a whole number of 0 or more"),
+        ({"fold": -1}, "fold is -1"),
+        ({"fold": True}, "fold is true"),
+        ({"repeat": 0.5}, "repeat is 0.5"),
+        ({"finished": 2**64}, "finished is"),
+        ({"status": "fine"}, "status is 'fine'; expected ok or failed"),
+        ({"status": ["ok"]}, "status is"),
+        ({"id": None}, "id is nothing; expected text"),
+        ({"cell": ["a"]}, "cell is"),
+        ({"seconds": float("nan")}, "seconds is .nan; expected seconds, 0 or more"),
+        ({"cpu": -1}, "cpu is -1"),
+        ({"versions": {"numpy": 2}}, "versions is"),
+        ({"confusion": [[0, 1]]}, "confusion is .*; expected rows of truth"),
+        ({"confusion": [[0, 1, -1]]}, "confusion is"),
+        ({"kept": {}}, "the journal holds no kept"),
+        ({"colour": 3}, "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_fit_edited_by_hand_is_refused_with_its_line(changes, message, path):
+    path.parent.mkdir()
+    path.write_bytes(encode(fit("a")) + edited(fit("b"), **changes))
+    with pytest.raises(JournalError, match=f":2: not a fit: .*{message}"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\x00\n", b"\xef\xbb\xbf{}\n", b"[" * 50_000 + b"\n", b'{"a":' * 50_000 + b"\n",
+        b"9" * 5000 + b"\n", b"x" * 5_000_000 + b"\n", b"\0" * 4096 + b"\n",
+        b'{"format":1,"sum":null,"fit":' + b"[" * 5000 + b"]" * 5000 + b"}\n",
+    ],
+    ids=["UTF-16", "mark", "deep list", "deep mapping", "digits", "huge", "zeros", "deep fit"],
+)  # fmt: skip
+def test_what_is_no_line_of_ours_is_refused_with_its_number(line, three):
+    whole = three.read_bytes()
+    first = whole.index(b"\n") + 1
+    three.write_bytes(whole[:first] + line + whole[first:])
+    with pytest.raises(JournalError, match=":2: not a journal line; delete the line"):
+        read(three)
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", '"1"', "0", "null", "[1]"])
+def test_another_format_is_told_from_ours(version, three):
+    three.write_bytes(three.read_bytes().replace(b'"format":1', b'"format":' + version.encode(), 1))
+    with pytest.raises(JournalError, match=":1: written in format .*; this version reads format 1"):
+        read(three)
+
+
+def test_a_line_without_a_checksum_is_none(three):
+    three.write_bytes(three.read_bytes().replace(b'"sum"', b'"mus"', 1))
+    with pytest.raises(JournalError, match=":1: not a journal line"):
+        read(three)
+
+
+def test_a_checksum_that_fits_no_fit_is_named(path):
+    path.parent.mkdir()
+    entry = json.loads(encode(fit("a")))
+    line = encode(replace(fit("a"), id="b")).decode()
+    path.write_text(line.replace(json.loads(line)["sum"], entry["sum"]))
+    with pytest.raises(JournalError, match="checksum"):
+        read(path)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_deleted_line_loses_just_its_fit(three, number):
+    lines = three.read_bytes().splitlines(keepends=True)
+    del lines[number]
+    three.write_bytes(b"".join(lines))
+    assert ids(three) == [name for name in "abc" if name != "abc"[number]]
+
+
+def test_of_two_lines_for_a_fit_the_later_counts(three):
+    with Journal(three) as journal:
+        journal.append(fit("a", fold=7))
+        assert journal.results["a"].fold == 7
+    with Journal(three) as journal:
+        assert sorted(journal.results) == ["a", "b", "c"]
+        assert journal.results["a"].fold == 7
+
+
+def test_the_frame_has_a_row_a_fit_with_its_last_figures():
+    good = fit("a", fold=3, seconds=1.5, worker="9")
+    bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
+    table = frames([good, bad]).fits
+    assert list(table["id"]) == ["a", "b"]
+    assert table["val_accuracy"][0] == table["train_loss"][0] == 0.75 and math.isnan(table["test_loss"][0])
+    assert math.isnan(table["val_accuracy"][1])
+    assert tuple(table.loc[0, ["fold", "epochs", "seconds", "worker"]]) == (3, 2, 1.5, "9")
+    assert frames([]).fits.columns.equals(table.columns)
+
+
+def test_the_frames_hold_the_epochs_and_confusions_of_good_fits():
+    bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
+    known = frames([fit("a"), bad])
+    assert known.curves.to_dict("records")[1] == {
+        "id": "a", "epoch": 2, "train_loss": 0.75, "train_accuracy": 0.75, "val_loss": 0.75, "val_accuracy": 0.75
+    }  # fmt: skip
+    assert len(known.curves) == 2
+    assert known.confusions.to_numpy().tolist() == [["a", 0, 0, 3], ["a", 0, 1, 1]]
+
+
+def test_kept_arrays_do_not_stand_in_the_journal():
+    assert b"kept" not in encode(fit("a", kept={"filters": [1.0]}))
+
+
+def lines_of(report):
+    return (report / "journal.jsonl").read_bytes()
+
+
+COPIED = """\
+name: one
+dataset: {name: digits, subset: 40}
+architecture: {name: stages, width: 2, stages: 1}
+optimizer: {name: adam, lr: 1e-2}
+training: {epochs: 1, engine: numpy}
+cross_validation: {folds: 2}
+"""
+
+
+@pytest.fixture
+def one(tmp_path, monkeypatch):
+    """A study that was run, `one.yaml`, and two others: the same under another name, and one with another seed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
+    for name, text in (("one", COPIED), ("same", COPIED), ("other", f"{COPIED}seed: 1\n")):
+        (tmp_path / f"{name}.yaml").write_text(text.replace("name: one", f"name: {name}"))
+    assert main(["run", "one.yaml", "--executor", "serial"]) == 0
+    return tmp_path / "reports" / "one"
+
+
+def test_a_journal_copied_to_the_same_study_is_used(one, capsys):
+    shutil.copytree(one, one.parent / "same")
+    assert main(["run", "same.yaml", "--executor", "serial"]) == 0
+    assert "nothing to train" in capsys.readouterr().err
+    assert lines_of(one.parent / "same") == lines_of(one)
+
+
+def test_a_journal_copied_to_another_study_counts_for_nothing_there(one, capsys):
+    shutil.copytree(one, one.parent / "other")
+    assert main(["plan", "other.yaml"]) == 0
+    assert main(["run", "other.yaml", "--executor", "serial"]) == 0
+    both = lines_of(one.parent / "other")
+    assert both.startswith(lines_of(one)) and both.count(b"\n") == 4
+    fits = (one.parent / "other" / "tables" / "fits.csv").read_text()
+    assert fits.count("ok") == 2 and not any(name in fits for name in ids(one / "journal.jsonl"))
+
+
+@pytest.mark.parametrize("command", [
+    ["run", "one.yaml", "--executor", "serial"], ["plan", "one.yaml"], ["report", "one"], ["compare", "one", "one"],
+    ["publish", "one", "--tracking-uri", "sqlite:///store.db"],
+])  # fmt: skip
+def test_every_command_refuses_a_damaged_journal_in_one_line(command, one, capsys):
+    journal = one / "journal.jsonl"
+    first, rest = journal.read_bytes().split(b"\n", 1)
+    bad = edited(read(journal)[0][0], curves={"val_loss": "x"})
+    for content in (bad + rest, b"garbage\n" + rest, first.replace(b'"format":1', b'"format":0') + b"\n" + rest):
+        journal.write_bytes(content)
+        capsys.readouterr()
+        assert main(command) == 2
+        *before, refusal = capsys.readouterr().err.splitlines()
+        assert "journal.jsonl:1: " in refusal and before in ([], ["one: 0 fits to train, 2 are in the journal already"])
+        assert journal.read_bytes() == content
+
+
+@pytest.mark.parametrize("edit, words", [
+    (lambda text: text.replace("folds: 2", "folds: 1"), "1 folds and 1 repeats"),
+    (lambda text: text.replace("folds: 2", "folds: x"), "folds: found 'x'; expected a whole number"),
+    (lambda text: text.replace("metric: val_accuracy", "metric: speed"), "metric is speed; allowed: val_accuracy"),
+    (lambda text: text.replace("factors: []", "factors: [depth]"), "a cell lacks a level of a factor"),
+    (lambda text: text.replace("  class_names:", "  names:"), "class_names: is missing"),
+    (lambda text: text.replace("seed: 0", "seed: 0\nmore: 1"), "more"),
+    (lambda text: text.replace("seed: 0", "seed: 2001-99-99"), "month must be in 1..12"),
+    (lambda text: text.replace("seed: 0", "seed: 2001-01-01"), "not a plan"),
+    (lambda text: text.replace("seed: 0", f"seed: {'[' * 3000}"), "nested deeper than 40 levels"),
+    (lambda text: text.replace("seed: 0", "seed: &a 0\nfile: *a"), "aliases have no place in this file"),
+    (lambda text: re.sub(r"fits:\n(?!  \{)(.|\n)*?made_with:", "fits: {}\nmade_with:", text),
+     "a cell does not have 2 fits"),
+    (lambda text: text[: len(text) // 2], "not a plan"),
+    (lambda text: "3", "not a plan"),
+    (lambda text: "", "not a plan"),
+])  # fmt: skip
+def test_a_damaged_plan_is_refused_in_one_line(edit, words, one, capsys):
+    plan = one / "plan.yaml"
+    changed = edit(plan.read_text())
+    assert changed != plan.read_text()
+    plan.write_text(changed)
+    for command in (["report", "one"], ["compare", "one", "one"]):
+        capsys.readouterr()
+        assert main(command) == 2
+        printed = capsys.readouterr().err
+        assert words in printed and "plan.yaml" in printed and printed.count("\n") == 1

@@ -1,0 +1,103 @@
+"""Fits that were made with other versions of a library than the rest: told before they are, and wherever compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import RUNNER, TINY, Command, environment, journal_lines
+
+from runner.fits.records import FitResult
+from runner.journal.index import read
+from runner.journal.line import encode
+
+SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
+OLD, NEW = "1.26.9", np.__version__
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(TINY)
+    command = [RUNNER, "run", "tiny.yaml", *SERIAL]
+    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def report(trained: Path, tmp_path: Path) -> Path:
+    """The report of a run of 4 cells x 3 folds, all made with the NumPy of today."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "reports" / "tiny"
+
+
+def rewrite(report: Path, made: Callable[[int, FitResult], FitResult], keep: int = 12) -> None:
+    """The journal as it would be had its fits been made otherwise."""
+    fits = read(report / "journal.jsonl")[0][:keep]
+    (report / "journal.jsonl").write_bytes(b"".join(encode(made(n, fit)) for n, fit in enumerate(fits)))
+
+
+def older(first: int) -> Callable[[int, FitResult], FitResult]:
+    """As if the first fits had been made with an older NumPy."""
+    return lambda number, fit: replace(fit, versions={"numpy": OLD}) if number < first else fit
+
+
+def test_a_run_that_goes_on_with_other_libraries_says_so_before_and_after(report: Path, runner: Command) -> None:
+    rewrite(report, older(5), keep=5)
+    ahead = (
+        f"warning: the journal has fits made with numpy {OLD} (5 fits); the 7 left will be made with numpy "
+        f"{NEW}, so comparisons will mix them. `runner run tiny.yaml --set training.epochs=1 --set "
+        "training.engine=numpy --reports NEWDIR` trains all 12 fits with those that are installed."
+    )
+    assert ahead in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout.splitlines()
+    done = runner("run", "tiny.yaml", *SERIAL)
+    said = done.stderr.splitlines()
+    assert done.returncode == 0 and said[0] == ahead and "7 fits to train, 5 are in the journal" in said[1]
+    mixed = f"these results were made with numpy {OLD} (5 fits) and {NEW} (7 fits), so differences between cells"
+    assert any(line.startswith(f"warning: {mixed}") for line in said[2:])
+    for page in ("report.html", "report.md"):
+        text = (report / page).read_text()
+        assert mixed in text and text.index(mixed) < text.index("## Answer" if page == "report.md" else '="answer"')
+    anew = runner("run", "tiny.yaml", *SERIAL, "--reports", "NEWDIR")
+    assert anew.returncode == 0 and "numpy" not in anew.stderr, "what it told to do makes them equal"
+    made = [json.loads(line)["fit"]["versions"] for line in journal_lines(report.parents[1] / "NEWDIR" / "tiny")]
+    assert made == [{"numpy": NEW}] * 12
+    assert "Mixed versions" not in (report.parents[1] / "NEWDIR" / "tiny" / "report.html").read_text()
+
+
+def test_one_version_is_not_spoken_of(report: Path, runner: Command) -> None:
+    for first in (0, 12):  # all made with another one, and nothing left to train
+        rewrite(report, older(first))
+        done = runner("run", "tiny.yaml", *SERIAL)
+        assert done.returncode == 0 and "numpy" not in done.stderr
+        assert "Mixed versions" not in (report / "report.html").read_text() + (report / "report.md").read_text()
+
+
+def test_a_failed_fit_is_in_no_comparison(report: Path, runner: Command) -> None:
+    rewrite(
+        report, lambda n, fit: replace(older(1)(n, fit), status="failed", reason="broke", curves={}) if n < 1 else fit
+    )
+    assert runner("report", "tiny").returncode == 0
+    assert "Mixed versions" not in (report / "report.html").read_text()
+    assert "versions" not in (report / "tables" / "fits.csv").read_text().partition("\n")[0]
+
+
+def test_compare_warns_within_and_between(report: Path, runner: Command) -> None:
+    other = Path(shutil.copytree(report, report.parent / "other"))
+    same = runner("compare", "tiny", "reports/other")
+    assert same.returncode == 0 and "numpy" not in same.stderr
+    rewrite(other, older(12))
+    between = runner("compare", "tiny", "reports/other").stderr
+    assert f"warning: A and B were made with numpy {NEW} and {OLD}; with another --reports, `runner run`" in between
+    shutil.copy(report / "journal.jsonl", other)
+    rewrite(other, older(4))
+    mixed = runner("compare", "tiny", "reports/other", "--json")
+    within = f"B was made with numpy {OLD} (4 fits) and {NEW} (8 fits). `runner run tiny.yaml"
+    assert [warning[: len(within)] for warning in json.loads(mixed.stdout)["warnings"]][0] == within
+    assert f"A and B were made with numpy {NEW} and {OLD}/{NEW}; " in mixed.stderr

@@ -1,0 +1,107 @@
+"""The 5% test and the 95% interval keep their word on real fits: 2,000 experiments drawn from a kept frame.
+
+The frame is that of benchmarks/calibration.py; docs/explanation/calibration.md says how it was made and what it shows.
+"""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+import pandas as pd
+import pytest
+from command import ROOT
+from scipy import stats
+
+import runner
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef
+from runner.network.parameters import initial_values
+
+BENCHMARKS = ROOT / "benchmarks"
+MOST_FALSE, LEAST_COVERED = 0.07, 0.93
+DESIGNS = [(5, 1), (5, 2), (5, 4), (5, 8), (2, 1), (2, 2), (2, 5)]
+
+
+@pytest.fixture(scope="module")
+def rates() -> dict[str, Any]:
+    return runpy.run_path(str(BENCHMARKS / "calibration_rates.py"))
+
+
+@pytest.fixture(scope="module")
+def frame(rates: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_csv(rates["FRAME"])
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(5, 8), (2, 5)])
+def test_the_frame_is_whole_and_of_many_repeats(frame: pd.DataFrame, folds: int, repeats: int) -> None:
+    part = frame[frame["folds"] == folds]
+    keys = ["data_set", "network", "repeat", "fold"]
+    assert len(part) == len(part[keys].drop_duplicates()) == part["data_set"].nunique() * 3 * repeats * folds
+    assert part["data_set"].nunique() * repeats >= 100
+    assert part["correct"].between(1, 500 // folds).all()
+
+
+def test_two_names_are_of_one_architecture_that_starts_elsewhere() -> None:
+    plan = runner.plan(BENCHMARKS / "calibration.yaml")
+    glimpse, again, pixels = plan.cells
+    assert (glimpse.parameters, glimpse.macs) == (again.parameters, again.macs) != (pixels.parameters, pixels.macs)
+    catalog, shape = load_catalog((str(BENCHMARKS / "calibration_networks.py"),)), (1, 28, 28)
+    refs = [catalog.bind("architecture", ComponentRef("glimpse", {"again": again})) for again in (False, True)]
+    starts = [initial_values(catalog.build("architecture", ref, shape, 10), shape, 0, 0, 0) for ref in refs]
+    one, other = (list(values.values()) for values in starts)
+    assert [array.shape for array in one] == [array.shape for array in other]
+    assert all((a != b).all() for a, b in zip(one, other, strict=True) if a.any())
+
+
+@pytest.mark.parametrize(("folds", "repeats"), DESIGNS)
+def test_one_architecture_under_two_names_is_seldom_told_apart(
+    rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
+) -> None:
+    outcomes, _ = rates["both"](rates["differences"](frame, "glimpse", "again", folds), 0.0, repeats)
+    found = outcomes["corrected"]
+    assert len(found) == 2000
+    assert found["finds"].mean() <= MOST_FALSE
+    assert found["covers"].mean() >= LEAST_COVERED
+
+
+@pytest.mark.parametrize(("folds", "repeats"), DESIGNS)
+def test_the_interval_covers_the_long_run_difference_of_two_architectures(
+    rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
+) -> None:
+    values = rates["differences"](frame, "pixels", "glimpse", folds)
+    outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
+    assert outcomes["corrected"]["covers"].mean() >= LEAST_COVERED
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(5, 4), (5, 8), (2, 5)])
+def test_the_plain_paired_t_test_claims_too_much(
+    rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
+) -> None:
+    values = rates["differences"](frame, "pixels", "glimpse", folds)
+    outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
+    assert outcomes["plain"]["covers"].mean() < LEAST_COVERED
+
+
+def test_the_plain_test_here_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFrame) -> None:
+    values = rates["differences"](frame, "pixels", "glimpse", 5).reshape(-1, 40)
+    plain = rates["judged"](values, 0.03, 0.0)
+    theirs = stats.ttest_1samp(values, 0.0, axis=1)
+    interval = theirs.confidence_interval(0.95)
+    assert (plain["finds"] == (theirs.pvalue < 0.05)).all()
+    assert (plain["covers"] == ((interval.low <= 0.03) & (interval.high >= 0.03))).all()
+
+
+def test_more_repeats_find_the_difference_more_often(rates: dict[str, Any], frame: pd.DataFrame) -> None:
+    values = rates["differences"](frame, "pixels", "glimpse", 5)
+    truth, _ = rates["long_run"](values)
+    found = [rates["both"](values, truth, repeats)[0]["corrected"]["finds"].mean() for repeats in (1, 8)]
+    assert MOST_FALSE < found[0] < found[1] < 1
+
+
+def test_the_page_shows_these_tables(rates: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    rates["main"]()
+    page = (BENCHMARKS.parent / "docs" / "explanation" / "calibration.md").read_text(encoding="utf-8")
+    tables = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(tables) > 30
+    assert [line for line in tables if line not in page] == []

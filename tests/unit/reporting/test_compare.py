@@ -1,0 +1,464 @@
+"""`runner compare`: small experiments that are trained, and made-up ones whose figures are known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import RUNNER, TINY, Command, environment, journal_lines
+from scipy import stats
+
+from runner.cli import main
+from runner.components.records import ComponentRef
+from runner.errors import RunnerError
+from runner.files.content_hash import content_id
+from runner.fits.records import FitResult, TrainingPlan
+from runner.journal.frames import frames
+from runner.journal.line import encode
+from runner.planning import plan_file
+from runner.planning.differences import Setting, match_cells
+from runner.planning.plan import CellSettings, Plan, PlannedCell
+from runner.reporting.between_studies.compare import Study, compare
+from runner.reporting.between_studies.side_by_side import document, sections, write
+from runner.reporting.statistics.corrected_t import corrected
+
+FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
+MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
+SETTINGS = CellSettings(
+    ComponentRef("net", {"width": 4}), (ComponentRef("none"),), ComponentRef("adam"),
+    TrainingPlan(2, 100, "torch", "cpu", "float32"),
+)  # fmt: skip
+FACTS = {
+    "shape": [1, 8, 8], "class_names": ["a", "b"], "size": 100, "licence": "CC0", "citation": "nobody",
+    "fingerprint": "f1", "train": 66, "validation": 34,
+}  # fmt: skip
+Value = Callable[[dict[str, str], int, int], float]
+
+
+def grid(factors: dict[str, Sequence[str]] = FACTORS, mark: str = "x", reverse: bool = False, **changes) -> Plan:
+    """A plan of the full grid; `mark` is what the cells' content is, beside their levels."""
+    combinations = [dict(zip(factors, levels, strict=True)) for levels in itertools.product(*factors.values())]
+    cells = [
+        PlannedCell(f"{mark}-{sorted(levels.items())}", ", ".join(levels.values()) or "base", levels, SETTINGS)
+        for levels in combinations[:: -1 if reverse else 1]
+    ]
+    data = {"fingerprint": "f1", "shape": [1, 8, 8], "class_names": ["a", "b"]}
+    plan = Plan(
+        "study", "", tuple(factors), 3, 2, 0, "val_accuracy", 0.01, ComponentRef("digits"), SETTINGS.training,
+        tuple(cells), data, made_with=MADE_WITH,
+    )  # fmt: skip
+    plan = replace(plan, **changes)
+    count = plan.folds * plan.repeats
+    return replace(plan, fits={cell.id: [content_id([cell.id, n]) for n in range(count)] for cell in plan.cells})
+
+
+def accuracy(levels: dict[str, str], repeat: int, fold: int) -> float:
+    """max is .05 better than avg and 2 better than 1 by .10, give or take .01 by fold."""
+    gain = 0.05 * (levels.get("pool") == "max") + 0.1 * (levels.get("depth") == "2")
+    return 0.7 + gain + 0.01 * fold * (levels.get("pool") == "max") + 0.002 * repeat
+
+
+def results(plan: Plan, value: Value = accuracy, missing: Sequence[tuple[str, int]] = ()) -> list[FitResult]:
+    """A result of every fit; those at (cell name, index) in `missing` have none."""
+    cells = {cell.id: cell for cell in plan.cells}
+    found = []
+    for fit, cell, repeat, fold in plan.fit_keys():
+        if (cells[cell].name, repeat * plan.folds + fold) in missing:
+            continue
+        figure = value(cells[cell].levels, repeat, fold)
+        curves = {"val_accuracy": [figure], "val_loss": [1 - figure], "train_accuracy": [1.0], "train_loss": [0.0]}
+        found.append(FitResult(fit, cell, repeat, fold, "ok", "", 1, curves, seconds=1.0))
+    return found
+
+
+def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> Study:
+    return Path(folder), plan, frames(results(plan, value, **options))
+
+
+def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
+    """The study as a folder that `runner compare` reads; what a plan on disk has besides is made up."""
+    plan_file.save(replace(plan, data=FACTS | plan.data), folder / "plan.yaml")
+    (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan, value))))
+    return folder
+
+
+def lower(by: float) -> Value:
+    """`accuracy` less `by`, and less by .01 a fold beside it."""
+    return lambda levels, repeat, fold: accuracy(levels, repeat, fold) - by - 0.01 * fold
+
+
+def text(*studies: Study) -> str:
+    found = sections(compare(studies))
+    return "\n".join(
+        "\n".join([section.title, *(" | ".join(row) for row in section.rows), *section.notes]) for section in found
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reports of the tiny experiment: as it is, and on two more data sets."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(TINY)
+    changes = {"reports": [], "five": ["dataset={name: mnist-5k, subset: 300}"],
+               "shapes": ["dataset={name: shapes, count: 300}"]}  # fmt: skip
+    for reports, overrides in changes.items():
+        command = [RUNNER, "run", "tiny.yaml", "--reports", reports, *(f"--set={text}" for text in overrides)]
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_journal_beside_itself_has_no_differences(trained: Path, runner: Command) -> None:
+    """The second one is given as a folder, with its grid and its journal's lines in another order."""
+    first = trained / "reports" / "tiny"
+    other = trained / "elsewhere"
+    shutil.copytree(first, other, dirs_exist_ok=True)
+    (other / "journal.jsonl").write_text("".join(reversed(journal_lines(first))))
+    plan = plan_file.read(other / "plan.yaml")
+    plan_file.save(replace(plan, cells=plan.cells[::-1]), other / "plan.yaml")
+    done = runner("compare", "tiny", other, "--reports", trained / "reports", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (pair,) = json.loads(done.stdout)["pairs"]
+    assert (pair["unpaired"], pair["settings"]) == (None, [])
+    assert len(pair["cells"]) == 4
+    for row in pair["cells"]:
+        assert (row["shared_by"], row["difference"], row["p"], row["n"]) == ("content", 0, 1, 3)
+        assert row["cell_a"] == row["cell_b"]
+    for row in pair["factors"]:
+        assert row["difference_in_a"] == pytest.approx(row["difference_in_b"], abs=1e-12)
+    assert [row["factor"] for row in pair["factors"]] == ["architecture.downsample", "architecture.convs"]
+
+
+def test_three_data_sets_are_ranked_and_drawn(trained: Path, runner: Command, tmp_path: Path) -> None:
+    others = [trained / name / "tiny" for name in ("five", "shapes")]
+    done = runner("compare", "tiny", *others, "--reports", trained / "reports", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "Cells ranked over 3 data sets by val_accuracy" in done.stdout
+    assert "different data and subset: no paired comparison" in done.stdout
+    assert "dataset" in done.stdout and "shapes(figure=outlines" in done.stdout
+    ranks = pd.read_csv(tmp_path / "out" / "ranks.csv")
+    assert list(ranks.columns) == ["cell", "rank", "digits", "mnist-5k", "shapes"]
+    assert ranks["rank"].sum() == pytest.approx(10) and ranks["rank"].is_monotonic_increasing
+    expected = (-ranks[["digits", "mnist-5k", "shapes"]]).rank().mean(axis=1)
+    assert ranks["rank"].tolist() == pytest.approx(expected.tolist())
+    drawn = "".join(ElementTree.parse(tmp_path / "out" / "ranks.svg").getroot().itertext())
+    assert all(f"{row.cell} ({row.rank:.2f})" in " ".join(drawn.split()) for row in ranks.itertuples())
+    assert (tmp_path / "out" / "ranks.png").read_bytes().startswith(b"\x89PNG")
+    cells = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert len(cells) == 8 and cells["difference"].isna().all() and (cells["shared_by"] == "levels").all()
+    assert len(pd.read_csv(tmp_path / "out" / "factors.csv")) == 4
+
+
+def test_a_file_stands_for_its_report_and_names_are_suggested(trained: Path, runner: Command) -> None:
+    reports = ("--reports", trained / "reports")
+    assert runner("compare", trained / "tiny.yaml", "tiny", *reports).returncode == 0
+    done = runner("compare", "tiny", "tinny", *reports)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{trained / 'reports' / 'tinny'}: no such report; did you mean 'tiny'? allowed: tiny\n"
+    assert runner("report", trained / "five" / "tiny", "--format", "csv", *reports).returncode == 0
+
+
+@pytest.mark.parametrize("lacks", ["plan.yaml", "journal.jsonl"])
+def test_a_folder_without_a_plan_or_a_journal(lacks: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = report(tmp_path / "a", grid()), report(tmp_path / "b", grid())
+    (b / lacks).unlink()
+    assert main(["compare", str(a), str(b)]) == 2
+    assert capsys.readouterr().err.startswith(f"{b / lacks}: no such file; ")
+
+
+def test_nothing_shared_says_what_each_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = report(tmp_path / "a", grid({"pool": ("max", "avg")}))
+    b = report(tmp_path / "b", grid({"pool": ("max", "none"), "width": tuple("123456789")}, mark="y"))
+    assert main(["compare", str(a), str(b)]) == 2
+    found = capsys.readouterr()
+    assert found.out == "" and found.err.count("\n") == 1
+    assert "A has pool (max, avg); B has pool (max, none), width (1, 2, 3, 4, 5, 6 and 3 more)" in found.err
+
+
+def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
+    a, b = report(tmp_path / "a", grid()), report(tmp_path / "b", grid(mark="y"), lower(0.1))
+    code = (
+        "import sys\nfrom runner.cli import main\nmain(sys.argv[1:])\n"
+        "print([m for m in ('torch', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "compare", a, b], capture_output=True, text=True)
+    assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
+
+
+def test_paired_differences_are_the_corrected_ones() -> None:
+    """The differences of each cell are .1 .11 .12 in both repeats."""
+    (pair,) = compare([study(grid()), study(grid(), lower(0.1), "b")]).pairs
+    values = [0.1, 0.11, 0.12] * 2
+    scale = pd.Series(values).std() * math.sqrt(1 / 6 + 1 / 2)
+    low, high = stats.t.interval(0.95, 5, loc=0.11, scale=scale)
+    for row in pair.cells.to_dict("records"):
+        assert (row["n"], row["df"], row["shared_by"]) == (6, 5, "content")
+        assert (row["difference"], row["ci_low"], row["ci_high"]) == pytest.approx((0.11, low, high))
+        assert row["p"] == pytest.approx(2 * stats.t.sf(0.11 / scale, 5))
+        assert row["p_holm"] == pytest.approx(4 * row["p"])
+        assert row["p_better"] == pytest.approx(stats.t.sf((0.01 - 0.11) / scale, 5))
+        assert row["mean_a"] - row["mean_b"] == pytest.approx(0.11)
+
+
+def test_of_a_loss_less_is_better_and_the_first_metric_holds_for_all() -> None:
+    other = grid()
+    found = compare([study(grid(metric="val_loss")), study(other, lower(0.1), "b")])
+    assert found.warnings == ("B is about val_accuracy; all are compared by val_loss, as A is",)
+    (pair,) = found.pairs
+    assert pair.cells["difference"].tolist() == pytest.approx([-0.11] * 4)
+    assert (pair.cells["p_better"] > 0.99).all()
+    assert "val_loss in nats" in text(study(grid(metric="val_loss")), study(other, folder="b"))
+
+
+def test_a_missing_fit_leaves_the_others_paired() -> None:
+    found = compare([study(grid()), study(grid(), lower(0.1), "b", missing=[("max, 1", 2)])])
+    row, *others = found.pairs[0].cells.to_dict("records")
+    assert (row["cell_a"], row["n_a"], row["n_b"], row["n"]) == ("max, 1", 6, 5, 5)
+    assert row["difference"] == pytest.approx((0.1 + 0.11 + 0.1 + 0.11 + 0.12) / 5)
+    assert all(other["n"] == 6 for other in others)
+    assert "B | study | b | digits | 4 | 3 | 2 | 0 | 23 of 24" in text(
+        study(grid()), study(grid(), folder="b", missing=[("max, 1", 2)])
+    )
+
+
+def test_experiments_without_any_finished_fit_are_shown_without_figures() -> None:
+    nothing = [(cell.name, fit) for cell in grid().cells for fit in range(6)]
+    shown = text(study(grid()), study(grid(), folder="b", missing=nothing))
+    assert "max, 1 | 76.10 | – | – | – | – | 0" in shown
+    assert json.loads(json.dumps(document(compare([study(grid()), study(grid(), missing=nothing)]))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"folds": 2}, "folds"),
+        ({"repeats": 1}, "repeats"),
+        ({"dataset": ComponentRef("digits", {"subset": 50})}, "subset"),
+        ({"data": {"fingerprint": "f2"}, "seed": 1}, "data and seed"),
+        ({"data": {}}, "data"),
+    ],
+)
+def test_other_splits_are_not_paired(changes: dict, reason: str) -> None:
+    (pair,) = compare([study(grid()), study(grid(**changes), lower(0.1), "b")]).pairs
+    assert pair.unpaired == f"different {reason}: no paired comparison"
+    assert pair.cells["difference"].isna().all() and pair.cells["p_holm"].isna().all() and (pair.cells["n"] == 0).all()
+    own = corrected(pair.b.values([pair.b.plan.cells[0]])[0], 1 / (pair.b.plan.folds - 1))
+    row = pair.cells.iloc[0]
+    assert (row["mean_b"], row["ci_low_b"], row["ci_high_b"]) == pytest.approx((own.mean, own.low, own.high))
+
+
+def test_data_that_neither_knows_is_not_taken_for_the_same() -> None:
+    (pair,) = compare([study(grid(data={})), study(grid(data={}), folder="b")]).pairs
+    assert pair.unpaired == "different data: no paired comparison"
+
+
+def test_cells_are_matched_by_content_before_levels() -> None:
+    """b calls a's max `avg` and the other way round; its third cell is like a's third by its levels alone."""
+    a, b = grid({"pool": ("max", "avg", "none")}), grid({"pool": ("max", "avg", "none")}, mark="y")
+    swapped = {"max": a.cells[1].id, "avg": a.cells[0].id}
+    cells = [replace(cell, id=swapped.get(cell.name, cell.id)) for cell in b.cells]
+    matched = match_cells(a, replace(b, cells=tuple(cells)))
+    assert [(one.name, other.name) for one, other in matched] == [("max", "avg"), ("avg", "max"), ("none", "none")]
+    assert match_cells(a, replace(b, cells=(replace(cells[0], levels={"pool": "none"}, name="none"),))) == [
+        (a.cells[1], replace(cells[0], levels={"pool": "none"}, name="none"))
+    ]
+
+
+def test_a_cell_under_another_name_is_shown_with_both() -> None:
+    other = grid()
+    cells = tuple(replace(cell, name=f"{cell.name}!") for cell in other.cells)
+    shown = text(study(grid()), study(replace(other, cells=cells), folder="b"))
+    assert "max, 1 (b: max, 1!)" in shown
+
+
+def test_settings_that_differ_are_listed_with_their_cells() -> None:
+    def changed(cell: PlannedCell) -> PlannedCell:
+        net = ComponentRef("net", {"width": 8 if cell.levels["pool"] == "max" else 4})
+        augmentation = (ComponentRef("shift", {"pixels": 2}), ComponentRef("flip"))
+        training = replace(SETTINGS.training, epochs=3)
+        changes = {"architecture": net, "augmentation": augmentation, "training": training}
+        return replace(cell, settings=replace(SETTINGS, **changes))
+
+    b = grid(mark="y", dataset=ComponentRef("shapes", {"count": 9, "root": None}))
+    b = replace(b, cells=tuple(map(changed, b.cells)))
+    (pair,) = compare([study(grid()), study(b, folder="b")]).pairs
+    augmentation = [{"name": "shift", "pixels": 2}, {"name": "flip"}]
+    assert pair.settings == (
+        Setting("dataset", {"name": "digits"}, {"name": "shapes", "count": 9, "root": None}),
+        Setting("architecture.width", 4, 8, ("max, 1", "max, 2")),
+        Setting("augmentation", [{"name": "none"}], augmentation),
+        Setting("training.epochs", 2, 3),
+    )
+    shown = text(study(grid()), study(b, folder="b"))
+    assert "dataset | all | digits | shapes(count=9)" in shown
+    assert "architecture.width | max, 1; max, 2 | 4 | 8" in shown
+    assert "augmentation | all | [none] | [shift(pixels=2), flip]" in shown
+    assert "they are shared by the names of their levels, not by their content" in shown
+
+
+def test_cells_that_no_setting_tells_apart_are_said_to_differ_in_code() -> None:
+    (pair,) = compare([study(grid()), study(grid(mark="y"), folder="b")]).pairs
+    assert {setting.path for setting in pair.settings} == {"code that makes it"} and len(pair.settings) == 4
+    larger = grid(mark="y", data={"fingerprint": "f2", "shape": [1, 9, 9], "class_names": ["a", "b"]})
+    (pair,) = compare([study(grid()), study(larger, folder="b")]).pairs
+    assert [setting.path for setting in pair.settings] == ["data.fingerprint", "data.shape"]
+
+
+def test_many_settings_are_counted() -> None:
+    wide = {"w": [f"w{n}" for n in range(30)]}
+    shown = text(study(grid(wide)), study(grid(wide, mark="y"), folder="b"))
+    assert "and 10 more, which --json lists" in shown
+
+
+def test_other_versions_are_warned_of() -> None:
+    b = grid(made_with={**MADE_WITH, "torch": "2.1", "commit": "c2", "processor": "p2"})
+    found = compare([study(grid()), study(b, folder="b")])
+    (warning,) = found.warnings
+    assert warning.startswith("A and B were made with torch 2.0 and 2.1; with another --reports, ")
+    assert [setting.path for setting in found.pairs[0].settings] == [
+        "made_with.torch", "made_with.commit", "made_with.processor",
+    ]  # fmt: skip
+
+
+def test_factors_are_compared_where_only_they_are_shared() -> None:
+    """b has avg before max, and another depth; there max is .2 worse, a little less in later folds."""
+
+    def other(levels: dict[str, str], repeat: int, fold: int) -> float:
+        return 0.6 - (0.2 - 0.001 * fold) * (levels["pool"] == "max")
+
+    b = grid({"pool": ("avg", "max"), "depth": ("3",)}, mark="y", folds=5, repeats=1)
+    (pair,) = compare([study(grid()), study(b, other, "b")]).pairs
+    assert pair.cells.empty
+    (row,) = pair.factors.to_dict("records")
+    assert (row["factor"], row["level_a"], row["level_b"]) == ("pool", "max", "avg")
+    assert row["difference_in_a"] == pytest.approx(0.06) and row["difference_in_b"] == pytest.approx(-0.198)
+    assert row["ci_low_in_b"] < row["difference_in_b"] < row["ci_high_in_b"] < 0
+    assert (row["same_sign"], row["n_in_a"], row["n_in_b"]) == ("no", 6, 5)
+    assert "max − avg | no | +6.00 |" in text(study(grid()), study(b, other, "b"))
+
+
+def test_two_intervals_agree_only_where_both_leave_out_zero() -> None:
+    def unsure(levels: dict[str, str], repeat: int, fold: int) -> float:
+        return 0.5 + 0.1 * (fold - 1) * (levels["pool"] == "max") + 0.1 * (levels["depth"] == "2")
+
+    (pair,) = compare([study(grid()), study(grid(), unsure, "b")]).pairs
+    assert pair.factors.set_index("factor")["same_sign"].to_dict() == {"pool": "unclear", "depth": "yes"}
+
+
+def test_experiments_without_factors_share_their_one_cell() -> None:
+    (pair,) = compare([study(grid({})), study(grid({}, mark="y"), lower(0.1), "b")]).pairs
+    (row,) = pair.cells.to_dict("records")
+    assert (row["cell_a"], row["shared_by"]) == ("base", "levels") and row["difference"] == pytest.approx(0.11)
+    assert pair.factors.empty
+
+
+def on(name: str, **changes) -> Plan:
+    return grid(dataset=ComponentRef(name), data={"fingerprint": name, "citation": f"{name}'s"}, mark=name, **changes)
+
+
+def test_data_sets_are_ranked_by_their_means() -> None:
+    found = compare([study(on(name), folder=name) for name in ("one", "two", "three")])
+    assert found.refused == "" and found.ranks is not None and found.warnings == ()
+    assert found.ranks.found.ranks.to_dict() == {"max, 2": 1, "avg, 2": 2, "max, 1": 3, "avg, 1": 4}
+    assert found.ranks.found.difference == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 3)), abs=0.001)  # Demsar's q
+    assert found.ranks.found.groups == (("max, 2", "avg, 2", "max, 1"), ("avg, 2", "max, 1", "avg, 1"))
+    by_loss = [study(on(name, metric="val_loss"), folder=name) for name in ("one", "two", "three")]
+    assert compare(by_loss).ranks.found.ranks.equals(found.ranks.found.ranks)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("plans", "reason"),
+    [
+        (["one", "two"], "ranks on 2 data sets"),
+        (["one", "two", "one"], "'one' is there more than once"),
+        (["one", "one", "one"], "'one' is there more than once"),
+        (["one", "one"], ""),
+    ],
+)
+def test_why_there_are_no_ranks(plans: list[str], reason: str) -> None:
+    found = compare([study(on(name), folder=f"{name}{place}") for place, name in enumerate(plans)])
+    assert found.ranks is None and reason in found.refused and bool(reason) == bool(found.refused)
+    assert len(found.pairs) == len(plans) - 1
+
+
+def test_one_shared_cell_is_no_question_of_ranks() -> None:
+    one, two = (grid({"pool": levels}, data={"fingerprint": levels[1]}) for levels in (("max", "avg"), ("max", "none")))
+    found = compare([study(one), study(two, folder="b")])
+    assert len(found.pairs[0].cells) == 1 and (found.ranks, found.refused) == (None, "")
+
+
+def test_a_refusal_of_ranks_is_said_and_the_rest_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(report(tmp_path / name, on(name))) for name in ("one", "two")]
+    assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
+    found = capsys.readouterr()
+    assert found.err.startswith("no critical-difference diagram: of 4 ") and "Cells that A and B share" in found.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cells.csv", "factors.csv"]
+
+
+def test_data_of_one_name_or_one_source() -> None:
+    """Files of one name are not one data set where their fingerprints differ; one citation makes suspicious."""
+    plans = [replace(on("npz"), data={"fingerprint": print, "citation": "me"}) for print in ("f1", "f2", "f3")]
+    found = compare([study(plan, folder=str(place)) for place, plan in enumerate(plans)])
+    assert found.ranks is not None and list(found.ranks.means.index) == ["npz", "npz f2", "npz f3"]
+    assert found.warnings == (
+        "A and B and C are on data of one source, which the ranks count as independent data sets: me",
+    )
+
+
+HOSTILE = ("<script>alert(1)</script>", "a|b & [red]", "$x_1$", "two\nlines \x1b[31m")
+
+
+def test_hostile_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("o[bold]ne", "t|wo", "<three>")
+    plans = [replace(on(name), name=name) for name in names]
+    plans = [replace(grid({"<b>": HOSTILE}, mark=plan.name), name=plan.name, data=plan.data, dataset=plan.dataset)
+             for plan in plans]  # fmt: skip
+    folders = [str(report(tmp_path / str(n), plan, _by_place)) for n, plan in enumerate(plans)]
+    assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    for name in (*names, *HOSTILE[:3], "two lines \\x1b[31m"):
+        assert name in out
+    assert "\x1b" not in out
+    written = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert set(written["cell_a"]) == set(HOSTILE)
+    root = ElementTree.parse(tmp_path / "out" / "ranks.svg").getroot()
+    assert not [element for element in root.iter() if element.tag.endswith("script")]
+    assert "<script>alert(1)</script>" in "".join(root.itertext())
+    assert main(["compare", *folders, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ranks"]["data_sets"] == list(names)
+
+
+def _by_place(levels: dict[str, str], repeat: int, fold: int) -> float:
+    return 0.5 + 0.1 * HOSTILE.index(levels["<b>"]) + 0.01 * fold
+
+
+def test_a_document_has_no_figures_that_json_lacks() -> None:
+    """As far apart in every fold: an infinite t."""
+    found = document(compare([study(grid()), study(grid(), lambda *key: accuracy(*key) - 0.25, "b")]))
+    row = json.loads(json.dumps(found, allow_nan=False))["pairs"][0]["cells"][0]
+    assert (row["t"], row["p"], row["effect_size"]) == ("inf", 0, None)
+
+
+def test_what_is_written_is_what_is_compared(tmp_path: Path) -> None:
+    found = compare([study(grid(), folder=name) for name in ("a", "b", "c")])
+    write(found, tmp_path / "out")
+    cells = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert cells[["experiment_a", "experiment_b"]].drop_duplicates().values.tolist() == [["a", "b"], ["a", "c"]]
+    assert len(cells) == 8
+
+
+def test_the_first_that_shares_nothing_is_named() -> None:
+    alone = grid({"other": ("x", "y")}, mark="z")
+    with pytest.raises(RunnerError, match="^a and c share no cell"):
+        compare([study(grid()), study(grid(), folder="b"), study(alone, folder="c")])

@@ -1,0 +1,29 @@
+"""The reports that are kept say what their journals say, and what was asked of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import ROOT, Command, stable_tables
+
+GALLERY = ROOT / "reports" / "gallery"
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in GALLERY.iterdir()))
+def test_a_kept_report_is_that_of_its_journal(name: str, tmp_path: Path, runner: Command) -> None:
+    shutil.copytree(GALLERY / name, tmp_path / "reports" / name, ignore=shutil.ignore_patterns("tables", "report.*"))
+    done = runner("report", name)
+    assert done.returncode == 0, done.stderr
+    assert stable_tables(tmp_path / "reports" / name) == stable_tables(GALLERY / name)
+    assert (tmp_path / "reports" / name / "report.md").read_text() == (GALLERY / name / "report.md").read_text()
+    assert f"gallery/{name}/report.md" in (GALLERY.parent / "README.md").read_text()
+
+
+def test_the_lectures_networks_pass_on_the_held_out_images_of_mnist() -> None:
+    cells = pd.read_csv(GALLERY / "mnist-lectures" / "tables" / "cells.csv").set_index("cell")
+    assert (cells["ok"] == 5).all()
+    assert cells["test_accuracy_mean"]["deep_convnet"] > 0.993
+    assert cells["test_accuracy_mean"]["simple_convnet"] > 0.985

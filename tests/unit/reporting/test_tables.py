@@ -1,0 +1,126 @@
+"""The report's tables on small plans, with figures worked out by hand."""
+
+import math
+from dataclasses import fields, replace
+
+import pandas as pd
+import pytest
+from small_study import ACCURACY, SETTINGS, fits_of, folds, frames_of, journal, make_plan
+
+import runner
+from runner.errors import InputError
+from runner.fits.metrics import CURVES
+from runner.fits.records import FitResult
+from runner.journal.frames import Frames, frames
+from runner.planning.plan import PlannedCell
+from runner.reporting.statistics.comparisons import compare_cells
+from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables
+
+
+def whole(fits: pd.DataFrame) -> Frames:
+    """The journal's frames with these fits, which left no curves."""
+    return replace(frames([]), fits=fits)
+
+
+def test_all_failed():
+    plan = make_plan(ACCURACY)
+    tables = make_tables(plan, frames_of(plan, failed=[fit for levels in ACCURACY for fit in folds(levels)]))
+    assert list(tables.comparisons["n"]) == [0, 0] and tables.comparisons["difference"].isna().all()
+    assert list(tables.cells["ok"]) == [0] * 4 and list(tables.cells["failed"]) == [3] * 4
+    assert tables.cells[["mean", "ci_low", "seconds"]].isna().all(axis=None)
+
+
+def test_one_cell_has_nothing_to_compare():
+    plan = make_plan([()], factors=())
+    tables = make_tables(plan, frames_of(plan, {(): (0.8, 0.9, 1.0)}))
+    assert len(tables.comparisons) == 0 and "p_holm" in tables.comparisons
+    assert list(tables.cells["cell"]) == ["base"]
+    assert tables.cells["mean"][0] == pytest.approx(0.9)
+
+
+def test_a_row_a_cell():
+    plan = make_plan(ACCURACY)
+    cell = PlannedCell("id-max-1", "max, 1", {"pool": "max", "depth": "1"}, SETTINGS, 10, 200, (3, 5))
+    plan = replace(plan, cells=(cell, *plan.cells[1:]))
+    fits = fits_of(plan, failed=[("avg", "2", 0)])
+    table = cells_table(plan, fits, compare_cells(plan, fits))
+    assert list(table["cell"]) == ["max, 1", "max, 2", "avg, 1", "avg, 2"]
+    row = table.iloc[0]
+    assert (row["pool"], row["depth"], row["fits"], row["ok"], row["failed"]) == ("max", "1", 3, 3, 0)
+    assert (row["parameters"], row["macs"], row["receptive_field"]) == (10, 200, "3x5")
+    assert (row["mean"], row["std"]) == pytest.approx((0.82, 0.02))
+    half = 4.3026527 * 0.02 * math.sqrt(1 / 3 + 1 / 2)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.82 - half, 0.82 + half))
+    assert row["val_loss_mean"] == pytest.approx(0.18) and row["seconds"] == pytest.approx(2)
+    last = table.iloc[3]
+    assert (last["ok"], last["failed"]) == (2, 1)
+    assert (last["mean"], last["seconds"]) == pytest.approx((0.90, 2.5))
+
+
+def test_fits_are_in_the_order_of_the_plan_and_the_missing_are_named():
+    plan = make_plan(ACCURACY)
+    known = journal(plan, failed=[("max", "1", 1)]).iloc[::-1]
+    table = fits_table(plan, known[known["fold"] < 2])
+    assert list(table["id"]) == [fit for fit, *_ in plan.fit_keys()]
+    assert list(table["status"])[:4] == ["ok", "failed", "missing", "ok"]
+    assert list(table["reason"])[:3] == ["", "diverged", ""]
+    assert list(table["epochs"])[:3] == [2, 0, 0]
+    assert table["val_accuracy"][0] == 0.8 and table["val_accuracy"][1:3].isna().all()
+    assert list(table.columns[:6]) == ["id", "cell", "pool", "depth", "repeat", "fold"]
+    assert list(table.columns[-3:]) == ["epochs", "seconds", "worker"]
+
+
+def test_fits_of_other_plans_are_left_out_and_of_two_rows_the_later_counts():
+    plan = make_plan([("max", "1")])
+    table = fits_table(
+        plan, frames([*results(0.1, "id-max-1"), *results(0.2, "id-max-1"), *results(0.3, "other")]).fits
+    )
+    assert list(table["val_accuracy"]) == [0.2] * 3
+
+
+def results(value, cell):
+    curves = dict.fromkeys(CURVES, [value])
+    return [FitResult(f"{cell}-{fold}", cell, 0, fold, "ok", curves=curves, epochs=1) for fold in range(3)]
+
+
+def test_an_empty_journal_makes_tables_all_the_same():
+    tables = make_tables(make_plan(ACCURACY), frames([]))
+    assert set(tables.fits["status"]) == {"missing"}
+    assert tables.cells["mean"].isna().all() and list(tables.comparisons["n"]) == [0, 0]
+
+
+def test_the_files_hold_all_digits(tmp_path):
+    plan = make_plan(ACCURACY)
+    tables = make_tables(plan, frames_of(plan))
+    tables.write(tmp_path / "tables")
+    lines = (tmp_path / "tables" / "comparisons.csv").read_text().splitlines()
+    assert float(lines[1].split(",")[lines[0].split(",").index("t")]) == tables.comparisons["t"][0]
+    written = {path.stem for path in (tmp_path / "tables").iterdir()}
+    assert written == {field.name for field in fields(Tables)} >= {"fits", "cells", "comparisons"}
+
+
+STUDY = """\
+name: study
+dataset: digits
+architecture: {name: stages, width: 2, stages: 1}
+optimizer: adam
+training: {epochs: 1}
+cross_validation: {folds: 3}
+grid:
+  NAME: {short: {training.epochs: 1}, long: {training.epochs: 2}}
+"""
+
+
+@pytest.mark.parametrize("name", ["epochs", "seconds", "cell", "fold", "parameters", "mean"])
+def test_a_factor_is_refused_or_has_a_column_of_its_own(tmp_path, name):
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY.replace("NAME", name))
+    try:
+        plan = runner.plan(file)
+    except InputError:
+        return
+    plan = replace(plan, fits={cell.id: [f"{cell.id}-{fold}" for fold in range(3)] for cell in plan.cells})
+    tables = make_tables(plan, frames_of(plan, {("short",): (0.8, 0.8, 0.9), ("long",): (0.9, 0.8, 0.9)}))
+    assert len(tables.comparisons) == 1
+    assert list(tables.cells["cell"]) == [cell.name for cell in plan.cells]
+    assert list(tables.cells[name]) == ["short", "long"]
