@@ -9,7 +9,7 @@ import numpy as np
 from runner.api import Shape
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.engines.base import Job
+from runner.engines.base import BuiltFit
 from runner.fits.records import FitSpec, TrainingPlan
 
 CLASSES = 10
@@ -19,7 +19,7 @@ SMALL = ComponentRef("stages")
 
 def job(
     engine: str, shape: Shape, batch: int, steps: int, network: ComponentRef = SMALL, *augmentation: ComponentRef
-) -> Job:
+) -> BuiltFit:
     """A fit of so many steps an epoch, and of more epochs than anyone will clock, by SGD with momentum."""
     catalog, rng, count = load_catalog(), np.random.default_rng(0), batch * steps
 
@@ -32,7 +32,7 @@ def job(
         training=TrainingPlan(10**6, batch, engine, "cpu", "float32"), shape=shape, classes=CLASSES, data="",
         train=np.arange(count), validation=np.arange(count),
     )  # fmt: skip
-    return Job(
+    return BuiltFit(
         spec=spec,
         network=build("architecture", network, shape, CLASSES),
         transforms=tuple(build("augmentation", ref) for ref in augmentation),

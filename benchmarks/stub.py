@@ -16,7 +16,7 @@ from functools import wraps
 from typing import Any
 
 from runner.engines import selection
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 
 CLASSES, MISTAKES = 10, 20
 
@@ -34,16 +34,16 @@ class Stub:
 
         return nullcontext()
 
-    def fit(self, group: Sequence[Job]) -> list[Trained]:
+    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit]:
         return [self._trained(job) for job in group]
 
-    def _trained(self, job: Job) -> Trained:
+    def _trained(self, job: BuiltFit) -> TrainedFit:
         value = int(job.spec.id[:8], 16) / 2**32
         curve = [0.5 + value / (4 + epoch) for epoch in range(job.spec.training.epochs)]
         names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         right = [[label, label, 30] for label in range(CLASSES)]
         wrong = [[label % CLASSES, (label * 7 + 1) % CLASSES, 1] for label in range(MISTAKES)]
-        return Trained(dict.fromkeys(names, curve), right + wrong)
+        return TrainedFit(dict.fromkeys(names, curve), right + wrong)
 
 
 selection.get = lambda name: Stub()  # type: ignore[assignment, return-value]  # in the workers too: they import this file

@@ -76,5 +76,5 @@ class StorageError(RunnerError):
         super().__init__(f"{path}: {reason}; once that is mended the same command goes on, from all that was finished")
 
 
-class Diverged(RunnerError):
+class EndedEarly(RunnerError):
     """A fit's loss stopped being a finite number, or, where it is asked for, its accuracy never left chance."""

@@ -24,7 +24,7 @@ DOWNSAMPLE = ("max_pool", "avg_pool", "strided_conv")
 
 
 @dataclass(frozen=True)
-class Job:
+class BuiltFit:
     """Adam with a cosine from `lr` down to 0; `networks` holds the arguments of `network` by name."""
 
     name: str
@@ -56,9 +56,9 @@ TINY = _grid({"5x5": {"kernel": 5, "convs": 1}, "3x3 x 2": {"kernel": 3, "convs"
 SMALL = _grid({"7x7": {"kernel": 7, "convs": 1}, "3x3 x 3": {"kernel": 3, "convs": 3}}, (1, 2), width=8)
 MEDIUM = {down: {"width": 32, "kernel": 3, "convs": 2, "stages": 3, "down": down, "norm": True} for down in DOWNSAMPLE}
 JOBS = {
-    "tiny": Job("tiny", TINY, epochs=10, batch=32, lr=4e-3, folds=5),
-    "small": Job("small", SMALL, epochs=3, batch=25, lr=4e-3, folds=5),
-    "medium": Job("medium", MEDIUM, epochs=1, batch=128, lr=2e-3, folds=3),
+    "tiny": BuiltFit("tiny", TINY, epochs=10, batch=32, lr=4e-3, folds=5),
+    "small": BuiltFit("small", SMALL, epochs=3, batch=25, lr=4e-3, folds=5),
+    "medium": BuiltFit("medium", MEDIUM, epochs=1, batch=128, lr=2e-3, folds=3),
 }
 
 

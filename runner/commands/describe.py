@@ -57,7 +57,7 @@ def _architecture(catalog: Catalog, given: argparse.Namespace) -> int:
 def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner.commands import previews
     from runner.components.records import ComponentRef
-    from runner.components.validation import Finding
+    from runner.components.validation import InvalidValues
     from runner.data.prepare import prepared_dataset, read
 
     if given.json:
@@ -66,7 +66,7 @@ def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     try:
         with prepared_dataset(catalog, ComponentRef(given.dataset)) as part:
             previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
-    except Finding as finding:
+    except InvalidValues as finding:
         raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
     print(file)
     return 0
@@ -75,7 +75,7 @@ def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
 def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentRef:
     """The named component with the parameters of the --set options; raises RunnerError for what does not fit."""
     from runner.components.records import ComponentRef
-    from runner.components.validation import Finding
+    from runner.components.validation import InvalidValues
     from runner.files.yaml_nodes import parse
 
     pairs = [text.partition("=") for text in given.set]
@@ -85,7 +85,7 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     parameters = {key: parse(value or "null", f"--set {key}").to_data() for key, _, value in pairs}
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))
-    except Finding as finding:
+    except InvalidValues as finding:
         raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
 
 

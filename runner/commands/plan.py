@@ -14,7 +14,7 @@ from runner.commands.output import count_text, field_text, print_line, print_tab
 from runner.text import duration, printable
 
 if TYPE_CHECKING:
-    from runner.planning.estimate import Estimate
+    from runner.planning.estimate import TimeEstimate
     from runner.planning.plan import Plan
 
 HELP = "show every cell, its cost and its problems; train nothing"
@@ -63,7 +63,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     print_plan(plan, expected, workers, [*changes.lines, *mixed])
 
 
-def print_plan(plan: Plan, estimate: Estimate, workers: int, notices: Iterable[str] = ()) -> None:
+def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterable[str] = ()) -> None:
     """Every cell with its cost, the number of fits, the notices before they are trained, and their time."""
     print_table(
         ("cell", "parameters", "MACs", "receptive field"),

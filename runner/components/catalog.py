@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from runner.components import hookspecs
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
-from runner.components.validation import Finding, Path, type_name, validate
+from runner.components.validation import InvalidValues, Path, type_name, validate
 from runner.errors import PluginError, RunnerError
 from runner.text import did_you_mean, yaml_value
 
@@ -53,7 +53,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredComponent:
     """A component with where it comes from. `version` is the digest of a plugin file, so that an edit is seen.
 
     It is "" for what is installed: versions of installed software are recorded with each fit instead.
@@ -127,10 +127,10 @@ class Entry:
             else:
                 try:
                     bound[name] = validate(parameter.adapter, given[name])
-                except Finding as finding:
+                except InvalidValues as finding:
                     found += [((name, *path), message) for path, message in finding.found]
         if found:
-            raise Finding(sorted(found, key=str))
+            raise InvalidValues(sorted(found, key=str))
         return ComponentRef(self.component.name, bound)
 
 
@@ -138,13 +138,13 @@ class Entry:
 class Catalog:
     """All components that could be loaded, and the plugins that could not (`failures`: plugin -> reason)."""
 
-    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    entries: dict[tuple[str, str], RegisteredComponent] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for k, name in self.entries if k == kind)
 
-    def find(self, kind: str, name: str) -> Entry:
+    def find(self, kind: str, name: str) -> RegisteredComponent:
         if (kind, name) in self.entries:
             return self.entries[kind, name]
         raise PluginError(f"unknown {kind} {yaml_value(name)}{did_you_mean(name, self.names(kind))}{self._broken()}")
@@ -161,7 +161,7 @@ class Catalog:
         try:
             data: ImageData = self.build("dataset", self.bind("dataset", ComponentRef(dataset)))
             return data.facts
-        except (Finding, RunnerError):
+        except (InvalidValues, RunnerError):
             return None
 
     def bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
@@ -272,7 +272,7 @@ def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, so
         taken = catalog.entries.get((kind, record.name))
         if taken:
             raise PluginError(f"{kind} '{record.name}' is provided twice: by {taken.source} and by {source}")
-        entry = Entry(record, source, version)
+        entry = RegisteredComponent(record, source, version)
         _check_signature(entry)
         catalog.entries[kind, record.name] = entry
 
@@ -303,7 +303,7 @@ def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, sourc
         yield from records
 
 
-def _check_signature(entry: Entry) -> None:
+def _check_signature(entry: RegisteredComponent) -> None:
     """A component's parameters are keyword-only, their types known, and their defaults fit them."""
     with _blamed(entry.source):
         names = [p for p in entry._signature if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -319,6 +319,6 @@ def _check_signature(entry: Entry) -> None:
             adapter = parameter.adapter
         try:
             _ = parameter.required or validate(adapter, parameter.default)
-        except (Finding, TypeError) as error:
+        except (InvalidValues, TypeError) as error:
             words = f"{entry.source}: the default of {entry.component.name}'s parameter '{parameter.name}' does not fit"
             raise PluginError(f"{words}: {error}") from None

@@ -36,7 +36,7 @@ _BOUNDS = {
 }
 
 
-class Finding(Exception):
+class InvalidValues(Exception):
     """Values that do not fit their types: a path and a message for each."""
 
     def __init__(self, found: Iterable[tuple[Path, str]]) -> None:
@@ -53,7 +53,7 @@ def validate(adapter: TypeAdapter[T], value: Any, keys: Callable[[Path], Iterabl
         # Through JSON, where strict still takes a list for a tuple, as YAML has no tuples.
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        raise Finding(_explain(dict(detail), keys) for detail in error.errors()) from None
+        raise InvalidValues(_explain(dict(detail), keys) for detail in error.errors()) from None
 
 
 def _explain(detail: dict[str, Any], keys: Callable[[Path], Iterable[str]]) -> tuple[Path, str]:

@@ -16,7 +16,7 @@ from runner.seeding import Key
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class BuiltFit:
     """A fit with its components built and its data at hand.
 
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedFit:
     """What a fit comes to: its curves, how often each class was taken for which (truth, predicted, count) in the
     validation part after the last epoch, and the arrays that are `kept` to look at (see `inspection`; most fits have
     none).
@@ -60,7 +60,11 @@ class Engine(Protocol):
         """Within it, what an architecture draws from the library's own random numbers depends on `keys` alone."""
         ...
 
-    def fit(self, group: Sequence[Job]) -> Sequence[Trained | Exception]:
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether `error` says that memory ran out, so that another attempt may succeed."""
+        ...
+
+    def fit(self, group: Sequence[BuiltFit]) -> Sequence[TrainedFit | Exception]:
         """Train the group together; for each job, in order, what it came to or the exception that ended it.
 
         The jobs are fits of one cell, whose networks have the same layers.

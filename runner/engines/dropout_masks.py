@@ -10,7 +10,7 @@ import numpy as np
 from runner.seeding import Key, stream
 
 
-class Masks:
+class DropoutMasks:
     """What dropout leaves out: drawn by NumPy for each layer by its path, so that all engines leave out the same."""
 
     def __init__(self, *keys: Key) -> None:

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import numpy as np
 
-from runner.engines.base import Job
+from runner.engines.base import BuiltFit
 
 MISTAKES, SHOWN, LAYERS, CHANNELS, SIDE, ROUNDS = 24, 3, 8, 8, 40, 5
 
 
-class Transparent(Protocol):
+class Inspectable(Protocol):
     """A network at work that one can look into."""
 
     def filters(self) -> np.ndarray | None:
@@ -40,7 +40,7 @@ class Transparent(Protocol):
         ...
 
 
-def confusion(job: Job, predicted: np.ndarray) -> list[list[int]]:
+def confusion(job: BuiltFit, predicted: np.ndarray) -> list[list[int]]:
     """[truth, predicted, count] of each pair of classes that occurs in the validation part."""
     pairs = np.stack([job.labels[job.spec.validation], predicted], axis=1).astype(np.int64)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
@@ -48,7 +48,7 @@ def confusion(job: Job, predicted: np.ndarray) -> list[list[int]]:
 
 
 def inspected(
-    job: Job, network: Transparent, first_filters: np.ndarray | None, predicted: np.ndarray, confidence: np.ndarray
+    job: BuiltFit, network: Inspectable, first_filters: np.ndarray | None, predicted: np.ndarray, confidence: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The arrays to keep of a fit that has just ended: its network, its predictions of the validation part."""
     filters = network.filters()
@@ -57,7 +57,7 @@ def inspected(
     return kept | _predictions(job, predicted.astype(np.int64), confidence) | _activations(job, network)
 
 
-def _predictions(job: Job, predicted: np.ndarray, confidence: np.ndarray) -> dict[str, np.ndarray]:
+def _predictions(job: BuiltFit, predicted: np.ndarray, confidence: np.ndarray) -> dict[str, np.ndarray]:
     index, truth = job.spec.validation, job.labels[job.spec.validation].astype(np.int64)
     wrong = np.flatnonzero(predicted != truth)
     mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -67,7 +67,7 @@ def _predictions(job: Job, predicted: np.ndarray, confidence: np.ndarray) -> dic
     }  # fmt: skip
 
 
-def _activations(job: Job, network: Transparent) -> dict[str, np.ndarray]:
+def _activations(job: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
     """What the layers make of a few images, each of another class, and the time they take."""
     index, labels = job.spec.validation, job.labels[job.spec.validation]
     first_of_class = np.sort(np.unique(labels, return_index=True)[1])[:SHOWN]
@@ -97,7 +97,7 @@ def small(images: np.ndarray) -> np.ndarray:
     return (means.round() if images.dtype == np.uint8 else means).astype(images.dtype)
 
 
-def _seconds(job: Job, network: Transparent) -> dict[str, tuple[float, float]]:
+def _seconds(job: BuiltFit, network: Inspectable) -> dict[str, tuple[float, float]]:
     """The median of a few rounds, after one that does not count."""
     batch = np.arange(min(job.spec.training.batch_size, len(job.spec.train)))
     rounds = [network.time_layers(batch) for _ in range(ROUNDS + 1)][1:]

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 
 from runner.components.protocols import Step
-from runner.engines.base import Job
+from runner.engines.base import BuiltFit
 from runner.errors import RunnerError
 
 
-class Rule:
+class OptimizerStep:
     """The jobs' update rule over their parameters (fits, ...), with the running arrays of each.
 
-    Where the rule is `joinable`, they may be fewer arrays that hold the same numbers.
+    Where the rule is `can_flatten`, they may be fewer arrays that hold the same numbers.
     """
 
-    def __init__(self, jobs: Sequence[Job], parameters: Sequence[Any]) -> None:
+    def __init__(self, jobs: Sequence[BuiltFit], parameters: Sequence[Any]) -> None:
         self.rule, self.parameters = jobs[0].rule, list(parameters)
         self.clip: float | None = getattr(self.rule, "clip", None)
         self.states = [self._zeros(parameter) for parameter in self.parameters]
-        self.courses = [Course(job) for job in jobs]
+        self.courses = [StepCounter(job) for job in jobs]
 
     def _zeros(self, parameter: Any) -> dict[str, Any]:
         """Running arrays, each its own."""
@@ -34,7 +34,7 @@ class Rule:
         steps = [next(course) if takes else None for course, takes in zip(self.courses, taking, strict=True)]
         if self.clip is not None:
             gradients = clipped(gradients, self.clip)
-        for fits, step in alike(steps):
+        for fits, step in runs_of_equal(steps):
             if step is not None:
                 self._update(fits, gradients, step)
 
@@ -61,11 +61,11 @@ class Rule:
             mine.update(arrays)
 
 
-def joinable(group: Sequence[Job]) -> bool:
+def can_flatten(group: Sequence[BuiltFit]) -> bool:
     """Whether the rule may be shown many parameters as one array: it looks at each number alone, at one step of all."""
     rule = group[0].rule
     alone = getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None
-    return bool(alone) and len({Course(job).total for job in group}) == 1
+    return bool(alone) and len({StepCounter(job).total for job in group}) == 1
 
 
 def refuse_mixing(rule: Any) -> None:
@@ -85,10 +85,10 @@ def refuse_mixing(rule: Any) -> None:
         raise RunnerError(f"the optimizer {type(rule).__name__}: {words}, or set training.stacking: off")
 
 
-class Course:
+class StepCounter:
     """Every step of a fit, one after another; `done` of them are behind it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BuiltFit) -> None:
         self.done, self.in_epoch = 0, math.ceil(len(job.spec.train) / job.spec.training.batch_size)
         self.total = job.spec.training.epochs * self.in_epoch
 
@@ -97,7 +97,7 @@ class Course:
         return Step(self.done, self.total, self.in_epoch)
 
 
-def alike(values: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
+def runs_of_equal(values: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
     """The runs of equal values: where each stands, and the value."""
     start = 0
     for end in range(1, len(values) + 1):

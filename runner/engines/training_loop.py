@@ -10,23 +10,23 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import Checkpoint
-from runner.engines.dropout_masks import Masks
-from runner.engines.inspection import Transparent, confusion, inspected
-from runner.errors import Diverged
+from runner.engines.dropout_masks import DropoutMasks
+from runner.engines.inspection import Inspectable, confusion, inspected
+from runner.errors import EndedEarly
 from runner.fits.metrics import CURVES
 from runner.fits.records import Curves
 from runner.seeding import stream
 
 EVALUATION_BATCH = 500
 NOTHING = np.empty(0, np.int64)
-Draws = Sequence[Mapping[str, Any]]
+BatchDraws = Sequence[Mapping[str, Any]]
 """What was drawn for one batch of one fit: a mapping for each transform."""
 log = logging.getLogger("runner.engines")
 
 
-class Measured(NamedTuple):
+class Evaluation(NamedTuple):
     """Mean loss and accuracy over a part; of each of its images (N,) the predicted class and its softmax share."""
 
     loss: float
@@ -38,13 +38,13 @@ class Measured(NamedTuple):
 class Learner(Protocol):
     """A group of fits at work in an engine: their networks, their data, their update rule."""
 
-    masks: list[Masks]
+    masks: list[DropoutMasks]
 
     def begin(self) -> None:
         """Forget what was seen."""
         ...
 
-    def step(self, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
+    def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
         """Each fit learns from its training images at the indices of its batch, of which there may be none."""
         ...
 
@@ -58,9 +58,9 @@ class Learner(Protocol):
         """
         ...
 
-    def evaluate(self, part: Any) -> list[Measured]: ...
+    def evaluate(self, part: Any) -> list[Evaluation]: ...
 
-    def alone(self, fit: int) -> Transparent:
+    def alone(self, fit: int) -> Inspectable:
         """One of the fits, to look into."""
         ...
 
@@ -74,16 +74,16 @@ class Learner(Protocol):
 
 
 @dataclass(eq=False)
-class Standing:
+class FitProgress:
     """Where a fit of a group stands: its curves, the stream `drawing` of its augmentation in this epoch, and why it
     has `ended` before its last one ("" if it did not).
     """
 
-    job: Job
+    job: BuiltFit
     curves: Curves = field(default_factory=lambda: {name: [] for name in CURVES})
     ended: str = ""
     drawing: np.random.Generator = field(default_factory=np.random.default_rng)
-    measured: Measured | None = None
+    measured: Evaluation | None = None
 
     def begin(self, epoch: int) -> None:
         self.drawing = stream("augment", *self.job.spec.keys, epoch)
@@ -94,13 +94,13 @@ class Standing:
         order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
         return batches(order, spec.training.batch_size)
 
-    def draw(self, count: int) -> Draws:
+    def draw(self, count: int) -> BatchDraws:
         """What the transforms draw for a batch of so many images."""
         if not count:
             return []
         return [transform.draw(self.drawing, count, self.job.spec.shape) for transform in self.job.transforms]
 
-    def finish(self, loss: float, correct: int, measured: Measured) -> None:
+    def finish(self, loss: float, correct: int, measured: Evaluation) -> None:
         """Note the figures of an epoch; a fit that diverged or is stuck has then `ended`."""
         count = len(self.job.spec.train)
         figures = (loss / count, correct / count, measured.loss, measured.accuracy)
@@ -116,13 +116,13 @@ class Standing:
         self.drawing.bit_generator.state = state["drawing"]
 
 
-def train(group: Sequence[Job], make: Callable[[Sequence[Job]], Learner]) -> list[Trained | Exception]:
+def train(group: Sequence[BuiltFit], make: Callable[[Sequence[BuiltFit]], Learner]) -> list[TrainedFit | Exception]:
     """What each fit of the group comes to, in order, by a learner that `make` makes.
 
     All epochs are trained that the group's checkpoint, if it has one, has not behind it. A fit ends at the first epoch
     whose loss is not a finite number, or after which it is stuck; the group goes on until all have ended.
     """
-    course = _Course(group, make)
+    course = _GroupTraining(group, make)
     for epoch in range(course.epoch, group[0].spec.training.epochs):
         if not course.ended:
             course.train_epoch(epoch)
@@ -130,11 +130,11 @@ def train(group: Sequence[Job], make: Callable[[Sequence[Job]], Learner]) -> lis
     return [course.outcome(number) for number in range(len(group))]
 
 
-class _Course:
+class _GroupTraining:
     """Where a group of fits stands: each of them, their learner, and what they are validated on."""
 
-    def __init__(self, group: Sequence[Job], make: Callable[[Sequence[Job]], Learner]) -> None:
-        self.fits, self.checkpoint = [Standing(job) for job in group], group[0].checkpoint
+    def __init__(self, group: Sequence[BuiltFit], make: Callable[[Sequence[BuiltFit]], Learner]) -> None:
+        self.fits, self.checkpoint = [FitProgress(job) for job in group], group[0].checkpoint
         self.learner, self.epoch, self.behind = make(group), 0, 0
         first = group[0]
         self.validation = self.learner.part(first.images, first.labels, [job.spec.validation for job in group])
@@ -203,20 +203,20 @@ class _Course:
             for fit, measured in zip(self.fits, self.learner.evaluate(part), strict=True):
                 fit.curves |= {"test_loss": [measured.loss], "test_accuracy": [measured.accuracy]}
 
-    def outcome(self, number: int) -> Trained | Exception:
+    def outcome(self, number: int) -> TrainedFit | Exception:
         fit = self.fits[number]
         if fit.ended or fit.measured is None:
-            return Diverged(fit.ended)
+            return EndedEarly(fit.ended)
         job, measured = fit.job, fit.measured
         if not job.spec.shown:
-            return Trained(fit.curves, confusion(job, measured.predicted))
+            return TrainedFit(fit.curves, confusion(job, measured.predicted))
         try:
             network, first_filters = self.learner.alone(number), self.first_filters[number]
             looks = inspected(job, network, first_filters, measured.predicted, measured.confidence)
         except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
             log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
             looks = {}
-        return Trained(fit.curves, confusion(job, measured.predicted), looks)
+        return TrainedFit(fit.curves, confusion(job, measured.predicted), looks)
 
 
 def _diverged(curves: Curves) -> str:
@@ -227,7 +227,7 @@ def _diverged(curves: Curves) -> str:
     return ""
 
 
-def _stuck(job: Job, accuracies: Sequence[float]) -> str:
+def _stuck(job: BuiltFit, accuracies: Sequence[float]) -> str:
     """Where, as far as the user asked to check, the last epochs' accuracies are no better than chance, words for that.
 
     Chance is always to say the largest class, whose share of the training part is p. Within two standard deviations
@@ -245,7 +245,7 @@ def _stuck(job: Job, accuracies: Sequence[float]) -> str:
     return f"stuck: {words}, and {epochs} not above {limit:.4f}, which is chance"
 
 
-def augmented(job: Job, images: Any, targets: Any, draws: Draws) -> tuple[Any, Any]:
+def augmented(job: BuiltFit, images: Any, targets: Any, draws: BatchDraws) -> tuple[Any, Any]:
     """Images and targets (N, classes) as the job's transforms change them; arrays of one engine throughout."""
     for transform, drawn in zip(job.transforms, draws, strict=True):
         images = transform.apply(images, drawn)
@@ -254,7 +254,7 @@ def augmented(job: Job, images: Any, targets: Any, draws: Draws) -> tuple[Any, A
     return images, targets
 
 
-def relabels(job: Job) -> bool:
+def relabels(job: BuiltFit) -> bool:
     """Whether a transform changes labels, so that a target is a share of every class."""
     return any(hasattr(transform, "relabel") for transform in job.transforms)
 

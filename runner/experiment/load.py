@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from runner.components.validation import Finding, validate
+from runner.components.validation import InvalidValues, validate
 from runner.components.validation import Path as KeyPath
 from runner.errors import Complaint, InputError, Where
 from runner.experiment.grid_syntax import GridSection, read_grid
@@ -59,7 +59,7 @@ def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M
     try:
         adapter: TypeAdapter[M] = _adapter(model)
         return validate(adapter, present, lambda path: _keys(model, path))
-    except Finding as finding:
+    except InvalidValues as finding:
         for path, message in finding.found:
             complaints.append(Complaint(document.find(path), dotted(path), message))
         return None

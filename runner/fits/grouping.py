@@ -10,17 +10,17 @@ from runner.fits.records import FitSpec
 T = TypeVar("T")
 
 
-Group = tuple[FitSpec, ...]
+FitGroup = tuple[FitSpec, ...]
 """Fits of one cell that an engine trains together."""
 
 
-def time_limit(group: Group) -> float | None:
+def time_limit(group: FitGroup) -> float | None:
     """The seconds that a group may take: those of its fits together."""
     limits = [fit.timeout for fit in group if fit.timeout is not None]
     return sum(limits) or None
 
 
-def groups(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[Group]:
+def groups(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[FitGroup]:
     """The fits in the groups in which they are trained, the most costly first so that no worker ends alone.
 
     `fits` are all of a plan, in its order. A group is trained as a whole or not at all, as its bits depend on how many

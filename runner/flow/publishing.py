@@ -10,7 +10,7 @@ from runner.files.lock import locked
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
-from runner.tracking.base import Silent, Tracker
+from runner.tracking.base import NullTracker, Tracker
 from runner.tracking.publisher import Publisher, describe
 from runner.tracking.store_address import NONE, masked, store_uri
 
@@ -42,7 +42,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
 
 def _tracker(uri: str, folder: Path) -> Tracker:
     if uri == NONE:
-        return Silent()
+        return NullTracker()
     from runner.tracking.mlflow_tracker import MlflowTracker
 
     return MlflowTracker(uri, folder)

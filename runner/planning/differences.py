@@ -106,7 +106,7 @@ def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Settin
     return [setting for key in inside for setting in differences(a[key], b[key], (*path, key))]
 
 
-def told(plan: Plan) -> str:
+def factor_list(plan: Plan) -> str:
     """The factors of a plan with their levels, in a line."""
     factors = []
     for factor in plan.factors:

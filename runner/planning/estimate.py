@@ -14,7 +14,7 @@ NOMINAL_RATE = 5e9
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """Seconds of wall time with `workers` workers, for the fits that are not in the journal."""
 
     seconds: float
@@ -22,7 +22,7 @@ class Estimate:
     measured: bool
 
 
-def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool = False) -> Estimate:
+def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool = False) -> TimeEstimate:
     """Fits cost in proportion to multiply-adds, images and epochs. `anew`: none of the results is the plan's."""
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
     costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
@@ -32,7 +32,7 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool 
     finished = {(result.cell, result.repeat, result.fold) for result in done if not anew}
     left = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
     busy = max(1, min(workers, _groups(plan)))
-    return Estimate(max(left, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
+    return TimeEstimate(max(left, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
 
 
 def _groups(plan: Plan) -> int:

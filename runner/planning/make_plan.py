@@ -10,7 +10,7 @@ from typing import Any
 from runner.components.catalog import Catalog, load_catalog
 from runner.components.protocols import UpdateRule, own_engine
 from runner.components.records import ComponentRef, ImageData
-from runner.components.validation import Finding
+from runner.components.validation import InvalidValues
 from runner.engines import selection
 from runner.errors import Complaint, InputError, PluginError, RunnerError
 from runner.experiment.expand import Cell, expand, names
@@ -116,10 +116,10 @@ class _Checker:
         if key not in self.known:
             try:
                 self.known[key] = action()
-            except (Finding, RunnerError) as error:
+            except (InvalidValues, RunnerError) as error:
                 self.known[key] = error
         found = self.known[key]
-        if isinstance(found, (Finding, RunnerError)):
+        if isinstance(found, (InvalidValues, RunnerError)):
             raise found.with_traceback(None)
         return found
 
@@ -159,7 +159,7 @@ class _Checker:
     def _guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except Finding as finding:
+        except InvalidValues as finding:
             for inner, message in finding.found:
                 self._complain(document, (*path, *inner), message)
         except RunnerError as error:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from runner.components.validation import Finding, validate
+from runner.components.validation import InvalidValues, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp
 from runner.files.yaml_nodes import refuse_deep
@@ -53,7 +53,7 @@ def read(path: Path) -> Plan:
         raise RunnerError(f"{path}: no such file; the first run of an experiment writes it") from None
     except InputError:
         raise
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, Finding) as error:
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, InvalidValues) as error:
         raise RunnerError(f"{path}: not a plan that this version can read ({' '.join(str(error).split())})") from None
 
 

@@ -39,7 +39,7 @@ class Tracker(Protocol):
         ...
 
 
-class Silent:
+class NullTracker:
     """Publishes nothing. The journal keeps it all for a later run that does."""
 
     loading = False

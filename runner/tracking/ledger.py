@@ -10,7 +10,7 @@ from runner.tracking.store_address import masked
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """`run` is "" from just before a run is created until its id is known; `content` is what was last published."""
 
     run: str
@@ -22,7 +22,7 @@ class Ledger:
 
     def __init__(self, path: Path, store: str) -> None:
         self.path, self.store = path, masked(store)
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, LedgerEntry] = {}
         content = path.read_bytes() if path.exists() else b""
         self._torn = not content.endswith(b"\n") and content != b""
         for line in content.splitlines():
@@ -30,12 +30,12 @@ class Ledger:
                 row = json.loads(line)
                 texts = [row[key] for key in ("store", "key", "run", "content")]
                 if texts[0] == self.store and all(isinstance(text, str) for text in texts):
-                    self.entries[row["key"]] = Entry(row["run"], row["content"])
+                    self.entries[row["key"]] = LedgerEntry(row["run"], row["content"])
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
     def note(self, key: str, run: str = "", content: str = "") -> None:
-        self.entries[key] = Entry(run, content)
+        self.entries[key] = LedgerEntry(run, content)
         row = {"store": self.store, "key": key, "run": run, "content": content}
         line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
         self._torn = True  # until it is written whole

@@ -11,14 +11,14 @@ import threading
 from contextlib import suppress
 from multiprocessing import parent_process
 
-from runner.workers.executors.processes import Notes
+from runner.workers.executors.processes import WorkerNotes
 from runner.workers.memory import peak
 
 INTERVAL = 0.5
 """Seconds between two notes of the peak memory."""
 
 
-def begin(notes: Notes) -> None:
+def begin(notes: WorkerNotes) -> None:
     """Let `notes` hold what this process prints, and where it was when it broke or was stopped; watch the driver."""
     for number in (1, 2):
         os.dup2(notes.printed.fileno(), number)
@@ -31,7 +31,7 @@ def begin(notes: Notes) -> None:
     threading.Thread(target=_watch, args=(notes,), name="watch", daemon=True).start()
 
 
-def _watch(notes: Notes) -> None:
+def _watch(notes: WorkerNotes) -> None:
     """End this process as soon as the driver has ended, however that came about: a pipe from it is closed then."""
     driver = parent_process()
     assert driver is not None  # the fork server started this process for a driver

@@ -11,7 +11,7 @@ import numpy as np
 from engine_jobs import ENGINES
 
 from runner.components.records import ComponentRef
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import Checkpoint
 
 STEPS = 9
@@ -56,15 +56,17 @@ class Every(Checkpoint):
         return self.batches % self.every == 0
 
 
-def train(make: Callable[[], Job], engine: str, killer: Killer, checkpoint: Checkpoint | None) -> Trained | Exception:
+def train(
+    make: Callable[[], BuiltFit], engine: str, killer: Killer, checkpoint: Checkpoint | None
+) -> TrainedFit | Exception:
     given = make()
     given = dataclasses.replace(given, transforms=(*given.transforms, killer), checkpoint=checkpoint)
     (outcome,) = ENGINES[engine]().fit([given])
     return outcome
 
 
-def bits(outcome: Trained | Exception) -> tuple[Any, ...]:
+def bits(outcome: TrainedFit | Exception) -> tuple[Any, ...]:
     """All that a fit comes to but for the seconds of its layers."""
-    assert isinstance(outcome, Trained), outcome
+    assert isinstance(outcome, TrainedFit), outcome
     arrays = {name: array.tobytes() for name, array in outcome.kept.items() if name != "seconds"}
     return outcome.curves, outcome.confusion, arrays

@@ -9,7 +9,7 @@ import pytest
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.engines.base import Job
+from runner.engines.base import BuiltFit
 from runner.engines.numpy_engine.engine import NumpyEngine, NumpyLearner
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
@@ -65,7 +65,7 @@ def job(
     optimizer: ComponentRef = MOMENTUM,
     network: Network | None = None,
     **architecture: object,
-) -> Job:
+) -> BuiltFit:
     """A fit on 40 random images, batches of 16; validated on 20."""
     rng = np.random.default_rng(0)
     catalog = load_catalog()
@@ -75,7 +75,7 @@ def job(
         augmentation=(ComponentRef(augmentation),), optimizer=catalog.bind("optimizer", optimizer),
         training=TrainingPlan(epochs, 16, "torch", "cpu", precision), train=np.arange(40), validation=np.arange(40, 60),
     )  # fmt: skip
-    return Job(
+    return BuiltFit(
         spec=spec,
         network=network or catalog.build("architecture", spec.architecture, spec.shape, spec.classes),
         transforms=(catalog.build("augmentation", catalog.bind("augmentation", ComponentRef(augmentation))),),
@@ -85,7 +85,7 @@ def job(
     )
 
 
-def fit(given: Job, engine: str = "torch") -> Curves:
+def fit(given: BuiltFit, engine: str = "torch") -> Curves:
     """The curves of the fit."""
     (outcome,) = train([given], LEARNERS[engine])
     if isinstance(outcome, Exception):

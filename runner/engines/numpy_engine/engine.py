@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from runner.engines.base import Job, Trained
-from runner.engines.dropout_masks import Masks
+from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.numpy_engine.layer_probe import watched
 from runner.engines.numpy_engine.network import build
 from runner.engines.numpy_engine.spatial import Convolution
-from runner.engines.optimizer_step import Rule
-from runner.engines.training_loop import EVALUATION_BATCH, Draws, Measured, augmented, batches, statistics, train
+from runner.engines.optimizer_step import OptimizerStep
+from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augmented, batches, statistics, train
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 
@@ -42,7 +42,10 @@ class NumpyEngine:
         """Layer records draw nothing of their own."""
         return nullcontext()
 
-    def fit(self, group: Sequence[Job]) -> list[Trained | Exception]:
+    def out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, MemoryError)  # NumPy's own is a subclass
+
+    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
         # One thread a process, as on torch; it also keeps the order of every sum.
         with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
             try:
@@ -54,10 +57,10 @@ class NumpyEngine:
 class NumpyLearner:
     """The network, data and update rule of one fit: this engine trains no group of several."""
 
-    def __init__(self, group: Sequence[Job]) -> None:
+    def __init__(self, group: Sequence[BuiltFit]) -> None:
         (job,) = group
         spec = self.spec = job.spec
-        self.job, self.masks = job, [Masks(*spec.keys)]
+        self.job, self.masks = job, [DropoutMasks(*spec.keys)]
         self.storage, self.dtype = PRECISIONS[spec.training.precision]
         values = initial_values(job.network, spec.shape, *spec.keys)
         self.network = build(job.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
@@ -65,7 +68,7 @@ class NumpyLearner:
         self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
         learned = [(part, name) for _, part in self.network.named_parts() for name in part.arrays if _learned(name)]
         self.learned = learned
-        self.rule = Rule(group, [part.arrays[name][None] for part, name in learned])
+        self.rule = OptimizerStep(group, [part.arrays[name][None] for part, name in learned])
         self.begin()
 
     def begin(self) -> None:
@@ -74,7 +77,7 @@ class NumpyLearner:
     def seen(self) -> list[tuple[float, int]]:
         return [(self._loss, self._correct)]
 
-    def step(self, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
+    def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
         (index,), (drawn,) = batches, draws
         place = self.spec.train[index]
         labels = self.job.labels[place]
@@ -98,7 +101,7 @@ class NumpyLearner:
     def alone(self, fit: int) -> NumpyLearner:
         return self
 
-    def evaluate(self, part: Part) -> list[Measured]:
+    def evaluate(self, part: Part) -> list[Evaluation]:
         all_images, all_labels, index = part
         loss, correct, answers = 0.0, 0, []
         for some in batches(index, EVALUATION_BATCH):
@@ -109,7 +112,7 @@ class NumpyLearner:
             correct += int((scores.argmax(1) == labels).sum())
             answers.append((scores.argmax(1), shares.max(1)))
         predicted, confidence = (np.concatenate(column) for column in zip(*answers, strict=True))
-        return [Measured(loss / len(index), correct / len(index), predicted, confidence)]
+        return [Evaluation(loss / len(index), correct / len(index), predicted, confidence)]
 
     def state(self) -> dict[str, Any]:
         arrays = {key: array.copy() for key, array in self._arrays()}

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runner.engines.numpy_engine.layers import Array, Part
+from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.engines.numpy_engine.network import Branches, Chain
 
 
-class Watched(Part):
+class ProbedLayer(NumpyLayer):
     """A part in its place that notes its last output and adds up its seconds."""
 
-    def __init__(self, path: str, part: Part) -> None:
+    def __init__(self, path: str, part: NumpyLayer) -> None:
         super().__init__(part.layer, part.arrays)
         self.path, self.part = path, part
         self.forward_seconds = self.backward_seconds = 0.0
@@ -33,11 +33,11 @@ class Watched(Part):
 
 
 @contextmanager
-def watched(network: Chain) -> Iterator[list[Watched]]:
+def watched(network: Chain) -> Iterator[list[ProbedLayer]]:
     """Within it, every part of the network is watched; the list is in the order of work."""
     chains = list(_chains(network))
     before = [list(chain.links) for chain in chains]
-    found: list[Watched] = []
+    found: list[ProbedLayer] = []
     for chain in chains:
         chain.links = [(path, _watch(path, link, found)) for path, link in chain.links]
     try:
@@ -47,10 +47,10 @@ def watched(network: Chain) -> Iterator[list[Watched]]:
             chain.links = links
 
 
-def _watch(path: str, link: Part | Branches, found: list[Watched]) -> Part | Branches:
+def _watch(path: str, link: NumpyLayer | Branches, found: list[ProbedLayer]) -> NumpyLayer | Branches:
     if isinstance(link, Branches):
         return link
-    found.append(Watched(path, link))
+    found.append(ProbedLayer(path, link))
     return found[-1]
 
 

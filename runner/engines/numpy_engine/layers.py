@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from runner.engines.dropout_masks import Masks
+from runner.engines.dropout_masks import DropoutMasks
 from runner.network.layers import Dropout
 
 Array = np.ndarray
 
 
-class Part:
+class NumpyLayer:
     """One layer at work. `arrays` are its parameters and running statistics by name, shaped as its record says."""
 
     arrays: dict[str, Array]
@@ -35,7 +35,7 @@ class Part:
         raise NotImplementedError
 
 
-class Dense(Part):
+class Dense(NumpyLayer):
     """y = x W^T + b. So dL/dW = g^T x, dL/db = sum of g over images, dL/dx = g W."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -51,7 +51,7 @@ class Dense(Part):
         return (g @ self.arrays["weight"]).reshape(len(g), 1, 1, -1) if wanted else None
 
 
-class Flattening(Part):
+class Flattening(NumpyLayer):
     """All values as one vector by channel, row, column, whatever the order in memory."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -63,7 +63,7 @@ class Flattening(Part):
         return g.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
 
 
-class Rectifier(Part):
+class Rectifier(NumpyLayer):
     """max(0, x): the gradient passes where x is positive."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -74,7 +74,7 @@ class Rectifier(Part):
         return g * (self.y > 0)
 
 
-class Sigmoid(Part):
+class Sigmoid(NumpyLayer):
     """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -85,7 +85,7 @@ class Sigmoid(Part):
         return g * self.y * (1 - self.y)
 
 
-class Tanh(Part):
+class Tanh(NumpyLayer):
     """dy/dx = 1 - y^2."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -96,7 +96,7 @@ class Tanh(Part):
         return g * (1 - self.y * self.y)
 
 
-class GaussianUnit(Part):
+class GaussianUnit(NumpyLayer):
     """y = x P(x), P the normal distribution function; dy/dx = P(x) + x p(x), p its density."""
 
     DENSITY_AT_0: ClassVar[float] = 1 / math.sqrt(2 * math.pi)
@@ -111,12 +111,12 @@ class GaussianUnit(Part):
         return g * (self.p + self.x * np.exp(-self.x * self.x / 2) * self.DENSITY_AT_0)
 
 
-class DropoutPart(Part):
+class DropoutLayer(NumpyLayer):
     """The gradient passes where the value did, equally magnified."""
 
     layer: Dropout
 
-    def __init__(self, layer: Dropout, path: str, masks: Masks) -> None:
+    def __init__(self, layer: Dropout, path: str, masks: DropoutMasks) -> None:
         super().__init__(layer, {})
         self.path, self.masks = path, masks
 

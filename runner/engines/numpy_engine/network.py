@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from runner.engines.dropout_masks import Masks
+from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.numpy_engine import layers, normalisation, spatial
-from runner.engines.numpy_engine.layers import Array, Part
+from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.engines.reordering import cheaper
 from runner.network.analysis import merged_shape, output_of
 from runner.network.base import Layer, Shape
@@ -31,7 +31,7 @@ from runner.network.layers import (
     Tanh,
 )
 
-_PARTS: dict[type[Layer], type[Part]] = {
+_PARTS: dict[type[Layer], type[NumpyLayer]] = {
     Conv: spatial.Convolution,
     MaxPool: spatial.MaxPooling,
     AvgPool: spatial.AveragePooling,
@@ -52,7 +52,7 @@ _PARTS: dict[type[Layer], type[Part]] = {
 class Chain:
     """Parts one after another. `storage` is the type in which values wait between them; they compute in `compute`."""
 
-    def __init__(self, links: list[tuple[str, Part | Branches]], storage: type, compute: type) -> None:
+    def __init__(self, links: list[tuple[str, NumpyLayer | Branches]], storage: type, compute: type) -> None:
         self.links, self.storage, self.compute = links, storage, compute
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -69,9 +69,9 @@ class Chain:
             g = result
         return g
 
-    def named_parts(self) -> Iterator[tuple[str, Part]]:
+    def named_parts(self) -> Iterator[tuple[str, NumpyLayer]]:
         for path, link in self.links:
-            if isinstance(link, Part):
+            if isinstance(link, NumpyLayer):
                 yield path, link
             else:
                 for branch in link.branches:
@@ -100,7 +100,7 @@ class Branches:
         raise NotImplementedError
 
 
-class Sum(Branches):
+class SumBranches(Branches):
     """d(a + b)/da = 1: each branch gets the whole gradient."""
 
     def meet(self, outputs: list[Array]) -> Array:
@@ -110,7 +110,7 @@ class Sum(Branches):
         return [g, g]
 
 
-class Joined(Branches):
+class ConcatBranches(Branches):
     """Each branch gets the gradient of its own channels."""
 
     def meet(self, outputs: list[Array]) -> Array:
@@ -125,15 +125,15 @@ def build(
     network: Network,
     shape: Shape,
     values: Mapping[str, Array],
-    masks: Masks | None = None,
+    masks: DropoutMasks | None = None,
     storage: type = np.float32,
     compute: type = np.float32,
 ) -> Chain:
     """The network for images of `shape`; its arrays are copies of `values` (see `initial_values`) in `compute`."""
-    masks = masks or Masks()
+    masks = masks or DropoutMasks()
 
     def chain(network: Network, shape: Shape, prefix: str) -> tuple[Chain, Shape]:
-        links: list[tuple[str, Part | Branches]] = []
+        links: list[tuple[str, NumpyLayer | Branches]] = []
         for path, part in cheaper(network, prefix):
             if isinstance(part, Layer):
                 links.append((path, layer(path, part, shape)))
@@ -145,12 +145,12 @@ def build(
 
     def branching(part: Branching, shape: Shape, path: str) -> tuple[Branches, Shape]:
         ends = [chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
-        kind = {Residual: Sum, Concat: Joined}[type(part)]
+        kind = {Residual: SumBranches, Concat: ConcatBranches}[type(part)]
         return kind([c for c, _ in ends]), merged_shape(path, part, [s for _, s in ends])
 
-    def layer(path: str, record: Layer, shape: Shape) -> Part:
+    def layer(path: str, record: Layer, shape: Shape) -> NumpyLayer:
         if isinstance(record, Dropout):
-            return layers.DropoutPart(record, path, masks)
+            return layers.DropoutLayer(record, path, masks)
         names = record.parameters(shape)
         return _PARTS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
 

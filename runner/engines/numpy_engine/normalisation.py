@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.engines.numpy_engine.layers import Array, Part
+from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.network.layers import BatchNorm, LocalResponseNorm
 
 
-class BatchNormalisation(Part):
+class BatchNormalisation(NumpyLayer):
     """y = weight * n + bias with n = (x - mean) / s, s = sqrt(variance + epsilon), over all M images and positions.
 
     Both mean and s depend on every x, so with h = dL/dn = g * weight
@@ -45,7 +45,7 @@ class BatchNormalisation(Part):
         return (h - h.mean((0, 1, 2)) - self.n * (h * self.n).mean((0, 1, 2))) / self.s
 
 
-class ResponseNormalisation(Part):
+class ResponseNormalisation(NumpyLayer):
     """y_i = x_i d_i^-beta with d_i = k + alpha * sum of x_j^2 over the channels j near i.
 
     x_i stands in its own numerator and in d_j of every j whose neighbourhood holds i, so

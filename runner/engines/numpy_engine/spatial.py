@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.engines.numpy_engine.layers import Array, Part
+from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.engines.numpy_engine.windows import Windows
 from runner.network.layers import Conv, PadChannels, Spatial
 
@@ -18,7 +18,7 @@ LONG_RUN = 16
 """Values that lie together in a window's row, from which on copying window after window is the faster way."""
 
 
-class SpatialPart(Part):
+class SpatialLayer(NumpyLayer):
     """A layer whose window slides; `windows` are those of the images at hand."""
 
     layer: Spatial
@@ -27,7 +27,7 @@ class SpatialPart(Part):
         return Windows(self.layer.geometry(), x.shape[1], x.shape[2])
 
 
-class Convolution(SpatialPart):
+class Convolution(SpatialLayer):
     """Cross-correlation as one matrix product (im2col).
 
     Every window as a row gives the matrix X (positions x window), the filters as columns W (window x filters), and
@@ -93,7 +93,7 @@ def _side_by_side(groups: Array) -> Array:
     return groups[0] if len(groups) == 1 else groups.transpose(1, 0, 2).reshape(groups.shape[1], -1)
 
 
-class MaxPooling(SpatialPart):
+class MaxPooling(SpatialLayer):
     """The largest value of each window. Its gradient goes to that value; of equal ones, to the first."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -118,7 +118,7 @@ class MaxPooling(SpatialPart):
         return self.windows.unpadded(gradient)
 
 
-class AveragePooling(SpatialPart):
+class AveragePooling(SpatialLayer):
     """The mean of each window: every value of it gets an equal share of the gradient."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -144,7 +144,7 @@ class AveragePooling(SpatialPart):
         return (1.0 / (sizes[0][:, None, None] * sizes[1][None, :, None])).astype(dtype)
 
 
-class GlobalAveragePooling(Part):
+class GlobalAveragePooling(NumpyLayer):
     """The mean of each channel."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -155,7 +155,7 @@ class GlobalAveragePooling(Part):
         return np.broadcast_to(g / (self.shape[1] * self.shape[2]), self.shape)
 
 
-class GlobalMaxPooling(Part):
+class GlobalMaxPooling(NumpyLayer):
     """The largest value of each channel; of equal ones, the first gets the gradient."""
 
     def forward(self, x: Array, training: bool) -> Array:
@@ -170,7 +170,7 @@ class GlobalMaxPooling(Part):
         return flat.reshape(self.shape)
 
 
-class ChannelPadding(Part):
+class ChannelPadding(NumpyLayer):
     """Every stride-th position, and channels of zeros behind the input's own."""
 
     layer: PadChannels

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runner.engines.dropout_masks import Masks
+from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.reordering import cheaper
 from runner.engines.torch_engine import layers
 from runner.engines.torch_engine.layer_probe import label
@@ -37,7 +37,7 @@ from runner.network.layers import (
 
 
 def build_module(
-    network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: layers.Members | None = None
+    network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: layers.GroupMembers | None = None
 ) -> nn.Module:
     """The network for images of `shape`, of F fits at once: (N, F*C, H, W) -> scores (N, F*classes).
 
@@ -45,7 +45,7 @@ def build_module(
     from each fit's `values` (see `initial_values`). `members` says whose images come in, and holds what dropout draws
     from.
     """
-    members = members or layers.Members([Masks()] * len(values))
+    members = members or layers.GroupMembers([DropoutMasks()] * len(values))
     chain, _ = _Builder(values, members).chain(network, shape)
     return chain.append(nn.Flatten())
 
@@ -53,7 +53,7 @@ def build_module(
 @dataclass
 class _Builder:
     values: Sequence[dict[str, np.ndarray]]
-    members: layers.Members
+    members: layers.GroupMembers
 
     def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
         chain, before = nn.Sequential(), None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training_loop import train
 from runner.seeding import Key, stream
@@ -34,7 +34,12 @@ class TorchEngine:
         torch.manual_seed(int(stream("init", *keys).integers(2**63)))
         yield
 
-    def fit(self, group: Sequence[Job]) -> list[Trained | Exception]:
+    def out_of_memory(self, error: BaseException) -> bool:
+        # On the CPU torch raises a plain RuntimeError with these words.
+        words = "DefaultCPUAllocator: can't alloc"
+        return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or words in str(error)
+
+    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
         # One thread a process: on small networks a process a core beats two threads, and sums keep their order.
         torch.set_num_threads(1)
         # Not by use_deterministic_algorithms: that loads torch's compiler first, which takes as long as torch itself.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-def plain(value: Any) -> Any:
+def to_bytes(value: Any) -> Any:
     """Nested data, every tensor of it as a copy of its bytes and how these lie in memory."""
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().copy()
@@ -18,19 +18,19 @@ def plain(value: Any) -> Any:
         place = {"shape": list(value.shape), "stride": list(value.stride()), "device": str(value.device)}
         return {"tensor": name, **place, "bytes": content}
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+        return {key: to_bytes(item) for key, item in value.items()}
+    return type(value)(map(to_bytes, value)) if type(value) in (list, tuple) else value
 
 
-def lively(value: Any) -> Any:
+def from_bytes(value: Any) -> Any:
     """The inverse of `plain`."""
     if isinstance(value, dict) and "tensor" in value:
         dtype = getattr(torch, value["tensor"])
         content = torch.from_numpy(value["bytes"]).view(dtype).view(value["shape"])
         return torch.empty_strided(value["shape"], value["stride"], dtype=dtype, device=value["device"]).copy_(content)
     if isinstance(value, dict):
-        return {key: lively(item) for key, item in value.items()}
-    return type(value)(map(lively, value)) if type(value) in (list, tuple) else value
+        return {key: from_bytes(item) for key, item in value.items()}
+    return type(value)(map(from_bytes, value)) if type(value) in (list, tuple) else value
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ ALIGNED = 16
 """Numbers: 64 bytes in float32, where a vector register begins."""
 
 
-class Joined:
+class FlatParameters:
     """Weights (1, n, 1) and biases (1, n), as `values` and as `gradients`: a rule tells the two by their axes.
 
     The parameters become parts of them. So do their gradients, to which every backward pass adds.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.engines.base import Job
+from runner.engines.base import BuiltFit
 from runner.engines.training_loop import statistics
 
 
@@ -21,7 +21,7 @@ class Normalisation:
     deviation: Tensor
 
     @classmethod
-    def of(cls, group: Sequence[Job], dtype: torch.dtype, device: torch.device) -> Normalisation:
+    def of(cls, group: Sequence[BuiltFit], dtype: torch.dtype, device: torch.device) -> Normalisation:
         figures = [np.stack(statistics(job.images, job.spec.train)) for job in group]
         both = torch.tensor(np.stack(figures, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
         return cls(*both)
@@ -34,7 +34,7 @@ class Normalisation:
         return images.sub(self.mean).div_(self.deviation)
 
 
-def joined(images: Tensor) -> Tensor:
+def side_by_side(images: Tensor) -> Tensor:
     """Images (F, N, C, H, W) as one batch (N, F*C, H, W) in the order channels_last."""
     fits, count, channels, height, width = images.shape
     rows = images.permute(1, 3, 4, 0, 2).contiguous()
@@ -44,7 +44,7 @@ def joined(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Pixels:
+class ImageBatches:
     """For each fit those of the images (N, C, H, W) uint8 and labels (N,) that stand at its index, on the device.
 
     On the processor the images are not copied: all workers map the same ones.
@@ -56,7 +56,7 @@ class Pixels:
     dtype: torch.dtype
 
     @classmethod
-    def at(cls, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray], like: Tensor) -> Pixels:
+    def at(cls, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray], like: Tensor) -> ImageBatches:
         """Of arrays, laid on the device of the tensor `like`, and computed with in its type."""
         on_device = [torch.from_numpy(array).to(like.device) for array in (images, labels, *indices)]
         return cls(on_device[0], on_device[1], on_device[2:], like.dtype)

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.engines.dropout_masks import Masks
+from runner.engines.dropout_masks import DropoutMasks
 from runner.network import layers
 from runner.network.base import Pair
 
 
-class Members:
+class GroupMembers:
     """The fits whose images come in just now: what dropout leaves out of each."""
 
-    def __init__(self, masks: Sequence[Masks]) -> None:
+    def __init__(self, masks: Sequence[DropoutMasks]) -> None:
         self.masks = masks
 
     def apart(self, images: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class GlobalMaxPool(nn.Module):
 
 
 class PadChannels(nn.Module):
-    def __init__(self, more: int, stride: Pair, members: Members) -> None:
+    def __init__(self, more: int, stride: Pair, members: GroupMembers) -> None:
         super().__init__()
         self.more, self.stride, self.members = more, stride, members
 
@@ -150,7 +150,7 @@ class BatchNorm(nn.Module):
 
 
 class LocalResponseNorm(nn.Module):
-    def __init__(self, layer: layers.LocalResponseNorm, members: Members) -> None:
+    def __init__(self, layer: layers.LocalResponseNorm, members: GroupMembers) -> None:
         super().__init__()
         self.layer, self.members = layer, members
 
@@ -165,7 +165,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class Dropout(nn.Module):
-    def __init__(self, path: str, rate: float, members: Members) -> None:
+    def __init__(self, path: str, rate: float, members: GroupMembers) -> None:
         super().__init__()
         self.path, self.rate, self.members = path, rate, members
 
@@ -189,7 +189,7 @@ class Residual(nn.Module):
 
 
 class Concat(nn.Module):
-    def __init__(self, branches: Sequence[nn.Module], members: Members) -> None:
+    def __init__(self, branches: Sequence[nn.Module], members: GroupMembers) -> None:
         super().__init__()
         self.branches, self.members = nn.ModuleList(branches), members
 

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runner.components.protocols import own_engine
-from runner.engines.base import Job
-from runner.engines.dropout_masks import Masks
-from runner.engines.optimizer_step import Rule, alike, joinable, refuse_mixing
+from runner.engines.base import BuiltFit
+from runner.engines.dropout_masks import DropoutMasks
+from runner.engines.optimizer_step import OptimizerStep, can_flatten, refuse_mixing, runs_of_equal
 from runner.engines.torch_engine import fit_state, layer_probe
 from runner.engines.torch_engine.build import build_module
-from runner.engines.torch_engine.flat_parameters import Joined
-from runner.engines.torch_engine.images import Normalisation, Pixels, joined
-from runner.engines.torch_engine.layers import Members
-from runner.engines.torch_engine.torch_optimizer import TorchRule
-from runner.engines.training_loop import EVALUATION_BATCH, Draws, Measured, augmented, relabels
+from runner.engines.torch_engine.flat_parameters import FlatParameters
+from runner.engines.torch_engine.images import ImageBatches, Normalisation, side_by_side
+from runner.engines.torch_engine.layers import GroupMembers
+from runner.engines.torch_engine.torch_optimizer import TorchOptimizerStep
+from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augmented, relabels
 from runner.network.parameters import initial_values
 
 
@@ -31,20 +31,20 @@ class TorchLearner:
     A plugin's own module is a group of one, and its parameters are as they are.
     """
 
-    def __init__(self, group: Sequence[Job], normalisation: Normalisation | None = None) -> None:
+    def __init__(self, group: Sequence[BuiltFit], normalisation: Normalisation | None = None) -> None:
         self.group, self.spec = list(group), group[0].spec
         self.device = torch.device(self.spec.training.device)
         self.dtype = torch.float64 if self.spec.training.precision == "float64" else torch.float32
-        self.masks, self.soft = [Masks(*job.spec.keys) for job in group], relabels(group[0])
-        self.members = Members(self.masks)
+        self.masks, self.soft = [DropoutMasks(*job.spec.keys) for job in group], relabels(group[0])
+        self.members = GroupMembers(self.masks)
         self.own = isinstance(group[0].network, nn.Module)
         self.module: nn.Module = self._module().to(self.device, self.dtype)
         self.parameters = list(self.module.parameters())
-        self.joined = Joined(self.parameters) if joinable(group) and not self.own else None
+        self.joined = FlatParameters(self.parameters) if can_flatten(group) and not self.own else None
         if len(group) > 1:
             refuse_mixing(group[0].rule)
-        make: Any = TorchRule if own_engine(group[0].rule) else Rule
-        self.rule: Rule | TorchRule = make(group, self._values())
+        make: Any = TorchOptimizerStep if own_engine(group[0].rule) else OptimizerStep
+        self.rule: OptimizerStep | TorchOptimizerStep = make(group, self._values())
         self.normalisation = normalisation or Normalisation.of(group, self.dtype, self.device)
         self.train_part = self.part(group[0].images, group[0].labels, [job.spec.train for job in group])
         self.begin()
@@ -69,8 +69,8 @@ class TorchLearner:
         found = [parameter.grad for parameter in self.parameters]
         return [gradient[None] if self.own and gradient is not None else gradient for gradient in found]
 
-    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Pixels:
-        return Pixels.at(images, labels, indices, like=self.normalisation.mean)
+    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> ImageBatches:
+        return ImageBatches.at(images, labels, indices, like=self.normalisation.mean)
 
     def begin(self) -> None:
         self.losses = torch.zeros(len(self.group), dtype=torch.float64, device=self.device)
@@ -79,8 +79,8 @@ class TorchLearner:
     def seen(self) -> list[tuple[float, int]]:
         return list(zip(self.losses.tolist(), self.correct.tolist(), strict=True))
 
-    def step(self, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
-        for fits, count in alike([len(batch) for batch in batches]):
+    def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
+        for fits, count in runs_of_equal([len(batch) for batch in batches]):
             if count:
                 self._learn(fits, batches[fits], draws[fits])
         with torch.no_grad():
@@ -94,7 +94,7 @@ class TorchLearner:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def _learn(self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[Draws]) -> None:
+    def _learn(self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
         """Leave the parameters of some neighbouring fits, whose batches have one size, with their gradients."""
         some = [torch.from_numpy(batch).to(self.device) for batch in batches]
         images, labels = self.train_part.batch(fits.start, some)
@@ -113,10 +113,10 @@ class TorchLearner:
         A plugin's own module may rely on the usual order of memory (`view`), so it gets that.
         """
         images = self.normalisation[fits].applied(images)
-        return images[0] if self.own else joined(images)
+        return images[0] if self.own else side_by_side(images)
 
     def _augmented(
-        self, group: Sequence[Job], images: Tensor, targets: Tensor, draws: Sequence[Draws]
+        self, group: Sequence[BuiltFit], images: Tensor, targets: Tensor, draws: Sequence[BatchDraws]
     ) -> tuple[Tensor, Tensor]:
         changed = []
         for job, one, wanted, drawn in zip(group, images, targets, draws, strict=True):
@@ -129,9 +129,9 @@ class TorchLearner:
         """Scores (F, N, classes) and cross-entropies (F, N); convolutions and products in the fits' precision."""
         low = self.spec.training.precision == "bfloat16"
         with self._at_work(fits) as module, torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-            joined: Tensor = module(images)
+            output: Tensor = module(images)
         size = targets.shape[:2]
-        scores = joined.to(self.dtype).view(size[1], size[0], -1).transpose(0, 1)
+        scores = output.to(self.dtype).view(size[1], size[0], -1).transpose(0, 1)
         losses = F.cross_entropy(scores.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         return scores, losses.view(size)
 
@@ -147,7 +147,7 @@ class TorchLearner:
         self.members.masks = self.masks
 
     @torch.no_grad()
-    def evaluate(self, part: Pixels) -> list[Measured]:
+    def evaluate(self, part: ImageBatches) -> list[Evaluation]:
         """Fits with fewer images than others see some of theirs twice, which does not count."""
         counts = [len(index) for index in part.indices]
         real = torch.arange(max(counts), device=self.device) < torch.tensor(counts, device=self.device)[:, None]
@@ -165,7 +165,7 @@ class TorchLearner:
         self.module.train()
         answer, confidence = (torch.cat(column, 1).cpu().numpy() for column in zip(*answers, strict=True))
         return [
-            Measured(loss / n, right / n, answer[fit, :n], confidence[fit, :n])
+            Evaluation(loss / n, right / n, answer[fit, :n], confidence[fit, :n])
             for fit, (n, loss, right) in enumerate(zip(counts, losses.tolist(), correct.tolist(), strict=True))
         ]
 
@@ -180,11 +180,11 @@ class TorchLearner:
     def state(self) -> Any:
         module, drawn = fit_state.tensors(self.module), fit_state.generators(self.device)
         seen = [self.losses, self.correct]
-        return fit_state.plain({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
+        return fit_state.to_bytes({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
 
     @torch.no_grad()
     def restore(self, state: Any) -> None:
-        kept = fit_state.lively(state)
+        kept = fit_state.from_bytes(state)
         fit_state.put(self.module, kept["module"])
         self.rule.restore(kept["rule"])
         fit_state.set_generators(kept["generators"], self.device)
@@ -214,7 +214,7 @@ class TorchLearner:
         self._forget_gradients()
         return seconds
 
-    def _all_of(self, part: Pixels, index: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _all_of(self, part: ImageBatches, index: np.ndarray) -> tuple[Tensor, Tensor]:
         """What goes into the module of one fit for the images of a part at `index`, and their labels (1, N)."""
         images, labels = part.batch(0, [torch.from_numpy(index).to(self.device)])
         return self._taken_in(images, slice(0, 1)), labels

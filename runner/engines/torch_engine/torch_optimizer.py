@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runner.engines.base import Job
-from runner.engines.optimizer_step import Course
+from runner.engines.base import BuiltFit
+from runner.engines.optimizer_step import StepCounter
 from runner.engines.torch_engine import fit_state
 
 
-class TorchRule:
+class TorchOptimizerStep:
     """One of torch's own optimizers, with our schedule and clipping, for a fit on its own.
 
     How it treats a parameter may depend on its axes, so it is not shown the one of the fits.
     """
 
-    def __init__(self, group: Sequence[Job], values: Sequence[Tensor]) -> None:
+    def __init__(self, group: Sequence[BuiltFit], values: Sequence[Tensor]) -> None:
         (job,) = group
         self.rule: Any = job.rule
-        self.parameters, self.course = [nn.Parameter(value[0]) for value in values], Course(job)
+        self.parameters, self.course = [nn.Parameter(value[0]) for value in values], StepCounter(job)
         self.optimizer: torch.optim.Optimizer = job.rule.over(self.parameters)  # type: ignore[attr-defined]
 
     def step(self, gradients: Sequence[Tensor | None], taking: Sequence[bool]) -> None:

@@ -23,11 +23,11 @@ from runner.planning.library_versions import Counts, anew, mixture, of_frame
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.comparisons import comparisons_table
 from runner.reporting.statistics.corrected_t import corrected_rows, holm
-from runner.reporting.statistics.metric_matrix import Measured, measured, test_share
+from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix, test_share
 from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
 from runner.reporting.tables.study_tables import fits_table, records
 
-Study = tuple[Path, Plan, Frames]
+LoadedReport = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and its journal."""
 
 MEAN = {"n": "n", "mean": "mean", "ci_low": "low", "ci_high": "high"}
@@ -37,7 +37,7 @@ IN_EACH = ("cells", "n", "difference", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedReport:
     """One of the experiments; `letter` stands for it in tables that people read, `label` in files: both are unique."""
 
     letter: str
@@ -48,8 +48,8 @@ class Side:
     versions: Counts
 
     @cached_property
-    def found(self) -> Measured:
-        return measured(self.plan, self.fits)
+    def found(self) -> MetricMatrix:
+        return metric_matrix(self.plan, self.fits)
 
     @property
     def good(self) -> int:
@@ -66,14 +66,14 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """Two experiments. `unpaired` says why their fits are no pairs, "" where they are.
 
     `cells`: a row a shared cell; `factors`: a row a pair of levels that both have.
     """
 
-    a: Side
-    b: Side
+    a: ComparedReport
+    b: ComparedReport
     unpaired: str
     settings: tuple[Setting, ...]
     cells: pd.DataFrame
@@ -89,21 +89,21 @@ class Ranks:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """The first experiment beside each of the others, in its metric.
 
     `refused` says why cells could not be ranked over data sets; "" where they were, or where that was no question.
     """
 
     metric: str
-    sides: tuple[Side, ...]
-    pairs: tuple[Pair, ...]
+    sides: tuple[ComparedReport, ...]
+    pairs: tuple[ComparedPair, ...]
     ranks: Ranks | None
     refused: str
     warnings: tuple[str, ...]
 
 
-def read_report(folder: Path) -> Study:
+def read_report(folder: Path) -> LoadedReport:
     """The report in `folder`; raises RunnerError where it is none."""
     plan, file = plan_file.read(folder / "plan.yaml"), folder / "journal.jsonl"
     if not file.is_file():
@@ -111,14 +111,14 @@ def read_report(folder: Path) -> Study:
     return folder, plan, frames(read(file)[0])
 
 
-def compare(studies: Sequence[Study]) -> Compared:
+def compare(studies: Sequence[LoadedReport]) -> Comparison:
     """Two or more experiments side by side.
 
     Raises RunnerError where the first shares neither a cell nor two levels of a factor with one of the others.
     """
     metric = studies[0][1].metric
     first, *others = sides = [
-        Side(
+        ComparedReport(
             _letter(place),
             label,
             folder,
@@ -132,7 +132,7 @@ def compare(studies: Sequence[Study]) -> Compared:
     pairs = [_pair(first, other, matched) for other, matched in zip(others, matches, strict=True)]
     ranks, refused = _ranks(sides, matches)
     warnings = (*_mixed(sides), *_versions(pairs), *_metrics(studies), *(_one_source(sides) if ranks else ()))
-    return Compared(metric, tuple(sides), tuple(pairs), ranks, refused, warnings)
+    return Comparison(metric, tuple(sides), tuple(pairs), ranks, refused, warnings)
 
 
 def _letter(place: int) -> str:
@@ -140,25 +140,25 @@ def _letter(place: int) -> str:
     return string.ascii_uppercase[place % 26] * (place // 26 + 1)
 
 
-def _labels(studies: Sequence[Study]) -> list[str]:
+def _labels(studies: Sequence[LoadedReport]) -> list[str]:
     """The names of the experiments, or their folders, or the folders with letters: what tells all of them apart."""
     names, folders = [plan.name for _, plan, _ in studies], [str(folder) for folder, _, _ in studies]
     lettered = [f"{folder} ({_letter(place)})" for place, folder in enumerate(folders)]
     return next((labels for labels in (names, folders) if len(set(labels)) == len(labels)), lettered)
 
 
-def _pair(a: Side, b: Side, matched: Matched) -> Pair:
+def _pair(a: ComparedReport, b: ComparedReport, matched: Matched) -> ComparedPair:
     unpaired = differences.different_splits(a.plan, b.plan)
     cells, factors = _cells_table(a, b, matched, not unpaired), _factors_table(a, b)
     if cells.empty and factors.empty:
         raise RunnerError(
             f"{a.folder} and {b.folder} share no cell, and no factor of which both have two of the same levels: "
-            f"{a.letter} has {differences.told(a.plan)}; {b.letter} has {differences.told(b.plan)}"
+            f"{a.letter} has {differences.factor_list(a.plan)}; {b.letter} has {differences.factor_list(b.plan)}"
         )
-    return Pair(a, b, unpaired, differences.different_settings(a.plan, b.plan, matched), cells, factors)
+    return ComparedPair(a, b, unpaired, differences.different_settings(a.plan, b.plan, matched), cells, factors)
 
 
-def _cells_table(a: Side, b: Side, matched: Matched, paired: bool) -> pd.DataFrame:
+def _cells_table(a: ComparedReport, b: ComparedReport, matched: Matched, paired: bool) -> pd.DataFrame:
     """A row a shared cell: both means with their own intervals, and where fits are paired the difference a - b.
 
     That is as between cells of one experiment: over the (repeat, fold)s that both have, p Holm-adjusted for the cells
@@ -185,7 +185,7 @@ def _cells_table(a: Side, b: Side, matched: Matched, paired: bool) -> pd.DataFra
     return table[[name for name in table if name not in RESULT] + list(RESULT)]
 
 
-def _factors_table(a: Side, b: Side) -> pd.DataFrame:
+def _factors_table(a: ComparedReport, b: ComparedReport) -> pd.DataFrame:
     """A row a pair of levels that both have: the difference of the levels in each, averaged over its other factors.
 
     `same_sign`: "yes" where both intervals are on the same side of 0, "no" where they are on different sides, else
@@ -211,7 +211,7 @@ def _side_of_zero(row: dict[str, Any]) -> int:
     return int(row["ci_low"] > 0) - int(row["ci_high"] < 0)
 
 
-def _ranks(sides: Sequence[Side], matches: Sequence[Matched]) -> tuple[Ranks | None, str]:
+def _ranks(sides: Sequence[ComparedReport], matches: Sequence[Matched]) -> tuple[Ranks | None, str]:
     """The cells that all share, ranked over the data sets, or why not; neither where it is two of one data set."""
     partners = [{one.id: other for one, other in matched} for matched in matches]
     in_all = [cell for cell in sides[0].plan.cells if all(cell.id in found for found in partners)]
@@ -227,7 +227,7 @@ def _ranks(sides: Sequence[Side], matches: Sequence[Matched]) -> tuple[Ranks | N
         return None, str(error)
 
 
-def _data_sets(sides: Sequence[Side]) -> list[str]:
+def _data_sets(sides: Sequence[ComparedReport]) -> list[str]:
     """A name for each experiment's data: the same for the same data, another for others."""
     names: dict[str, str] = {}
     for side in sides:
@@ -236,13 +236,13 @@ def _data_sets(sides: Sequence[Side]) -> list[str]:
     return [names[side.fingerprint] for side in sides]
 
 
-def _mixed(sides: Sequence[Side]) -> list[str]:
+def _mixed(sides: Sequence[ComparedReport]) -> list[str]:
     """The experiments that mix versions of libraries within them."""
     found = [(side, mixture(side.versions)) for side in sides]
     return [f"{side.letter} was made with {mixed}. {anew(side.plan)}" for side, mixed in found if mixed]
 
 
-def _versions(pairs: Sequence[Pair]) -> list[str]:
+def _versions(pairs: Sequence[ComparedPair]) -> list[str]:
     ends = [(pair, pair.a, pair.b) for pair in pairs]
     found = [(pair, differences.different_versions(a.plan, b.plan, a.versions, b.versions)) for pair, a, b in ends]
     return [
@@ -253,13 +253,13 @@ def _versions(pairs: Sequence[Pair]) -> list[str]:
     ]
 
 
-def _metrics(studies: Sequence[Study]) -> list[str]:
+def _metrics(studies: Sequence[LoadedReport]) -> list[str]:
     metric = studies[0][1].metric
     others = [(_letter(place), plan.metric) for place, (_, plan, _) in enumerate(studies) if plan.metric != metric]
     return [f"{letter} is about {own}; all are compared by {metric}, as A is" for letter, own in others]
 
 
-def _one_source(sides: Sequence[Side]) -> list[str]:
+def _one_source(sides: Sequence[ComparedReport]) -> list[str]:
     """Data sets that cite the same work may hold the same images, which no fingerprint of a whole data set shows."""
     by_source: dict[str, list[str]] = {}
     for side in sides:

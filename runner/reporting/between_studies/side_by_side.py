@@ -13,7 +13,7 @@ import pandas as pd
 from runner.components.records import ComponentRef
 from runner.files import atomic_write
 from runner.fits.metrics import find_metric
-from runner.reporting.between_studies.compare import Compared, Pair, Ranks, Side
+from runner.reporting.between_studies.compare import ComparedPair, ComparedReport, Comparison, Ranks
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
 from runner.text import printable
@@ -33,14 +33,14 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def sections(compared: Compared) -> list[Section]:
+def sections(compared: Comparison) -> list[Section]:
     found = [_experiments(compared.sides)]
     for pair in compared.pairs:
         found += [_settings(pair), _cells(compared.metric, pair), *_factors(compared.metric, pair)]
     return [section for section in found if section.rows] + ([_ranks(compared)] if compared.ranks else [])
 
 
-def _experiments(sides: Sequence[Side]) -> Section:
+def _experiments(sides: Sequence[ComparedReport]) -> Section:
     columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "good fits")
     rows = [
         (
@@ -52,11 +52,11 @@ def _experiments(sides: Sequence[Side]) -> Section:
     return Section("Experiments", columns, rows, 4)
 
 
-def _between(pair: Pair) -> str:
+def _between(pair: ComparedPair) -> str:
     return f"{pair.a.letter} and {pair.b.letter}"
 
 
-def _settings(pair: Pair) -> Section:
+def _settings(pair: ComparedPair) -> Section:
     rows = [(s.path, "; ".join(s.cells) or "all", _value(s.a), _value(s.b)) for s in pair.settings[:MOST_SETTINGS]]
     more = len(pair.settings) - MOST_SETTINGS
     notes = (f"and {more} more, which --json lists",) if more > 0 else ()
@@ -75,7 +75,7 @@ def _value(value: Any) -> str:
     return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else str(value)
 
 
-def _cells(metric: str, pair: Pair) -> Section:
+def _cells(metric: str, pair: ComparedPair) -> Section:
     """With the difference where fits are paired, else with the interval of each mean."""
     rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
     title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
@@ -115,7 +115,7 @@ def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, s
     return numbers.number(metric, difference, sign=True), numbers.interval(metric, low, high, sign=True)
 
 
-def _factors(metric: str, pair: Pair) -> Iterable[Section]:
+def _factors(metric: str, pair: ComparedPair) -> Iterable[Section]:
     """A table a factor."""
     a, b = pair.a.letter, pair.b.letter
     columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
@@ -130,7 +130,7 @@ def _factors(metric: str, pair: Pair) -> Iterable[Section]:
         yield Section(f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}", columns, rows, 2)
 
 
-def _ranks(compared: Compared) -> Section:
+def _ranks(compared: Comparison) -> Section:
     assert compared.ranks is not None  # the caller asked
     means, found = compared.ranks.means, compared.ranks.found
     columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
@@ -154,13 +154,13 @@ def verdict(ranks: Ranks) -> Iterable[str]:
         yield "any two of them differ significantly"
 
 
-def remarks(compared: Compared, written: Iterable[Path]) -> list[str]:
+def remarks(compared: Comparison, written: Iterable[Path]) -> list[str]:
     """What a reader should know of it, why there is no more, and which files there are now."""
     warnings = [f"warning: {warning}" for warning in compared.warnings]
     return [*map(printable, [*warnings, *filter(None, [compared.refused])]), *map(str, written)]
 
 
-def document(compared: Compared) -> dict[str, Any]:
+def document(compared: Comparison) -> dict[str, Any]:
     """All of it as plain data; what is unknown is None."""
     ranks = compared.ranks
     return {
@@ -200,7 +200,7 @@ def _plain(table: pd.DataFrame) -> Any:
     return records(kept)
 
 
-def write(compared: Compared, folder: Path) -> list[Path]:
+def write(compared: Comparison, folder: Path) -> list[Path]:
     """The tables as CSV, and where there are ranks, their table and their diagram; gives back what was written."""
     tables = {
         "cells": pd.concat([pair.cells for pair in compared.pairs]),
@@ -216,7 +216,7 @@ def write(compared: Compared, folder: Path) -> list[Path]:
     return [folder / f"{name}.csv" for name in tables] + (_draw(compared, folder) if compared.ranks else [])
 
 
-def _draw(compared: Compared, folder: Path) -> list[Path]:
+def _draw(compared: Comparison, folder: Path) -> list[Path]:
     from runner.reporting.figures.ranks import diagram  # matplotlib, which text does not need
 
     assert compared.ranks is not None  # the caller asked

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from runner.reporting.figures.style import LINE, SERIES, SMALL, WIDTH, look
-from runner.reporting.figures.text import folded, shown, widest
+from runner.reporting.figures.text import escaped, folded, widest
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None
     """Text at a place in inches from the upper left corner, by default centred on that height."""
     wide, tall = figure.get_size_inches()
     options = {"va": "center", "ha": "left"} | options
-    figure.text(x / wide, 1 - y / tall, shown(text), **options)
+    figure.text(x / wide, 1 - y / tall, escaped(text), **options)
 
 
 def stroke(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.style import BLUE, INK, LINE, ON_COLOUR, QUIET, RED, SMALL, WIDTH
-from runner.reporting.figures.text import folded, shown, widest
+from runner.reporting.figures.text import escaped, folded, widest
 from runner.reporting.tables.inspected import by_row, confusion_matrix, matched_cells
 from runner.reporting.text.numbers import MINUS
 from runner.text import level_name
@@ -20,7 +20,7 @@ MOST_CLASSES = 20
 GAP = 0.25
 
 
-def confusion(study: Study) -> Drawn | None:
+def confusion(study: FigureInputs) -> Drawn | None:
     """Rows are true classes; next to the matrix, what changes between the two levels that differ most clearly."""
     confusions, names = study.tables.confusions, study.class_names
     best = confusions[confusions["cell"] == study.best]
@@ -30,7 +30,7 @@ def confusion(study: Study) -> Drawn | None:
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     kept = np.sort(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES])
     few = np.ix_(kept, kept)
-    matrices = [_Matrix(f"best cell: {shown(study.best)}", by_row(counts)[few], counts[few])]
+    matrices = [_Matrix(f"best cell: {escaped(study.best)}", by_row(counts)[few], counts[few])]
     compared = _clearest(study)
     if compared:
         title, difference = compared
@@ -61,7 +61,7 @@ class _Matrix:
             self.strength = np.abs(shares) / max(float(np.abs(shares).max()), 1e-9)
 
 
-def _clearest(study: Study) -> tuple[str, np.ndarray] | None:
+def _clearest(study: FigureInputs) -> tuple[str, np.ndarray] | None:
     """The difference of the shares between the levels of the comparison with the smallest p."""
     comparisons = study.tables.comparisons
     known = comparisons[comparisons["p_holm"].notna()] if len(comparisons) else comparisons
@@ -76,7 +76,7 @@ def _clearest(study: Study) -> tuple[str, np.ndarray] | None:
     ]
     if not all(part.any() for part in parts):
         return None
-    title = f" {MINUS} ".join(shown(level_name(factor, level)) for level in levels)
+    title = f" {MINUS} ".join(escaped(level_name(factor, level)) for level in levels)
     return title, parts[0] - parts[1]
 
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import folded
@@ -44,7 +44,7 @@ def pareto(cost: Sequence[float] | np.ndarray, value: Sequence[float] | np.ndarr
     return front
 
 
-def cost(study: Study) -> Drawn | None:
+def cost(study: FigureInputs) -> Drawn | None:
     """A panel for each cost in which the cells differ."""
     plan, cells = study.plan, study.tables.cells
     cells = cells[cells["mean"].notna()].reset_index(drop=True) if len(cells) else cells

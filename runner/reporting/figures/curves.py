@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, stroke, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, round_steps, series_ends
 from runner.reporting.figures.style import INK, SERIES, SMALL, WIDTH
 from runner.reporting.figures.text import one_line
@@ -23,7 +23,7 @@ LEFT, PLOT, GAP, KEY = 0.62, 2.0, 0.3, 0.22
 DASHES = (0, (4, 2))
 
 
-def curves(study: Study) -> Drawn | None:
+def curves(study: FigureInputs) -> Drawn | None:
     """Mean over folds and repeats with the band of one standard deviation, for validation; training dashed."""
     plan, rows = study.plan, study.tables.curves
     if rows.empty or rows["epoch"].max() < 2 or rows[plan.metric].isna().all():

@@ -14,7 +14,7 @@ from runner.reporting.figures.confusion import confusion
 from runner.reporting.figures.cost import cost
 from runner.reporting.figures.curves import curves
 from runner.reporting.figures.effects import differences, effects
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.interactions import interactions
 from runner.reporting.figures.layers import layers
 from runner.reporting.figures.pixels import activations, filters, mistakes
@@ -22,7 +22,7 @@ from runner.reporting.figures.style import DARK_CSS, STYLE
 from runner.reporting.figures.svg import Picture, picture
 from runner.reporting.tables.study_tables import Tables
 
-DRAWINGS: Mapping[str, Callable[[Study], Drawn | None]] = {
+DRAWINGS: Mapping[str, Callable[[FigureInputs], Drawn | None]] = {
     "effects": effects,
     "differences": differences,
     "interactions": interactions,
@@ -43,7 +43,7 @@ def make_figures(plan: Plan, tables: Tables, kept: Path | None = None, png: bool
     `kept` is the folder with the .npz files of some fits. PNG bytes are made only where they are asked for.
     Raises RunnerError for a damaged file in `kept`.
     """
-    study = Study(plan, tables, kept)
+    study = FigureInputs(plan, tables, kept)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may well have it
         drawings = {name: draw(study) for name, draw in DRAWINGS.items()}

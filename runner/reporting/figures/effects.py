@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import folded, one_line, widest
@@ -38,7 +38,7 @@ class Row:
     colour: str = BLUE
 
 
-def effects(study: Study) -> Drawn | None:
+def effects(study: FigureInputs) -> Drawn | None:
     """The mean of each level, averaged over the other factors."""
     plan, rows = study.plan, study.tables.levels
     rows = rows[rows["mean"].notna()] if len(rows) else rows
@@ -56,7 +56,7 @@ def effects(study: Study) -> Drawn | None:
     )
 
 
-def differences(study: Study) -> Drawn | None:
+def differences(study: FigureInputs) -> Drawn | None:
     """The difference of each pair of levels, and the region of practical equivalence."""
     plan, rows = study.plan, study.tables.comparisons
     rows = rows[rows["ci_low"].notna()] if len(rows) else rows

@@ -15,7 +15,7 @@ from runner.reporting.tables.study_tables import Tables
 
 
 @dataclass(frozen=True)
-class Study:
+class FigureInputs:
     """The plan, its tables, and the folder with the arrays kept of some fits (None where there is none)."""
 
     plan: Plan

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, look
 from runner.reporting.figures.text import folded, one_line, widest
@@ -24,7 +24,7 @@ LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches of the axis' labels, of a panel's he
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class FactorPair:
     """The means (and the ends of their intervals) of the levels of `lines` by the levels of `across`."""
 
     lines: str
@@ -47,7 +47,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.asarray(np.nansum(values, axis=axis, keepdims=True) / count)
 
 
-def interactions(study: Study) -> Drawn | None:
+def interactions(study: FigureInputs) -> Drawn | None:
     """Small multiples on one scale, the strongest pairs where there are more than fit."""
     plan, rows = study.plan, study.tables.interactions
     rows = rows[rows["mean"].notna()] if len(rows) else rows
@@ -68,7 +68,7 @@ def interactions(study: Study) -> Drawn | None:
     )
 
 
-def _pair(plan: Plan, rows: pd.DataFrame) -> Pair:
+def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
     """The factor with more levels across, the other as lines."""
     first, second = (list(dict.fromkeys(rows[name])) for name in ("level_a", "level_b"))
     lines, across = ("b", "a") if len(first) >= len(second) else ("a", "b")
@@ -80,15 +80,15 @@ def _pair(plan: Plan, rows: pd.DataFrame) -> Pair:
         for value in ("mean", "ci_low", "ci_high")
     )
     first_factor, second_factor = (str(rows[f"factor_{letter}"].iloc[0]) for letter in (lines, across))
-    return Pair(first_factor, second_factor, mean, low, high)
+    return FactorPair(first_factor, second_factor, mean, low, high)
 
 
-def _trimmed(plan: Plan, pair: Pair) -> Pair:
+def _trimmed(plan: Plan, pair: FactorPair) -> FactorPair:
     """At most so many lines and points as can be told apart, those with the best means."""
     rows = _best(plan, pair.mean.mean(axis=1), MOST_LINES)
     columns = _best(plan, pair.mean.mean(axis=0), MOST_POINTS)
     mean, low, high = (part.loc[rows, columns] for part in (pair.mean, pair.low, pair.high))
-    return Pair(pair.lines, pair.across, mean, low, high)
+    return FactorPair(pair.lines, pair.across, mean, low, high)
 
 
 def _best(plan: Plan, means: pd.Series, most: int) -> list[str]:
@@ -96,7 +96,7 @@ def _best(plan: Plan, means: pd.Series, most: int) -> list[str]:
     return [level for level in means.index if level in order]
 
 
-def _figure(plan: Plan, pairs: Sequence[Pair]) -> Figure:
+def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
     """Two panels a row; a row is as tall as its tallest legend and labels need."""
     columns = min(2, len(pairs))
     width = (WIDTH - LEFT - 0.1 - GAP * (columns - 1)) / columns
@@ -137,7 +137,7 @@ def _ticks(levels: Sequence[str], slot: float) -> tuple[list[str], float, bool]:
     return turned, 0.15 + widest(turned, SMALL), True
 
 
-def _draw(axes: Axes, pair: Pair, labels: Sequence[str], turned: bool) -> None:
+def _draw(axes: Axes, pair: FactorPair, labels: Sequence[str], turned: bool) -> None:
     places = np.arange(len(pair.mean.columns))
     apart = min(0.09, 0.5 / len(pair.mean))
     for number in range(len(pair.mean)):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pandas as pd
 
 from runner.reporting.figures.canvas import Drawn, panel, sheet, stroke, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.style import BLUE, LINE, SERIES, SMALL, WIDTH
-from runner.reporting.figures.text import folded, layer_name, shown, widest
+from runner.reporting.figures.text import escaped, folded, layer_name, widest
 
 MOST = 20
 BAR, TOP, FOOT = 0.21, 0.32, 0.5
 PARTS = (("forward_share", BLUE, "forward"), ("backward_share", SERIES[4], "backward"))
 
 
-def layers(study: Study) -> Drawn | None:
+def layers(study: FigureInputs) -> Drawn | None:
     """The layers of the best cell from the image on; the quick ones together where there are many."""
     rows = study.tables.layers
     rows = rows[rows["cell"] == study.best] if len(rows) else rows
@@ -41,7 +41,7 @@ def layers(study: Study) -> Drawn | None:
     axes.grid(True, axis="x")
     return Drawn(
         figure,
-        f"Share of the time of a training step that each layer of the best cell, {shown(study.best)}, takes forward "
+        f"Share of the time of a training step that each layer of the best cell, {escaped(study.best)}, takes forward "
         "and backward (tables/layers.csv).",
     )
 

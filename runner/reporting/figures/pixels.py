@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from runner.reporting.figures.canvas import Drawn, panel, sheet, write
-from runner.reporting.figures.inputs import Study
+from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.style import LINE, QUIET, SMALL, WIDTH
-from runner.reporting.figures.text import breadth, folded, layer_name, one_line, shown, widest
+from runner.reporting.figures.text import breadth, escaped, folded, layer_name, one_line, widest
 from runner.reporting.tables.inspected import best_cell, read_kept, wrong_in
 
 MOST_CELLS, MOST_FILTERS, MOST_MISTAKES = 6, 16, 24
@@ -21,7 +21,7 @@ SHADES = 48
 """A map has so many different colours: no eye sees more, and files are half as large."""
 
 
-def filters(study: Study) -> Drawn | None:
+def filters(study: FigureInputs) -> Drawn | None:
     """The first convolution of the best cell of each level of the first factor, before and after training."""
     cells = [cell for cell in _first_factor_best(study) if cell in study.files][:MOST_CELLS]
     kept = {cell: read_kept(study.files[cell], "filters_before", "filters_after") for cell in cells}
@@ -46,11 +46,11 @@ def filters(study: Study) -> Drawn | None:
     return Drawn(
         figure,
         f"First-layer filters before and after training (up to {MOST_FILTERS}, each row on its own scale) of the best "
-        f"cell{' of each level of ' + shown(study.plan.factors[0]) if study.plan.factors else ''}; repeat 0, fold 0.",
+        f"cell{' of each level of ' + escaped(study.plan.factors[0]) if study.plan.factors else ''}; repeat 0, fold 0.",
     )
 
 
-def _first_factor_best(study: Study) -> list[str]:
+def _first_factor_best(study: FigureInputs) -> list[str]:
     """The best cell, and those of the first factor's other levels, in the plan's order."""
     cells, factors = study.tables.cells, study.plan.factors
     if not factors:
@@ -67,7 +67,7 @@ def _filter_tiles(weights: np.ndarray) -> list[np.ndarray]:
     return list(np.round(255 * levels).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def activations(study: Study) -> Drawn | None:
+def activations(study: FigureInputs) -> Drawn | None:
     """A row a layer, a column a channel, for a few images next to each other."""
     kept = study.best_kept
     places = [i for i in range(len(kept.get("layers", ()))) if f"activation.{i}" in kept]
@@ -79,13 +79,13 @@ def activations(study: Study) -> Drawn | None:
     channels = {1: 8, 2: 6}.get(images, 4)
     return Drawn(
         _activation_figure(study, kept, places, channels),
-        f"What the best cell, {shown(study.best)}, makes of {images} {'image' if images == 1 else 'images'}: the first "
+        f"What the best cell, {escaped(study.best)}, makes of {images} {'image' if images == 1 else 'images'}: the first "
         f"{channels} channels of each layer{spaced}; brighter is more, each channel on its own scale; repeat 0, fold "
         "0.",
     )
 
 
-def _activation_figure(study: Study, kept: Mapping[str, np.ndarray], chosen: list[int], channels: int) -> Figure:
+def _activation_figure(study: FigureInputs, kept: Mapping[str, np.ndarray], chosen: list[int], channels: int) -> Figure:
     labels = [folded(layer_name(str(kept["layers"][i]), str(kept["types"][i])), 1.5, SMALL) for i in chosen]
     left, images, between = max(widest(labels, SMALL) + 0.15, 0.6), len(kept["shown_images"]), 0.14
     block = (WIDTH - left - 0.05 - between * (images - 1)) / images
@@ -115,7 +115,7 @@ def _heat(maps: np.ndarray) -> np.ndarray:
     return colours
 
 
-def mistakes(study: Study) -> Drawn | None:
+def mistakes(study: FigureInputs) -> Drawn | None:
     """Misclassified images of the best cell, the most confident first."""
     kept = study.best_kept
     positions = kept.get("mistakes", np.empty(0, dtype=np.int64))[:MOST_MISTAKES]
@@ -141,14 +141,14 @@ def mistakes(study: Study) -> Drawn | None:
     others = f", and in how many of {cells} cells it is mistaken" * (cells > 1)
     return Drawn(
         figure,
-        f"Mistakes of the best cell, {shown(study.best)}, the most confident first: true class → predicted class, "
+        f"Mistakes of the best cell, {escaped(study.best)}, the most confident first: true class → predicted class, "
         f"confidence{others}; repeat 0, fold 0.",
     )
 
 
 def _mistake(truth: str, predicted: str, inches: float) -> str:
     """In one line where it fits."""
-    both = f"{shown(truth)} → {shown(predicted)}"
+    both = f"{escaped(truth)} → {escaped(predicted)}"
     if breadth(both, SMALL) <= inches:
         return both
     return f"{folded(truth, inches, SMALL)}\n{folded(f'→ {predicted}', inches, SMALL)}"

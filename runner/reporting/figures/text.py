@@ -12,7 +12,7 @@ from matplotlib.textpath import text_to_path
 from runner.reporting.figures.style import TEXT
 
 
-def shown(text: object) -> str:
+def escaped(text: object) -> str:
     """A name as it can stand in an XML file: characters that may not are replaced."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", str(text))
 
@@ -32,7 +32,7 @@ def widest(texts: Iterable[str], size: float = TEXT) -> float:
 def folded(text: object, inches: float, size: float = TEXT, weight: str = "normal") -> str:
     """The text in lines that fit; a word that is too long for one is broken."""
     lines = [""]
-    for piece in re.findall(r"\s+|[^\s]+", " ".join(shown(text).split())):
+    for piece in re.findall(r"\s+|[^\s]+", " ".join(escaped(text).split())):
         if breadth((lines[-1] + piece).rstrip(), size, weight) <= inches:
             lines[-1] += piece
             continue
@@ -52,7 +52,7 @@ def layer_name(path: str, kind: str) -> str:
 
 def one_line(name: object, inches: float) -> str:
     """A bold heading, shortened from its front where it is wider than there is room."""
-    text = shown(name)
+    text = escaped(name)
     while breadth(text, TEXT, "bold") > inches - 0.1 and len(text) > 2:
         text = f"…{text[2:]}"
     return text

@@ -11,7 +11,7 @@ import pandas as pd
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, corrected_rows, five_by_two, holm, repeats_needed_rows
-from runner.reporting.statistics.metric_matrix import Measured, averages, measured, test_share
+from runner.reporting.statistics.metric_matrix import MetricMatrix, averages, metric_matrix, test_share
 
 MOST_SHOWN = 60
 """Of more levels (or cells) than these, only the pairs with the best one are shown; Holm adjusts for all pairs."""
@@ -31,7 +31,7 @@ def comparisons_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
     n = folds * repeats numbers. A matched pair counts where both cells have all their fits; where no pair has, the
     (repeat, fold)s that all pairs have count.
     """
-    found = measured(plan, fits)
+    found = metric_matrix(plan, fits)
     tables = [_factor_table(plan, found, factor) for factor in plan.factors]
     five = FIVE_BY_TWO if is_five_by_two(plan) else ()
     columns = ["factor", "level_a", "level_b", *COLUMNS, *five, "repeats_needed", *RATIOS]
@@ -43,12 +43,12 @@ def is_five_by_two(plan: Plan) -> bool:
     return (plan.repeats, plan.folds) == (5, 2)
 
 
-def _factor_table(plan: Plan, found: Measured, factor: str) -> pd.DataFrame:
+def _factor_table(plan: Plan, found: MetricMatrix, factor: str) -> pd.DataFrame:
     levels, level = found.codes((factor,))
     others, other = found.codes(tuple(name for name in plan.factors if name != factor))
     index = np.full((len(levels), len(others)), -1)
     index[level, other] = np.arange(len(found.cells))
-    table = shown(compare_all(plan, found, index))
+    table = shown_pairs(compare_all(plan, found, index))
     names = np.array([name for (name,) in levels], dtype=object)
     needed = repeats_needed_rows(table["difference"].to_numpy(), table["std"].to_numpy(), plan.folds)
     return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]], repeats_needed=needed)
@@ -56,14 +56,14 @@ def _factor_table(plan: Plan, found: Measured, factor: str) -> pd.DataFrame:
 
 def compare_cells(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
     """`compare_all` of the cells; `a` and `b` count those that have planned fits."""
-    found = measured(plan, fits)
+    found = metric_matrix(plan, fits)
     return compare_all(plan, found, np.arange(len(found.cells))[:, None])
 
 
 def cell_comparisons_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs of cells from `compare_cells`, by name; Holm adjusts for all pairs of cells."""
-    names = np.array([cell.name for cell in measured(plan, fits).cells], dtype=object)
-    table = shown(pairs)
+    names = np.array([cell.name for cell in metric_matrix(plan, fits).cells], dtype=object)
+    table = shown_pairs(pairs)
     table = table.assign(cell_a=names[table["a"]], cell_b=names[table["b"]])
     return table[["cell_a", "cell_b", *RESULT, "effect_size"]]
 
@@ -86,7 +86,7 @@ def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np
     return (low, high) if known.all() else (np.where(known, low, np.nan), np.where(known, high, np.nan))
 
 
-def compare_all(plan: Plan, found: Measured, index: np.ndarray) -> pd.DataFrame:
+def compare_all(plan: Plan, found: MetricMatrix, index: np.ndarray) -> pd.DataFrame:
     """A row a pair a < b of rows of `index`: the columns of the tables, `std`, and whether the best one is in it.
 
     `index` (levels, others) says which cell has the level and the combination of other factors; -1 for none. Pairs
@@ -102,13 +102,13 @@ def compare_all(plan: Plan, found: Measured, index: np.ndarray) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"], family))
 
 
-def shown(pairs: pd.DataFrame) -> pd.DataFrame:
+def shown_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs for a table: all of them, or those with the best level where it has too many."""
     many = len(pairs) > math.comb(MOST_SHOWN, 2)
     return pairs[pairs["best"]].reset_index(drop=True) if many else pairs
 
 
-def _best(plan: Plan, found: Measured, index: np.ndarray) -> int:
+def _best(plan: Plan, found: MetricMatrix, index: np.ndarray) -> int:
     """The level whose cells are furthest above the mean of the cells equal in the other factors."""
     n = (~np.isnan(found.values)).sum(axis=1)
     means = (
@@ -119,7 +119,7 @@ def _best(plan: Plan, found: Measured, index: np.ndarray) -> int:
     return int(lead.idxmax()) if lead.notna().any() else 0
 
 
-def _compare_one(plan: Plan, found: Measured, index: np.ndarray, best: int, a: int) -> dict[str, Any]:
+def _compare_one(plan: Plan, found: MetricMatrix, index: np.ndarray, best: int, a: int) -> dict[str, Any]:
     """The pairs of level `a` with the later ones; empty if there is none."""
     others = index[a] >= 0
     b = np.arange(a + 1, len(index))

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CorrectedEstimate:
     """The mean of n correlated values with its 95% interval; nan where n or the variance does not allow one.
 
     `p` is two-sided against a mean of 0; `p_above`, `p_within` and `p_below` say how likely the true mean lies above,
@@ -47,7 +47,7 @@ class Estimate:
     effect_size: float
 
 
-def corrected(values: ArrayLike, test_share: float, equivalent: float = 0.0) -> Estimate:
+def corrected(values: ArrayLike, test_share: float, equivalent: float = 0.0) -> CorrectedEstimate:
     """The corrected resampled t statistics of one value a (repeat, fold); nan is no value.
 
     `test_share` is n_test / n_train, that is 1 / (folds - 1) in k-fold cross-validation; `equivalent` is the half
@@ -55,7 +55,7 @@ def corrected(values: ArrayLike, test_share: float, equivalent: float = 0.0) -> 
     no width: what was measured is all that is known.
     """
     row = corrected_rows(np.asarray(values, dtype=np.float64)[None, :], test_share, equivalent)
-    return Estimate(**{name: column.item() for name, column in row.items()})
+    return CorrectedEstimate(**{name: column.item() for name, column in row.items()})
 
 
 def corrected_rows(values: Floats, test_share: float, equivalent: float = 0.0) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import corrected_rows
-from runner.reporting.statistics.metric_matrix import Measured, averages, measured, test_share
+from runner.reporting.statistics.metric_matrix import MetricMatrix, averages, metric_matrix, test_share
 
 RESULT = ("cells", "n", "mean", "ci_low", "ci_high", "balanced")
 
@@ -24,14 +24,14 @@ def levels_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
     A combination of the other factors counts where it has all its fits at every level (that has a cell with all its
     fits). Where no combination does, each level has the mean of its own cells, and `balanced` is false.
     """
-    found = measured(plan, fits)
+    found = metric_matrix(plan, fits)
     tables = [_means(plan, found, (factor,)) for factor in plan.factors]
     return _table(tables, ("factor", "level"))
 
 
 def interactions_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
     """As `levels_table`, a row a combination of the levels of two factors that the grid has, for every two factors."""
-    found = measured(plan, fits)
+    found = metric_matrix(plan, fits)
     tables = [_means(plan, found, two) for two in itertools.combinations(plan.factors, 2)]
     return _table(tables, ("factor_a", "level_a", "factor_b", "level_b"))
 
@@ -44,7 +44,7 @@ def _table(tables: list[tuple[list[tuple[str, ...]], dict[str, Any]]], names: tu
     return table
 
 
-def _means(plan: Plan, found: Measured, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
+def _means(plan: Plan, found: MetricMatrix, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
     """The labels (factor, level, ...) of each combination of levels of `factors`, and its row of the table."""
     combinations, group = found.codes(factors)
     others, other = found.codes(tuple(name for name in plan.factors if name not in factors))

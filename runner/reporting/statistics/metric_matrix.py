@@ -20,7 +20,7 @@ def test_share(plan: Plan) -> float:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricMatrix:
     """The cells that have planned fits, and of each a row of `values`: the plan's metric by repeat and then fold.
 
     nan where the fit is not good. `costs`: a row a cell of parameters, MACs, mean seconds of a good fit; nan where
@@ -38,7 +38,7 @@ class Measured:
         return list(found), np.array(codes, dtype=np.int64)
 
 
-def measured(plan: Plan, fits: pd.DataFrame) -> Measured:
+def metric_matrix(plan: Plan, fits: pd.DataFrame) -> MetricMatrix:
     """From the table of fits."""
     known = set(fits["cell"])
     cells = tuple(cell for cell in plan.cells if cell.name in known)
@@ -49,7 +49,7 @@ def measured(plan: Plan, fits: pd.DataFrame) -> Measured:
     values[pd.Index(names).get_indexer(good["cell"]), columns] = good[plan.metric].to_numpy(dtype=np.float64)
     seconds = good.groupby("cell")["seconds"].mean().reindex(names)
     costs = np.array([(cell.parameters, cell.macs) for cell in cells], dtype=np.float64).reshape(len(cells), 2)
-    return Measured(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]))
+    return MetricMatrix(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]))
 
 
 def averages(values: Floats) -> tuple[Floats, np.ndarray]:

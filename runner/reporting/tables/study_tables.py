@@ -19,7 +19,7 @@ from runner.reporting.statistics.comparisons import (
 )
 from runner.reporting.statistics.corrected_t import corrected_rows
 from runner.reporting.statistics.effects import interactions_table, levels_table
-from runner.reporting.statistics.metric_matrix import measured, test_share
+from runner.reporting.statistics.metric_matrix import metric_matrix, test_share
 from runner.reporting.tables.curves import curves_table, learning_table
 from runner.reporting.tables.inspected import confusions_table, kept_files, layers_table
 
@@ -99,7 +99,7 @@ def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 
     `pairs` is the comparison of all cells, which says what ranks a cell may have.
     """
-    found = measured(plan, fits)
+    found = metric_matrix(plan, fits)
     row = corrected_rows(found.values, test_share(plan))
     low, high = rank_ranges(plan, pairs, row["n"] > 0)
     names = [cell.name for cell in found.cells]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from runner.reporting.text import numbers
-from runner.reporting.text.listing import Listing
+from runner.reporting.text.listing import TextTable
 
 SYMBOLS = {numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
 """What LaTeX fonts may lack, and how it is written there."""
 
 
-def latex(listing: Listing) -> str:
+def latex(listing: TextTable) -> str:
     """The listing as a table float; needs ``\\usepackage{booktabs}``. Special characters in names are escaped."""
     # Titles may occur twice (a class can be called like a column), so the frame's own columns are numbers.
     frame = pd.DataFrame(listing.texts(), columns=range(len(listing.columns)))

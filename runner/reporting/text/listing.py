@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Listing:
+class TextTable:
     """A table as every format shows it. `name` is that of the CSV with its figures, `note` says what it shows."""
 
     name: str
@@ -49,10 +49,10 @@ class Listing:
         return [[entry.text for entry in row] for row in self.rows]
 
 
-def listing(name: str, title: str, note: str, columns: Sequence[Column | None], rows: Sequence[Row]) -> Listing:
+def listing(name: str, title: str, note: str, columns: Sequence[Column | None], rows: Sequence[Row]) -> TextTable:
     """The rows under the columns that are not None."""
     kept = tuple(column for column in columns if column)
-    return Listing(name, title, note, kept, tuple(tuple(_entry(column, row) for column in kept) for row in rows))
+    return TextTable(name, title, note, kept, tuple(tuple(_entry(column, row) for column in kept) for row in rows))
 
 
 def _entry(column: Column, row: Row) -> Entry:
@@ -91,7 +91,7 @@ def _figure(title: str, column: str, show: Callable[[Any], str]) -> Column:
     return Column(title, lambda row: show(row[column]), lambda row: row[column])
 
 
-def leaderboard(plan: Plan, tables: Tables) -> Listing:
+def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     """The cells, best first."""
     metric = plan.metric
     unit = find_metric(plan.metric).value_unit
@@ -136,7 +136,7 @@ def _area(row: Row) -> int | None:
     return int(sides[0]) * int(sides[1]) if len(sides) == 2 else None
 
 
-def comparisons(plan: Plan, tables: Tables) -> Listing:
+def comparisons(plan: Plan, tables: Tables) -> TextTable:
     """The pairs of levels of each factor."""
     metric = plan.metric
 
@@ -172,7 +172,7 @@ def comparisons(plan: Plan, tables: Tables) -> Listing:
     return listing("comparisons", "Differences between levels", note, columns, records(tables.comparisons))
 
 
-def learning(tables: Tables) -> Listing:
+def learning(tables: Tables) -> TextTable:
     """How each cell learned: the generalisation gap and the time to a given accuracy."""
     rows = records(tables.learning)
     target = numbers.number("val_accuracy", rows[0]["target"]) if rows else "–"
@@ -192,7 +192,7 @@ def learning(tables: Tables) -> Listing:
     return listing("learning", "Generalisation and time to accuracy", note, columns, rows)
 
 
-def confused(cell: str, pairs: pd.DataFrame, most: int = 10) -> Listing:
+def confused(cell: str, pairs: pd.DataFrame, most: int = 10) -> TextTable:
     """The most frequent mistakes of a cell."""
     columns = (
         _name("class", "truth"),
@@ -204,7 +204,7 @@ def confused(cell: str, pairs: pd.DataFrame, most: int = 10) -> Listing:
     return listing("confusions", "Most confused classes", note, columns, records(pairs.head(most)))
 
 
-def failures(tables: Tables) -> Listing:
+def failures(tables: Tables) -> TextTable:
     failed = tables.fits[tables.fits["status"] == "failed"]
     columns = (
         _name("cell", "cell"),

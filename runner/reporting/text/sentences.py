@@ -36,7 +36,7 @@ def pair(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LevelDifference:
     """A comparison told from the better level's side: `gain` and the ends of its interval are positive where it wins.
 
     `chance` is how likely it is better by more than what counts as the same. `costs` are its parameters and MACs over
@@ -52,15 +52,17 @@ class Finding:
     costs: tuple[float, float]
 
 
-def finding(metric: str, row: Mapping[str, Any]) -> Finding:
+def level_difference(metric: str, row: Mapping[str, Any]) -> LevelDifference:
     a, b = pair(row)
     costs = (row.get("parameters_ratio", math.nan), row.get("macs_ratio", math.nan))
     sign = find_metric(metric).direction
     low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     gain = sign * row["difference"]
     if gain >= 0:
-        return Finding(a, b, gain, low, high, row["p_better"], costs)
-    return Finding(b, a, -gain, -high, -low, row["p_worse"], (1 / (costs[0] or math.nan), 1 / (costs[1] or math.nan)))
+        return LevelDifference(a, b, gain, low, high, row["p_better"], costs)
+    return LevelDifference(
+        b, a, -gain, -high, -low, row["p_worse"], (1 / (costs[0] or math.nan), 1 / (costs[1] or math.nan))
+    )
 
 
 def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int = 1, family: int = 1) -> str:
@@ -78,7 +80,7 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
 
 
 def _verdict(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
-    found = finding(metric, row)
+    found = level_difference(metric, row)
     cost = price(found.costs)
     by = f"{number(metric, found.gain)} {find_metric(metric).unit} of {find_metric(metric).quantity}"
     within = f"95% interval {interval(metric, found.low, found.high)}"
@@ -98,12 +100,12 @@ def _verdict(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     return _unclear(metric, row, found, within, repeats)
 
 
-def _no_larger(metric: str, found: Finding) -> str:
+def _no_larger(metric: str, found: LevelDifference) -> str:
     largest = number(metric, max(abs(found.low), abs(found.high)))
     return f"No difference larger than {largest} {find_metric(metric).unit} of {find_metric(metric).quantity} was found"
 
 
-def _without_variance(metric: str, equivalent: float, found: Finding, by: str) -> str:
+def _without_variance(metric: str, equivalent: float, found: LevelDifference, by: str) -> str:
     if not found.gain:
         same = f"the same {find_metric(metric).quantity} in every fold"
         return f"No difference at all between {found.better} and {found.worse}: {same}."
@@ -112,7 +114,7 @@ def _without_variance(metric: str, equivalent: float, found: Finding, by: str) -
     return f"{found.better} beats {found.worse} by {by}, as much in every fold, which leaves no interval to give."
 
 
-def _unclear(metric: str, row: Mapping[str, Any], found: Finding, within: str, repeats: int) -> str:
+def _unclear(metric: str, row: Mapping[str, Any], found: LevelDifference, within: str, repeats: int) -> str:
     """With what it would take to find the difference that was seen, which is itself uncertain."""
     text, seen = f"Can't tell {found.better} from {found.worse}: ", number(metric, found.gain, sign=True)
     if math.isnan(row["repeats_needed"]):
@@ -158,7 +160,7 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
 
 def summary(metric: str, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> list[str]:
     """The level that is ahead of the others by most in sum, and what can be said of each of those."""
-    known = [(row, finding(metric, row)) for row in rows if not math.isnan(row["ci_low"])]
+    known = [(row, level_difference(metric, row)) for row in rows if not math.isnan(row["ci_low"])]
     if not known:
         return [f"{len(levels)} levels: too few finished fits to say."]
     gains = dict.fromkeys(levels, 0.0)

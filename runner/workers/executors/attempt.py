@@ -13,23 +13,23 @@ from typing import Any
 
 from pebble import ProcessExpired
 
-from runner.fits.grouping import Group, time_limit
+from runner.fits.grouping import FitGroup, time_limit
 from runner.fits.records import FitResult, failed
 from runner.text import megabytes
-from runner.workers.executors.processes import ENDED, Notes
+from runner.workers.executors.processes import ENDED, WorkerNotes
 
 
 @dataclass
 class Attempt:
     """The `number`-th attempt at a group, on the worker with that index."""
 
-    group: Group
+    group: FitGroup
     number: int = 1
     worker: int = 0
     future: Any = None
 
 
-def collect(done: Attempt, notes: Notes) -> list[FitResult]:
+def collect(done: Attempt, notes: WorkerNotes) -> list[FitResult]:
     """The group's results, the failed ones with what their worker printed; what the others printed is passed on."""
     results = _outcome(done)
     printed, peak = notes.take()

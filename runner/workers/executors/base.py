@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from runner.fits.grouping import Group
+from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
 
 
@@ -20,6 +20,6 @@ class Executor(Protocol):
         """Begin to load the engine; returns at once. A run does so itself where nobody has."""
         ...
 
-    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
+    def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """The results of one group after another, in the order in which they come."""
         ...

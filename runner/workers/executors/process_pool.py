@@ -16,10 +16,10 @@ from typing import Any
 
 from pebble import ProcessPool
 
-from runner.fits.grouping import Group, time_limit
+from runner.fits.grouping import FitGroup, time_limit
 from runner.fits.records import FitResult
 from runner.workers.executors.attempt import Attempt, collect
-from runner.workers.executors.processes import Context, Notes, Process
+from runner.workers.executors.processes import Context, Process, WorkerNotes
 from runner.workers.run_group import run_group
 from runner.workers.start import begin
 
@@ -63,7 +63,7 @@ class ProcessExecutor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
+    def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         if not groups:
             return
         self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
@@ -71,7 +71,7 @@ class ProcessExecutor:
         self._running: dict[int, Attempt] = {}
         with _environment():
             self.prepare(groups[0][0].training.engine)
-            self._notes = [Notes() for _ in range(min(self.workers, len(groups)))]
+            self._notes = [WorkerNotes() for _ in range(min(self.workers, len(groups)))]
             self._pools = [self._pool(notes) for notes in self._notes]
             try:
                 yield from self._results(len(groups))
@@ -99,7 +99,7 @@ class ProcessExecutor:
             left -= 1
             yield results
 
-    def _pool(self, notes: Notes) -> ProcessPool:
+    def _pool(self, notes: WorkerNotes) -> ProcessPool:
         return ProcessPool(max_workers=1, context=self._context, initializer=begin, initargs=(notes,))
 
     def _start(self, worker: int) -> None:
@@ -110,7 +110,7 @@ class ProcessExecutor:
             attempt.worker, attempt.future = worker, self._schedule(worker, attempt.group)
             attempt.future.add_done_callback(lambda future: self._done.put(attempt))
 
-    def _schedule(self, worker: int, group: Group) -> Any:
+    def _schedule(self, worker: int, group: FitGroup) -> Any:
         chosen: dict[str, Any] = {"args": (group,), "timeout": time_limit(group)}
         try:
             return self._pools[worker].schedule(run_group, **chosen)

@@ -50,7 +50,7 @@ class Context(ForkServerContext):
     Process = Process
 
 
-class Notes:
+class WorkerNotes:
     """Two nameless files that a worker writes and its parent reads, whatever becomes of the worker: what it printed,
     and its peak memory. No kill leaves them behind.
     """
@@ -82,5 +82,5 @@ class Notes:
         return text, peak
 
 
-def _inherited(printed: Any, peak: Any) -> Notes:
-    return Notes(printed.detach(), peak.detach())
+def _inherited(printed: Any, peak: Any) -> WorkerNotes:
+    return WorkerNotes(printed.detach(), peak.detach())

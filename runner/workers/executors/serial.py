@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from runner.fits.grouping import Group
+from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
 from runner.workers.run_group import run_group
 
@@ -15,6 +15,6 @@ class SerialExecutor:
     def prepare(self, engine: str) -> None:
         """There is no other process to load it in."""
 
-    def run(self, groups: Sequence[Group]) -> Generator[list[FitResult], None, None]:
+    def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         for group in groups:
             yield run_group(group)

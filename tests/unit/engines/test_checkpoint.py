@@ -24,12 +24,12 @@ from runner.plugins.optimizers.torch_optim import NAMES
 from torch import nn
 
 from runner.components.records import ComponentRef
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import FORMAT, Checkpoint, file_of
 from runner.workers.run_group import run_group
 
 
-def check_every_kill(make: Callable[[], Job], engine: str, folder: Path, kills: Any = range(1, STEPS + 1)) -> None:
+def check_every_kill(make: Callable[[], BuiltFit], engine: str, folder: Path, kills: Any = range(1, STEPS + 1)) -> None:
     """Killed after each number of batches, with the last checkpoint up to one batch before: always the same bits."""
     undisturbed = bits(train(make, engine, Killer(), None))
     for kill in kills:
@@ -52,7 +52,7 @@ CASES = {
 }
 
 
-def shown(given: Job) -> Job:
+def shown(given: BuiltFit) -> BuiltFit:
     """Of a fit that is looked into too."""
     return dataclasses.replace(given, spec=dataclasses.replace(given.spec, fold=0))
 
@@ -93,7 +93,7 @@ class Own(nn.Sequential):
         return super().forward(images) * (1 + self.level)
 
 
-def own() -> Job:
+def own() -> BuiltFit:
     with ENGINES["torch"]().seeded(3, 0, 0):
         return shown(dataclasses.replace(job("none", 3, optimizer=ADAM), network=Own()))
 
@@ -104,7 +104,7 @@ def test_so_it_is_with_a_plugin_s_own_module(tmp_path: Path) -> None:
 
 @each_engine
 def test_checkpoints_alone_change_nothing(engine: str, tmp_path: Path) -> None:
-    def make() -> Job:
+    def make() -> BuiltFit:
         return job("shift", 3, "float32", ADAM, MIXED)
 
     with_them = train(make, engine, Killer(), Every(tmp_path))
@@ -118,7 +118,7 @@ def kept(tmp_path: Path) -> Path:
     return file_of(tmp_path, "a")
 
 
-def fit() -> Job:
+def fit() -> BuiltFit:
     return job("shift", 3, "float32", ADAM, MIXED)
 
 
@@ -187,7 +187,7 @@ def test_a_state_that_can_t_be_told_costs_no_fit(tmp_path: Path, caplog: pytest.
                 self.state[parameter]["secret"] = object()
             return super().step(closure)
 
-    def make() -> Job:
+    def make() -> BuiltFit:
         given = job("none", 3, optimizer=ComponentRef("SGD", {"lr": 0.1}))
         rule = given.rule
         object.__setattr__(rule, "over", lambda parameters: Strange(parameters, lr=0.1))
@@ -195,7 +195,7 @@ def test_a_state_that_can_t_be_told_costs_no_fit(tmp_path: Path, caplog: pytest.
 
     with caplog.at_level(logging.WARNING):
         outcome = train(make, "torch", Killer(), Every(tmp_path))
-    assert isinstance(outcome, Trained) and list(tmp_path.iterdir()) == []
+    assert isinstance(outcome, TrainedFit) and list(tmp_path.iterdir()) == []
     assert [said.rpartition(": ")[2] for said in caplog.messages] == ["a object can't be kept"]
 
 

@@ -20,10 +20,10 @@ from engine_jobs import ENGINES, LEARNERS, MIXED, OPTIMIZERS, each_engine, fit, 
 from runner.cli import main
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.engines.base import Job, Trained
-from runner.engines.dropout_masks import Masks
+from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.training_loop import train
-from runner.errors import Diverged
+from runner.errors import EndedEarly
 from runner.fits.records import TrainingPlan
 from runner.network.graph import Network, Sequential
 from runner.network.layers import (
@@ -36,7 +36,7 @@ from runner.network.parameters import initial_values
 from runner.seeding import stream
 
 
-def by_hand(given: Job) -> list[float]:
+def by_hand(given: BuiltFit) -> list[float]:
     """The training losses of the same fit, written with torch's own modules, optimizer and contiguous tensors."""
     images = torch.from_numpy(given.images[:40]).float() / 255
     mean = images.mean((0, 2, 3), keepdim=True)
@@ -121,9 +121,9 @@ def test_what_a_component_raises_is_the_fit_s_outcome(engine: str) -> None:
 def test_a_fit_whose_loss_is_no_number_any_more_has_diverged(engine: str, precision: str) -> None:
     wild = job(optimizer=ComponentRef("sgd", {"lr": 1e300 if precision == "float64" else 1e30}), precision=precision)
     (outcome,) = ENGINES[engine]().fit([wild])
-    assert isinstance(outcome, Diverged) and str(outcome).startswith("diverged: train_loss is ")
+    assert isinstance(outcome, EndedEarly) and str(outcome).startswith("diverged: train_loss is ")
     assert str(outcome).endswith(" after epoch 1")
-    with np.errstate(all="ignore"), pytest.raises(Diverged):
+    with np.errstate(all="ignore"), pytest.raises(EndedEarly):
         fit(wild, engine)
 
 
@@ -146,7 +146,7 @@ def test_both_engines_take_the_same_steps(optimizer: ComponentRef, augmentation:
     given = job(augmentation, 3, "float64", optimizer, MIXED)
     steps: dict[str, list[list[np.ndarray]]] = {name: [] for name in LEARNERS}
     trained = {name: train([given], noting(kind, steps[name]))[0] for name, kind in LEARNERS.items()}
-    curves = {name: outcome.curves for name, outcome in trained.items() if isinstance(outcome, Trained)}
+    curves = {name: outcome.curves for name, outcome in trained.items() if isinstance(outcome, TrainedFit)}
     assert len(steps["numpy"]) == 9
     for ours, theirs in zip(steps["numpy"], steps["torch"], strict=True):
         for one, other in zip(ours, theirs, strict=True):
@@ -159,7 +159,7 @@ def test_dropout_leaves_out_others_at_every_draw_epoch_layer_and_fit() -> None:
     """And what is left is magnified so that its mean stays (Srivastava et al. 2014, section 10)."""
 
     def drawn(*keys: int, epoch: int = 0, path: str = "a", skip: int = 0) -> np.ndarray:
-        masks = Masks(*keys)
+        masks = DropoutMasks(*keys)
         masks.begin(epoch)
         return [masks.draw(path, (20, 5, 5, 4), 0.2) for _ in range(skip + 1)][-1]
 

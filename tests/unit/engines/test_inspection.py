@@ -15,7 +15,7 @@ from torch import nn
 
 from runner.api import Conv, Dense, Flatten, Sequential
 from runner.components.records import ComponentRef
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
 
 KEPT = {
@@ -24,18 +24,18 @@ KEPT = {
 }  # fmt: skip
 
 
-def job(fold: int = 0) -> Job:
+def job(fold: int = 0) -> BuiltFit:
     given = any_job()
     return dataclasses.replace(given, spec=dataclasses.replace(given.spec, fold=fold))
 
 
-def trained(given: Job, engine: str) -> Trained:
+def trained(given: BuiltFit, engine: str) -> TrainedFit:
     (outcome,) = ENGINES[engine]().fit([given])
-    assert isinstance(outcome, Trained), outcome
+    assert isinstance(outcome, TrainedFit), outcome
     return outcome
 
 
-def in_float64(given: Job) -> Job:
+def in_float64(given: BuiltFit) -> BuiltFit:
     training = dataclasses.replace(given.spec.training, precision="float64")
     return dataclasses.replace(given, spec=dataclasses.replace(given.spec, training=training))
 
@@ -112,7 +112,7 @@ def test_what_cant_be_looked_into_costs_no_fit(
 
     monkeypatch.setattr("runner.engines.torch_engine.layer_probe.outputs", broken)
     (outcome,) = TorchEngine().fit([job()])
-    assert isinstance(outcome, Trained) and outcome.curves["val_loss"] and not outcome.kept
+    assert isinstance(outcome, TrainedFit) and outcome.curves["val_loss"] and not outcome.kept
     assert "can't be looked into (RuntimeError: no hooks here)" in caplog.text
 
 

@@ -19,7 +19,7 @@ from engine_jobs import job
 from torch import nn
 
 from runner.cli import main
-from runner.engines.base import Trained
+from runner.engines.base import TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.module_facts import measure
 from runner.errors import ShapeError
@@ -379,7 +379,7 @@ def test_a_lazy_module_is_refused_or_trained() -> None:
             built = module()
         measure(built, (2, 8, 8), 3)
         (outcome,) = TorchEngine().fit([dataclasses.replace(job(), network=module())])
-        assert isinstance(outcome, Trained), outcome
+        assert isinstance(outcome, TrainedFit), outcome
 
 
 def test_a_module_on_the_numpy_engine_is_that_cells_problem(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

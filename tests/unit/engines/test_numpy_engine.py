@@ -6,11 +6,11 @@ import torch
 from hypothesis import example, given, settings
 from networks import networks
 
-from runner.engines.dropout_masks import Masks
+from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.numpy_engine.engine import cross_entropy
 from runner.engines.numpy_engine.network import build
 from runner.engines.torch_engine.build import build_module
-from runner.engines.torch_engine.layers import Members
+from runner.engines.torch_engine.layers import GroupMembers
 from runner.network.graph import Concat, Residual, Sequential
 from runner.network.layers import (
     GELU,
@@ -126,7 +126,7 @@ def start(network, shape):
 
 
 def numpy_chain(network, shape):
-    return build(network, shape, start(network, shape), Masks(1, 2), np.float64, np.float64)
+    return build(network, shape, start(network, shape), DropoutMasks(1, 2), np.float64, np.float64)
 
 
 def last(images):
@@ -159,7 +159,7 @@ def assert_close(pairs, tolerance=1e-9):
 def compare(network, shape):
     """Two steps of training, and evaluation then: outputs, gradients and running statistics."""
     chain = numpy_chain(network, shape)
-    module = build_module(network, shape, [start(network, shape)], Members([Masks(1, 2)])).double()
+    module = build_module(network, shape, [start(network, shape)], GroupMembers([DropoutMasks(1, 2)])).double()
     rng = np.random.default_rng(2)
     for _ in range(2):
         images = rng.standard_normal((IMAGES, *shape))

@@ -15,12 +15,12 @@ from command import Command, journal_by_id, journal_lines
 from engine_jobs import MIXED, MOMENTUM, job
 
 from runner.components.records import ComponentRef
-from runner.engines.base import Job, Trained
+from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import file_of
-from runner.engines.optimizer_step import alike
+from runner.engines.optimizer_step import runs_of_equal
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
-from runner.errors import Diverged, RunnerError
+from runner.errors import EndedEarly, RunnerError
 from runner.fits.grouping import stacks
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import analyse
@@ -45,7 +45,7 @@ SIZES = (40, 41, 48, 49, 33)
 """Of training parts in batches of 16: last batches of 8, 9, 16 and 1, and one fit with a batch more than others."""
 
 
-def group(*settings: Any, sizes: tuple[int, ...] = SIZES, **named: Any) -> list[Job]:
+def group(*settings: Any, sizes: tuple[int, ...] = SIZES, **named: Any) -> list[BuiltFit]:
     """Fits with training parts of these sizes, each with its own seeds, validated on 10 images or a few more."""
     jobs = []
     for fold, size in enumerate(sizes):
@@ -58,14 +58,14 @@ def group(*settings: Any, sizes: tuple[int, ...] = SIZES, **named: Any) -> list[
     return jobs
 
 
-def alone(jobs: list[Job]) -> list[Any]:
+def alone(jobs: list[BuiltFit]) -> list[Any]:
     return [TorchEngine().fit([one])[0] for one in jobs]
 
 
-def check_like_alone(jobs: list[Job], tolerance: float) -> None:
+def check_like_alone(jobs: list[BuiltFit], tolerance: float) -> None:
     together = TorchEngine().fit(jobs)
     for ours, theirs in zip(together, alone(jobs), strict=True):
-        assert isinstance(ours, Trained) and isinstance(theirs, Trained), (ours, theirs)
+        assert isinstance(ours, TrainedFit) and isinstance(theirs, TrainedFit), (ours, theirs)
         for name, values in ours.curves.items():
             assert values == pytest.approx(theirs.curves[name], rel=tolerance, abs=tolerance), name
 
@@ -86,7 +86,7 @@ def test_first_steps_agree_within_rounding(network: Any, precision: str, toleran
 def test_what_is_kept_to_look_at_is_that_of_the_fit() -> None:
     jobs = group("none", 2, "float64", MOMENTUM, MIXED)
     together, by_itself = TorchEngine().fit(jobs)[0], TorchEngine().fit(jobs[:1])[0]
-    assert isinstance(together, Trained) and isinstance(by_itself, Trained) and together.kept
+    assert isinstance(together, TrainedFit) and isinstance(by_itself, TrainedFit) and together.kept
     assert set(together.kept) == set(by_itself.kept) and together.confusion == by_itself.confusion
     for name in set(together.kept) - {"seconds"}:
         if together.kept[name].dtype.kind == "f":
@@ -110,17 +110,17 @@ def test_a_fit_that_diverges_leaves_the_others_as_they_are(place: int) -> None:
     jobs = group("none", 4, "float64", ADAM, MIXED, sizes=tuple(41 if n == place else 40 for n in range(3)))
     jobs = [dataclasses.replace(one, transforms=(Exploding(),)) for one in jobs]
     together = TorchEngine().fit(jobs)
-    assert isinstance(together[place], Diverged) and "after epoch 1" in str(together[place])
+    assert isinstance(together[place], EndedEarly) and "after epoch 1" in str(together[place])
     for ours, theirs in zip(together, alone(jobs), strict=True):
         assert type(ours) is type(theirs)
-        if isinstance(ours, Trained):
+        if isinstance(ours, TrainedFit):
             for name, values in ours.curves.items():
                 assert values == pytest.approx(theirs.curves[name], rel=1e-8), name
 
 
 def test_a_group_whose_fits_all_diverge_ends() -> None:
     wild = group(optimizer=ComponentRef("sgd", {"lr": 1e30}), epochs=10**6)
-    assert all(isinstance(outcome, Diverged) for outcome in TorchEngine().fit(wild))
+    assert all(isinstance(outcome, EndedEarly) for outcome in TorchEngine().fit(wild))
 
 
 def test_how_many_others_there_are_does_not_change_a_fit_s_data(tmp_path: Path) -> None:
@@ -166,13 +166,13 @@ def test_a_rule_that_mixes_fits_is_refused_where_there_are_several() -> None:
     jobs = [dataclasses.replace(one, rule=Mixing()) for one in group()]
     for outcome in TorchEngine().fit(jobs):
         assert isinstance(outcome, RunnerError) and "Mixing: its update of several fits" in str(outcome)
-    assert all(isinstance(outcome, Trained) for outcome in alone(jobs))
+    assert all(isinstance(outcome, TrainedFit) for outcome in alone(jobs))
 
 
 def test_runs_of_equal_values() -> None:
-    assert list(alike([])) == []
-    assert list(alike([3, 3, 2])) == [(slice(0, 2), 3), (slice(2, 3), 2)]
-    assert list(alike([1, 2, 1])) == [(slice(0, 1), 1), (slice(1, 2), 2), (slice(2, 3), 1)]
+    assert list(runs_of_equal([])) == []
+    assert list(runs_of_equal([3, 3, 2])) == [(slice(0, 2), 3), (slice(2, 3), 2)]
+    assert list(runs_of_equal([1, 2, 1])) == [(slice(0, 1), 1), (slice(1, 2), 2), (slice(2, 3), 1)]
 
 
 def test_a_group_holds_neighbours_and_more_repeats_leave_the_first_as_they_were() -> None:

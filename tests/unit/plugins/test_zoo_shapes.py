@@ -7,7 +7,7 @@ import pytest
 from zoo import CIFAR, CLASSES, IMAGENET, MNIST, analysed, built
 
 from runner.components.catalog import load_catalog
-from runner.components.validation import Finding
+from runner.components.validation import InvalidValues
 from runner.errors import RunnerError, ShapeError
 
 # What users find, and where it fits: every architecture at 3x224x224, and those that allow it on smaller images.
@@ -114,5 +114,5 @@ def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
     ],
 )
 def test_an_option_that_does_not_exist_is_refused(name, options, message):
-    with pytest.raises(Finding, match=re.escape(message)):
+    with pytest.raises(InvalidValues, match=re.escape(message)):
         built(name, CIFAR, **options)

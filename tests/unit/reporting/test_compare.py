@@ -28,7 +28,7 @@ from runner.journal.line import encode
 from runner.planning import plan_file
 from runner.planning.differences import Setting, match_cells
 from runner.planning.plan import CellSettings, Plan, PlannedCell
-from runner.reporting.between_studies.compare import Study, compare
+from runner.reporting.between_studies.compare import LoadedReport, compare
 from runner.reporting.between_studies.side_by_side import document, sections, write
 from runner.reporting.statistics.corrected_t import corrected
 
@@ -81,7 +81,7 @@ def results(plan: Plan, value: Value = accuracy, missing: Sequence[tuple[str, in
     return found
 
 
-def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> Study:
+def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> LoadedReport:
     return Path(folder), plan, frames(results(plan, value, **options))
 
 
@@ -97,7 +97,7 @@ def lower(by: float) -> Value:
     return lambda levels, repeat, fold: accuracy(levels, repeat, fold) - by - 0.01 * fold
 
 
-def text(*studies: Study) -> str:
+def text(*studies: LoadedReport) -> str:
     found = sections(compare(studies))
     return "\n".join(
         "\n".join([section.title, *(" | ".join(row) for row in section.rows), *section.notes]) for section in found
