@@ -30,7 +30,13 @@ def tiny(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Command:
+def runner(process: Command) -> Command:
+    """The command as a process; unit tests override this to run it in their own."""
+    return process
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Command:
     """Run the real command in `tmp_path`, as a user would, and give back what it printed."""
 
     def run(*arguments: object, publish: bool = False, timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from runner.cli import main
+from runner.components.catalog import load_catalog
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(sys.executable).parent / "runner"
@@ -69,3 +77,25 @@ def journal_by_id(report: Path) -> dict[str, Any]:
     by_id = {fit.pop("id"): {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
     assert len(by_id) == len(fits)
     return by_id
+
+
+def run_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], publish: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, in `folder`, as if it were a process of its own."""
+    if arguments[0] == "run" and "--executor" not in arguments:
+        arguments = [*arguments, "--executor", "serial"]
+    out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
+    with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for key in os.environ.keys() - environment(publish).keys():
+            patch.delenv(key)
+        for key, value in environment(publish).items():
+            patch.setenv(key, value)
+        patch.setattr(root, "handlers", [])  # pytest's own would keep the command from setting up its log
+        load_catalog.cache_clear()  # a plugin file may have been edited, as between two processes
+        try:
+            status = main(arguments)
+        except SystemExit as stop:  # argparse
+            status = int(stop.code or 0)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())

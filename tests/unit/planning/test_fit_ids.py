@@ -1,0 +1,46 @@
+"""A change of the code does not change what a fit is: ids of every kept experiment are those of commit 667660a.
+
+Whoever changes results on purpose raises `IDENTITY` in `runner/planning/fits.py` and writes this file again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import ROOT
+
+from runner.data.folds import stratified_splits
+from runner.data.prepare import PreparedPart
+from runner.experiment.load import load
+from runner.planning.fits import identified
+from runner.planning.make_plan import make_plan
+
+KNOWN = json.loads((ROOT / "tests" / "data" / "fit_ids.json").read_text())
+FILES = sorted(
+    str(path.relative_to(ROOT)) for room in ("experiments", "benchmarks") for path in ROOT.glob(f"{room}/*.yaml")
+)
+
+
+def test_every_kept_experiment_is_known() -> None:
+    assert sorted(KNOWN) == FILES
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_ids_are_what_they_were(file: str, tmp_path: Path) -> None:
+    overrides = ["training.engine=torch", "training.device=cpu"]
+    if "medium" in file:  # a file that only the benchmark makes; its content is not part of the cells
+        np.savez(tmp_path / "images.npz", images=np.zeros((20, 3, 32, 32), np.uint8), labels=np.arange(20) % 10)
+        overrides.append(f"dataset.file={tmp_path / 'images.npz'}")
+    experiment = load(ROOT / file, overrides)
+    plan = make_plan(experiment)
+    classes = len(plan.data["class_names"])
+    data = PreparedPart("nowhere", np.arange(60 * classes) % classes, "0123456789abcdef")
+    test = PreparedPart("nowhere", data.labels, "fedcba9876543210") if plan.test else None
+    splits = stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
+    plan, fits = identified(plan, data, test, splits, experiment.plugin_files)
+    assert [cell.id for cell in plan.cells] == KNOWN[file]["cells"]
+    assert hashlib.sha256(" ".join(fit.id for fit in fits).encode()).hexdigest() == KNOWN[file]["fits"]
