@@ -1,4 +1,4 @@
-# demo | test | lint | bench | torture | torture-short | fuzz: what the README and CI call. Everything happens in .venv.
+# demo | check | test | lint | bench | fuzz | torture | torture-short | same-bits: everything happens in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 ROUNDS ?= 5
@@ -13,12 +13,15 @@ ROUNDS ?= 5
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bench]'
 	touch $@
 
-.PHONY: demo test lint bench torture torture-short fuzz
+.PHONY: demo check test lint bench torture torture-short fuzz same-bits
 
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
 
-test: .venv/installed  ## three at a time also on two cores: half of a test is waiting for processes
+check: lint  ## the inner loop: lint, types, contracts, unit tests; under three minutes on two cores
+	$(BIN)/pytest tests/unit -n 2 --dist loadfile
+
+test: .venv/installed  ## everything; three at a time also on two cores, as system tests mostly wait for processes
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
@@ -40,8 +43,11 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py
 
-torture-short: .venv/installed  ## the part of it that runs on every change: what was begun within 10 minutes
-	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py --minutes 10
+torture-short: .venv/installed  ## the part of it that runs on every change: what begins within 5 minutes
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py --minutes 5
 
 fuzz: .venv/installed  ## 20,000 cases of bad input: docs/explanation/reliability.md
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/fuzz.py
+
+same-bits: .venv/installed  ## BASE=COMMIT: the same fits and tables as an earlier commit, on both engines
+	$(BIN)/python tests/stress/same_bits_as.py $(BASE)

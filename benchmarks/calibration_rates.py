@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from runner.reporting.statistics.corrected_t import corrected_rows, five_by_two, power
+from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_two, power
 
 FRAME = Path(__file__).parents[1] / "tests" / "data" / "calibration.csv.gz"
 DESIGNS = {5: (1, 2, 4, 8), 2: (1, 2, 5)}
@@ -59,12 +59,12 @@ def draw(values: np.ndarray, repeats: int, rng: np.random.Generator) -> tuple[np
     return values[data_set[:, None], chosen].reshape(DRAWS, -1), data_set
 
 
-def judged(experiments: np.ndarray, truth: float, test_share: float) -> pd.DataFrame:
+def judged(experiments: np.ndarray, truth: float, test_train_ratio: float) -> pd.DataFrame:
     """A row an experiment: does the 95% interval cover the truth, does the 5% test find a difference?
 
-    With a `test_share` of 0 these are the plain paired t-test and its interval.
+    With a `test_train_ratio` of 0 these are the plain paired t-test and its interval.
     """
-    found = corrected_rows(experiments, test_share)
+    found = corrected_t_test(experiments, test_train_ratio)
     return pd.DataFrame({"covers": (found["low"] <= truth) & (truth <= found["high"]), "finds": found["p"] < LEVEL})
 
 

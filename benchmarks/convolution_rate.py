@@ -26,7 +26,7 @@ from side_by_side import bfloat16_instructions
 from runner.api import Conv
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.network.analysis import place
+from runner.network.analysis import iterate_layers
 from runner.workers.executors.process_pool import ENVIRONMENT
 
 FILE = Path(__file__).with_name("medium.yaml")
@@ -73,7 +73,7 @@ def networks() -> dict[str, list[Convolution]]:
     name, found = fixed.pop("name"), {}
     for level in study()["grid"]["architecture.downsample"]:
         ref = catalog.bind("architecture", ComponentRef(name, fixed | {"downsample": level}))
-        placed = place(catalog.build("architecture", ref, SHAPE, CLASSES), SHAPE)
+        placed = iterate_layers(catalog.build("architecture", ref, SHAPE, CLASSES), SHAPE)
         layers = [p for p in placed if isinstance(p.layer, Conv)]
         found[level] = [_convolution(p.layer, p.input, number > 0) for number, p in enumerate(layers)]
         exact = [p.layer.macs(p.input) for p in layers]

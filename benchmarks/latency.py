@@ -1,8 +1,8 @@
-"""Seconds of processor until a command has answered: medians of 9, interleaved, and the modules it loads.
+"""CPU seconds of short commands, medians of interleaved rounds, and the number of modules they load.
 
     .venv/bin/python benchmarks/latency.py [ROUNDS]
 
-The last lines are a study of 6 cells x 5 folds on digits, one epoch each: what a run takes beside its training.
+The last lines are a study of 6 cells x 5 folds on digits, one epoch per fit: what a run costs besides its training.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "experiments" / "pooling_vs_stride.yaml"
 COMMANDS = {
     "--help": ["--help"],
-    "plan, of the demo": ["plan", str(DEMO)],
+    "plan of the demo": ["plan", str(DEMO)],
     "describe stages": ["describe", "stages"],
     "plugins": ["plugins"],
 }
@@ -45,12 +45,12 @@ if __name__ == "__main__":
     except SystemExit:
         pass
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print("TOLD", used.ru_utime + used.ru_stime, len(sys.modules))
+    print("MEASURED", used.ru_utime + used.ru_stime, len(sys.modules))
 """
 
 
 def seconds(arguments: Sequence[str]) -> float:
-    """Of processor, of the command itself in a process of its own."""
+    """CPU seconds of the installed command, in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     runner = str(Path(sys.executable).parent / "runner")
     subprocess.run([runner, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -58,32 +58,33 @@ def seconds(arguments: Sequence[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def told(folder: Path, arguments: Sequence[str]) -> tuple[float, int]:
-    """Seconds of the driver's processor, without those of its workers, and the modules loaded at its end."""
+def measure_driver(folder: Path, arguments: Sequence[str]) -> tuple[float, int]:
+    """CPU seconds of the main process, without its workers, and the number of modules loaded at its end."""
     program = folder / "program.py"
     program.write_text(PROGRAM)
     done = subprocess.run([sys.executable, str(program), *arguments], check=True, capture_output=True, text=True)
-    cpu, modules = done.stdout.rpartition("TOLD ")[2].split()
+    cpu, modules = done.stdout.rpartition("MEASURED ")[2].split()
     return float(cpu), int(modules)
 
 
 def main(rounds: int = 9) -> None:
     os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp())
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        times_by_command: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for name in [*COMMANDS] * rounds:
-            taken[name].append(seconds(COMMANDS[name]))
-        for name, times in taken.items():
+            times_by_command[name].append(seconds(COMMANDS[name]))
+        for name, times in times_by_command.items():
             low, middle, high = min(times), median(times), max(times)
-            modules = told(folder, COMMANDS[name])[1]
+            modules = measure_driver(folder, COMMANDS[name])[1]
             print(f"{name:20}{middle:.3f} s ({low:.3f} to {high:.3f}), {modules} modules")
         (folder / "tiny.yaml").write_text(TINY)
         for number in range(3):
             run = ["run", str(folder / "tiny.yaml"), "--reports", str(folder / f"reports{number}")]
-            first, again, bare = told(folder, run), told(folder, run), told(folder, [*run, "--tracking-uri", "none"])
-            shown = [f"{cpu:.2f} s, {modules} modules" for cpu, modules in (first, again, bare)]
-            print(f"driver of 30 fits: {shown[0]}; run again {shown[1]}, without MLflow {shown[2]}")
+            commands = (run, run, [*run, "--tracking-uri", "none"])
+            results = [measure_driver(folder, command) for command in commands]
+            first, again, bare = (f"{cpu:.2f} s, {modules} modules" for cpu, modules in results)
+            print(f"main process of 30 fits: {first}; run again: {again}; again without MLflow: {bare}")
 
 
 if __name__ == "__main__":

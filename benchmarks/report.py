@@ -1,6 +1,6 @@
-"""`runner report` on journals of 60 and of 10,000 fits: seconds by the clock and of the processor, peak memory, size.
+"""`runner report` on journals of 60 and of 10,000 fits: wall-clock and CPU seconds, peak memory, size of the page.
 
-The journals are made up (as in the tests of the report); the command is the real one in a process of its own.
+The journals are synthetic (as in the report's tests); the command is the real one, in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from reporting_samples import FACTORS, make_plan, results, write_kept  # noqa: E402
+from reporting_samples import FACTORS, make_plan, results, write_arrays  # noqa: E402
 
 from runner.journal.line import encode  # noqa: E402
 
@@ -25,15 +25,16 @@ LARGE = {
 
 
 def study(folder: Path, factors: dict[str, tuple[str, ...]], **options: object) -> int:
-    """A report folder of a finished experiment; the number of its fits."""
+    """Write the report folder of a finished experiment; returns its number of fits."""
     plan = make_plan(factors, **options)  # type: ignore[arg-type]
-    write_kept(plan, folder / "fits")
+    write_arrays(plan, folder / "fits")
     plan.save(plan, folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan))))
     return plan.fit_count
 
 
 def report(reports: Path, name: str) -> str:
+    """Run `runner report` on an experiment; one line with what it took."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [str(Path(sys.executable).parent / "runner"), "report", name, "--reports", str(reports)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -41,7 +42,7 @@ def report(reports: Path, name: str) -> str:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size = (reports / name / "report.html").stat().st_size / 1e6
     memory, clock = after.ru_maxrss / 1e3, time.perf_counter() - start
-    return f"{clock:5.1f} s, {cpu:5.1f} s of the processor, up to {memory:.0f} MB of memory; {size:.2f} MB of HTML"
+    return f"{clock:5.1f} s, {cpu:5.1f} s of CPU time, peak {memory:.0f} MB of memory; {size:.2f} MB of HTML"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from runner.components.records import ComponentRef
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.network.analysis import Analysis, analyse
 from runner.network.base import Shape
-from runner.planning.stacking import MOST_ACTIVATIONS, MOST_MACS
+from runner.planning.stacking import MAX_ACTIVATIONS, MAX_MACS
 from runner.workers.executors.process_pool import ENVIRONMENT
 
 TOGETHER, STEPS = 5, 10
@@ -66,7 +66,7 @@ def main(rounds: int = 3) -> None:
         network = ComponentRef("stages", {"width": width, "convs": convs})
         faster, analysis = gain(shape, batch, network, precision, rounds)
         macs, activations = batch * (analysis.macs or 0), batch * (analysis.activations or 0)
-        chosen = "yes" if macs <= MOST_MACS and activations <= MOST_ACTIVATIONS else "no"
+        chosen = "yes" if macs <= MAX_MACS and activations <= MAX_ACTIVATIONS else "no"
         print(
             f"{precision:9}  {'x'.join(map(str, shape)):8} {batch:4}  {width:5}  {convs:5}  {macs / 1e6:7.0f}  "
             f"{activations / 1e6:13.2f}   {chosen:8}  {faster:6.2f}",

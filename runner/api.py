@@ -1,4 +1,4 @@
-"""THE public surface. A plugin imports from here and from nowhere else in `runner`."""
+"""The public interface for plugins: a plugin imports from here and from no other module of `runner`."""
 
 from runner.components.hookspecs import hookimpl
 from runner.components.protocols import Draws, Step, Transform, UpdateRule

@@ -1,7 +1,7 @@
-"""What goes wrong, in words for a user.
+"""The errors that a user can cause or fix.
 
-Every error a user can cause is a :class:`RunnerError`: the command line prints its one line (or lines) and exits
-with its status. Any other exception is a bug of ours and keeps its traceback.
+Each is a :class:`RunnerError`: the command line prints its message, one line per problem, and exits with its status.
+Any other exception is a bug in the runner and is shown with its traceback.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from runner.text import printable
 
 MOST_COMPLAINTS = 100
-"""So many lines of complaints are printed; what is wrong more often than that has one cause."""
+"""At most this many lines are printed: more problems than that in one file usually have a single cause."""
 
 
 class RunnerError(Exception):
-    """An error with a message for the user; `exit_status` is what the command line exits with."""
+    """An error with a message for the user; `exit_status` is the exit status of the command line."""
 
     exit_status = 2
 
 
 @dataclass(frozen=True)
-class Where:
-    """A place in a user's file (or on the command line, where `line` is 0)."""
+class Location:
+    """A line of a user's file; `line` is 0 for the file as a whole, or for an option of the command line."""
 
     file: str
     line: int = 0
@@ -34,9 +34,9 @@ class Where:
 
 @dataclass(frozen=True)
 class Complaint:
-    """One thing that is wrong: where it stands, its path in the file, and what is found and allowed."""
+    """One problem in a user's input: its line, its path in the document, and what was found and is allowed."""
 
-    where: Where
+    where: Location
     path: str
     message: str
 
@@ -45,36 +45,37 @@ class Complaint:
 
 
 class InputError(RunnerError):
-    """A file or an option is wrong; carries every complaint, the first of them printed a line each."""
+    """A file or an option is wrong. Carries every complaint; the message has one line per complaint, up to a limit."""
 
     def __init__(self, complaints: Iterable[Complaint]) -> None:
+        # Without duplicates, in order: cells that share a value share its complaint.
         self.complaints = tuple(dict.fromkeys(complaints))
         more = len(self.complaints) - MOST_COMPLAINTS
-        lines = [*map(str, self.complaints[:MOST_COMPLAINTS]), *([f"and {more} complaints more"] if more > 0 else [])]
+        lines = [*map(str, self.complaints[:MOST_COMPLAINTS]), *([f"and {more} more problems"] if more > 0 else [])]
         super().__init__("\n".join(lines))
 
 
 class ShapeError(RunnerError):
-    """A layer does not fit the shape that reaches it."""
+    """A layer cannot be applied to its input's shape, or one of its fields is invalid."""
 
 
 class PluginError(RunnerError):
-    """A plugin can't be loaded, breaks its contract, or conflicts with another."""
+    """A plugin cannot be loaded, breaks its interface, or conflicts with another."""
 
 
 class JournalError(RunnerError):
-    """The journal on disk is damaged in a way that can't be mended without losing a fit."""
+    """The journal on disk is damaged, and cannot be repaired without losing a fit."""
 
 
 class StorageError(RunnerError):
-    """Something can't be written: the disk is full, or not ours to write to."""
+    """A file cannot be written: the disk is full, say, or permission is missing."""
 
     exit_status = 1
 
     def __init__(self, path: object, error: OSError) -> None:
         reason = error.strerror or str(error)
-        super().__init__(f"{path}: {reason}; once that is mended the same command goes on, from all that was finished")
+        super().__init__(f"{path}: {reason}; once this is fixed, run the same command again to continue")
 
 
 class EndedEarly(RunnerError):
-    """A fit's loss stopped being a finite number, or, where it is asked for, its accuracy never left chance."""
+    """A fit was ended early: its loss is no longer finite, or, if `stuck_after` is set, its accuracy is at chance."""

@@ -1,7 +1,8 @@
-"""Named random streams: everything random in a study is drawn from one of these, and from nothing else.
+"""Named random streams: every random number of an experiment is drawn from one of these.
 
-A stream depends on its name and keys alone. So cells that share (seed, repeat, fold) share their splits, initial
-values, batch order and augmentation draws (common random numbers), and adding a cell shifts nobody's stream.
+A stream depends on its name and keys alone. So cells share their splits, initial values, batch order and augmentation
+draws for equal (seed, repeat, fold): common random numbers, which make the differences between cells less noisy. And
+adding a cell changes no other cell's random numbers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ Key = int | str
 
 
 def stream(name: str, *keys: Key) -> np.random.Generator:
-    """The generator of the stream `name` at `keys`, such as ``stream("order", seed, repeat, fold, epoch)``."""
+    """A new generator at the start of the stream with this name and keys, such as ``stream("order", seed, 0, fold)``.
+
+    Equal arguments give equal numbers on every machine.
+    """
+    # A hash, as SeedSequence takes no text. repr distinguishes 1 from "1", and the separator (1, 2) from (12,).
     digest = hashlib.sha256("\x1f".join([name, *map(repr, keys)]).encode()).digest()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))

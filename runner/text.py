@@ -1,4 +1,4 @@
-"""How values are written for a reader: paths, YAML values, components, allowed names, durations, sizes."""
+"""How values are formatted for a reader: paths, YAML values, components, allowed names, durations, sizes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MOST_NAMES = 30
-"""The most allowed names that one message lists."""
+"""At most this many allowed names are listed in one message."""
 LONGEST_LINE = 480
-"""The most characters of a message that a terminal still shows as a readable line."""
+"""Longer messages are shortened to this many characters, to stay readable on a terminal."""
 LONGEST_VALUE = 60
+"""Longer values are shortened to this many characters within a message."""
 
 
 def dotted(path: Iterable[int | str]) -> str:
-    """A path as a user writes it: ``plugins[0]``, ``grid.architecture.stages``."""
+    """A path in the notation of the YAML files: ``plugins[0]``, ``grid.architecture.stages``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def printable(text: str) -> str:
-    """The text on one line of at most LONGEST_LINE characters, with nothing in it that a terminal would obey."""
+    """The text on one line of at most LONGEST_LINE characters, control characters escaped."""
+    # Messages quote file names and file contents, and a terminal would execute escape sequences in them.
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
     half = LONGEST_LINE // 2
     return text if len(text) <= LONGEST_LINE else f"{text[:half]} ... {text[-half:]}"
 
 
 def did_you_mean(found: object, allowed: Iterable[object]) -> str:
-    """The end of a message: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``; "" if nothing is allowed."""
+    """The end of a message: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``; "" if `allowed` is empty."""
     names = sorted(set(map(str, allowed)))
     if not names:
         return ""
@@ -39,7 +41,7 @@ def did_you_mean(found: object, allowed: Iterable[object]) -> str:
 
 
 def yaml_value(value: object) -> str:
-    """A YAML value as it would be typed, shortened: text in quotes, so that '3' and 3 differ."""
+    """A value in YAML notation, shortened. Text is quoted, so that '3' and 3 differ; null is ``nothing``."""
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value)
@@ -49,15 +51,15 @@ def yaml_value(value: object) -> str:
 
 
 def call(name: str, parameters: Mapping[str, Any], write: Callable[[Any], str] = str) -> str:
-    """A component with its parameters, ``shift(pixels=2)``; without parameters its name alone."""
-    inside = ", ".join(f"{key}={write(value)}" for key, value in parameters.items())
-    return f"{name}({inside})" if inside else name
+    """A component with its parameters, ``shift(pixels=2)``; only the name if there are none."""
+    arguments = ", ".join(f"{key}={write(value)}" for key, value in parameters.items())
+    return f"{name}({arguments})" if arguments else name
 
 
 def level_name(factor: str, level: str) -> str:
-    """A level as a sentence calls it: a word as it is, a number or a truth value with the end of its factor's path."""
-    says_what_it_is = not re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
-    return level if says_what_it_is else f"{factor.rpartition('.')[2]}={level}"
+    """A level for use in a sentence: a word alone; a number, true, false, null or base as in ``lr=0.1``."""
+    needs_factor = re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
+    return f"{factor.rpartition('.')[2]}={level}" if needs_factor else level
 
 
 def plural(count: int, noun: str) -> str:
@@ -66,7 +68,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def megabytes(count: int) -> str:
-    """Bytes as ``1,234 MB``; "" for 0, which stands for unknown."""
+    """`count` bytes as ``1,234 MB``; "" for 0, which means unknown."""
     return f"{count / 1e6:,.0f} MB" if count else ""
 
 

@@ -1,8 +1,8 @@
-"""AlexNet, in its two forms.
+"""AlexNet in its two versions.
 
 Two towers: Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks",
 section 3.5. One tower: Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", with the
-numbers of filters of its published configuration, which torchvision has too.
+numbers of filters of its published configuration, which torchvision uses too.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import hidden_layer
+from .building_blocks import hidden_layer
 
 FILTERS = {1: (64, 192, 384, 256, 256), 2: (96, 256, 384, 384, 256)}
-"""Of the five convolutions, by the number of towers."""
+"""Filters of the five convolutions, by number of towers."""
 
 
 def build(input_shape: Shape, classes: int, *, towers: Literal[1, 2] = 2, dropout: Fraction = 0.5) -> Network:
-    """Made for 224x224 images. Two towers see each other's maps only in the third convolution and the dense layers."""
+    """For 224x224 images. The two towers see each other's maps only in the third convolution and the dense layers."""
     one, two, three, four, five = FILTERS[towers]
     norm = (LocalResponseNorm(),) if towers == 2 else ()
     pool = MaxPool(3, stride=2)
     return Sequential(
-        # The paper's 224 pixels give its 55 positions only with a padding of 2; Caffe takes 227 pixels without any.
+        # The paper's 224 pixels only give its 55 positions with a padding of 2; Caffe uses 227 pixels and no padding.
         Sequential(Conv(one, 11, stride=4, padding=2), ReLU(), *norm, pool, name="stage1"),
         Sequential(Conv(two, 5, groups=towers), ReLU(), *norm, pool, name="stage2"),
         Sequential(

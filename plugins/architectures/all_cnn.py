@@ -1,7 +1,7 @@
-"""Networks of convolutions alone: Springenberg, Dosovitskiy, Brox and Riedmiller 2015, "Striving for simplicity".
+"""All-convolutional networks: Springenberg, Dosovitskiy, Brox and Riedmiller 2015, "Striving for simplicity".
 
-Tables 1 (the base models A, B and C) and 2 (what is derived from them); dropout as in section 3.1. The paper's average
-over 6x6 positions of a 32x32 image follows from halving it twice and a last 3x3 convolution without padding.
+Tables 1 (the base models A, B and C) and 2 (their variants); dropout as in section 3.1. The paper averages over 6x6
+positions of a 32x32 image: two halvings leave 8x8, and the third stage's 3x3 convolution has no padding.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import dropped
+from .building_blocks import optional_dropout
 
 Variant = Literal["base", "strided", "convpool", "all_cnn"]
 KERNELS = {"A": (5,), "B": (5, 1), "C": (3, 3)}
-"""Of the convolutions before each pooling of the base model."""
+"""Kernel sizes of the convolutions before each pooling of the base model."""
 
 
 def conv(filters: int, kernel: int, stride: int = 1) -> tuple[Network, ...]:
     return Conv(filters, kernel, stride), ReLU()
 
 
-def halving(filters: int, kernel: int, variant: Variant) -> tuple[Network, ...]:
+def downsampling(filters: int, kernel: int, variant: Variant) -> tuple[Network, ...]:
     """The base model's last convolution before a pooling and the pooling, or what a variant has instead.
 
-    By the paper's words the strided model B strides in its 1x1 convolution, which leaves three in four positions out.
+    In the paper's description the strided model B strides in its 1x1 convolution, which skips three in four positions.
     """
     pool = MaxPool(3, stride=2, padding=1)
     return {
@@ -54,15 +54,17 @@ def build(
     variant: Variant = "all_cnn",
     dropout: bool = True,
 ) -> Network:
-    """Max pooling (`base`) or what can take its place; `dropout` drops 20% of the image and 50% behind each halving."""
+    """Max pooling (`base`) or a replacement for it; `dropout` drops 20% of the image, and 50% after each halving."""
     *before, last = KERNELS[model]
 
     def stage(number: int, filters: int) -> Network:
         first = (layer for kernel in before for layer in conv(filters, kernel))
-        return Sequential(*first, *halving(filters, last, variant), *dropped(0.5 * dropout), name=f"stage{number}")
+        return Sequential(
+            *first, *downsampling(filters, last, variant), *optional_dropout(0.5 * dropout), name=f"stage{number}"
+        )
 
     end = Sequential(Conv(192, 3, padding="valid"), ReLU(), *conv(192, 1), *conv(classes, 1), name="stage3")
-    return Sequential(*dropped(0.2 * dropout), stage(1, 96), stage(2, 192), end, GlobalAvgPool())
+    return Sequential(*optional_dropout(0.2 * dropout), stage(1, 96), stage(2, 192), end, GlobalAvgPool())
 
 
 @hookimpl

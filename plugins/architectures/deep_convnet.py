@@ -1,6 +1,6 @@
 """A deep network for 28x28 digits: Saito 2016, "Deep Learning from Scratch" (O'Reilly Japan), chapter 8, section 8.1.
 
-The book also drops half of the class scores in training; that is left out here, as a dropped score says nothing.
+The book also applies dropout to the class scores; that is left out here, as a dropped score carries no information.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import hidden_layer
+from .building_blocks import hidden_layer
 
 
 def build(input_shape: Shape, classes: int, *, dropout: Fraction = 0.5) -> Network:
@@ -31,7 +31,8 @@ def build(input_shape: Shape, classes: int, *, dropout: Fraction = 0.5) -> Netwo
         pair = (Conv(filters, 3), ReLU(), Conv(filters, 3, padding=padding), ReLU())
         return Sequential(*pair, MaxPool(2), name=f"stage{number}")
 
-    # The fourth convolution is padded by 2, so that 28 - 14 - 16 - 8 - 4 pixels halve without a rest.
+    # The fourth convolution is padded by 2 (14 becomes 16 pixels), so that every pooling divides evenly: 28, 14, 16,
+    # 8, 4.
     features = stage(1, 16), stage(2, 32, padding=2), stage(3, 64)
     return Sequential(*features, Flatten(), *hidden_layer(50, dropout), Dense(classes))
 

@@ -25,18 +25,18 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import check_depth, dropped, normed
+from .building_blocks import check_depth, conv_bn, optional_dropout
 
 DEPTHS = {False: range(10, 251, 3), True: range(10, 251, 6)}
-"""Three blocks of equally many layers (of two convolutions each in a bottleneck), and four layers around them."""
+"""By whether it has bottlenecks: 3 blocks of n layers (2n convolutions with bottlenecks), and 4 layers around them."""
 
 
 def preactivated(filters: int, kernel: int, dropout: float) -> tuple[Network, ...]:
-    return BatchNorm(), ReLU(), Conv(filters, kernel, bias=False), *dropped(dropout)
+    return BatchNorm(), ReLU(), Conv(filters, kernel, bias=False), *optional_dropout(dropout)
 
 
 def dense_layer(number: int, growth: int, bottleneck: bool, dropout: float) -> Network:
-    """All that came before, and `growth` channels made of it; a bottleneck first brings it down to 4 `growth`."""
+    """The layer's input, concatenated with `growth` new channels; a bottleneck first reduces it to 4 * `growth`."""
     reduce = preactivated(4 * growth, 1, dropout) if bottleneck else ()
     new = Sequential(*reduce, *preactivated(growth, 3, dropout), name="new")
     return Concat(Sequential(), new, name=f"layer{number}")
@@ -45,7 +45,10 @@ def dense_layer(number: int, growth: int, bottleneck: bool, dropout: float) -> N
 def blocks(
     channels: int, counts: Sequence[int], growth: int, bottleneck: bool, compression: float, dropout: float
 ) -> Iterator[Network]:
-    """Dense blocks of `counts` layers for an input of `channels`; a transition before each but the first."""
+    """Dense blocks of `counts` layers for an input of `channels`, with a transition before every block but the first.
+
+    A transition scales the number of channels by `compression` and halves height and width.
+    """
     for number, count in enumerate(counts, 1):
         if number > 1:
             channels = int(channels * compression)
@@ -57,8 +60,8 @@ def blocks(
 
 
 def densenet121(input_shape: Shape, classes: int, *, dropout: Fraction = 0.0) -> Network:
-    """Growth 32 with bottlenecks and compression by half; made for 224x224 images."""
-    stem = Sequential(*normed(64, 7, 2), ReLU(), MaxPool(3, stride=2, padding=1), name="stem")
+    """Growth 32, with bottlenecks and compression 0.5; for 224x224 images."""
+    stem = Sequential(*conv_bn(64, 7, 2), ReLU(), MaxPool(3, stride=2, padding=1), name="stem")
     body = blocks(64, (6, 12, 24, 16), growth=32, bottleneck=True, compression=0.5, dropout=dropout)
     return Sequential(stem, *body, GlobalAvgPool(), Dense(classes))
 
@@ -72,7 +75,7 @@ def densenet_cifar(
     bottleneck: bool = False,
     dropout: Fraction = 0.0,
 ) -> Network:
-    """3n + 4 layers for 32x32 images; with `bottleneck` the paper's DenseNet-BC, compressed by half, of 6n + 4.
+    """3n + 4 layers for 32x32 images; with `bottleneck`, the paper's DenseNet-BC of 6n + 4 layers, compression 0.5.
 
     The paper's dropout is 0.2 for data without augmentation.
     """

@@ -1,8 +1,8 @@
 """GoogLeNet: Szegedy et al. 2015, "Going deeper with convolutions", table 1 and figure 3.
 
-Without the two auxiliary classifiers, which take part in training only. The sizes of the table (112 - 56 - 28 - 14 - 7)
-need pooling that keeps a last window which only partly fits. The paper places the response normalisations
-(figure 3) and leaves their constants open: here they are those of Krizhevsky et al. 2012.
+Without the two auxiliary classifiers, which are used in training only. The sizes of the table (112, 56, 28, 14, 7) need
+pooling with `ceil`: a last window that only partly overlaps the map counts. The paper shows where the response
+normalisations are (figure 3) but not their constants: here they are those of Krizhevsky et al. 2012.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import dropped
+from .building_blocks import optional_dropout
 
 POOL = MaxPool(3, stride=2, ceil=True)
 STAGES = (
@@ -39,7 +39,7 @@ STAGES = (
     },
     {"5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128)},
 )
-"""The filters of each module: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; stages are pooled apart."""
+"""Filters of each module: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection. A pooling separates the stages."""
 
 
 def conv(filters: int, kernel: int, stride: int = 1) -> tuple[Network, ...]:
@@ -47,7 +47,7 @@ def conv(filters: int, kernel: int, stride: int = 1) -> tuple[Network, ...]:
 
 
 def inception(name: str, one: int, reduce3: int, three: int, reduce5: int, five: int, projection: int) -> Network:
-    """The module of figure 2b: windows of three sizes and a pooling side by side, behind 1x1 reductions."""
+    """The module of figure 2b: three kernel sizes and a pooling in parallel, with 1x1 convolutions to save channels."""
     return Concat(
         Sequential(*conv(one, 1), name="1x1"),
         Sequential(*conv(reduce3, 1), *conv(three, 3), name="3x3"),
@@ -58,7 +58,7 @@ def inception(name: str, one: int, reduce3: int, three: int, reduce5: int, five:
 
 
 def build(input_shape: Shape, classes: int, *, dropout: Fraction = 0.4) -> Network:
-    """Nine inception modules behind three convolutions; made for 224x224 images."""
+    """Three convolutions, then nine inception modules; for 224x224 images."""
     first, *later = [[inception(name, *filters) for name, filters in stage.items()] for stage in STAGES]
     return Sequential(
         Sequential(*conv(64, 7, stride=2), POOL, LocalResponseNorm(), name="stage1"),
@@ -66,7 +66,7 @@ def build(input_shape: Shape, classes: int, *, dropout: Fraction = 0.4) -> Netwo
         *first,
         *(part for modules in later for part in (POOL, *modules)),
         GlobalAvgPool(),
-        *dropped(dropout),
+        *optional_dropout(dropout),
         Dense(classes),
     )
 

@@ -1,9 +1,9 @@
 """LeNet-5: LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to document recognition", II.B.
 
-The paper counts 60,000 trained parameters, the dense form here 61,706 (10 classes, 1x32x32). The difference: the
-paper's C3 sees chosen subsets of S2's maps (1,516 parameters, dense 2,416), its S2 and S4 scale and shift every map by
-trained numbers (12 and 32, plain pooling none), and its output is a layer of fixed radial basis functions (none
-trained, where a dense layer has 850): 156 + 12 + 1,516 + 32 + 48,120 + 10,164 = 60,000.
+The paper counts 60,000 trained parameters; this network has 61,706 (10 classes, 1x32x32). The difference: the paper's
+C3 sees chosen subsets of S2's maps (1,516 parameters; all maps: 2,416), its S2 and S4 scale and shift every map with
+trained numbers (12 and 32; plain pooling has none), and its output is a layer of fixed radial basis functions (none
+trained; a dense layer has 850): 156 + 12 + 1,516 + 32 + 48,120 + 10,164 = 60,000.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runner.api import (
     hookimpl,
 )
 
-# He's deviation is made for the half that ReLU cuts off; where nothing is, LeCun et al. 1998 ("Efficient BackProp").
+# He's initial values make up for the half that ReLU cuts off; the others take LeCun et al. 1998, "Efficient BackProp".
 ACTIVATIONS: dict[str, tuple[Network, Initial]] = {
     "tanh": (Tanh(), "lecun"),
     "relu": (ReLU(), "he"),
@@ -47,18 +47,18 @@ def build(
     pool: Literal["avg_pool", "max_pool"] = "avg_pool",
     padding: Annotated[int, Ge(0)] = 0,
 ) -> Network:
-    """LeNet-5 for 32x32 images; a `padding` of the first convolution by 2 suits 28x28 images."""
-    active, initial = ACTIVATIONS[activation]
+    """LeNet-5 for 32x32 images; for 28x28 images set `padding`, that of the first convolution, to 2."""
+    activation_layer, initial = ACTIVATIONS[activation]
 
-    def features(filters: int, margin: int, name: str) -> Network:
-        convolution = Conv(filters, 5, padding=margin, initial=initial)
-        return Sequential(convolution, active, POOLS[pool](2), name=name)
+    def stage(filters: int, padding: int, name: str) -> Network:
+        convolution = Conv(filters, 5, padding=padding, initial=initial)
+        return Sequential(convolution, activation_layer, POOLS[pool](2), name=name)
 
     return Sequential(
-        features(6, padding, "stage1"),
-        features(16, 0, "stage2"),
+        stage(6, padding, "stage1"),
+        stage(16, 0, "stage2"),
         Flatten(),
-        *(layer for units in (120, 84) for layer in (Dense(units, initial=initial), active)),
+        *(layer for units in (120, 84) for layer in (Dense(units, initial=initial), activation_layer)),
         Dense(classes, initial=initial),
     )
 

@@ -1,6 +1,6 @@
 """MobileNet: Howard et al. 2017, "MobileNets: efficient convolutional neural networks for mobile vision", table 1.
 
-The table gives the last depthwise convolution a stride of 2, but its output the size of its input: it has stride 1.
+The table lists stride 2 for the last depthwise convolution, but an output as large as its input: here it has stride 1.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import normed
+from .building_blocks import conv_bn
 
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
-"""The filters and the stride of each depthwise separable convolution."""
+"""Filters and stride of each depthwise separable convolution."""
 
 
 def build(input_shape: Shape, classes: int, *, alpha: Positive = 1.0) -> Network:
@@ -34,11 +34,11 @@ def build(input_shape: Shape, classes: int, *, alpha: Positive = 1.0) -> Network
     def separable() -> Iterator[Network]:
         channels = scaled(32)
         for number, (filters, stride) in enumerate(BLOCKS, 1):
-            depthwise = normed(channels, 3, stride, groups=channels)
+            depthwise = conv_bn(channels, 3, stride, groups=channels)
             channels = scaled(filters)
-            yield Sequential(*depthwise, ReLU(), *normed(channels, 1), ReLU(), name=f"block{number}")
+            yield Sequential(*depthwise, ReLU(), *conv_bn(channels, 1), ReLU(), name=f"block{number}")
 
-    return Sequential(*normed(scaled(32), 3, 2), ReLU(), *separable(), GlobalAvgPool(), Dense(classes))
+    return Sequential(*conv_bn(scaled(32), 3, 2), ReLU(), *separable(), GlobalAvgPool(), Dense(classes))
 
 
 @hookimpl

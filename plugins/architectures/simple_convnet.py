@@ -1,4 +1,4 @@
-"""conv - relu - pool - dense - relu - dense: the smallest network with every part of a convolutional network.
+"""conv - relu - pool - dense - relu - dense: the smallest network with every kind of layer of a convolutional network.
 
 Source: CS231n, assignment 2 (its three-layer network: 32 filters of 7x7, 2x2 max pooling, 100 hidden units).
 """
@@ -23,7 +23,7 @@ from runner.api import (
 
 
 def build(input_shape: Shape, classes: int, *, filters: Count = 32, kernel: Count = 7, hidden: Count = 100) -> Network:
-    """`filters` filters of `kernel` x `kernel` with zero padding "same", 2x2 max pooling, `hidden` units."""
+    """One convolution of `filters` `kernel` x `kernel` filters ("same" padding), 2x2 max pooling, `hidden` units."""
     return Sequential(Conv(filters, kernel), ReLU(), MaxPool(2), Flatten(), Dense(hidden), ReLU(), Dense(classes))
 
 

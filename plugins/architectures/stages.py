@@ -1,7 +1,7 @@
-"""The lectures' pattern: [(conv-relu)*N - downsample]*M - (dense-relu)*K - dense.
+"""The layer pattern of CS231n: [(conv-relu)*N - downsample]*M - (dense-relu)*K - dense.
 
-Source: CS231n, "Convolutional Neural Networks: Architectures", layer patterns. The filters double from stage to
-stage, as in VGG (Simonyan and Zisserman 2015).
+Source: CS231n, "Convolutional Neural Networks: Architectures", layer patterns. Each stage has twice the filters of the
+one before, as in VGG (Simonyan and Zisserman 2015).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import hidden_layer
+from .building_blocks import hidden_layer
 
 Downsample = Literal["max_pool", "avg_pool", "strided_conv"]
 
@@ -36,13 +36,13 @@ Downsample = Literal["max_pool", "avg_pool", "strided_conv"]
 def convolution(
     filters: int, kernel: int, batch_norm: bool, stride: int = 1, padding: Literal["same", "valid"] = "same"
 ) -> tuple[Network, ...]:
-    """With batch normalisation there is no bias: it would be subtracted again with the mean."""
+    """With batch normalisation there is no bias: subtracting the mean would cancel it."""
     norm = (BatchNorm(),) if batch_norm else ()
     return Conv(filters, kernel, stride, padding, bias=not batch_norm), *norm, ReLU()
 
 
 def downsampling(how: Downsample, filters: int, batch_norm: bool) -> tuple[Network, ...]:
-    """Halve height and width by a 2x2 window; the strided convolution differs from pooling in being learned."""
+    """Halve height and width. The strided convolution has a 2x2 window too, so it only differs in being learned."""
     if how == "strided_conv":
         return convolution(filters, 2, batch_norm, stride=2, padding="valid")
     return (MaxPool(2),) if how == "max_pool" else (AvgPool(2),)
@@ -61,10 +61,10 @@ def build(
     batch_norm: bool = False,
     dropout: Fraction = 0.0,
 ) -> Network:
-    """`stages` stages of `convs` convolutions (stride 1, zero padding "same"), then hidden layers of `dense` units.
+    """`stages` stages of `convs` convolutions (stride 1, "same" padding), then hidden layers of `dense` units.
 
-    The first stage has `width` filters, each later one twice as many as the one before. `batch_norm` stands between
-    every convolution and its ReLU, `dropout` behind every hidden layer.
+    The first stage has `width` filters, each later one twice as many as the one before. `batch_norm` comes between
+    every convolution and its ReLU, `dropout` after every hidden layer.
     """
 
     def stage(index: int) -> Iterator[Network]:

@@ -1,7 +1,7 @@
 """VGG: Simonyan and Zisserman 2015, "Very deep convolutional networks for large-scale image recognition", table 1.
 
-Batch normalisation (Ioffe and Szegedy 2015) came later; with it a convolution keeps its bias, although it has no effect
-there, so that the parameters are those that torchvision publishes for its vgg11_bn to vgg19_bn.
+Batch normalisation (Ioffe and Szegedy 2015) came later. Convolutions have a bias even with it, although it then has no
+effect, so that the numbers of parameters are those of torchvision's vgg11_bn to vgg19_bn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import hidden_layer
+from .building_blocks import hidden_layer
 
 COLUMNS = {
     "vgg_a": "3 3 33 33 33",
@@ -33,12 +33,12 @@ COLUMNS = {
     "vgg_d": "33 33 333 333 333",
     "vgg_e": "33 33 3333 3333 3333",
 }
-"""The kernel sizes of each stage's convolutions."""
+"""Kernel sizes of each stage's convolutions, one digit per convolution."""
 FILTERS = (64, 128, 256, 512, 512)
 
 
 def stages(filters: Iterable[int], kernels: Iterable[str], batch_norm: bool) -> Iterator[Network]:
-    """A stage is a convolution a kernel size, all with as many filters, and a 2x2 max pooling."""
+    """Each stage: one convolution per kernel size, all with the stage's number of filters, then 2x2 max pooling."""
     norm = (BatchNorm(),) if batch_norm else ()
     for number, (maps, sizes) in enumerate(zip(filters, kernels, strict=True), 1):
         layers = [layer for size in sizes for layer in (Conv(maps, int(size)), *norm, ReLU())]
@@ -46,10 +46,10 @@ def stages(filters: Iterable[int], kernels: Iterable[str], batch_norm: bool) -> 
 
 
 def column(kernels: str) -> Callable[..., Network]:
-    """The build function of one column of the table."""
+    """The build function of one column of table 1."""
 
     def build(input_shape: Shape, classes: int, *, batch_norm: bool = False, dropout: Fraction = 0.5) -> Network:
-        """Five stages of 3x3 convolutions, then two hidden layers of 4,096; made for 224x224 images."""
+        """Five stages of 3x3 convolutions, then two hidden layers of 4,096 units; for 224x224 images."""
         return Sequential(
             *stages(FILTERS, kernels.split(), batch_norm),
             Flatten(),
@@ -71,7 +71,7 @@ def small_vgg(
     batch_norm: bool = False,
     dropout: Fraction = 0.5,
 ) -> Network:
-    """VGG's pattern for images of 28 to 32 pixels: three stages of `width`, 2 `width` and 4 `width` filters."""
+    """VGG's pattern for 28x28 to 32x32 images: three stages of `width`, 2 * `width` and 4 * `width` filters."""
     return Sequential(
         *stages((width, 2 * width, 4 * width), ("3" * convs,) * 3, batch_norm),
         Flatten(),

@@ -1,7 +1,7 @@
 """ZFNet: Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks", figure 3.
 
-The figure's sizes (224 - 110 - 55 - 26 - 13 - 6) follow from a padding of 1 before the first convolution and from
-pooling that keeps a last window which only partly fits.
+The figure's sizes (224, 110, 55, 26, 13, 6) follow from a padding of 1 in the first convolution and from pooling with
+`ceil`: a last window that only partly overlaps the map counts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from runner.api import (
     hookimpl,
 )
 
-from .parts import hidden_layer
+from .building_blocks import hidden_layer
 
 
 def build(input_shape: Shape, classes: int, *, dropout: Fraction = 0.5) -> Network:
-    """AlexNet with a first window of 7x7 and stride 2; made for 224x224 images."""
+    """AlexNet with 7x7 filters of stride 2 in its first convolution; for 224x224 images."""
     pool = MaxPool(3, stride=2, ceil=True)
     last = [layer for filters in (384, 384, 256) for layer in (Conv(filters, 3), ReLU())]
     return Sequential(

@@ -1,1 +1,1 @@
-"""Built-in augmentations, a family a file."""
+"""Built-in augmentations, one family per file."""

@@ -1,4 +1,4 @@
-"""Changes of brightness, contrast and saturation, and noise; results stay within [0, 1]."""
+"""Random brightness, contrast and saturation, and noise; the results are clipped to [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Jitter:
     """Brightness, then contrast, then saturation, each by a factor uniform in [1 - amount, 1 + amount].
 
-    Brightness multiplies; contrast stretches about the image's mean; saturation stretches about each pixel's mean
-    over channels, which leaves grey images alone.
+    Brightness scales the values, contrast their distance from the image's mean, saturation their distance from the
+    pixel's mean over channels, which does not change grey images.
     """
 
     brightness: float = 0.0
@@ -25,6 +25,7 @@ class Jitter:
     saturation: float = 0.0
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
+        # In the order in which the random numbers are drawn; an amount of 0 draws none.
         amounts = {"brightness": self.brightness, "contrast": self.contrast, "saturation": self.saturation}
         return {
             name: rng.uniform(1 - amount, 1 + amount, (count, 1, 1, 1)).astype("float32")
@@ -36,19 +37,20 @@ class Jitter:
         if "brightness" in draws:
             images = (images * draws["brightness"]).clip(0, 1)
         if "contrast" in draws:
-            images = _stretched(images, images.mean((1, 2, 3)).reshape(-1, 1, 1, 1), draws["contrast"])
+            images = _stretch(images, images.mean((1, 2, 3)).reshape(-1, 1, 1, 1), draws["contrast"])
         if "saturation" in draws:
-            images = _stretched(images, images.mean(1)[:, None], draws["saturation"])
+            images = _stretch(images, images.mean(1)[:, None], draws["saturation"])
         return images
 
 
-def _stretched(images: Any, middle: Any, factor: Any) -> Any:
-    return ((images - middle) * factor + middle).clip(0, 1)
+def _stretch(images: Any, centre: Any, factor: Any) -> Any:
+    """`images` with their distance from `centre` multiplied by `factor`."""
+    return ((images - centre) * factor + centre).clip(0, 1)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Normal noise of standard deviation `deviation` on every value."""
+    """Adds normal noise of standard deviation `deviation` to every value."""
 
     deviation: float
 
@@ -62,24 +64,24 @@ class Noise:
 
 
 def brightness(*, amount: Probability = 0.2) -> Transform:
-    """Brightness times a factor from 1 - `amount` to 1 + `amount`."""
+    """Multiplies all values by a factor from 1 - `amount` to 1 + `amount`."""
     return Jitter(brightness=amount)
 
 
 def contrast(*, amount: Probability = 0.2) -> Transform:
-    """Distance from the image's mean times a factor from 1 - `amount` to 1 + `amount`."""
+    """Multiplies the distance from the image's mean by a factor from 1 - `amount` to 1 + `amount`."""
     return Jitter(contrast=amount)
 
 
 def colour_jitter(
     *, brightness: Probability = 0.2, contrast: Probability = 0.2, saturation: Probability = 0.2
 ) -> Transform:
-    """Brightness, contrast and saturation, each times a factor from 1 - its amount to 1 + its amount."""
+    """Brightness, then contrast, then saturation, each by a factor from 1 - its amount to 1 + its amount."""
     return Jitter(brightness, contrast, saturation)
 
 
 def noise(*, deviation: NonNegative = 0.05) -> Transform:
-    """Normal noise; `deviation` is in units of the full range, black to white."""
+    """Adds normal noise; `deviation` is in units of the full range, black to white."""
     return Noise(deviation)
 
 

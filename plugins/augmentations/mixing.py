@@ -1,4 +1,4 @@
-"""Cutout, which hides a part of each image, and mixup, which mixes images and their labels."""
+"""Cutout, which hides part of each image, and mixup, which mixes images and their labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A square of `size` pixels set to 0; its centre is uniform over the image, so part of it may lie outside.
+    """Sets a square of `size` x `size` pixels to 0. Its centre is uniform over the image; part of it may lie outside.
 
     Source: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout".
     """
@@ -25,24 +25,26 @@ class Cutout:
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
         rows, columns = (self._hidden(rng, count, extent) for extent in shape[1:])
-        return {"seen": ~(rows[:, None, :, None] & columns[:, None, None, :])}
+        return {"visible": ~(rows[:, None, :, None] & columns[:, None, None, :])}
 
     def _hidden(self, rng: np.random.Generator, count: int, extent: int) -> np.ndarray:
+        """Which rows (or columns) of each image the square covers, (count, extent)."""
         import numpy as np
 
         first = rng.integers(0, extent, (count, 1)) - self.size // 2
-        place = np.arange(extent)
-        return (place >= first) & (place < first + self.size)
+        index = np.arange(extent)
+        return (index >= first) & (index < first + self.size)
 
     def apply(self, images: Any, draws: Draws) -> Any:
-        return images * draws["seen"]
+        return images * draws["visible"]
 
 
 @dataclass(frozen=True)
 class Mixup:
-    """Each image mixed with another of its batch, one share for the batch, and their labels likewise.
+    """Mixes each image with another of its batch, and their labels likewise: weight * own + (1 - weight) * partner.
 
-    The share is from Beta(alpha, alpha). Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+    One weight per batch, drawn from Beta(alpha, alpha). Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk
+    Minimization".
     """
 
     alpha: float
@@ -50,26 +52,26 @@ class Mixup:
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
         import numpy as np
 
-        return {"partner": rng.permutation(count), "share": np.float32(rng.beta(self.alpha, self.alpha)).reshape(1)}
+        return {"partner": rng.permutation(count), "weight": np.float32(rng.beta(self.alpha, self.alpha)).reshape(1)}
 
     def apply(self, images: Any, draws: Draws) -> Any:
-        return self._mixed(images, draws, (-1, 1, 1, 1))
+        return self._mix(images, draws, (-1, 1, 1, 1))
 
     def relabel(self, targets: Any, draws: Draws) -> Any:
-        return self._mixed(targets, draws, (-1, 1))
+        return self._mix(targets, draws, (-1, 1))
 
-    def _mixed(self, values: Any, draws: Draws, shape: tuple[int, ...]) -> Any:
-        share = draws["share"].reshape(*shape)
-        return values * share + array_namespace(values).take(values, draws["partner"], axis=0) * (1 - share)
+    def _mix(self, values: Any, draws: Draws, shape: tuple[int, ...]) -> Any:
+        weight = draws["weight"].reshape(*shape)
+        return values * weight + array_namespace(values).take(values, draws["partner"], axis=0) * (1 - weight)
 
 
 def cutout(*, size: Count = 8) -> Transform:
-    """A black square of `size` x `size` pixels somewhere on each image."""
+    """A black square of `size` x `size` pixels at a random position in each image."""
     return Cutout(size)
 
 
 def mixup(*, alpha: Positive = 0.2) -> Transform:
-    """Mixtures of two images and of their labels; the larger `alpha`, the more even."""
+    """Mixes pairs of images and their labels; the larger `alpha`, the more evenly."""
     return Mixup(alpha)
 
 

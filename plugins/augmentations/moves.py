@@ -1,6 +1,6 @@
-"""Moves of whole pixels, so that no value is interpolated: shift, pad and crop, mirror.
+"""Shifts, crops and flips: moves by whole pixels, so that no value is interpolated.
 
-NumPy is imported where it is used, so that planning, which only reads parameters, stays quick.
+NumPy is imported inside the functions, so that planning, which only reads parameters, starts quickly.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Fill = Literal["zero", "reflect", "replicate"]
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """Every image as it is."""
+class Identity:
+    """Changes nothing."""
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
         return {}
@@ -30,55 +30,58 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Shift:
-    """Move each image by up to `pixels` in each direction, uniformly; what comes into view is as `fill` says."""
+    """Moves each image by up to `pixels` in each direction, uniformly; `fill` is what comes in at the edges."""
 
     pixels: int
     fill: Fill = "zero"
 
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
-        """Of every image's rows and columns where they are read and, if black comes in, which are seen.
+        """The source of every row and column of each image and, if black comes in, which ones lie inside the image.
 
-        The columns seen are (N, C, 1, W), and in memory (N, W, C) like the images to be: several times as fast.
+        "column_inside" is (N, C, 1, W), but in memory (N, W, C) like the images it is multiplied with, which makes
+        the multiplication several times as fast.
         """
         import numpy as np
 
-        from .reading import row_starts
+        from .pixel_lookup import row_starts
 
-        rows, row_seen = self._axis(rng, count, shape[1])
-        columns, column_seen = self._axis(rng, count, shape[2])
+        rows, row_inside = self._axis(rng, count, shape[1])
+        columns, column_inside = self._axis(rng, count, shape[2])
         drawn = {"start": row_starts(rows[:, :, None], count, *shape[1:]), "column": columns[:, None, :]}
-        if self.black:
-            values = np.repeat(column_seen, shape[0], axis=1).reshape(count, 1, shape[2], shape[0])
-            drawn |= {"row_seen": row_seen[:, None, :, None], "column_seen": values.transpose(0, 3, 1, 2)}
+        if self.fill_with_black:
+            values = np.repeat(column_inside, shape[0], axis=1).reshape(count, 1, shape[2], shape[0])
+            drawn |= {"row_inside": row_inside[:, None, :, None], "column_inside": values.transpose(0, 3, 1, 2)}
         return drawn
 
     @property
-    def black(self) -> bool:
+    def fill_with_black(self) -> bool:
         return self.fill == "zero"
 
     def _axis(self, rng: np.random.Generator, count: int, extent: int) -> tuple[np.ndarray, np.ndarray]:
-        """For each image and position along one axis: where it is read from, and whether that is inside."""
+        """For each image and index along one axis: the index it is read from, and whether that is inside the image."""
         import numpy as np
 
         source = np.arange(extent) - rng.integers(-self.pixels, self.pixels + 1, (count, 1))
         inside = (source >= 0) & (source < extent)
+        # A triangle wave: the border pixel itself is not repeated. One pixel has nothing to reflect.
         if self.fill == "reflect" and extent > 1:
             source = np.abs((source + extent - 1) % (2 * extent - 2) - (extent - 1))
         return source.clip(0, extent - 1), inside
 
     def apply(self, images: Any, draws: Draws) -> Any:
-        from .reading import take
+        from .pixel_lookup import gather_pixels
 
-        moved = take(images, draws["start"] + draws["column"])
-        if self.black:
-            moved *= draws["row_seen"]
-            moved *= draws["column_seen"]
+        moved = gather_pixels(images, draws["start"] + draws["column"])
+        if self.fill_with_black:
+            # In place: the gathered images are a copy.
+            moved *= draws["row_inside"]
+            moved *= draws["column_inside"]
         return moved
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Mirror each image with a given probability, left to right (`axis` 2) or upside down (`axis` 1)."""
+    """Mirrors each image with a given probability, left to right (`axis` 2) or upside down (`axis` 1)."""
 
     probability: float
     axis: int = 2
@@ -86,43 +89,43 @@ class Mirror:
     def draw(self, rng: np.random.Generator, count: int, shape: Shape) -> dict[str, np.ndarray]:
         import numpy as np
 
-        from .reading import row_starts
+        from .pixel_lookup import row_starts
 
         mirrored = rng.random((count, 1)) < self.probability
         along = np.arange(shape[self.axis])
-        read = np.where(mirrored, along[::-1], along)
+        source = np.where(mirrored, along[::-1], along)
         across = np.arange(shape[3 - self.axis])[None]
-        rows, columns = (read, across) if self.axis == 1 else (across, read)
+        rows, columns = (source, across) if self.axis == 1 else (across, source)
         return {"start": row_starts(rows[:, :, None], count, *shape[1:]), "column": columns[:, None, :]}
 
     def apply(self, images: Any, draws: Draws) -> Any:
-        from .reading import take
+        from .pixel_lookup import gather_pixels
 
-        return take(images, draws["start"] + draws["column"])
+        return gather_pixels(images, draws["start"] + draws["column"])
 
 
 def none() -> Transform:
     """No augmentation."""
-    return Nothing()
+    return Identity()
 
 
 def shift(*, pixels: Count = 2, fill: Fill = "zero") -> Transform:
-    """Translation by up to `pixels` whole pixels up, down, left and right."""
+    """Moves images by up to `pixels` whole pixels up, down, left and right."""
     return Shift(pixels, fill)
 
 
 def pad_and_crop(*, padding: Count = 4, fill: Fill = "zero") -> Transform:
     """A crop of the image's own size from the image padded on all sides (He et al. 2016, section 4.2)."""
-    return Shift(padding, fill)  # a crop at a random place is a move by up to the padding
+    return Shift(padding, fill)  # a crop at a random position is a shift by up to the padding
 
 
 def flip(*, probability: Probability = 0.5) -> Transform:
-    """Horizontal mirroring."""
+    """Mirrors images left to right."""
     return Mirror(probability)
 
 
 def vertical_flip(*, probability: Probability = 0.5) -> Transform:
-    """Mirroring upside down."""
+    """Mirrors images upside down."""
     return Mirror(probability, axis=1)
 
 

@@ -1,1 +1,1 @@
-"""Built-in datasets, a family a file."""
+"""Built-in data sets, one family per file."""

@@ -1,7 +1,7 @@
 """The pickled batches of CIFAR-10 and CIFAR-100, from their folder or from the archive they are published in.
 
-Source: Krizhevsky, "The CIFAR-10 dataset", whose Python version holds dictionaries of `data`, (N, 3072) uint8 by
-channel, row and column, and of lists of labels.
+Format: Krizhevsky, "The CIFAR-10 dataset", Python version. Each batch is a pickled dictionary of `data`, (N, 3072)
+uint8 in the order channel, row, column, and of lists of labels.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BatchSet:
-    """Batches in `folder` (name -> MD5 sum), which `archive` holds packed; `labels` is the key of their labels."""
+class BatchDataset:
+    """A data set of pickled batches, in `folder` or packed in `archive`.
+
+    `train` and `test` map the batches' file names to their MD5 sums; `labels` is the key of the labels in a batch.
+    """
 
     name: str
     folder: str
-    archive: files.Published
+    archive: files.PublishedFile
     train: Mapping[str, str]
     test: Mapping[str, str]
     labels: str
@@ -41,6 +44,7 @@ class BatchSet:
     test_size: int = 10_000
 
     def data(self, root: str | None) -> ImageData:
+        """The data set in the folder `root`, or if that is None in the cache. Reads nothing yet."""
         return ImageData(
             shape=(3, 32, 32),
             class_names=self.class_names,
@@ -54,6 +58,7 @@ class BatchSet:
         )
 
     def load(self, root: str | None, md5: Mapping[str, str], size: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images (N, 3, 32, 32) and labels (N,) of the batches in `md5`; raises RunnerError on any mismatch."""
         import numpy as np
 
         contents = self._contents(root, md5)
@@ -64,19 +69,19 @@ class BatchSet:
         return images, np.concatenate(labels)
 
     def _contents(self, root: str | None, md5: Mapping[str, str]) -> dict[str, bytes]:
-        """The files' contents, each of which has its checksum."""
-        place = files.folder(root)
-        found = {name: files.find(place, [f"{self.folder}/{name}"]) for name in md5}
-        lacking = [f"{self.folder}/{name}" for name, file in found.items() if file is None]
-        if not lacking:
-            return {name: files.checked(files.read(file), md5[name], file) for name, file in found.items() if file}
-        archive = files.find(place, [self.archive.name]) if root is not None else fetch(self.name, self.archive)
+        """The contents of the batch files, by name; their checksums are verified."""
+        folder = files.data_folder(root)
+        paths = {name: files.find(folder, [f"{self.folder}/{name}"]) for name in md5}
+        missing = [f"{self.folder}/{name}" for name, path in paths.items() if path is None]
+        if not missing:
+            return {name: files.verify(files.read(path), md5[name], path) for name, path in paths.items() if path}
+        archive = files.find(folder, [self.archive.path]) if root is not None else fetch(self.name, self.archive)
         if archive is None:
-            raise files.missing(self.name, [lacking[0], self.archive.name], place, self.archive)
-        return self._unpacked(files.checked(files.read(archive), self.archive.md5, archive), archive, md5)
+            raise files.missing_error(self.name, [missing[0], self.archive.path], folder, self.archive)
+        return self._unpack(files.verify(files.read(archive), self.archive.md5, archive), archive, md5)
 
-    def _unpacked(self, content: bytes, archive: Path, md5: Mapping[str, str]) -> dict[str, bytes]:
-        """The files out of the archive, in memory: nothing is written, so no path in it can do harm."""
+    def _unpack(self, content: bytes, archive: Path, md5: Mapping[str, str]) -> dict[str, bytes]:
+        """The batch files of the archive, unpacked in memory: nothing is written, so a path in it can do no harm."""
         wanted = {f"{self.folder}/{name}": name for name in md5}
         contents = {}
         try:
@@ -86,11 +91,11 @@ class BatchSet:
                     if stream:
                         contents[wanted[member.name]] = stream.read()
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise RunnerError(f"{archive}: not a whole archive: {error}") from None
+            raise RunnerError(f"{archive}: not a complete archive: {error}") from None
         for name in md5:
             if name not in contents:
-                raise RunnerError(f"{archive} holds no {self.folder}/{name}; fetch it again")
-            files.checked(contents[name], md5[name], f"{archive}: {name}")
+                raise RunnerError(f"{archive} does not contain {self.folder}/{name}; download it again")
+            files.verify(contents[name], md5[name], f"{archive}: {name}")
         return {name: contents[name] for name in md5}
 
     def _batch(self, content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -98,10 +103,12 @@ class BatchSet:
         import numpy as np
 
         try:
-            batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
+            # The files were pickled by Python 2: its strings, the dictionary's keys among them, are bytes here.
+            batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
             pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[self.labels.encode()])
         except Exception as error:  # a pickle can raise anything
-            raise RunnerError(f"{self.name}: {name} is no batch of images: {type(error).__name__}: {error}") from None
+            problem = f"{type(error).__name__}: {error}"
+            raise RunnerError(f"{self.name}: {name} is not a batch of images: {problem}") from None
         if (
             pixels.dtype != np.uint8
             or pixels.shape != (len(labels), 3072)
@@ -112,15 +119,15 @@ class BatchSet:
         return pixels, labels
 
 
-class _Arrays(pickle.Unpickler):
-    """A pickle may name any function at all; these files need what makes a NumPy array, and get no more."""
+class _ArrayUnpickler(pickle.Unpickler):
+    """Allows only what builds a NumPy array: a pickle can otherwise call any function it names."""
 
     def find_class(self, module: str, name: str) -> Any:
         import numpy as np
 
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            # Whatever its module is called in this version of NumPy, an array names it itself.
+            # NumPy 2 moved this function; an array's own __reduce__ returns it from wherever it is now.
             return np.empty(0).__reduce__()[0]
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in this file")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in this file")

@@ -1,7 +1,6 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels each, in the files of their Python versions.
+"""CIFAR-10 and CIFAR-100: 60,000 colour photographs of 32x32 pixels each, from the files of their Python versions.
 
-Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". Checksums as torchvision publishes
-them.
+Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images". MD5 sums as published by torchvision.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import Literal
 
 from runner.api import Dataset, ImageData, hookimpl
 
-from .batches import BatchSet
-from .files import Published
+from .batches import BatchDataset
+from .files import PublishedFile
 
 HOME = ("https://www.cs.toronto.edu/~kriz/",)
 CITATION = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
@@ -33,10 +32,10 @@ insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_sce
 medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
 """
 
-CIFAR10 = BatchSet(
+CIFAR10 = BatchDataset(
     name="cifar10",
     folder="cifar-10-batches-py",
-    archive=Published("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", HOME),
+    archive=PublishedFile("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", HOME),
     train={
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -51,11 +50,12 @@ CIFAR10 = BatchSet(
 )
 
 
-def cifar100_set(labels: str) -> BatchSet:
-    return BatchSet(
+def cifar100_set(labels: str) -> BatchDataset:
+    """CIFAR-100 with its "fine" (100) or "coarse" (20) labels."""
+    return BatchDataset(
         name="cifar100",
         folder="cifar-100-python",
-        archive=Published("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", HOME),
+        archive=PublishedFile("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", HOME),
         train={"train": "16019d7e3df5f24257cddd939b257f8d"},
         test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
         labels=f"{labels}_labels",
@@ -65,12 +65,12 @@ def cifar100_set(labels: str) -> BatchSet:
 
 
 def cifar10(*, root: str | None = None) -> ImageData:
-    """10 kinds of things; `root` is the folder that holds cifar-10-batches-py; without it, they are fetched once."""
+    """Photographs of 10 classes. `root`: the folder that holds cifar-10-batches-py; without it, downloaded once."""
     return CIFAR10.data(root)
 
 
 def cifar100(*, root: str | None = None, labels: Literal["fine", "coarse"] = "fine") -> ImageData:
-    """100 kinds of things, or the 20 groups they fall into; `root` is the folder that holds cifar-100-python."""
+    """Photographs of 100 fine or 20 coarse classes. `root`: the folder that holds cifar-100-python, as in cifar10."""
     return cifar100_set(labels).data(root)
 
 

@@ -1,4 +1,4 @@
-"""1,797 real 8x8 digits, as scikit-learn carries them."""
+"""1,797 real 8x8 digits, from the file that scikit-learn ships."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
-    rows = _rows()  # (N, 65): the pixels of an image, and its digit
-    # Values run from 0 to 16; stretched to the 0 to 255 of every other data set.
+    rows = _rows()  # (N, 65): an image's 64 pixels and its digit
+    # Pixel values are 0 to 16; they are scaled to the 0 to 255 of all other data sets.
     images = (rows[:, :64].reshape(-1, 1, 8, 8) * (255 / 16)).round().astype("uint8")
     return images, rows[:, 64].astype("int64")
 
 
 def _rows() -> np.ndarray:
-    """From the file itself, as scikit-learn takes a second to import; by its own function where it lies elsewhere."""
+    """Read from the file itself, as importing scikit-learn takes a second; if it is not there, by scikit-learn."""
     import numpy as np
 
     spec = find_spec("sklearn")

@@ -1,5 +1,7 @@
-"""What `shapes` draws: for pixels at rows and columns (N, H, W), counted from each figure's middle, how far each is
-covered, from 0 to 1. Formulas after Quilez, "2D distance functions".
+"""The figures of `shapes`.
+
+Each function takes the pixels' rows and columns (N, H, W), relative to the figure's centre, and returns how much of
+each pixel the figure covers, from 0 to 1. Source of the formulas: Quilez, "2D distance functions".
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ if TYPE_CHECKING:
 
 OUTLINES = ("disc", "ring", "square", "frame", "diamond", "plus", "cross", "triangle")
 DOT = 3
-"""Side of a dot and width of a bar, pixels."""
+"""Side of a dot and width of a bar, in pixels."""
 PERIOD = 4.0
-"""From one stripe to the next, pixels."""
+"""Distance from one stripe to the next, in pixels."""
 
 
-def turned(rows: Any, columns: Any, angles: np.ndarray) -> tuple[Any, Any]:
-    """Coordinates along and across directions (N,), in radians from the rows' direction."""
+def rotate(rows: Any, columns: Any, angles: np.ndarray) -> tuple[Any, Any]:
+    """Coordinates along and across the directions `angles` (N,), in radians from the horizontal."""
     import numpy as np
 
     cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
@@ -25,19 +27,20 @@ def turned(rows: Any, columns: Any, angles: np.ndarray) -> tuple[Any, Any]:
 
 
 def stripes(rows: Any, columns: Any, angles: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """Sinusoidal stripes over the whole image; `phases` (N,) from 0 to 1 of a period."""
     import numpy as np
 
-    along, _ = turned(rows, columns, angles)
+    along, _ = rotate(rows, columns, angles)
     return 0.5 + 0.5 * np.sin(2 * np.pi * (along / PERIOD + phases[:, None, None]))
 
 
-def covered(distance: np.ndarray) -> np.ndarray:
-    """From a pixel's signed distance (pixels) to an outline, the share of it that lies within."""
+def coverage(distance: np.ndarray) -> np.ndarray:
+    """The covered fraction of a pixel whose signed distance to the outline is `distance` pixels, negative inside."""
     return (0.5 - distance).clip(0, 1)
 
 
-def outline(name: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """The signed distance to a figure that just fits the square from -r to r."""
+def signed_distance(name: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """The signed distance in pixels to the outline of a figure that fills the square from -r to r."""
     import numpy as np
 
     box = np.maximum(abs(x), abs(y))
@@ -57,40 +60,42 @@ def outline(name: str, x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarra
 def outlines(rows: Any, columns: Any, labels: np.ndarray, extents: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    shown = np.empty(rows.shape)
+    covered = np.empty(rows.shape)
     for label in np.unique(labels):
-        i = labels == label
-        shown[i] = covered(outline(OUTLINES[label], columns[i], rows[i], extents[i, None, None] / 2))
-    return shown
+        chosen = labels == label
+        radius = extents[chosen, None, None] / 2
+        covered[chosen] = coverage(signed_distance(OUTLINES[label], columns[chosen], rows[chosen], radius))
+    return covered
 
 
 def bars(rows: Any, columns: Any, angles: np.ndarray, extents: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    along, across = turned(rows, columns, angles)
-    return covered(np.maximum(abs(along) - extents[:, None, None] / 2, abs(across) - DOT / 2))
+    along, across = rotate(rows, columns, angles)
+    return coverage(np.maximum(abs(along) - extents[:, None, None] / 2, abs(across) - DOT / 2))
 
 
 def gratings(rows: Any, columns: Any, angles: np.ndarray, extents: np.ndarray, phases: np.ndarray) -> np.ndarray:
-    """A disc of stripes: the class is their direction, to be seen in any few pixels of it."""
+    """A disc of stripes; the class is their direction, visible in any few pixels of the disc."""
     import numpy as np
 
-    return covered(np.hypot(rows, columns) - extents[:, None, None] / 2) * stripes(rows, columns, angles, phases)
+    return coverage(np.hypot(rows, columns) - extents[:, None, None] / 2) * stripes(rows, columns, angles, phases)
 
 
 def dots(rows: Any, columns: Any, angles: np.ndarray, extents: np.ndarray) -> np.ndarray:
-    """Two dots on opposite sides of a square: the class is the direction from one to the other.
+    """Two dots on opposite sides of a square; the class is the direction from one to the other.
 
-    Both lie on whole pixels, so they look the same whatever the class. A window of up to extent - 5 pixels a side
-    never touches both, so what it shows is the same in every class; one of extent pixels holds them whole.
+    Both are on whole pixels, so that each looks the same in every class. A window of up to extent - 5 pixels a side
+    never touches both, so windows of that size are the same in every class; one of extent pixels contains both dots.
     """
     import numpy as np
 
-    way = np.stack([np.sin(angles), np.cos(angles)])
-    apart = np.rint((np.floor(extents) - DOT) * way / abs(way).max(axis=0)).astype(int)
-    first = -(apart // 2)
-    shown = np.zeros(rows.shape)
-    for row, column in (first, first + apart):
+    direction = np.stack([np.sin(angles), np.cos(angles)])
+    # Divided by the larger component, so that the dots reach the border of the square, whatever the direction.
+    separation = np.rint((np.floor(extents) - DOT) * direction / abs(direction).max(axis=0)).astype(int)
+    first = -(separation // 2)
+    covered = np.zeros(rows.shape)
+    for row, column in (first, first + separation):
         near = (abs(rows - row[:, None, None]) <= DOT // 2) & (abs(columns - column[:, None, None]) <= DOT // 2)
-        shown[near] = 1
-    return shown
+        covered[near] = 1
+    return covered

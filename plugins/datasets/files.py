@@ -1,7 +1,7 @@
-"""Published files: found in a folder of the user's, or fetched once into the cache; never used before they check out.
+"""Files of data sets, in a folder that the user names or in the cache, and the verification of published ones.
 
-The folder and the cache are laid out alike, as torchvision lays out its own (MNIST/raw/train-images-idx3-ubyte.gz), so
-that folders people have already work, and a file that could not be fetched may be put into the cache by hand.
+The folder and the cache have the same layout, that of torchvision (MNIST/raw/train-images-idx3-ubyte.gz), so that
+existing folders can be used, and a file that cannot be downloaded can be put into the cache by hand.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from runner.api import RunnerError, cache_folder
 
 
 @dataclass(frozen=True)
-class Published:
-    """A file as its authors publish it: its path below the folder, its MD5 sum, and where it is to be had."""
+class PublishedFile:
+    """A file as its authors publish it: its path below the data folder, its MD5 sum, and the URLs of its folders."""
 
-    name: str
+    path: str
     md5: str
-    addresses: tuple[str, ...]
+    base_urls: tuple[str, ...]
 
     @property
-    def file(self) -> str:
-        return self.name.rpartition("/")[2]
+    def filename(self) -> str:
+        return self.path.rpartition("/")[2]
 
     def urls(self) -> list[str]:
-        """Its addresses in full; $ARCHRUNNER_MIRROR stands for a folder on the web laid out like the cache."""
+        """The URLs to try, in order; $ARCHRUNNER_MIRROR, a web folder laid out like the cache, replaces them all."""
         mirror = os.environ.get("ARCHRUNNER_MIRROR")
-        return [f"{mirror.rstrip('/')}/{self.name}"] if mirror else [base + self.file for base in self.addresses]
+        return [f"{mirror.rstrip('/')}/{self.path}"] if mirror else [base + self.filename for base in self.base_urls]
 
 
-def folder(root: str | None) -> Path:
-    """The folder in which to look; raises RunnerError where there is none."""
+def data_folder(root: str | None) -> Path:
+    """The user's folder `root`, or the cache if it is None; raises RunnerError if `root` is not a folder."""
     if root is None:
         return cache_folder()
-    found = place(root)
-    if not is_folder(found):
-        raise RunnerError(f"{found}: {'not a folder' if is_file(found) else 'no such folder'}; root names a folder")
-    return found
+    folder = expand(root)
+    if not is_folder(folder):
+        problem = "not a folder" if is_file(folder) else "no such folder"
+        raise RunnerError(f"{folder}: {problem}; root must be a folder")
+    return folder
 
 
-def place(text: str) -> Path:
-    """The path that a user gave, `~` being a home folder."""
+def expand(text: str) -> Path:
+    """A path as the user wrote it, with `~` replaced by the home folder."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -52,7 +53,7 @@ def place(text: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file; what no file can be called is none."""
+    """Whether `path` is a file; False also for text that cannot be a path, such as a name that is too long."""
     try:
         return path.is_file()
     except OSError:
@@ -60,40 +61,41 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; False also for text that cannot be a path."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def find(place: Path, names: Sequence[str]) -> Path | None:
-    """The first of the files `names` (paths below `place`) that is there, in its sub-folder or in `place` itself."""
-    paths = (place / variant for name in names for variant in (name, Path(name).name))
-    return next((path for path in paths if is_file(path)), None)
+def find(folder: Path, paths: Sequence[str]) -> Path | None:
+    """The first of the files `paths` (relative to `folder`) that exists there, or directly in `folder`."""
+    candidates = (folder / variant for path in paths for variant in (path, Path(path).name))
+    return next((candidate for candidate in candidates if is_file(candidate)), None)
 
 
 def read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise RunnerError(f"{file}: can't be read: {error.strerror}") from None
+        raise RunnerError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def checked(content: bytes, md5: str, source: object) -> bytes:
-    """`content`, whose MD5 sum is that which was published; raises RunnerError where it is not."""
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found == md5:
+def verify(content: bytes, md5: str, source: object) -> bytes:
+    """`content`, if its MD5 sum is the published one; otherwise raises RunnerError that names `source`."""
+    actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if actual == md5:
         return content
     size = f"it has {len(content)} bytes, and " if content else "it is empty; "
-    raise RunnerError(f"{source}: {size}its MD5 sum is {found}, not the published {md5}; fetch it again")
+    raise RunnerError(f"{source}: {size}its MD5 sum is {actual}, not the published {md5}; download it again")
 
 
 def digest(*parts: object) -> str:
-    """A short name for all of `parts`."""
+    """A short hash of the repr of all `parts`, used as the version of a data set."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def missing(dataset: str, names: Sequence[str], place: Path, source: Published) -> RunnerError:
-    """The error for a file that is not in the folder of the user's: nothing is ever fetched into that one."""
-    found = f"{dataset}: {place} has no {' and no '.join(names)}"
-    return RunnerError(f"{found}; put it there from {source.urls()[0]}, or leave out root to have it fetched")
+def missing_error(dataset: str, paths: Sequence[str], folder: Path, source: PublishedFile) -> RunnerError:
+    """The error for a file that is not in the user's own folder, into which nothing is ever downloaded."""
+    problem = f"{dataset}: {folder} has neither {' nor '.join(paths)}"
+    return RunnerError(f"{problem}; put it there from {source.urls()[0]}, or leave out root to have it downloaded")

@@ -1,7 +1,7 @@
-"""The idx files of MNIST and of the data sets laid out like it.
+"""The idx files of MNIST and of data sets with the same layout.
 
 Format: LeCun, Cortes and Burges, "The MNIST database of handwritten digits": two zero bytes, the type (8: uint8), the
-number of axes, the length of each as a big-endian 32-bit number, then the values.
+number of axes, the length of each axis as a big-endian 32-bit number, then the values.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 @dataclass(frozen=True)
-class IdxSet:
-    """Four idx files. `md5` holds for each, by its name without .gz, the sums of the packed and the unpacked file."""
+class IdxDataset:
+    """A data set of four idx files, in `folder`, packed (.gz) or not.
+
+    `md5` maps their names without .gz to the MD5 sums of the packed and of the unpacked file.
+    """
 
     name: str
     folder: str
-    addresses: tuple[str, ...]
+    base_urls: tuple[str, ...]
     md5: Mapping[str, tuple[str, str]]
     class_names: tuple[str, ...]
     licence: str
@@ -43,6 +46,7 @@ class IdxSet:
     test_size: int = 10_000
 
     def data(self, root: str | None) -> ImageData:
+        """The data set in the folder `root`, or if that is None in the cache. Reads nothing yet."""
         return ImageData(
             shape=self.shape,
             class_names=self.class_names,
@@ -56,24 +60,26 @@ class IdxSet:
         )
 
     def load(self, root: str | None, names: tuple[str, str], size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images (size, 1, H, W) and labels (size,) of the two files; raises RunnerError on any mismatch."""
         images, labels = (self._array(root, name, axes) for name, axes in zip(names, (3, 1), strict=True))
-        for name, array, wanted in ((names[0], images, (size, *self.shape[1:])), (names[1], labels, (size,))):
-            if array.shape != wanted:
-                raise RunnerError(f"{self.name}: {name} holds an array of {array.shape}; expected {wanted}")
+        for name, array, expected in ((names[0], images, (size, *self.shape[1:])), (names[1], labels, (size,))):
+            if array.shape != expected:
+                raise RunnerError(f"{self.name}: {name} holds an array of shape {array.shape}; expected {expected}")
         return images[:, None], labels
 
     def _array(self, root: str | None, name: str, axes: int) -> np.ndarray:
         packed, unpacked = self.md5[name]
-        source = files.Published(f"{self.folder}/{name}.gz", packed, self.addresses)
-        place = files.folder(root)
-        names = [source.name, f"{self.folder}/{name}"]
-        found = files.find(place, names)
-        if found is None or (root is None and found.suffix == ".gz"):
+        source = files.PublishedFile(f"{self.folder}/{name}.gz", packed, self.base_urls)
+        folder = files.data_folder(root)
+        paths = [source.path, f"{self.folder}/{name}"]
+        file = files.find(folder, paths)
+        # A .gz file in the cache goes through `fetch` too, which replaces it if it is damaged.
+        if file is None or (root is None and file.suffix == ".gz"):
             if root is not None:
-                raise files.missing(self.name, names, place, source)
-            found = fetch(self.name, source)
-        content = files.checked(files.read(found), packed if found.suffix == ".gz" else unpacked, found)
-        return parse(unpack(content, found), found, axes)
+                raise files.missing_error(self.name, paths, folder, source)
+            file = fetch(self.name, source)
+        content = files.verify(files.read(file), packed if file.suffix == ".gz" else unpacked, file)
+        return parse(unpack(content, file), file, axes)
 
 
 def unpack(content: bytes, file: Path) -> bytes:
@@ -82,21 +88,22 @@ def unpack(content: bytes, file: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise RunnerError(f"{file}: not a whole gzip file: {error}") from None
+        raise RunnerError(f"{file}: not a complete gzip file: {error}") from None
 
 
 def parse(content: bytes, file: Path, axes: int) -> np.ndarray:
-    """The array (uint8) of an idx file that has so many axes; raises RunnerError where it has not, or not whole."""
+    """The uint8 array in an idx file; raises RunnerError if it does not have `axes` axes or is not complete."""
     import numpy as np
 
     start = 4 + 4 * axes
     magic = bytes((0, 0, 8, axes))
     if content[:4] != magic or len(content) < start:
-        found = f"it begins with {content[:4].hex()}" if content else "it is empty"
-        what = "images" if axes == 3 else "labels"
-        raise RunnerError(f"{file}: {found}; idx {what} begin with {magic.hex()}, then {axes} lengths")
-    lengths = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+        problem = f"it begins with {content[:4].hex()}" if content else "it is empty"
+        kind = "images" if axes == 3 else "labels"
+        raise RunnerError(f"{file}: {problem}; idx {kind} begin with {magic.hex()}, then {axes} lengths")
+    lengths = [int.from_bytes(content[offset : offset + 4], "big") for offset in range(4, start, 4)]
     if len(content) - start != math.prod(lengths):
-        words = f"{len(content) - start} bytes follow where it announces {math.prod(lengths)}"
-        raise RunnerError(f"{file}: {words} ({' x '.join(map(str, lengths))}); fetch it again")
+        expected = f"{math.prod(lengths)} ({' x '.join(map(str, lengths))})"
+        problem = f"{len(content) - start} bytes follow the header, which announces {expected}"
+        raise RunnerError(f"{file}: {problem}; download it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)

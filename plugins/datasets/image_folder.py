@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("runner.datasets")
 ENDINGS = (".png", ".jpg", ".jpeg")
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-"""Pillow's names for 8 bits a channel or less: more would have to be rounded, and to what is not for us to say."""
-MOST_PIXELS, LARGE = 100_000_000, 10_000_000
-_ALONE = threading.Lock()
+"""Pillow's modes of at most 8 bits per channel. More bits would have to be rounded, and how is the user's choice."""
+MAX_PIXELS = 100_000_000
+LARGE_PIXELS = 10_000_000
+"""Larger images are decoded one at a time."""
+_LARGE_IMAGE_LOCK = threading.Lock()
 Crop = Literal["center", "none"]
 
 
@@ -48,7 +50,7 @@ Size = Annotated[list[int], BeforeValidator(_pair)]
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a folder, by name only: the images' paths with their classes, by class and path."""
+    """The images in a folder, by name only: their paths and labels, sorted by class and path."""
 
     root: Path
     class_names: tuple[str, ...]
@@ -58,62 +60,68 @@ class Listing:
     version: str
 
 
-def listed(root: str) -> Listing:
-    """The folder's classes and images; raises RunnerError where there are fewer than two classes, or an empty one."""
-    place = files.folder(root)
+def list_images(root: str) -> Listing:
+    """The folder's classes and images; raises RunnerError for fewer than two classes and for a class without images."""
+    folder = files.data_folder(root)
     try:
-        names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
         if len(names) < 2:
-            found = f"one sub-folder, {names[0]}" if names else "no sub-folders"
-            raise RunnerError(f"{place}: {found}; expected a sub-folder for each of two classes or more")
+            problem = f"one sub-folder, {names[0]}" if names else "no sub-folders"
+            raise RunnerError(f"{folder}: {problem}; expected one sub-folder per class, and two classes or more")
         paths, labels, ignored, stamps = [], [], [], []
         for label, name in enumerate(names):
-            inside = sorted(_inside(place / name))
+            inside = sorted(_files_below(folder / name))
             images = [path for path in inside if path.lower().endswith(ENDINGS)]
             ignored += [path for path in inside if not path.lower().endswith(ENDINGS)]
             if not images:
-                found = f"{len(inside)} files, such as {inside[0]}" if inside else "nothing"
-                raise RunnerError(f"{place / name}: no images of this class; found {found}; allowed: .png, .jpg, .jpeg")
+                content = f"{len(inside)} files, such as {inside[0]}" if inside else "nothing"
+                raise RunnerError(f"{folder / name}: no images; found {content}; allowed: .png, .jpg, .jpeg")
             for path in images:
-                facts = Path(path).stat()
-                stamps.append((os.path.relpath(path, place), facts.st_size, facts.st_mtime_ns))
+                status = Path(path).stat()
+                stamps.append((os.path.relpath(path, folder), status.st_size, status.st_mtime_ns))
             paths += images
             labels += [label] * len(images)
     except OSError as error:
-        raise RunnerError(f"{error.filename}: can't be read: {error.strerror}") from None
+        raise RunnerError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    # A data set's version must not need its content, so sizes and modification times stand for it.
     return Listing(
-        place, tuple(names), tuple(paths), tuple(labels), tuple(ignored), files.digest(place.resolve(), stamps)
+        folder, tuple(names), tuple(paths), tuple(labels), tuple(ignored), files.digest(folder.resolve(), stamps)
     )
 
 
-def _inside(folder: Path) -> Iterator[str]:
-    """The files in the folder and the folders in it, but for hidden ones."""
-    for place, folders, names in os.walk(folder, onerror=_raised):
+def _files_below(folder: Path) -> Iterator[str]:
+    """The files in the folder and its sub-folders, except hidden ones."""
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        # os.walk goes into the folders that are left in this list.
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(place, name) for name in names if not name.startswith("."))  # noqa: PTH118
+        yield from (os.path.join(parent, name) for name in names if not name.startswith("."))  # noqa: PTH118
 
 
-def _raised(error: OSError) -> None:
+def _raise(error: OSError) -> None:
     raise error
 
 
 @contextmanager
-def _room(pixels: int) -> Iterator[None]:
-    """Large images are decoded one at a time, as each takes some copies of itself."""
-    if pixels > MOST_PIXELS:
-        raise RunnerError(f"it has {pixels / 1e6:,.0f} million pixels; allowed: up to {MOST_PIXELS // 10**6} million")
-    with _ALONE if pixels > LARGE else nullcontext():
+def _limit_memory(pixels: int) -> Iterator[None]:
+    """Decode large images one at a time, as decoding takes several copies; raises RunnerError above MAX_PIXELS."""
+    if pixels > MAX_PIXELS:
+        raise RunnerError(f"it has {pixels / 1e6:,.0f} million pixels; allowed: up to {MAX_PIXELS // 10**6} million")
+    with _LARGE_IMAGE_LOCK if pixels > LARGE_PIXELS else nullcontext():
         yield
 
 
-def decoded(path: str, size: tuple[int, int], crop: Crop, grey: bool) -> np.ndarray:
-    """One image as (H, W) or (H, W, 3) uint8, upright, scaled to `size`."""
+def decode(path: str, size: tuple[int, int], crop: Crop, grey: bool) -> np.ndarray:
+    """One image as (H, W) uint8 if `grey`, else (H, W, 3), turned upright and scaled to `size`.
+
+    Raises RunnerError for a file that cannot be decoded and for more than 8 bits per channel.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
     height, width = size
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image, _room(image.width * image.height):
+        # Opening reads the header only, so the size is checked before any pixel is decoded.
+        with Image.open(path, formats=("PNG", "JPEG")) as image, _limit_memory(image.width * image.height):
             if image.mode in MODES:
                 upright = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
                 scale = ImageOps.fit if crop == "center" else Image.Image.resize
@@ -121,26 +129,30 @@ def decoded(path: str, size: tuple[int, int], crop: Crop, grey: bool) -> np.ndar
             mode = image.mode
     except RunnerError as error:
         raise RunnerError(f"{path}: {error}") from None
-    except Exception as error:  # decoders raise all sorts
-        why = "it is empty" if not Path(path).stat().st_size else f"{type(error).__name__}: {error}"
-        raise RunnerError(f"{path}: can't be read as a PNG or JPEG image: {why}; mend it or remove it") from error
-    raise RunnerError(f"{path}: its pixels are of Pillow's mode {mode}; allowed: 8 bits a channel; convert it first")
+    except Exception as error:  # Pillow's decoders raise exceptions of many classes
+        problem = "it is empty" if not Path(path).stat().st_size else f"{type(error).__name__}: {error}"
+        raise RunnerError(f"{path}: cannot be read as a PNG or JPEG image: {problem}; repair or remove it") from error
+    raise RunnerError(f"{path}: its Pillow mode is {mode}; allowed: modes with 8 bits per channel; convert it first")
 
 
-def load(found: Listing, size: tuple[int, int], crop: Crop, grey: bool) -> tuple[np.ndarray, np.ndarray]:
-    """All images, decoded in threads (Pillow lets go of Python meanwhile), in the order of their paths."""
+def load(listing: Listing, size: tuple[int, int], crop: Crop, grey: bool) -> tuple[np.ndarray, np.ndarray]:
+    """All images (N, C, H, W) uint8 in the order of the listing, and their labels (N,).
+
+    They are decoded in threads, as Pillow releases Python's lock while it decodes.
+    """
     import numpy as np
 
-    if found.ignored:
-        log.warning("%s: %d files left out, such as %s", found.root, len(found.ignored), found.ignored[0])
-    images = np.empty((len(found.paths), 1 if grey else 3, *size), np.uint8)
+    if listing.ignored:
+        count, example = len(listing.ignored), listing.ignored[0]
+        log.warning("%s: ignored %d files that are not .png, .jpg or .jpeg, such as %s", listing.root, count, example)
+    images = np.empty((len(listing.paths), 1 if grey else 3, *size), np.uint8)
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        # Of large images, for which we have a limit of our own, and of what is odd beside the pixels.
+        # Pillow warns of large images, for which we have a limit of our own, and of odd metadata.
         warnings.simplefilter("ignore")
-        decode = partial(decoded, size=size, crop=crop, grey=grey)
-        for into, image in zip(images, threads.map(decode, found.paths), strict=True):
-            into[:] = image if grey else image.transpose(2, 0, 1)
-    return images, np.array(found.labels)
+        decode_one = partial(decode, size=size, crop=crop, grey=grey)
+        for target, image in zip(images, threads.map(decode_one, listing.paths), strict=True):
+            target[:] = image if grey else image.transpose(2, 0, 1)
+    return images, np.array(listing.labels)
 
 
 def image_folder(
@@ -151,24 +163,26 @@ def image_folder(
     grey: bool = False,
     test_root: str | None = None,
 ) -> ImageData:
-    """Images of your own: `root` has a sub-folder for each class; every image comes out as `size` (one number, or
-    height and width). With crop: center, an image is scaled until it just covers that, and what stands out on two
-    sides is cut off; with crop: none it is squeezed. `test_root` is such a folder with the held-out test part.
+    """Your own images: `root` has one sub-folder per class.
+
+    Every image is scaled to `size`: a number of pixels, or height and width. With crop: center an image keeps its
+    proportions: it is scaled until it covers `size`, and the rest is cut off on both sides. With crop: none it is
+    stretched. `test_root` is a folder with the same classes, the held-out test part.
     """
     height, width = _pair(size)
-    train, test = listed(root), listed(test_root) if test_root is not None else None
+    train, test = list_images(root), list_images(test_root) if test_root is not None else None
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")
-    how = {"size": (height, width), "crop": crop, "grey": grey}
+    options = {"size": (height, width), "crop": crop, "grey": grey}
     return ImageData(
         shape=(1 if grey else 3, height, width),
         class_names=train.class_names,
         size=len(train.paths),
-        load=partial(load, train, **how),
+        load=partial(load, train, **options),
         test_size=len(test.paths) if test else 0,
-        load_test=partial(load, test, **how) if test else None,
-        version=files.digest(train.version, test and test.version, how, version("pillow")),
+        load_test=partial(load, test, **options) if test else None,
+        version=files.digest(train.version, test and test.version, options, version("pillow")),
     )
 
 

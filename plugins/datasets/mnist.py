@@ -1,6 +1,7 @@
-"""MNIST and Fashion-MNIST: 70,000 grey images of 28x28 pixels each, in the idx files of their authors.
+"""MNIST and Fashion-MNIST: 70,000 grey images of 28x28 pixels each, from their authors' idx files.
 
-Checksums: of the packed files as torchvision publishes them; of the unpacked ones computed from those.
+MD5 sums: those of the packed files are the ones torchvision publishes; those of the unpacked files were computed from
+files that match them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from collections.abc import Iterable
 
 from runner.api import Dataset, ImageData, hookimpl
 
-from .idx import IdxSet
+from .idx import IdxDataset
 
-MNIST = IdxSet(
+MNIST = IdxDataset(
     name="mnist",
     folder="MNIST/raw",
-    addresses=(
+    base_urls=(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
     ),
@@ -29,10 +30,10 @@ MNIST = IdxSet(
     citation="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
 )
 
-FASHION_MNIST = IdxSet(
+FASHION_MNIST = IdxDataset(
     name="fashion-mnist",
     folder="FashionMNIST/raw",
-    addresses=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    base_urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     md5={
         "train-images-idx3-ubyte": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
         "train-labels-idx1-ubyte": ("25c81989df183df01b3e8a0aad5dffbe", "9018921c3c673c538a1fc5bad174d6f9"),
@@ -58,12 +59,12 @@ FASHION_MNIST = IdxSet(
 
 
 def mnist(*, root: str | None = None) -> ImageData:
-    """Handwritten digits; `root` is the folder that holds MNIST/raw; without it, the files are fetched once."""
+    """Handwritten digits. `root`: the folder that holds MNIST/raw; without it, the files are downloaded once."""
     return MNIST.data(root)
 
 
 def fashion_mnist(*, root: str | None = None) -> ImageData:
-    """Clothes; `root` is the folder that holds FashionMNIST/raw; without it, the files are fetched once."""
+    """Clothes. `root`: the folder that holds FashionMNIST/raw; without it, the files are downloaded once."""
     return FASHION_MNIST.data(root)
 
 

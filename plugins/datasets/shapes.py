@@ -1,7 +1,8 @@
-"""Figures drawn from a seed, for questions that need images whose every property is known.
+"""Synthetic figures, drawn from a seed, for questions that need images whose every property is known.
 
-How large a thing must be seen to be told (`figure`, `extent`), where it stands in training and in the test part
-(`shift`, `test_shift`), and what else varies and means nothing (`scale`, `texture`, `noise`, `colour`).
+The parameters decide how large a window must be to recognise a class (`figure`, `extent`), where figures are in the
+training and in the test part (`shift`, `test_shift`), and what varies without meaning (`scale`, `texture`, `noise`,
+`colour`).
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ Figure = Literal["outlines", "bars", "gratings", "dots"]
 Texture = Literal["solid", "stripes", "noise"]
 Pixels = Annotated[int, Field(ge=0)]
 SMALLEST = 8
-"""Pixels in which eight classes still look different."""
+"""The smallest extent, in pixels, at which eight classes still look different."""
 CHUNK = 512
+"""Images drawn at a time, which limits the memory for intermediate arrays."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that decides the images of one part; `stream` is 0 for the training part and 1 for the test part."""
+    """Everything that determines the images of one part; `stream` is 0 for the training part, 1 for the test part.
+
+    The data set's version is a hash of the values in this order.
+    """
 
     figure: Figure
     classes: int
@@ -47,57 +52,63 @@ class Drawing:
     stream: int
 
 
-def draw(what: Drawing) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, C, H, W) uint8 and labels (N,). Each property has random numbers of its own: changing one leaves the
-    others as they are, image by image.
-    """
+def draw(drawing: Drawing) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, C, H, W) uint8 and labels (N,)."""
     import numpy as np
 
-    order, place, large, turn, fill, paint, grain = (
-        np.random.default_rng([what.seed, what.stream, number]) for number in range(7)
+    # One generator per property, so that changing one property leaves all others the same, image by image.
+    label_rng, shift_rng, scale_rng, stripe_rng, texture_rng, colour_rng, noise_rng = (
+        np.random.default_rng([drawing.seed, drawing.stream, number]) for number in range(7)
     )
-    labels = order.permutation(np.arange(what.count) % what.classes)
-    moves = np.floor(place.random((what.count, 2)) * (2 * what.shift + 1)).astype(int) - what.shift
-    extents = what.extent * (1 + what.scale * (2 * large.random(what.count) - 1))
-    turns = turn.random((what.count, 2))
-    grounds = paint.random((what.count, 3)) if what.colour else np.full((what.count, 1), 0.25)
-    images = np.empty((what.count, grounds.shape[1], what.size, what.size), np.uint8)
-    for start in range(0, what.count, CHUNK):
+    count = drawing.count
+    labels = label_rng.permutation(np.arange(count) % drawing.classes)
+    shifts = np.floor(shift_rng.random((count, 2)) * (2 * drawing.shift + 1)).astype(int) - drawing.shift
+    extents = drawing.extent * (1 + drawing.scale * (2 * scale_rng.random(count) - 1))
+    stripes = stripe_rng.random((count, 2))
+    backgrounds = colour_rng.random((count, 3)) if drawing.colour else np.full((count, 1), 0.25)
+    images = np.empty((count, backgrounds.shape[1], drawing.size, drawing.size), np.uint8)
+    for start in range(0, count, CHUNK):
         chunk = slice(start, start + CHUNK)
-        shown = covered(what, labels[chunk], moves[chunk], extents[chunk], turns[chunk])
-        if what.texture == "noise":
-            shown = shown * fill.random(shown.shape)
-        # In every channel the figure lies half the range away from its ground.
-        ground = grounds[chunk, :, None, None]
-        values = ground + shown[:, None] * ((ground + 0.5) % 1 - ground)
-        if what.noise:
-            values = values + what.noise * grain.standard_normal(values.shape)
+        coverage = draw_figures(drawing, labels[chunk], shifts[chunk], extents[chunk], stripes[chunk])
+        if drawing.texture == "noise":
+            coverage = coverage * texture_rng.random(coverage.shape)
+        # In every channel the figure's value is half the range away from the background's.
+        background = backgrounds[chunk, :, None, None]
+        values = background + coverage[:, None] * ((background + 0.5) % 1 - background)
+        if drawing.noise:
+            values = values + drawing.noise * noise_rng.standard_normal(values.shape)
         images[chunk] = np.rint(255 * values.clip(0, 1))
     return images, labels
 
 
-def covered(what: Drawing, labels: np.ndarray, moves: np.ndarray, extents: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """How far the figures cover each pixel, (N, H, W) from 0 to 1."""
+def draw_figures(
+    drawing: Drawing, labels: np.ndarray, shifts: np.ndarray, extents: np.ndarray, stripes: np.ndarray
+) -> np.ndarray:
+    """How much of each pixel the figures cover, (N, H, W) from 0 to 1.
+
+    `shifts` (N, 2) are rows and columns from the centre, `stripes` (N, 2) the stripes' angle and phase from 0 to 1.
+    """
     import numpy as np
 
-    # Dots lie on whole pixels, the others around the middle of the image.
-    middle = (what.size - 1) // 2 if what.figure == "dots" else (what.size - 1) / 2
-    line = np.arange(what.size) - middle
+    # Dots are centred on a whole pixel, all other figures on the centre of the image.
+    centre = (drawing.size - 1) // 2 if drawing.figure == "dots" else (drawing.size - 1) / 2
+    line = np.arange(drawing.size) - centre
     rows, columns = np.broadcast_arrays(
-        (line - moves[:, :1])[:, :, None],
-        (line - moves[:, 1:])[:, None, :],
+        (line - shifts[:, :1])[:, :, None],
+        (line - shifts[:, 1:])[:, None, :],
     )
-    angles = np.pi * labels / what.classes
-    if what.figure == "gratings":
-        return figures.gratings(rows, columns, angles, extents, turns[:, 1])
-    if what.figure == "dots":
+    angles = np.pi * labels / drawing.classes
+    if drawing.figure == "gratings":
+        return figures.gratings(rows, columns, angles, extents, stripes[:, 1])
+    if drawing.figure == "dots":
         return figures.dots(rows, columns, angles, extents)
-    if what.figure == "bars":
-        shown = figures.bars(rows, columns, angles, extents)
+    if drawing.figure == "bars":
+        coverage = figures.bars(rows, columns, angles, extents)
     else:
-        shown = figures.outlines(rows, columns, labels, extents)
-    striped = what.texture == "stripes"
-    return shown * figures.stripes(rows, columns, np.pi * turns[:, 0], turns[:, 1]) if striped else shown
+        coverage = figures.outlines(rows, columns, labels, extents)
+    if drawing.texture == "stripes":
+        return coverage * figures.stripes(rows, columns, np.pi * stripes[:, 0], stripes[:, 1])
+    return coverage
 
 
 def shapes(
@@ -116,12 +127,13 @@ def shapes(
     colour: bool = False,
     seed: Pixels = 0,
 ) -> ImageData:
-    """One figure an image, drawn when it is needed.
+    """One synthetic figure per image, drawn when it is needed.
 
-    The class is: of outlines, which it is (disc, ring, square, ...); of bars and gratings, their direction, to be seen
-    in any few pixels; of dots, the direction from one to the other, to be seen in a window of `extent` pixels only.
-    A figure measures `extent` pixels, more or less by up to the factor `scale`, and lies up to `shift` pixels from the
-    middle in each direction (in the test part: `test_shift`). `noise` is a standard deviation, of a range of 1.
+    The class of outlines is which one it is (disc, ring, square, ...); that of bars and gratings is their direction,
+    visible in any few pixels; that of dots is the direction from one to the other, visible only in a window of `extent`
+    pixels. A figure measures `extent` pixels, plus or minus up to the fraction `scale`, and is up to `shift` pixels
+    from the centre in each direction (`test_shift` in the test part). `noise` is a standard deviation, where black to
+    white is 1.
     """
     train = Drawing(figure, classes, size, count, extent, scale, shift, texture, noise, colour, seed, stream=0)
     test = replace(train, count=test_count, shift=shift if test_shift is None else test_shift, stream=1)
@@ -141,20 +153,20 @@ def shapes(
 
 
 def check(train: Drawing, test: Drawing) -> None:
-    """Raise RunnerError for what can't be drawn."""
+    """Raise RunnerError for parameters that cannot be drawn together."""
     shift = max(train.shift, test.shift)
     widest, smallest = train.extent * (1 + train.scale) + 2 * shift, train.extent * (1 - train.scale)
     problem = ""
     if widest > train.size:
-        words = f"{train.extent} pixels, scaled by up to {1 + train.scale:g} and moved by up to {shift} to each side,"
-        problem = f"a figure of {words} needs {widest:g} pixels; size is {train.size}"
+        figure = f"{train.extent} pixels, scaled by up to {1 + train.scale:g} and moved by up to {shift} to each side,"
+        problem = f"a figure of {figure} needs {widest:g} pixels; size is {train.size}"
     elif smallest < SMALLEST:
         problem = f"a figure may shrink to {smallest:g} pixels; allowed: {SMALLEST} or more; lower scale"
     elif train.count < train.classes:
-        problem = f"{train.count} images of {train.classes} classes; allowed: one of each or more"
+        problem = f"{train.count} images for {train.classes} classes; allowed: at least one per class"
     elif train.texture != "solid" and train.figure in ("gratings", "dots"):
-        words = "have their own stripes" if train.figure == "gratings" else "are always solid"
-        problem = f"{train.figure} {words}; found texture: {train.texture}; allowed with outlines and bars"
+        reason = "have their own stripes" if train.figure == "gratings" else "are always solid"
+        problem = f"{train.figure} {reason}; found texture: {train.texture}; allowed with outlines and bars"
     if problem:
         raise RunnerError(f"shapes: {problem}")
 

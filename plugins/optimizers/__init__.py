@@ -1,1 +1,1 @@
-"""Built-in optimizers, a family a file."""
+"""Built-in optimizers, one family per file."""

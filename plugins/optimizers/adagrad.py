@@ -1,7 +1,7 @@
 """AdaGrad.
 
 Source: Duchi, Hazan and Singer 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
-section 1.1, the diagonal form; epsilon stands outside the root, as in torch.optim.Adagrad.
+section 1.1, the diagonal form; epsilon is added outside the root, as in torch.optim.Adagrad.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 from runner.api import NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule
-from .schedules import Schedule
+from .rules import Clip, DecayingRule
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class AdaGrad(Rule):
+class AdaGrad(DecayingRule):
     epsilon: float
 
     elementwise = True
     slots = ("squares",)
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        gradient = self.penalised(parameter, gradient)
+        gradient = self.regularise(parameter, gradient)
         squares = state["squares"]
         squares += gradient * gradient
         parameter -= self.rate(step) * gradient / (squares**0.5 + self.epsilon)
@@ -39,7 +39,7 @@ def adagrad(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """s = s + g^2; w = w - lr * g / (sqrt(s) + epsilon): what has moved much moves less."""
+    """s = s + g^2; w = w - lr * g / (sqrt(s) + epsilon): the larger the past gradients, the smaller the steps."""
     return AdaGrad(lr, schedule, clip, weight_decay, decay_all, epsilon)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule
-from .schedules import Schedule
+from .rules import Clip, DecayingRule
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class Adam(Rule):
+class Adam(DecayingRule):
     beta1: float
     beta2: float
     epsilon: float
@@ -31,12 +31,14 @@ class Adam(Rule):
         if self.decoupled:
             self.shrink(parameter, rate)
         else:
-            gradient = self.penalised(parameter, gradient)
+            gradient = self.regularise(parameter, gradient)
         mean, square = state["mean"], state["square"]
         mean *= self.beta1
         mean += (1 - self.beta1) * gradient
         square *= self.beta2
         square += (1 - self.beta2) * gradient * gradient
+        # Both running means start at 0; dividing by 1 - beta^t removes that bias (section 3). The rule works in place
+        # because the engine keeps the state arrays between steps.
         step_size = rate / (1 - self.beta1**step.number)
         parameter -= step_size * mean / ((square / (1 - self.beta2**step.number)) ** 0.5 + self.epsilon)
 
@@ -52,7 +54,7 @@ def adam(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """Steps of about `lr` in each parameter; `weight_decay` is added to the gradient (as L2 regularisation)."""
+    """Steps of about `lr` in every parameter; `weight_decay` is L2 regularisation, added to the gradient."""
     return Adam(lr, schedule, clip, weight_decay, decay_all, beta1, beta2, epsilon, decoupled=False)
 
 
@@ -67,7 +69,7 @@ def adamw(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """Adam, with w = w - lr * weight_decay * w before each step instead of a penalty in the gradient."""
+    """Adam with decoupled decay: w = w - lr * weight_decay * w before each step, not a term in the gradient."""
     return Adam(lr, schedule, clip, weight_decay, decay_all, beta1, beta2, epsilon, decoupled=True)
 
 

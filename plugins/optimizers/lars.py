@@ -1,7 +1,7 @@
 """LARS: layer-wise adaptive rate scaling, for large batches.
 
-Source: You, Gitman and Ginsburg 2017, "Large Batch Training of Convolutional Networks", algorithm 1. What is exempt
-from weight decay keeps the plain learning rate too, as the authors' later work and MLPerf's ResNet do.
+Source: You, Gitman and Ginsburg 2017, "Large Batch Training of Convolutional Networks", algorithm 1. Parameters exempt
+from weight decay are exempt from the scaling too, as in the authors' later work and in MLPerf's ResNet.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule, norms
-from .schedules import Schedule
+from .rules import Clip, DecayingRule, norms
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class LARS(Rule):
+class LARS(DecayingRule):
     momentum: float
     trust: float
 
@@ -25,19 +25,21 @@ class LARS(Rule):
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         velocity = state["velocity"]
-        local = self._local(parameter, gradient) if self.decays(parameter) else 1.0
+        scale = self._scale(parameter, gradient) if self.decays(parameter) else 1.0
         velocity *= self.momentum
-        velocity += self.rate(step) * local * self.penalised(parameter, gradient)
+        # Unlike in sgd.py, the learning rate goes into the velocity, as in the paper.
+        velocity += self.rate(step) * scale * self.regularise(parameter, gradient)
         parameter -= velocity
 
-    def _local(self, parameter: Any, gradient: Any) -> Any:
-        """trust * |w| / (|g| + weight_decay * |w|) of each fit; 1 where it says nothing, as for weights of zero."""
-        weight = norms(parameter)
-        whole = norms(gradient) + self.weight_decay * weight
-        mute = (weight == 0) | (whole == 0)
-        local = self.trust * weight / (whole + mute)
-        local[mute] = 1.0
-        return local
+    def _scale(self, parameter: Any, gradient: Any) -> Any:
+        """trust * |w| / (|g| + weight_decay * |w|) for each fit, (fits, 1, ..., 1); 1 if it would be 0 or undefined."""
+        weight_norm = norms(parameter)
+        divisor = norms(gradient) + self.weight_decay * weight_norm
+        # With a scale of 0, weights that start at 0 would never move.
+        undefined = (weight_norm == 0) | (divisor == 0)
+        scale = self.trust * weight_norm / (divisor + undefined)  # adds 1 to divisors of 0: no division by zero
+        scale[undefined] = 1.0
+        return scale
 
 
 def lars(
@@ -50,7 +52,7 @@ def lars(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """Each weight's step has the length lr * trust * |w|; v = momentum * v + lr * local * (g + weight_decay * w)."""
+    """v = momentum * v + lr * s * (g + weight_decay * w), s = trust * |w| / (|g| + weight_decay * |w|); w = w - v."""
     return LARS(lr, schedule, clip, weight_decay, decay_all, momentum, trust)
 
 

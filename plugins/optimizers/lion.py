@@ -8,12 +8,12 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule
-from .schedules import Schedule
+from .rules import Clip, DecayingRule
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class Lion(Rule):
+class Lion(DecayingRule):
     beta1: float
     beta2: float
 
@@ -23,7 +23,7 @@ class Lion(Rule):
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         rate, mean = self.rate(step), state["mean"]
         sign = self.beta1 * mean + (1 - self.beta1) * gradient
-        # Set in place, as NumPy and torch share no sign, and arithmetic on masks would change the precision.
+        # NumPy and torch arrays have no common sign function, and arithmetic on masks would change the precision.
         sign[sign > 0] = 1.0
         sign[sign < 0] = -1.0
         self.shrink(parameter, rate)

@@ -1,8 +1,8 @@
 """RMSProp.
 
-Sources: Tieleman and Hinton 2012, "Neural Networks for Machine Learning", lecture 6.5; centred and with momentum as in
-Graves 2013, "Generating Sequences With Recurrent Neural Networks", section 4.2, but for epsilon outside the root and
-the learning rate outside the velocity, as in torch.optim.RMSprop.
+Sources: Tieleman and Hinton 2012, "Neural Networks for Machine Learning", lecture 6.5. The centred form and momentum
+follow Graves 2013, "Generating Sequences With Recurrent Neural Networks", section 4.2, except that epsilon is outside
+the root and the learning rate outside the velocity, as in torch.optim.RMSprop.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule
-from .schedules import Schedule
+from .rules import Clip, DecayingRule
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class RMSProp(Rule):
+class RMSProp(DecayingRule):
     alpha: float
     epsilon: float
     momentum: float
@@ -31,11 +31,11 @@ class RMSProp(Rule):
         return ("square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        gradient = self.penalised(parameter, gradient)
+        gradient = self.regularise(parameter, gradient)
         square = state["square"]
         square *= self.alpha
         square += (1 - self.alpha) * gradient * gradient
-        change = gradient / (self._spread(gradient, state) ** 0.5 + self.epsilon)
+        change = gradient / (self._mean_square(gradient, state) ** 0.5 + self.epsilon)
         if self.momentum:
             velocity = state["velocity"]
             velocity *= self.momentum
@@ -43,14 +43,14 @@ class RMSProp(Rule):
             change = velocity
         parameter -= self.rate(step) * change
 
-    def _spread(self, gradient: Any, state: dict[str, Any]) -> Any:
-        """The running mean of the gradient's square; centred, its variance."""
+    def _mean_square(self, gradient: Any, state: dict[str, Any]) -> Any:
+        """The running mean of the squared gradient; if centred, the gradient's running variance."""
         if not self.centered:
             return state["square"]
         mean = state["mean"]
         mean *= self.alpha
         mean += (1 - self.alpha) * gradient
-        # Rounding may take the variance of an even gradient below 0, which has no root.
+        # Rounding can push the variance of a constant gradient below 0, and its root would be NaN.
         return (state["square"] - mean * mean).clip(0, None)
 
 
@@ -66,7 +66,7 @@ def rmsprop(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """s = alpha * s + (1 - alpha) * g^2; w = w - lr * g / (sqrt(s) + epsilon). `centered` takes mean(g)^2 off s."""
+    """s = alpha * s + (1 - alpha) * g^2; w = w - lr * g / (sqrt(s) + epsilon). `centered`: s - mean(g)^2 for s."""
     return RMSProp(lr, schedule, clip, weight_decay, decay_all, alpha, epsilon, momentum, centered)
 
 

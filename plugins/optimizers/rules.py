@@ -1,4 +1,4 @@
-"""What the optimizers share: the learning rate of a step, weight decay with its exemptions, norms."""
+"""Base classes of the update rules: the learning rate of a step, and weight decay with its exemptions."""
 
 from __future__ import annotations
 
@@ -8,58 +8,61 @@ from typing import Any
 
 from runner.api import Positive, Step
 
-from .courses import Course
-from .schedules import Schedule, course
+from .rate_schedules import RateSchedule
+from .schedule_setting import Schedule, parse_schedule
 
 Clip = Positive | None
-"""The largest norm that the gradient of a fit may have over all its parameters; engines read it from the rule."""
+"""The largest norm of a fit's gradient over all its parameters; None: no limit. The engines do the clipping."""
 
 
 @dataclass(frozen=True)
-class Paced:
-    """A rule with a learning rate that follows a schedule."""
+class ScheduledRule:
+    """A rule whose learning rate follows a schedule."""
 
     lr: float
     schedule: Schedule
     clip: Clip
 
     @cached_property
-    def course(self) -> Course:
-        return course(self.schedule)
+    def rate_schedule(self) -> RateSchedule:
+        return parse_schedule(self.schedule)
 
     def rate(self, step: Step) -> float:
-        return self.lr * self.course.share(step)
+        """The learning rate at `step`."""
+        return self.lr * self.rate_schedule.multiplier(step)
 
 
 @dataclass(frozen=True)
-class Rule(Paced):
-    """A rule with weight decay, from which biases and normalisation's parameters are exempt.
+class DecayingRule(ScheduledRule):
+    """A rule with weight decay. Unless `decay_all` is set, biases and the parameters of normalisation are exempt.
 
-    Those have one number a channel or unit: two axes with that of the fits. To decay them too saves no capacity and
-    pulls the activations off their range. Source: He et al. 2019, "Bag of Tricks for Image Classification with
-    Convolutional Neural Networks", section 3.1.
+    Decaying those does not reduce the network's capacity and moves activations out of their range. Source: He et al.
+    2019, "Bag of Tricks for Image Classification with Convolutional Neural Networks", section 3.1.
     """
 
     weight_decay: float
     decay_all: bool
 
     def decays(self, parameter: Any) -> bool:
+        # Biases and normalisation have one number per channel or unit: two axes, as the first one is that of the fits.
         return self.decay_all or parameter.ndim > 2
 
     def decay(self, parameter: Any) -> float:
+        """The weight decay of this parameter; 0 if it is exempt."""
         return self.weight_decay if self.decays(parameter) else 0.0
 
-    def penalised(self, parameter: Any, gradient: Any) -> Any:
-        """The gradient of the loss plus decay / 2 times the parameter's square: L2 regularisation."""
+    def regularise(self, parameter: Any, gradient: Any) -> Any:
+        """The gradient with L2 regularisation: that of loss + decay / 2 * |parameter|^2. Changes nothing in place."""
         decay = self.decay(parameter)
         return gradient + decay * parameter if decay else gradient
 
     def shrink(self, parameter: Any, rate: float) -> None:
-        """Decoupled decay, past the gradient. Source: Loshchilov and Hutter 2019, algorithm 2."""
+        """Apply decoupled weight decay in place. Source: Loshchilov and Hutter 2019, algorithm 2."""
         if decay := self.decay(parameter):
             parameter *= 1 - rate * decay
 
 
 def norms(array: Any) -> Any:
-    """The norm of each fit's part of a parameter, with axes of length 1 for all others."""
+    """The Euclidean norm of each fit's part of `array` (fits, ...), as (fits, 1, ..., 1) to broadcast against it."""
+    # Summed over one flat axis per fit, so that a fit's norm has the same bits whether it trains alone or in a group.
     return ((array * array).reshape(len(array), -1).sum(1) ** 0.5).reshape(-1, *[1] * (array.ndim - 1))

@@ -12,12 +12,12 @@ from typing import Any
 
 from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, Step, UpdateRule, hookimpl
 
-from .rules import Clip, Rule
-from .schedules import Schedule
+from .rules import Clip, DecayingRule
+from .schedule_setting import Schedule
 
 
 @dataclass(frozen=True)
-class SGD(Rule):
+class SGD(DecayingRule):
     momentum: float
     nesterov: bool
 
@@ -28,11 +28,12 @@ class SGD(Rule):
         return ("velocity",) if self.momentum else ()
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        gradient = self.penalised(parameter, gradient)
+        gradient = self.regularise(parameter, gradient)
         if self.momentum:
             velocity = state["velocity"]
             velocity *= self.momentum
             velocity += gradient
+            # A new array: the gradient belongs to the engine and must not change.
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         parameter -= self.rate(step) * gradient
 
@@ -47,7 +48,7 @@ def sgd(
     clip: Clip = None,
     schedule: Schedule = "constant",
 ) -> UpdateRule:
-    """v = momentum * v + g; w = w - lr * v. With `nesterov`, g + momentum * v takes the place of v."""
+    """v = momentum * v + g; w = w - lr * v. With `nesterov`, w = w - lr * (g + momentum * v)."""
     if nesterov and not momentum:
         raise RunnerError("nesterov: true needs a momentum above 0")
     return SGD(lr, schedule, clip, weight_decay, decay_all, momentum, nesterov)

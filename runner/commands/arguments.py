@@ -12,7 +12,7 @@ from runner.text import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse without abbreviations, and with the nearest valid word for a mistyped one."""
+    """argparse without abbreviations; a mistyped word gets the nearest valid one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)

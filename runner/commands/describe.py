@@ -58,13 +58,13 @@ def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner.commands import previews
     from runner.components.records import ComponentRef
     from runner.components.validation import InvalidValues
-    from runner.data.prepare import prepared_dataset, read
+    from runner.data.prepare import prepare_dataset, read
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")
     ref, file = _bound(catalog, "augmentation", given), given.out or Path(f"{given.name}.png")
     try:
-        with prepared_dataset(catalog, ComponentRef(given.dataset)) as part:
+        with prepare_dataset(catalog, ComponentRef(given.dataset)) as part:
             previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
     except InvalidValues as finding:
         raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
@@ -86,11 +86,11 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.found)) from None
+        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.problems)) from None
 
 
 def print_description(ref: ComponentRef, analysis: Analysis) -> None:
-    """An architecture layer by layer; the last figures are left out first where the terminal is narrow."""
+    """An architecture layer by layer, then its totals."""
     print_line(f"{ref} for images of {shape_text(analysis.input)}")
     print()
     print_table(

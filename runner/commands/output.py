@@ -1,4 +1,4 @@
-"""What the commands share in printing: tables for a terminal, a file or a pipe, and the texts of figures."""
+"""What the commands share in printing: tables for a terminal, a file or a pipe, and how facts are written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _console() -> Console:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
-    """Text columns fold where the terminal is narrow; figures don't, so the last of them are left out, and said."""
+    """Print a table; in a narrow terminal text columns wrap, and the last numeric columns are left out and named."""
     rows = list(rows)
     if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
         return
@@ -30,24 +30,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_colu
 
     console = _console()
     widths = [max(map(len, (name, *(row[i] for row in rows)))) + 1 for i, name in enumerate(columns)]
-    shown = len(columns)
-    while shown > text_columns + 1 and sum(widths[:shown]) > console.width:
-        shown -= 1
+    visible = len(columns)
+    while visible > text_columns + 1 and sum(widths[:visible]) > console.width:
+        visible -= 1
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for index, column in enumerate(columns[:shown]):
+    for index, column in enumerate(columns[:visible]):
         left = index < text_columns
         table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
     for row in rows:
-        table.add_row(*map(Text, row[:shown]))
+        table.add_row(*map(Text, row[:visible]))
     console.print(table)
-    if shown < len(columns):
-        print_line(f"(too narrow for: {', '.join(columns[shown:])})")
+    if visible < len(columns):
+        print_line(f"(too narrow for: {', '.join(columns[visible:])})")
 
 
 def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
-    """Print the very same table for a file or a pipe, a hundred times as fast; False where it has to be folded."""
+    """Print the same table without rich, a hundred times as fast; False if it has to wrap."""
     if not all(text.isascii() and text.isprintable() for row in rows for text in row[:text_columns]):
-        return False  # letters may be two columns wide, or lines
+        return False  # some characters are two columns wide, or break the line
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + len(widths) - 1 > WIDE:
         return False
@@ -63,7 +63,7 @@ def print_line(text: str) -> None:
         return
     from rich.text import Text
 
-    _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal folds between words
+    _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal wraps between words
 
 
 def field_text(pair: tuple[int, int] | None) -> str:

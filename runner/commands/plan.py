@@ -49,7 +49,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     from runner.journal.index import read
     from runner.planning import library_versions
     from runner.planning.changes import since_last_run
-    from runner.planning.environment import installed
+    from runner.planning.environment import installed_versions
     from runner.planning.estimate import estimate
     from runner.workers.executors.choose import default_workers
 
@@ -59,7 +59,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     expected = estimate(plan, known.values(), workers, changes.all_fits)
     cells = {cell.id for cell in plan.cells if not changes.all_fits}
     made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
-    mixed = library_versions.mixture_ahead(plan, made, expected.fits, installed(plan))
+    mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
     print_plan(plan, expected, workers, [*changes.lines, *mixed])
 
 
@@ -84,7 +84,7 @@ def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterab
 
 
 def _stacking(plan: Plan) -> str:
-    """How many fits are trained together, if any are."""
+    """The end of the engine line: how many fits are trained together, if any."""
     sizes = Counter(cell.settings.training.stacking or 1 for cell in plan.cells)
     largest = [min(size, plan.folds * plan.repeats) for size in sorted(sizes) if size > 1]
     if not largest:

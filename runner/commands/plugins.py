@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def print_components(catalog: Catalog) -> None:
-    """Every component by kind, what is in the data sets, and the plugins that failed to load."""
+    """Every component by kind, the facts of the data sets, and the plugins that failed to load."""
     from runner.components.records import KINDS
 
     rows = [
@@ -50,16 +50,16 @@ def print_components(catalog: Catalog) -> None:
     columns = ("data set", "image", "classes", "training", "test", "licence")
     print_table(columns, itertools.starmap(_contents, facts.items()), text_columns=6)
     print()
-    for name, told in facts.items():
-        if told and told["citation"]:
-            print_line(f"cite for {name}: {told['citation']}")
+    for name, known in facts.items():
+        if known and known["citation"]:
+            print_line(f"cite for {name}: {known['citation']}")
     for plugin, reason in catalog.failures.items():
         print(f"failed to load: {plugin}: {reason}", file=sys.stderr)
 
 
 def _contents(name: str, facts: dict[str, Any] | None) -> tuple[str, ...]:
     if facts is None:
-        return (name, "as its parameters say", "", "", "", "")
+        return (name, "depends on its parameters", "", "", "", "")
     return (
         name, shape_text(facts["shape"]), f"{len(facts['class_names'])}", f"{facts['size']:,}",
         f"{facts['test_size']:,}", facts["licence"],

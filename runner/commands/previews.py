@@ -1,4 +1,4 @@
-"""What an augmentation does, as a picture: a few images before, and after several draws."""
+"""A picture of what an augmentation does: a few images, each beside several draws."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from runner.files import atomic_write
 from runner.seeding import stream
 
 IMAGES, DRAWS = 6, 7
-"""Rows, of different classes as far as there are, and draws beside each original."""
+"""Rows (one image per class, for up to IMAGES classes) and draws per row."""
 
 
 def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.ndarray], name: str, file: Path) -> None:
     """Write the sheet of `transform` on images (N, C, H, W) uint8 with labels (N,) as PNG."""
-    images = _before(*data)
+    images = _one_per_class(*data)
     shape = images.shape[1], images.shape[2], images.shape[3]
     batch = np.repeat(images, DRAWS, axis=0)
     after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), shape)))
@@ -26,7 +26,7 @@ def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.nd
     _draw(rows, f"{ref} on {name}", file)
 
 
-def _before(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _one_per_class(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The first image of each of the first classes, float32 in [0, 1]."""
     first = np.unique(labels, return_index=True)[1]
     return (images[np.sort(first)[:IMAGES]] / np.float32(255)).astype(np.float32)

@@ -1,1 +1,1 @@
-"""What plugins register: their records and hooks in; a catalog of components with bound parameters out."""
+"""Plugins and what they register: hooks and records in; a catalog of components, with their parameters bound, out."""

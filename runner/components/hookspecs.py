@@ -9,7 +9,7 @@ import pluggy
 from runner.components.records import Architecture, Augmentation, Dataset, Optimizer
 
 GROUP = "runner"
-"""The pluggy project name and the entry-point group in which published plugins announce themselves."""
+"""The pluggy project name and the entry-point group under which published plugins are registered."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -19,7 +19,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 def register_architectures() -> Iterable[Architecture]:
     """Architectures, by name.
 
-    A whole plugin::
+    A complete plugin::
 
         from runner.api import Architecture, Conv, Dense, Flatten, MaxPool, ReLU, Sequential, hookimpl
 
@@ -37,7 +37,7 @@ def register_architectures() -> Iterable[Architecture]:
 def register_augmentations() -> Iterable[Augmentation]:
     """Augmentations, by name.
 
-    A whole plugin::
+    A complete plugin::
 
         from dataclasses import dataclass
         from runner.api import Augmentation, hookimpl
@@ -66,7 +66,7 @@ def register_augmentations() -> Iterable[Augmentation]:
 def register_optimizers() -> Iterable[Optimizer]:
     """Optimizers, by name.
 
-    A whole plugin::
+    A complete plugin::
 
         from dataclasses import dataclass
         from runner.api import Optimizer, hookimpl
@@ -93,7 +93,7 @@ def register_optimizers() -> Iterable[Optimizer]:
 def register_datasets() -> Iterable[Dataset]:
     """Data sets, by name.
 
-    A whole plugin::
+    A complete plugin::
 
         import numpy as np
         from runner.api import Dataset, ImageData, hookimpl

@@ -1,4 +1,4 @@
-"""What a component builds: the methods that the runner and its engines call."""
+"""The interfaces of what components build: the methods that the runner and its engines call."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
 
 
 Draws = Mapping[str, Any]
-"""What an augmentation drew for one batch: arrays by name, those of NumPy turned into the engine's own."""
+"""The random numbers of an augmentation for one batch: arrays by name, converted from NumPy to the engine's own."""
 
 
 class Transform(Protocol):
     """An augmentation: NumPy draws the random numbers, the engine applies them to its own arrays.
 
-    Keeping the two apart is what gives every engine, executor and number of workers the same images. A transform that
-    changes labels has a third method, ``relabel(targets, draws)``, on targets (N, classes) that sum up to 1.
+    The two are separate so that every engine, executor and number of workers gets the same images. A transform that
+    changes labels has a third method, ``relabel(targets, draws)``: targets are (N, classes), and each row sums to 1.
     """
 
     def draw(self, rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-        """Random numbers (or indices made from them) for a batch of `count` images of `shape`."""
+        """Random numbers, or indices computed from them, for a batch of `count` images of `shape` (C, H, W)."""
         ...
 
     def apply(self, images: Any, draws: Draws) -> Any:
-        """`images` (N, C, H, W), float32 in [0, 1], changed as `draws` says; both are arrays of one engine."""
+        """The changed images, (N, C, H, W) float32 in [0, 1]; `images` and `draws` are arrays of the same engine."""
         ...
 
 
 class Step(NamedTuple):
-    """Where a fit stands: the number of this step, from 1, of all its steps, and the steps in an epoch."""
+    """The progress of a fit: the `number` of this step, counted from 1, of `total` steps, `in_epoch` per epoch."""
 
     number: int
     total: int
@@ -38,27 +38,28 @@ class Step(NamedTuple):
 
     @property
     def epochs(self) -> float:
-        """Epochs behind the fit before this step, with fractions."""
+        """Epochs completed before this step, as a fraction."""
         return (self.number - 1) / self.in_epoch
 
 
 class UpdateRule(Protocol):
-    """An optimizer's rule for one parameter, written with operators that NumPy and torch arrays share.
+    """How an optimizer updates one parameter, written with operators that NumPy and torch arrays share.
 
-    The first axis of every array is that of the fits that are trained together; what is summed up over a parameter
-    must leave it alone. A rule with an attribute `clip` has its gradients scaled down to that norm over all parameters
-    of a fit. One with ``elementwise = True`` looks at each number alone, but for whether the array has more than two
-    axes, as weights have: it may be shown many parameters as one array, which is faster.
+    The first axis of every array is that of the fits trained together; a sum over a parameter must not reduce it. If a
+    rule has an attribute `clip`, the gradients of each fit are scaled down to at most that norm, taken over all
+    parameters of the fit. ``elementwise = True`` declares that each number is updated independently of the others,
+    apart from whether its array has more than two axes, as weights have: such a rule may get many parameters in one
+    array, which is faster.
     """
 
     slots: tuple[str, ...]
-    """Names of the running arrays it keeps for each parameter; each starts as zeros of the parameter's shape."""
+    """Names of the state arrays of each parameter, such as a momentum; each starts as zeros of its shape."""
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        """Change `parameter` and `state` in place."""
+        """Update `parameter` (fits, ...) and the arrays in `state`, all of the gradient's shape, in place."""
         ...
 
 
-def own_engine(rule: Any) -> str:
-    """The only engine that can use a rule, which it names in an attribute `engine`; "" if every engine can."""
+def required_engine(rule: Any) -> str:
+    """The only engine that can use the rule, from its attribute `engine`; "" if every engine can."""
     return str(getattr(rule, "engine", ""))

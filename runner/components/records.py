@@ -1,6 +1,6 @@
-"""Components: what a plugin registers and an experiment names.
+"""Components: what a plugin registers and an experiment refers to by name.
 
-A component is a record with a name and a `build` function whose keyword-only parameters are what YAML may set.
+A component is a record of a name and a `build` function, whose keyword-only parameters can be set in YAML.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-"""A number from 0 up to, but not, 1."""
+"""A number of at least 0 and less than 1."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
 class Component:
-    """A named component. `build` is a plain function; its typed keyword-only parameters are set from YAML."""
+    """A named component. `build` is a plain function whose typed keyword-only parameters are set from YAML."""
 
     kind: ClassVar[str]
     common: ClassVar[Mapping[str, Any]] = {}
-    """Parameters that the runner itself reads, which every component of the kind has."""
+    """Parameters of every component of the kind, read by the runner itself instead of `build`: name -> type."""
     name: str
     build: Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Architecture(Component):
-    """``build(input_shape, classes, *, ...) -> Network``: the layers for images of `input_shape` [C, H, W].
+    """``build(input_shape, classes, *, ...) -> Network``: a network for images of `input_shape` (C, H, W).
 
-    Where the vocabulary does not reach, it may return a `torch.nn.Module`. With ``strict: true`` a stride that leaves
-    rows or columns of its input unseen is an error.
+    If the layer records cannot express it, it may return a `torch.nn.Module`. With ``strict: true``, a stride that
+    leaves rows or columns of its input unseen is an error.
     """
 
     kind: ClassVar[str] = "architecture"
@@ -57,7 +57,7 @@ class Augmentation(Component):
 
 @dataclass(frozen=True)
 class Optimizer(Component):
-    """``build(*, ...) -> UpdateRule``: how a gradient changes a parameter."""
+    """``build(*, ...) -> UpdateRule``: how a parameter is updated from its gradient."""
 
     kind: ClassVar[str] = "optimizer"
 
@@ -66,7 +66,7 @@ class Optimizer(Component):
 class Dataset(Component):
     """``build(*, ...) -> ImageData``: labelled images, described without reading them.
 
-    With ``subset: N`` a study takes a stratified part of them, drawn by its seed.
+    With ``subset: N``, an experiment uses a stratified part of N images, drawn with its seed.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -78,12 +78,12 @@ KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architec
 
 @dataclass(frozen=True)
 class ImageData:
-    """Labelled images: their facts at once, the arrays when `load` is called.
+    """Labelled images: the facts immediately, the arrays when `load` is called.
 
-    `load()` returns images (N, C, H, W) uint8 and labels (N,) integers from 0 to classes - 1: the training part, of
-    `size` images, which cross-validation splits. `load_test()` returns the held-out test part, of `test_size` images,
-    which cross-validation never touches; None where there is none. `version` names the content of both parts without
-    reading it: as long as it stays the same, so do the arrays; "" where that is unknown.
+    `load()` returns images (N, C, H, W) uint8 and labels (N,), integers from 0 to classes - 1: the training part of
+    N = `size` images, which cross-validation splits. `load_test()` returns the held-out test part of `test_size`
+    images, which cross-validation never uses; None if there is none. `shape` is (C, H, W). `version` identifies the
+    content of both parts without reading it: equal versions promise equal arrays; "" if it is unknown.
     """
 
     shape: tuple[int, int, int]
@@ -102,15 +102,14 @@ class ImageData:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What it is, as plain data, for the plan and for who looks for a data set."""
-        told = ("size", "test_size", "licence", "citation")
-        plain = {"shape": list(self.shape), "class_names": list(self.class_names)}
-        return plain | {name: getattr(self, name) for name in told}
+        """The facts as plain data, for the plan and for `runner plugins`."""
+        lists = {"shape": list(self.shape), "class_names": list(self.class_names)}
+        return lists | {name: getattr(self, name) for name in ("size", "test_size", "licence", "citation")}
 
 
 @dataclass(frozen=True)
 class ComponentRef:
-    """A component as an experiment names it: plain data, so it travels to workers and into the plan."""
+    """A reference to a component, by name and parameters: plain data, as it goes to workers and into the plan."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -124,5 +123,5 @@ class ComponentRef:
         return cls(content["name"], {key: value for key, value in content.items() if key != "name"})
 
     def __str__(self) -> str:
-        """``shift(pixels=2)``, without parameters that are not set."""
+        """``shift(pixels=2)``, without parameters that are None."""
         return call(self.name, {key: value for key, value in self.parameters.items() if value is not None})

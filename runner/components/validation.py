@@ -1,4 +1,4 @@
-"""Values checked against types by pydantic, and its findings in words for a user."""
+"""Checks plain values against types with pydantic, and translates its errors into messages for the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from runner.text import did_you_mean, dotted, yaml_value
 
 T = TypeVar("T")
-Path = tuple[int | str, ...]
+KeyPath = tuple[int | str, ...]
+"""Keys and list indices from the root of a document to a value."""
 
 _EXPECTED = {
     "int": "a whole number",
@@ -24,6 +25,7 @@ _EXPECTED = {
     "dict": "a mapping",
     "model": "a mapping",
 }
+"""What a value should have been, by pydantic's error type or the part of it before the first "_"."""
 _TEXTS = {
     "string_pattern_mismatch": "letters, digits, '.', '_' and '-', beginning with a letter or a digit",
     "string_too_long": "at most {max_length} characters",
@@ -37,48 +39,50 @@ _BOUNDS = {
 
 
 class InvalidValues(Exception):
-    """Values that do not fit their types: a path and a message for each."""
+    """Values that do not match their types: a path and a message for each."""
 
-    def __init__(self, found: Iterable[tuple[Path, str]]) -> None:
-        self.found = tuple(found)
-        super().__init__("; ".join(": ".join(filter(None, (dotted(path), words))) for path, words in self.found))
+    def __init__(self, problems: Iterable[tuple[KeyPath, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(": ".join(filter(None, (dotted(path), text))) for path, text in self.problems))
 
 
-def validate(adapter: TypeAdapter[T], value: Any, keys: Callable[[Path], Iterable[str]] = lambda path: ()) -> T:
-    """`value` (plain YAML data) as the adapter's type; strict, so that "3" is no number and 3.5 no whole number.
+def validate(adapter: TypeAdapter[T], value: Any, keys: Callable[[KeyPath], Iterable[str]] = lambda path: ()) -> T:
+    """`value`, plain YAML data, as the adapter's type. Strict: "3" is not a number, and 3.5 is not a whole number.
 
-    `keys(path)` gives the keys allowed in the mapping at `path`. Raises Finding.
+    `keys(path)` returns the keys allowed in the mapping at `path`, for messages. Raises InvalidValues.
     """
     try:
-        # Through JSON, where strict still takes a list for a tuple, as YAML has no tuples.
+        # Through JSON: pydantic's strict mode accepts a list for a tuple from JSON only, and YAML has no tuples.
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         raise InvalidValues(_explain(dict(detail), keys) for detail in error.errors()) from None
 
 
-def _explain(detail: dict[str, Any], keys: Callable[[Path], Iterable[str]]) -> tuple[Path, str]:
-    path, found, kind = tuple(detail["loc"]), detail["input"], detail["type"]
+def _explain(detail: dict[str, Any], keys: Callable[[KeyPath], Iterable[str]]) -> tuple[KeyPath, str]:
+    """The path and the message of one of pydantic's errors."""
+    path, value, kind = tuple(detail["loc"]), detail["input"], detail["type"]
     context = detail.get("ctx", {})
     if kind == "missing":
-        return path, "is missing, and it is required"
+        return path, "is required, but missing"
     if kind == "extra_forbidden":
         return path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], keys(path[:-1]))}"
     if kind == "literal_error":
+        # pydantic gives the allowed values only as text: "'a', 'b' or 'c'".
         allowed = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
-        return path, f"found {yaml_value(found)}{did_you_mean(found, allowed)}"
+        return path, f"found {yaml_value(value)}{did_you_mean(value, allowed)}"
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return path, f"found {yaml_value(found)}; allowed: {words.format(context[key])}"
+        return path, f"found {yaml_value(value)}; allowed: {words.format(context[key])}"
     if kind in _TEXTS:
-        return path, f"found {yaml_value(found)}; expected {_TEXTS[kind].format(**context)}"
+        return path, f"found {yaml_value(value)}; expected {_TEXTS[kind].format(**context)}"
     expected = _EXPECTED.get(kind.split("_")[0]) or _EXPECTED.get(kind)
     if expected:
-        return path, f"found {yaml_value(found)}; expected {expected}"
+        return path, f"found {yaml_value(value)}; expected {expected}"
     return path, detail["msg"].removeprefix("Value error, ")
 
 
 def type_name(annotation: Any) -> str:
-    """A parameter's type in words: ``int >= 1``, ``max_pool | avg_pool``, ``list of int >= 1``."""
+    """A parameter's type as text: ``int >= 1``, ``max_pool | avg_pool``, ``list of int >= 1``."""
     metadata = getattr(annotation, "__metadata__", None)
     if metadata:
         signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -102,4 +106,5 @@ def type_name(annotation: Any) -> str:
 
 
 def _bounds(info: Any) -> list[Any]:
+    # pydantic's Field holds its bounds in a list; annotated_types.Ge and the others are bounds themselves.
     return list(getattr(info, "metadata", [info]))

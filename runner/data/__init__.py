@@ -1,1 +1,1 @@
-"""Labelled images: a data set's loader in; arrays that all workers map, and the splits of cross-validation, out."""
+"""Labelled images: a data set's loader in; files that all workers map into memory, and cross-validation splits, out."""

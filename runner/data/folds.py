@@ -1,4 +1,4 @@
-"""Cross-validation: labels -> index arrays."""
+"""Cross-validation: labels in; index arrays of training and validation parts out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.seeding import stream
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One repeat and fold: sorted, disjoint indices of the images to train on and to validate on."""
+    """One repeat and fold: sorted, disjoint indices of the training and of the validation images."""
 
     repeat: int
     fold: int
@@ -22,24 +22,29 @@ class Split:
 
 
 def assign_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """A fold number for every image, (N,) int64.
+    """The fold number of each image, (N,) int64 from 0 to folds - 1, stratified by `labels` (N,).
 
-    The images are shuffled, sorted by class, and dealt out like cards. So both the folds' sizes and each class's
-    share of them differ by at most one image.
+    The sizes of the folds differ by at most one image, and so do their numbers of images of each class.
     """
+    # Shuffled, sorted by class and dealt out like cards. If every class were dealt from the first fold on, the sizes
+    # of the folds could differ by as much as the number of classes.
     fold_of = np.empty(len(labels), dtype=np.int64)
     fold_of[_by_class(labels, rng)] = np.arange(len(labels)) % folds
     return fold_of
 
 
 def stratified_part(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Sorted indices (count,) of a part of the images; each class keeps its share of them within one image."""
+    """Sorted indices (count,) int64 of a random part of the images, each class with its share to within one image.
+
+    `labels` is (N,), and `count` at most N.
+    """
+    # Every (N / count)-th image of those sorted by class: so no class is rounded on its own.
     evenly = np.arange(count) * len(labels) // count
     return np.sort(_by_class(labels, stream("subset", seed))[evenly])
 
 
 def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The images' indices, sorted by class and shuffled within each."""
+    """The indices (N,) of the images, sorted by class and shuffled within each class."""
     shuffled = rng.permutation(len(labels))
     return shuffled[np.argsort(labels[shuffled], kind="stable")]
 
@@ -47,9 +52,10 @@ def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def stratified_splits(
     labels: np.ndarray, folds: int, repeats: int, seed: int, subset: int | None = None, names: Sequence[str] = ()
 ) -> list[Split]:
-    """All splits of repeated stratified k-fold cross-validation, by repeat and then by fold.
+    """The splits of repeated stratified k-fold cross-validation, by repeat and then by fold.
 
-    With `subset`, only a stratified part of so many images is split. `names` are the names of the classes.
+    `labels` is (N,). With `subset`, a stratified part of that many images is split; the indices are still into all N.
+    `names`, of the classes, are for messages. Raises RunnerError if a class has fewer images than there are folds.
     """
     part = np.arange(len(labels)) if subset is None else stratified_part(labels, subset, seed)
     _refuse_rare(labels[part], folds, names)
@@ -63,7 +69,7 @@ def stratified_splits(
 
 
 def _refuse_rare(labels: np.ndarray, folds: int, names: Sequence[str]) -> None:
-    """Raises RunnerError where a class has fewer images than there are folds: some fold would lack it."""
+    """Raise RunnerError if a class has fewer images than there are folds: some folds would lack it."""
     present, counts = (array.tolist() for array in np.unique(labels, return_counts=True))
     absent = [(0, label) for label in range(len(names)) if label not in present]
     count, rarest = min([*absent, *zip(counts, present, strict=True)])
@@ -71,6 +77,6 @@ def _refuse_rare(labels: np.ndarray, folds: int, names: Sequence[str]) -> None:
         return
     name = names[rarest] if names else rarest
     if count < 2:
-        raise RunnerError(f"class {name} has {'one image' if count else 'no images'}, so it can't be cross-validated")
+        raise RunnerError(f"class {name} has {'one image' if count else 'no images'}, so it cannot be cross-validated")
     most = f"2 to {count}" if count > 2 else "2"
     raise RunnerError(f"class {name} has {count} images, fewer than the {folds} folds; allowed: {most} folds")

@@ -1,1 +1,1 @@
-"""Training: groups of fits with their networks and data in; curves, predictions and what is worth looking at out."""
+"""Training. An engine takes groups of fits with their networks and data, and returns curves and predictions."""

@@ -1,4 +1,4 @@
-"""What an engine is given and what it gives back."""
+"""What every engine takes and returns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from runner.seeding import Key
 
 @dataclass(frozen=True, eq=False)
 class BuiltFit:
-    """A fit with its components built and its data at hand.
+    """A fit with its components built and its data loaded.
 
-    `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. images (N, C, H, W) uint8 and labels
-    (N,) are those of the whole data set; the fit's indices say which it may use. `test` are the held-out test images
-    and labels, where they are to be measured after the last epoch. `checkpoint` keeps the state of the fit's group, if
-    that is asked for: the first of a group has it.
+    `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. `images` (N, C, H, W) uint8 and `labels`
+    (N,) hold the whole data set; `spec.train` and `spec.validation` index into them. `test` holds the images and labels
+    of the held-out test part if it is to be evaluated after the last epoch. `checkpoint` stores the state of the whole
+    group, so only the first fit of a group has one.
     """
 
     spec: FitSpec
@@ -37,36 +37,40 @@ class BuiltFit:
 
 @dataclass(frozen=True, eq=False)
 class TrainedFit:
-    """What a fit comes to: its curves, how often each class was taken for which (truth, predicted, count) in the
-    validation part after the last epoch, and the arrays that are `kept` to look at (see `inspection`; most fits have
-    none).
+    """The result of a fit that reached its last epoch.
+
+    `confusion` has one [truth, predicted, count] per pair of classes that occurs in the validation part after the last
+    epoch. `arrays` are those of `runner.engines.inspection`; most fits have none.
     """
 
     curves: Curves
     confusion: list[list[int]] = field(default_factory=list)
-    kept: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Engine(Protocol):
-    """Trains groups of fits. Deterministic: equal jobs give equal bits on one machine."""
+    """Trains groups of fits. Deterministic: the same fits give the same bits on the same machine."""
 
     name: str
 
     def versions(self) -> dict[str, str]:
-        """The library and its version, for the journal."""
+        """The version of each library that computes, for the journal."""
         ...
 
     def seeded(self, *keys: Key) -> AbstractContextManager[None]:
-        """Within it, what an architecture draws from the library's own random numbers depends on `keys` alone."""
+        """A context in which the library's own global random numbers depend on `keys` alone.
+
+        Architectures are built in it: a plugin's own module draws its initial values from that global generator.
+        """
         ...
 
-    def out_of_memory(self, error: BaseException) -> bool:
-        """Whether `error` says that memory ran out, so that another attempt may succeed."""
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether memory ran out, so that another attempt may succeed."""
         ...
 
     def fit(self, group: Sequence[BuiltFit]) -> Sequence[TrainedFit | Exception]:
-        """Train the group together; for each job, in order, what it came to or the exception that ended it.
+        """Train the fits of a group together: fits of one cell, whose networks have the same layers.
 
-        The jobs are fits of one cell, whose networks have the same layers.
+        Returns one entry per fit, in order: its result, or the exception that ended it.
         """
         ...

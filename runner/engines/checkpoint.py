@@ -1,8 +1,9 @@
-"""Checkpoints: where a fit stands, kept in a file from time to time, so that a killed fit need not begin again.
+"""Checkpoints: the state of a group of fits, saved to a file at intervals, so that a killed fit can resume.
 
-A file is a line ``archrunner checkpoint <format> <SHA-256 of the rest>`` and an .npz archive: the arrays by number, and
-`header`, JSON that says whose state it is and holds everything else. Nothing in it is pickled. It is written beside its
-place and renamed, so that there is a whole one or none.
+A file is a line ``archrunner checkpoint <format> <SHA-256 of the rest>``, then an .npz archive. The archive holds the
+arrays by number and `header`, JSON with the owner of the state and everything else. Nothing is pickled, so a file from
+an untrusted source cannot run code. A file is written under a temporary name and renamed: readers see a whole file or
+none.
 """
 
 from __future__ import annotations
@@ -29,130 +30,140 @@ log = logging.getLogger("runner.engines")
 
 
 class Checkpoint:
-    """The checkpoint of the fits that are trained together, in `folder`, due every `seconds`.
+    """The checkpoint of a group of fits, a file in `folder` named after the first of them, due every `seconds`.
 
-    Only a state that the libraries `versions` left are gone on from. `earlier` are the seconds, and the processor's,
-    that they had taken when that state was kept.
+    A state is loaded only if the same fits saved it with the same library `versions`: other versions give other bits.
+    `spent_before` is the wall time (`seconds`) and processor time (`cpu`), in seconds, that went into the loaded state.
     """
 
     def __init__(self, folder: Path, fits: Sequence[str], seconds: float, versions: Mapping[str, str]) -> None:
-        self.path, self.seconds = file_of(folder, fits[0]), seconds
+        self.path, self.seconds = checkpoint_path(folder, fits[0]), seconds
         self.owner = {"fits": list(fits), "versions": dict(versions)}
-        self.earlier = {"seconds": 0.0, "cpu": 0.0}
-        self._started, self._last, self._fails = clocks(), time.monotonic(), False
+        self.spent_before = {"seconds": 0.0, "cpu": 0.0}
+        self._started, self._last_save, self._write_failed = clocks(), time.monotonic(), False
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved last; None where nothing was, or nothing that this fit can go on from (a warning says why)."""
-        self._started, self._last = clocks(), time.monotonic()
+        """The last saved state; None if there is none, or none that this fit can use (then a warning says why)."""
+        self._started, self._last_save = clocks(), time.monotonic()
         try:
-            header, standing = _decoded(self.path.read_bytes())
+            header, state = _decode(self.path.read_bytes())
             if header["owner"] != self.owner:
-                raise ValueError(f"it is of {header['owner']}, and this fit of {self.owner}")
-            self.earlier = header["spent"]
+                raise ValueError(f"it was saved by {header['owner']}, and this fit is {self.owner}")
+            self.spent_before = header["spent"]
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever is the matter with the file, the fit can be trained without it
-            log.warning("%s is not used, and its fit starts from the beginning: %s", self.path, error)
+        except Exception as error:  # whatever is wrong with the file, the fit can be trained without it
+            log.warning("%s is ignored and its fit starts from the beginning: %s", self.path, error)
             return None
-        return standing
+        return state
 
-    def forget(self) -> None:
-        """What was loaded is not gone on from."""
-        self.earlier = dict.fromkeys(self.earlier, 0.0)
+    def discard_loaded(self) -> None:
+        """Do not count the time that went into the loaded state: the fit could not resume from it."""
+        self.spent_before = dict.fromkeys(self.spent_before, 0.0)
 
     def due(self) -> bool:
-        return time.monotonic() - self._last >= self.seconds
+        return time.monotonic() - self._last_save >= self.seconds
 
-    def save(self, standing: dict[str, Any], learner: Callable[[], Any]) -> None:
-        """Keep where the fit stands, and as its `learner` what that call gives. Failing costs no fit: it warns."""
-        spent = {key: value + self.earlier[key] for key, value in since(self._started).items()}
+    def save(self, state: dict[str, Any], learner: Callable[[], Any]) -> None:
+        """Replace the file by `state`, with the result of `learner()` as its entry ``learner``.
+
+        The learner's state is a call because it may fail too. No failure ends the fit; the first of a series is logged.
+        """
+        spent = {key: value + self.spent_before[key] for key, value in since(self._started).items()}
         try:
-            content = _encoded({"owner": self.owner, "spent": spent}, {**standing, "learner": learner()})
-            _write(self.path, content)
-            self._fails = False
-        except Exception as error:  # a full disk, say, or the state of a stranger's optimizer
-            if not self._fails:
-                log.warning("%s can't be written, and the fit goes on without it: %s", self.path, error)
-            self._fails = True
-        self._last = time.monotonic()
+            content = _encode({"owner": self.owner, "spent": spent}, {**state, "learner": learner()})
+            _replace_file(self.path, content)
+            self._write_failed = False
+        except Exception as error:  # e.g. a full disk, or a third-party optimizer whose state has unknown types
+            if not self._write_failed:
+                log.warning("%s cannot be written; the fit continues without it: %s", self.path, error)
+            self._write_failed = True
+        self._last_save = time.monotonic()
 
 
-def file_of(folder: Path, fit: str) -> Path:
+def checkpoint_path(folder: Path, fit: str) -> Path:
     return folder / f"{fit}{SUFFIX}"
 
 
 def remove(folder: Path, fit: str) -> None:
-    """Remove the checkpoint of a fit that needs it no longer."""
-    with suppress(OSError):  # what stays takes room, and changes no result
-        file_of(folder, fit).unlink(missing_ok=True)
+    """Remove the checkpoint of a fit that no longer needs it."""
+    with suppress(OSError):  # a file that stays takes disk space and changes no result
+        checkpoint_path(folder, fit).unlink(missing_ok=True)
 
 
-def clear(folder: Path, done: Collection[str]) -> None:
-    """Remove what killed runs left: the checkpoints of fits that are `done`, and half-written ones."""
+def remove_stale(folder: Path, done: Collection[str]) -> None:
+    """Remove what killed runs left behind: checkpoints of fits that are `done`, and half-written files."""
     for path in folder.glob(f"*{SUFFIX}*"):
         if path.stem in done or path.suffix != SUFFIX:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file as a whole; only its owner may read it."""
+def _replace_file(path: Path, content: bytes) -> None:
+    """Replace the file atomically. mkstemp makes it readable by its owner only."""
     path.parent.mkdir(exist_ok=True)
-    # A name of its own: the worker of a run that was killed may still be at the same fit.
+    # A unique name: the worker of a killed run may still be writing the checkpoint of the same fit.
     descriptor, partial = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            # Without it a power failure may leave the new name with no content behind it.
             os.fsync(file.fileno())
         Path(partial).replace(path)
     finally:
         Path(partial).unlink(missing_ok=True)
 
 
-def _encoded(header: dict[str, Any], standing: Any) -> bytes:
+def _encode(header: dict[str, Any], state: Any) -> bytes:
     arrays: list[np.ndarray] = []
-    header = header | {"standing": _plain(standing, arrays)}
+    header = header | {"standing": _serialise(state, arrays)}
     text, archive = np.frombuffer(json.dumps(header).encode(), np.uint8), io.BytesIO()
     np.savez(archive, allow_pickle=False, header=text, **{str(n): array for n, array in enumerate(arrays)})
     return _first_line(archive.getvalue()) + archive.getvalue()
 
 
-def _decoded(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+def _decode(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and the state. Raises ValueError if the first line does not match the rest."""
     archive = content[content.find(b"\n") + 1 :]
     if not content.startswith(_first_line(archive)):
-        raise ValueError("it is damaged, or of another version of archrunner")
+        raise ValueError("it is damaged or was written by another version of archrunner")
     with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
         header = json.loads(arrays["header"].tobytes())
-        return header, _lively(header.pop("standing"), arrays)
+        return header, _deserialise(header.pop("standing"), arrays)
 
 
 def _first_line(archive: bytes) -> bytes:
     return f"archrunner checkpoint {FORMAT} {hashlib.sha256(archive).hexdigest()}\n".encode()
 
 
-def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
-    """Nested data as JSON, its arrays laid apart with the order of their axes in memory, on which sums may depend."""
+def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:
+    """Nested data as JSON; its arrays are appended to `arrays` and replaced by their number.
+
+    JSON has no tuples and only text keys, so containers are written with their type and dictionaries as pairs. Raises
+    TypeError for any other type.
+    """
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        # The order of the axes in memory is stored as well: NumPy may sum in that order, and the bits depend on it.
         axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
         arrays.append(value.transpose(axes))
         return {"array": len(arrays) - 1, "axes": axes}
     if isinstance(value, dict):
-        return {"dict": [[key, _plain(item, arrays)] for key, item in value.items()]}
+        return {"dict": [[key, _serialise(item, arrays)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_plain(item, arrays) for item in value]}
+        return {type(value).__name__: [_serialise(item, arrays) for item in value]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"a {type(value).__name__} can't be kept")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be saved")
 
 
-def _lively(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The inverse of `_plain`."""
+def _deserialise(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The inverse of `_serialise`."""
     if not isinstance(value, dict):
         return value
     if "array" in value:
         return arrays[str(value["array"])].transpose(np.argsort(value["axes"]))
     kind, items = next(iter(value.items()))
     if kind == "dict":
-        return {key: _lively(item, arrays) for key, item in items}
-    return {"list": list, "tuple": tuple}[kind](_lively(item, arrays) for item in items)
+        return {key: _deserialise(item, arrays) for key, item in items}
+    return {"list": list, "tuple": tuple}[kind](_deserialise(item, arrays) for item in items)

@@ -1,4 +1,4 @@
-"""What dropout leaves out."""
+"""Dropout masks, drawn once by NumPy for every engine."""
 
 from __future__ import annotations
 
@@ -11,30 +11,39 @@ from runner.seeding import Key, stream
 
 
 class DropoutMasks:
-    """What dropout leaves out: drawn by NumPy for each layer by its path, so that all engines leave out the same."""
+    """The dropout masks of one fit, with one random stream per epoch and layer path.
+
+    NumPy draws them for all engines, so every engine drops the same values.
+    """
 
     def __init__(self, *keys: Key) -> None:
         self._keys = keys
-        self.begin(0)
+        self.begin_epoch(0)
 
-    def begin(self, epoch: int) -> None:
+    def begin_epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._streams: dict[str, np.random.Generator] = {}
 
     def state(self) -> dict[str, Any]:
-        """How far each layer's stream of this epoch has come."""
-        return {path: drawn.bit_generator.state for path, drawn in self._streams.items()}
+        """The generator state of each layer that has drawn in this epoch, by path."""
+        return {path: generator.bit_generator.state for path, generator in self._streams.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        for path, drawn in state.items():
-            self._stream(path).bit_generator.state = drawn
+        """Continue from a `state` of the same epoch."""
+        for path, generator_state in state.items():
+            self._stream(path).bit_generator.state = generator_state
 
     def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
-        """0 with probability `rate`, else 1 / (1 - rate): float32 of `shape` (N, H, W, C)."""
-        kept = self._stream(path).random(shape, dtype=np.float32) >= rate
-        return kept.astype(np.float32) / np.float32(1 - rate)
+        """A mask of `shape` (N, H, W, C), float32: 0 with probability `rate`, else 1 / (1 - rate).
+
+        Dividing by 1 - rate leaves the expected value unchanged, so evaluation needs no scaling (Srivastava et al.
+        2014, section 10).
+        """
+        retained = self._stream(path).random(shape, dtype=np.float32) >= rate
+        return retained.astype(np.float32) / np.float32(1 - rate)
 
     def _stream(self, path: str) -> np.random.Generator:
+        # One stream per path, not one per fit: adding a layer then leaves the masks of all others as they were.
         if path not in self._streams:
             self._streams[path] = stream("dropout", *self._keys, self._epoch, path)
         return self._streams[path]

@@ -1,4 +1,4 @@
-"""Update rules at work: on every parameter of a group of fits, whose first axis is that of the fits."""
+"""Update rules applied to the parameters of a group of fits. The first axis of every array is that of the fits."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from runner.errors import RunnerError
 
 
 class OptimizerStep:
-    """The jobs' update rule over their parameters (fits, ...), with the running arrays of each.
+    """The update rule of a group, with its running arrays for each of the `parameters` (fits, ...).
 
-    Where the rule is `can_flatten`, they may be fewer arrays that hold the same numbers.
+    If `can_flatten(group)`, the caller may pass fewer, larger arrays with the same numbers in them.
     """
 
-    def __init__(self, jobs: Sequence[BuiltFit], parameters: Sequence[Any]) -> None:
-        self.rule, self.parameters = jobs[0].rule, list(parameters)
+    def __init__(self, group: Sequence[BuiltFit], parameters: Sequence[Any]) -> None:
+        self.rule, self.parameters = group[0].rule, list(parameters)
         self.clip: float | None = getattr(self.rule, "clip", None)
-        self.states = [self._zeros(parameter) for parameter in self.parameters]
-        self.courses = [StepCounter(job) for job in jobs]
+        self.states = [self._zero_state(parameter) for parameter in self.parameters]
+        self.counters = [StepCounter(fit) for fit in group]
 
-    def _zeros(self, parameter: Any) -> dict[str, Any]:
-        """Running arrays, each its own."""
+    def _zero_state(self, parameter: Any) -> dict[str, Any]:
+        # `parameter * 0` gives zeros of the same library, type, device and memory order; one array per slot.
         return dict(zip(self.rule.slots, (parameter * 0 for _ in self.rule.slots), strict=True))
 
-    def step(self, gradients: Sequence[Any], taking: Sequence[bool] = (True,)) -> None:
-        """Change every parameter that has a gradient, of those fits that are `taking` the step."""
-        steps = [next(course) if takes else None for course, takes in zip(self.courses, taking, strict=True)]
+    def step(self, gradients: Sequence[Any], active: Sequence[bool] = (True,)) -> None:
+        """Update the parameters in place, for the `active` fits. A gradient of None leaves its parameter unchanged."""
+        steps = [next(counter) if takes else None for counter, takes in zip(self.counters, active, strict=True)]
         if self.clip is not None:
-            gradients = clipped(gradients, self.clip)
+            gradients = clip_by_norm(gradients, self.clip)
+        # A rule takes one Step for all fits that it is given, so fits at different steps are updated apart.
         for fits, step in runs_of_equal(steps):
             if step is not None:
                 self._update(fits, gradients, step)
@@ -42,34 +43,41 @@ class OptimizerStep:
         for parameter, gradient, state in zip(self.parameters, gradients, self.states, strict=True):
             if gradient is None:
                 continue
-            if fits == slice(0, len(self.courses)):
+            if fits == slice(0, len(self.counters)):
                 self.rule.update(parameter, gradient, state, step)
                 continue
             part = {name: array[fits] for name, array in state.items()}
             self.rule.update(parameter[fits], gradient[fits], part, step)
-            for name, array in part.items():  # a rule may have put another array into its place
+            # Written back because a rule may replace an entry of its state instead of changing the view.
+            for name, array in part.items():
                 state[name][fits] = array
 
     def state(self) -> dict[str, Any]:
-        return {"done": [course.done for course in self.courses], "states": [dict(state) for state in self.states]}
+        return {"done": [counter.done for counter in self.counters], "states": [dict(state) for state in self.states]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        for course, done in zip(self.courses, state["done"], strict=True):
-            course.done = done
+        for counter, done in zip(self.counters, state["done"], strict=True):
+            counter.done = done
         for mine, arrays in zip(self.states, state["states"], strict=True):
             mine.clear()
             mine.update(arrays)
 
 
 def can_flatten(group: Sequence[BuiltFit]) -> bool:
-    """Whether the rule may be shown many parameters as one array: it looks at each number alone, at one step of all."""
+    """Whether the rule may be given many parameters as one array.
+
+    It must treat each number on its own (`elementwise`, no clipping), and all fits must be at the same step.
+    """
     rule = group[0].rule
-    alone = getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None
-    return bool(alone) and len({StepCounter(job).total for job in group}) == 1
+    per_number = getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None
+    return bool(per_number) and len({StepCounter(fit).total for fit in group}) == 1
 
 
-def refuse_mixing(rule: Any) -> None:
-    """Raise RunnerError where an update of two fits together is not that of each: as of a rule that sums over both."""
+def require_independent_updates(rule: Any) -> None:
+    """Raise RunnerError if the rule mixes fits, for example by a sum over the first axis.
+
+    Tried out: two fits updated together must give what each gives when updated alone.
+    """
     rng = np.random.default_rng(0)
     values, gradients = rng.standard_normal((2, 2, 3, 4))
 
@@ -79,18 +87,18 @@ def refuse_mixing(rule: Any) -> None:
         rule.update(parameter, gradients[fits].copy(), state, Step(1, 2))
         return parameter
 
-    apart = np.concatenate([updated(slice(0, 1)), updated(slice(1, 2))])
-    if not np.allclose(updated(slice(0, 2)), apart, rtol=1e-6):
-        words = "its update of several fits together is not that of each: leave the first axis of every array alone"
-        raise RunnerError(f"the optimizer {type(rule).__name__}: {words}, or set training.stacking: off")
+    separate = np.concatenate([updated(slice(0, 1)), updated(slice(1, 2))])
+    if not np.allclose(updated(slice(0, 2)), separate, rtol=1e-6):
+        reason = "its update mixes fits that are trained together; do not compute across the first axis of an array"
+        raise RunnerError(f"the optimizer {type(rule).__name__}: {reason}, or set training.stacking: off")
 
 
 class StepCounter:
-    """Every step of a fit, one after another; `done` of them are behind it."""
+    """An endless iterator over the steps of a fit; `done` counts those taken so far."""
 
-    def __init__(self, job: BuiltFit) -> None:
-        self.done, self.in_epoch = 0, math.ceil(len(job.spec.train) / job.spec.training.batch_size)
-        self.total = job.spec.training.epochs * self.in_epoch
+    def __init__(self, fit: BuiltFit) -> None:
+        self.done, self.in_epoch = 0, math.ceil(len(fit.spec.train) / fit.spec.training.batch_size)
+        self.total = fit.spec.training.epochs * self.in_epoch
 
     def __next__(self) -> Step:
         self.done += 1
@@ -98,7 +106,7 @@ class StepCounter:
 
 
 def runs_of_equal(values: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
-    """The runs of equal values: where each stands, and the value."""
+    """Each maximal run of equal neighbours, as its slice and its value."""
     start = 0
     for end in range(1, len(values) + 1):
         if end == len(values) or values[end] != values[start]:
@@ -106,13 +114,14 @@ def runs_of_equal(values: Sequence[Any]) -> Iterator[tuple[slice, Any]]:
             start = end
 
 
-def clipped(gradients: Sequence[Any], most: float) -> list[Any]:
-    """The gradients of each fit, scaled down where their norm over all parameters is above `most`.
+def clip_by_norm(gradients: Sequence[Any], max_norm: float) -> list[Any]:
+    """The gradients (fits, ...), scaled down for each fit whose norm over all parameters is above `max_norm`.
 
-    Source: Pascanu et al. 2013. As in torch, 1e-6 is added to the norm that divides.
+    Source: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks". As in torch, 1e-6 is added
+    to the norm before dividing.
     """
     if all(gradient is None for gradient in gradients):
         return list(gradients)
     squares: Any = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
-    scale = (most / (squares**0.5 + 1e-6)).clip(None, 1.0)
+    scale = (max_norm / (squares**0.5 + 1e-6)).clip(None, 1.0)
     return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

@@ -1,4 +1,4 @@
-"""Equal networks that cost less: rewritings that keep every value and gradient."""
+"""Rewrites of a network that cost less and change no value and no gradient."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from runner.network.graph import Branching, Network, steps
 from runner.network.layers import MaxPool, ReLU
 
 
-def cheaper(network: Network, path: str = "") -> list[tuple[str, Layer | Branching]]:
-    """The steps of `network`, every ReLU swapped with the max pooling behind it, where it meets fewer numbers.
+def pool_before_relu(network: Network, path: str = "") -> list[tuple[str, Layer | Branching]]:
+    """The steps of `network` with their paths; each ReLU directly before a max pooling is moved behind it.
 
-    max(relu(a), relu(b)) = relu(max(a, b)), and where nothing in the window is positive both pass no gradient.
+    There it acts on fewer values. The result is the same because max(relu(a), relu(b)) = relu(max(a, b)), and if
+    nothing in a window is positive, neither order passes a gradient. Both layers keep their paths.
     """
     chain = list(steps(network, path))
     for index in range(len(chain) - 1):

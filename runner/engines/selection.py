@@ -1,4 +1,4 @@
-"""Engines train networks. Which there are, what each can do, and which one ``auto`` means on this machine."""
+"""Which engines exist, what each supports, and what ``auto`` means on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ PRECISIONS = {"torch": ("float32", "bfloat16", "float64"), "numpy": ("float16", 
 
 
 def resolve_engine(engine: str) -> str:
-    """The engine's name with ``auto`` decided: torch where it is installed. Raises RunnerError where it is not."""
+    """The name of an installed engine; ``auto`` is torch if it is installed, else numpy.
+
+    Raises RunnerError if torch is requested and not installed.
+    """
     installed = find_spec("torch") is not None
     if engine == "torch" and not installed:
         raise RunnerError("torch needs PyTorch, which is not installed: pip install torch, or choose numpy")
@@ -25,9 +28,13 @@ def resolve_engine(engine: str) -> str:
 
 
 def resolve_device(device: str, engine: str) -> str:
-    """The device with ``auto`` decided: the GPU where there is one that torch can use."""
+    """``cpu`` or ``cuda``; ``auto`` is the GPU if `engine` can use one.
+
+    Raises RunnerError if cuda is requested and `engine` cannot use it.
+    """
     if engine == "numpy" and device == "cuda":
         raise RunnerError("found 'cuda', but the numpy engine runs on the cpu; allowed: auto, cpu")
+    # Planning should not import torch, so `auto` asks it only if a driver is present.
     if engine == "numpy" or device == "cpu" or (device == "auto" and not _driver_present()):
         return "cpu"
     from runner.engines.torch_engine import engine as torch_engine
@@ -39,16 +46,15 @@ def resolve_device(device: str, engine: str) -> str:
 
 
 def resolve_precision(precision: str, engine: str) -> str:
-    """The precision, which the engine must have; raises RunnerError."""
+    """`precision`, unchanged. Raises RunnerError if `engine` does not support it."""
     if precision not in PRECISIONS[engine]:
-        raise RunnerError(
-            f"found '{precision}', which the {engine} engine lacks; allowed: {', '.join(PRECISIONS[engine])}"
-        )
+        allowed = ", ".join(PRECISIONS[engine])
+        raise RunnerError(f"found '{precision}', which the {engine} engine does not support; allowed: {allowed}")
     return precision
 
 
 def _driver_present() -> bool:
-    """Whether an NVIDIA driver is loaded: a file to look at, so that planning does not import torch."""
+    """Whether an NVIDIA driver is loaded, judged by the files that it creates."""
     from pathlib import Path
 
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
@@ -56,7 +62,7 @@ def _driver_present() -> bool:
 
 @lru_cache
 def get(name: str) -> Engine:
-    """The engine `name`, its library imported now."""
+    """The engine `name`. Its library is imported on the first call, not with this module."""
     if name == "numpy":
         from runner.engines.numpy_engine.engine import NumpyEngine
 

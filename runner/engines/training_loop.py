@@ -1,4 +1,7 @@
-"""What all engines do alike: the course of a group of fits, and its random streams. An engine brings the arrays."""
+"""The training loop that all engines share: epochs, batches, random streams, checkpoints and curves of a group of fits.
+
+An engine provides a `Learner`, which holds the arrays.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,22 @@ import numpy as np
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.inspection import Inspectable, confusion, inspected
+from runner.engines.inspection import Inspectable, confusion_counts, inspect_fit
 from runner.errors import EndedEarly
 from runner.fits.metrics import CURVES
 from runner.fits.records import Curves
 from runner.seeding import stream
 
 EVALUATION_BATCH = 500
-NOTHING = np.empty(0, np.int64)
+"""Images per evaluation step. Losses are summed step by step, so another size gives other bits."""
+NO_IMAGES = np.empty(0, np.int64)
 BatchDraws = Sequence[Mapping[str, Any]]
-"""What was drawn for one batch of one fit: a mapping for each transform."""
+"""The random numbers for one batch of one fit: one mapping per transform."""
 log = logging.getLogger("runner.engines")
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and accuracy over a part; of each of its images (N,) the predicted class and its softmax share."""
+    """Mean loss and accuracy over N images, and for each image (N,) the predicted class and its softmax share."""
 
     loss: float
     accuracy: float
@@ -36,190 +40,203 @@ class Evaluation(NamedTuple):
 
 
 class Learner(Protocol):
-    """A group of fits at work in an engine: their networks, their data, their update rule."""
+    """A group of fits being trained by one engine: their networks, data and update rule."""
 
     masks: list[DropoutMasks]
 
-    def begin(self) -> None:
-        """Forget what was seen."""
+    def begin_epoch(self) -> None:
+        """Set the training totals to zero."""
         ...
 
     def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
-        """Each fit learns from its training images at the indices of its batch, of which there may be none."""
+        """One training step per fit. `batches` index into each fit's training part; an empty one skips the fit."""
         ...
 
-    def seen(self) -> list[tuple[float, int]]:
-        """Of each fit since it began, the summed loss and the number of correct answers, before each step."""
-        ...
+    def training_totals(self) -> list[tuple[float, int]]:
+        """For each fit, the summed loss and the number of correct predictions in this epoch.
 
-    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Any:
-        """For each fit, those of the images (N, C, H, W) and labels (N,) at its indices, laid where the engine
-        measures.
+        Both are taken from the forward pass of each step, before its update.
         """
         ...
 
-    def evaluate(self, part: Any) -> list[Evaluation]: ...
+    def subset(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Any:
+        """The images (N, C, H, W) and labels (N,) at each fit's indices, in the form that `evaluate` takes."""
+        ...
 
-    def alone(self, fit: int) -> Inspectable:
-        """One of the fits, to look into."""
+    def evaluate(self, subset: Any) -> list[Evaluation]: ...
+
+    def inspectable(self, fit: int) -> Inspectable:
+        """The network of one fit of the group."""
         ...
 
     def state(self) -> Any:
-        """A copy of all that its next steps depend on but for `masks`: nested plain data and NumPy arrays."""
+        """A copy of everything that the next steps depend on, except `masks`: nested plain data and NumPy arrays."""
         ...
 
     def restore(self, state: Any) -> None:
-        """Become as it was when it gave that state."""
+        """Set everything to a `state` of a learner of the same fits."""
         ...
 
 
 @dataclass(eq=False)
 class FitProgress:
-    """Where a fit of a group stands: its curves, the stream `drawing` of its augmentation in this epoch, and why it
-    has `ended` before its last one ("" if it did not).
+    """The progress of one fit of a group.
+
+    `end_reason` says why it ended before its last epoch ("" if it did not). `augment_stream` is the random stream of
+    its augmentation in this epoch. `evaluation` is that of the validation part after the last finished epoch.
     """
 
-    job: BuiltFit
+    fit: BuiltFit
     curves: Curves = field(default_factory=lambda: {name: [] for name in CURVES})
-    ended: str = ""
-    drawing: np.random.Generator = field(default_factory=np.random.default_rng)
-    measured: Evaluation | None = None
+    end_reason: str = ""
+    augment_stream: np.random.Generator = field(default_factory=np.random.default_rng)
+    evaluation: Evaluation | None = None
 
-    def begin(self, epoch: int) -> None:
-        self.drawing = stream("augment", *self.job.spec.keys, epoch)
+    def begin_epoch(self, epoch: int) -> None:
+        self.augment_stream = stream("augment", *self.fit.spec.keys, epoch)
 
-    def order(self, epoch: int) -> list[np.ndarray]:
+    def epoch_batches(self, epoch: int) -> list[np.ndarray]:
         """The batches of the epoch, as indices into the training part."""
-        spec = self.job.spec
+        spec = self.fit.spec
         order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
-        return batches(order, spec.training.batch_size)
+        return split_into_batches(order, spec.training.batch_size)
 
     def draw(self, count: int) -> BatchDraws:
-        """What the transforms draw for a batch of so many images."""
+        """The transforms' random numbers for a batch of `count` images."""
         if not count:
             return []
-        return [transform.draw(self.drawing, count, self.job.spec.shape) for transform in self.job.transforms]
+        return [transform.draw(self.augment_stream, count, self.fit.spec.shape) for transform in self.fit.transforms]
 
-    def finish(self, loss: float, correct: int, measured: Evaluation) -> None:
-        """Note the figures of an epoch; a fit that diverged or is stuck has then `ended`."""
-        count = len(self.job.spec.train)
-        figures = (loss / count, correct / count, measured.loss, measured.accuracy)
-        for values, figure in zip(self.curves.values(), figures, strict=True):
-            values.append(figure)
-        self.measured, self.ended = measured, _diverged(self.curves) or _stuck(self.job, self.curves["train_accuracy"])
+    def end_epoch(self, loss: float, correct: int, evaluation: Evaluation) -> None:
+        """Append the epoch's values to the curves, and set `end_reason` if the fit diverged or is stuck."""
+        count = len(self.fit.spec.train)
+        values = (loss / count, correct / count, evaluation.loss, evaluation.accuracy)
+        for curve, value in zip(self.curves.values(), values, strict=True):
+            curve.append(value)
+        self.evaluation = evaluation
+        self.end_reason = _divergence(self.curves) or _stuck(self.fit, self.curves["train_accuracy"])
 
     def state(self) -> dict[str, Any]:
-        return {"curves": self.curves, "ended": self.ended, "drawing": self.drawing.bit_generator.state}
+        return {"curves": self.curves, "ended": self.end_reason, "drawing": self.augment_stream.bit_generator.state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.curves, self.ended = state["curves"], state["ended"]
-        self.drawing.bit_generator.state = state["drawing"]
+        self.curves, self.end_reason = state["curves"], state["ended"]
+        self.augment_stream.bit_generator.state = state["drawing"]
 
 
-def train(group: Sequence[BuiltFit], make: Callable[[Sequence[BuiltFit]], Learner]) -> list[TrainedFit | Exception]:
-    """What each fit of the group comes to, in order, by a learner that `make` makes.
+def train(
+    group: Sequence[BuiltFit], make_learner: Callable[[Sequence[BuiltFit]], Learner]
+) -> list[TrainedFit | Exception]:
+    """Train a group of fits with one learner; for each fit, in order, its result or the exception that ended it.
 
-    All epochs are trained that the group's checkpoint, if it has one, has not behind it. A fit ends at the first epoch
-    whose loss is not a finite number, or after which it is stuck; the group goes on until all have ended.
+    Starts from the group's checkpoint if there is one. A fit ends at the first epoch whose loss is not finite or after
+    which it is stuck. The others continue; training stops when all have ended.
     """
-    course = _GroupTraining(group, make)
-    for epoch in range(course.epoch, group[0].spec.training.epochs):
-        if not course.ended:
-            course.train_epoch(epoch)
-    course.measure_test()
-    return [course.outcome(number) for number in range(len(group))]
+    training = _GroupTraining(group, make_learner)
+    for epoch in range(training.epoch, group[0].spec.training.epochs):
+        if not training.all_ended:
+            training.train_epoch(epoch)
+    training.evaluate_test()
+    return [training.outcome(number) for number in range(len(group))]
 
 
 class _GroupTraining:
-    """Where a group of fits stands: each of them, their learner, and what they are validated on."""
+    """A group of fits in training: the progress of each, their learner, and the position in the epoch."""
 
-    def __init__(self, group: Sequence[BuiltFit], make: Callable[[Sequence[BuiltFit]], Learner]) -> None:
-        self.fits, self.checkpoint = [FitProgress(job) for job in group], group[0].checkpoint
-        self.learner, self.epoch, self.behind = make(group), 0, 0
+    def __init__(self, group: Sequence[BuiltFit], make_learner: Callable[[Sequence[BuiltFit]], Learner]) -> None:
         first = group[0]
-        self.validation = self.learner.part(first.images, first.labels, [job.spec.validation for job in group])
-        self.first_filters = [
-            self.learner.alone(n).filters() if job.spec.shown else None for n, job in enumerate(group)
+        self.members, self.checkpoint = [FitProgress(fit) for fit in group], first.checkpoint
+        self.learner, self.epoch, self.batches_done = make_learner(group), 0, 0
+        self.validation = self.learner.subset(first.images, first.labels, [fit.spec.validation for fit in group])
+        # Copied before a checkpoint is restored: these are the untrained filters.
+        self.initial_filters = [
+            self.learner.inspectable(n).first_filters() if fit.spec.inspected else None for n, fit in enumerate(group)
         ]
-        if kept := self.checkpoint.load() if self.checkpoint else None:
-            self._resume(kept)
+        if state := self.checkpoint.load() if self.checkpoint else None:
+            self._resume(state)
 
     @property
-    def ended(self) -> bool:
-        return all(fit.ended for fit in self.fits)
+    def all_ended(self) -> bool:
+        return all(member.end_reason for member in self.members)
 
-    def _resume(self, kept: Mapping[str, Any]) -> None:
-        """Bring the group to where its checkpoint stands; a warning says if that can't be."""
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint's state, or from the beginning, with a warning, if it does not match."""
         assert self.checkpoint is not None
         before = self.learner.state()
+        # The learner goes first: if it fails half-way, it is all that must be set back.
         try:
-            self.learner.restore(kept["learner"])
-        except Exception as error:  # of a plugin's own module or optimizer, say, that is not built the same every time
-            log.warning("%s is not used, and its fit starts from the beginning: %s", self.checkpoint.path, error)
+            self.learner.restore(state["learner"])
+        except Exception as error:  # e.g. a plugin's own module or optimizer that is not built the same way every time
+            log.warning("%s is ignored and its fit starts from the beginning: %s", self.checkpoint.path, error)
             self.learner.restore(before)
-            self.checkpoint.forget()
+            self.checkpoint.discard_loaded()
             return
-        self.epoch, self.behind = kept["epoch"], kept["batches"]
-        for fit, state in zip(self.fits, kept["fits"], strict=True):
-            fit.restore(state)
-        for masks, state in zip(self.learner.masks, kept["masks"], strict=True):
-            masks.begin(self.epoch)
-            masks.restore(state)
+        self.epoch, self.batches_done = state["epoch"], state["batches"]
+        for member, member_state in zip(self.members, state["fits"], strict=True):
+            member.restore(member_state)
+        for masks, masks_state in zip(self.learner.masks, state["masks"], strict=True):
+            masks.begin_epoch(self.epoch)
+            masks.restore(masks_state)
         log.warning(
-            "fit %s goes on from its checkpoint, after %d epochs and %d batches",
-            self.fits[0].job.spec.id, self.epoch, self.behind,
+            "fit %s resumes from its checkpoint, after %d epochs and %d batches",
+            self.members[0].fit.spec.id, self.epoch, self.batches_done,
         )  # fmt: skip
 
     def train_epoch(self, epoch: int) -> None:
-        """Each fit learns from its training part, but for the batches behind it, and is validated."""
-        self.epoch, orders = epoch, [fit.order(epoch) for fit in self.fits]
-        if not self.behind:
-            self.learner.begin()
-            for fit, masks in zip(self.fits, self.learner.masks, strict=True):
-                fit.begin(epoch)
-                masks.begin(epoch)
-        for number in range(self.behind, max(map(len, orders))):
-            some = [order[number] if number < len(order) else NOTHING for order in orders]
-            drawn = [fit.draw(len(index)) for fit, index in zip(self.fits, some, strict=True)]
-            self.learner.step(some, drawn)
+        """Train on every batch that is not done yet, then evaluate the validation part."""
+        self.epoch, epoch_batches = epoch, [member.epoch_batches(epoch) for member in self.members]
+        # In a resumed epoch the totals and streams come from the checkpoint.
+        if not self.batches_done:
+            self.learner.begin_epoch()
+            for member, masks in zip(self.members, self.learner.masks, strict=True):
+                member.begin_epoch(epoch)
+                masks.begin_epoch(epoch)
+        # Folds differ in size, so a fit may have a batch less than others of its group.
+        for number in range(self.batches_done, max(map(len, epoch_batches))):
+            batches = [own[number] if number < len(own) else NO_IMAGES for own in epoch_batches]
+            draws = [member.draw(len(batch)) for member, batch in zip(self.members, batches, strict=True)]
+            self.learner.step(batches, draws)
             if self.checkpoint and self.checkpoint.due():
                 self._save(self.checkpoint, number + 1)
-        self.behind = 0
-        seen, measured = self.learner.seen(), self.learner.evaluate(self.validation)
-        for fit, (loss, correct), validated in zip(self.fits, seen, measured, strict=True):
-            if not fit.ended:
-                fit.finish(loss, correct, validated)
+        self.batches_done = 0
+        totals, evaluations = self.learner.training_totals(), self.learner.evaluate(self.validation)
+        # A fit that has ended is still trained with its group, as taking it out would add more code than it saves time.
+        for member, (loss, correct), evaluation in zip(self.members, totals, evaluations, strict=True):
+            if not member.end_reason:
+                member.end_epoch(loss, correct, evaluation)
 
     def _save(self, checkpoint: Checkpoint, batches: int) -> None:
-        drawn = [masks.state() for masks in self.learner.masks]
-        came_to = {"fits": [fit.state() for fit in self.fits], "epoch": self.epoch, "batches": batches, "masks": drawn}
-        checkpoint.save(came_to, self.learner.state)
+        masks = [masks.state() for masks in self.learner.masks]
+        members = [member.state() for member in self.members]
+        state = {"fits": members, "epoch": self.epoch, "batches": batches, "masks": masks}
+        checkpoint.save(state, self.learner.state)
 
-    def measure_test(self) -> None:
-        """The held-out test's figures, where they are asked for."""
-        test = self.fits[0].job.test
-        if test and not self.ended:
-            part = self.learner.part(*test, [np.arange(len(test[1]))] * len(self.fits))
-            for fit, measured in zip(self.fits, self.learner.evaluate(part), strict=True):
-                fit.curves |= {"test_loss": [measured.loss], "test_accuracy": [measured.accuracy]}
+    def evaluate_test(self) -> None:
+        """Add the test part's loss and accuracy to the curves, if the fits have a test part."""
+        test = self.members[0].fit.test
+        if test and not self.all_ended:
+            subset = self.learner.subset(*test, [np.arange(len(test[1]))] * len(self.members))
+            for member, evaluation in zip(self.members, self.learner.evaluate(subset), strict=True):
+                member.curves |= {"test_loss": [evaluation.loss], "test_accuracy": [evaluation.accuracy]}
 
     def outcome(self, number: int) -> TrainedFit | Exception:
-        fit = self.fits[number]
-        if fit.ended or fit.measured is None:
-            return EndedEarly(fit.ended)
-        job, measured = fit.job, fit.measured
-        if not job.spec.shown:
-            return TrainedFit(fit.curves, confusion(job, measured.predicted))
+        member = self.members[number]
+        fit, evaluation = member.fit, member.evaluation
+        if member.end_reason or evaluation is None:
+            return EndedEarly(member.end_reason)
+        confusion = confusion_counts(fit, evaluation.predicted)
+        if not fit.spec.inspected:
+            return TrainedFit(member.curves, confusion)
         try:
-            network, first_filters = self.learner.alone(number), self.first_filters[number]
-            looks = inspected(job, network, first_filters, measured.predicted, measured.confidence)
-        except Exception as error:  # of a plugin's own module, say: what is only looked at shall cost no trained fit
-            log.warning("cell %s: its layers can't be looked into (%s: %s)", job.spec.cell, type(error).__name__, error)
-            looks = {}
-        return TrainedFit(fit.curves, confusion(job, measured.predicted), looks)
+            network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
+            inspection = inspect_fit(fit, network, initial_filters, evaluation.predicted, evaluation.confidence)
+        except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
+            log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
+            inspection = {}
+        return TrainedFit(member.curves, confusion, inspection)
 
 
-def _diverged(curves: Curves) -> str:
+def _divergence(curves: Curves) -> str:
     """Why the fit diverged in its last epoch; "" if it did not."""
     for name in ("train_loss", "val_loss"):
         if not math.isfinite(curves[name][-1]):
@@ -227,50 +244,55 @@ def _diverged(curves: Curves) -> str:
     return ""
 
 
-def _stuck(job: BuiltFit, accuracies: Sequence[float]) -> str:
-    """Where, as far as the user asked to check, the last epochs' accuracies are no better than chance, words for that.
+def _stuck(fit: BuiltFit, accuracies: Sequence[float]) -> str:
+    """Why the fit is stuck, if its last `stuck_after` training accuracies are no better than chance; else "".
 
-    Chance is always to say the largest class, whose share of the training part is p. Within two standard deviations
-    of that, 2 sqrt(p (1 - p) / images), an accuracy over the training part tells nothing of the images.
+    Chance is to always predict the largest class, whose share of the training part is p. An accuracy within two
+    standard deviations of p, 2 sqrt(p (1 - p) / images), is no evidence that the network has learned anything.
     """
-    most, labels = job.spec.training.stuck_after, job.labels[job.spec.train]
-    if most is None or len(accuracies) < most:
+    epochs, labels = fit.spec.training.stuck_after, fit.labels[fit.spec.train]
+    if epochs is None or len(accuracies) < epochs:
         return ""
     share = float(np.bincount(labels).max()) / len(labels)
     limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
-    if max(accuracies[-most:]) > limit:
+    if max(accuracies[-epochs:]) > limit:
         return ""
-    words = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
-    epochs = f"for {most} epochs in a row" if most > 1 else "in this epoch"
-    return f"stuck: {words}, and {epochs} not above {limit:.4f}, which is chance"
+    duration = f" for {epochs} epochs in a row" if epochs > 1 else ""
+    accuracy = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
+    return f"stuck: {accuracy}, no better than chance ({limit:.4f}){duration}"
 
 
-def augmented(job: BuiltFit, images: Any, targets: Any, draws: BatchDraws) -> tuple[Any, Any]:
-    """Images and targets (N, classes) as the job's transforms change them; arrays of one engine throughout."""
-    for transform, drawn in zip(job.transforms, draws, strict=True):
+def augment(fit: BuiltFit, images: Any, targets: Any, draws: BatchDraws) -> tuple[Any, Any]:
+    """Images (N, C, H, W) and targets (N, classes) after the fit's transforms; arrays of one engine throughout."""
+    for transform, drawn in zip(fit.transforms, draws, strict=True):
         images = transform.apply(images, drawn)
         if hasattr(transform, "relabel"):
             targets = transform.relabel(targets, drawn)
     return images, targets
 
 
-def relabels(job: BuiltFit) -> bool:
-    """Whether a transform changes labels, so that a target is a share of every class."""
-    return any(hasattr(transform, "relabel") for transform in job.transforms)
+def changes_labels(fit: BuiltFit) -> bool:
+    """Whether a transform changes labels, so that targets are shares of all classes and not one class."""
+    return any(hasattr(transform, "relabel") for transform in fit.transforms)
 
 
-def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+def split_into_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """`order` (N,) in pieces of `size`; the last one may be shorter."""
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def statistics(images: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) of each channel over the images (N, C, H, W) uint8 at `index`, in [0, 1]."""
+def channel_statistics(images: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) of each channel over the images (N, C, H, W) uint8 at `index`, in [0, 1].
+
+    Computed from a histogram: 256 counts per channel are exact, whatever the order or number of images.
+    """
     counts = np.zeros((images.shape[1], 256), np.int64)
-    for some in batches(index, EVALUATION_BATCH):  # a part at a time, as bincount makes eight bytes of each
+    # In batches, because bincount converts each uint8 to eight bytes.
+    for batch in split_into_batches(index, EVALUATION_BATCH):
         for channel, count in enumerate(counts):
-            count += np.bincount(images[some, channel].ravel(), minlength=256)
+            count += np.bincount(images[batch, channel].ravel(), minlength=256)
     share, level = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
     mean = share @ level
     deviation = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))
-    deviation[deviation == 0] = 1.0  # a channel without variation stays at zero
+    deviation[deviation == 0] = 1.0  # a constant channel becomes zero when normalised, not 0 / 0
     return mean, deviation

@@ -1,1 +1,1 @@
-"""The YAML file: text in; a checked Experiment, and its grid expanded to cells, out, every complaint with its line."""
+"""The YAML file: text in; a validated Experiment, and its grid expanded into cells, out. Errors carry line numbers."""

@@ -1,4 +1,4 @@
-"""Experiment -> cells: every combination of levels, with the settings it stands for."""
+"""Experiment -> cells: every combination of levels, with the settings that it selects."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runner.errors import Complaint, InputError
-from runner.experiment.load import settings_of
+from runner.experiment.load import parse_settings
 from runner.experiment.schema import Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
 from runner.text import dotted, level_name, yaml_value
 
-MOST_CELLS = 10_000
+MAX_CELLS = 10_000
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of levels. `document` is the YAML with the levels set, for the lines of later complaints."""
+    """One combination of levels. `document` is the YAML with these levels applied; later errors take lines from it."""
 
     levels: dict[str, str]
     settings: Settings
@@ -26,7 +26,7 @@ class Cell:
 
     @property
     def short_name(self) -> str:
-        """The levels: words as they are, numbers with the end of their factor's path."""
+        """The levels alone; a number is preceded by the last part of its factor's path, as in ``lr=0.1``."""
         return ", ".join(level_name(factor, level) for factor, level in self.levels.items()) or "base"
 
     @property
@@ -35,34 +35,34 @@ class Cell:
 
 
 def expand(experiment: Experiment) -> list[Cell]:
-    """All cells in the order of the file: the union of the blocks' products less what is excluded.
+    """All cells in file order: the union of the blocks' products minus the excluded combinations.
 
-    A combination that two blocks share is one cell. Raises InputError where levels do not make valid settings.
+    A combination that occurs in two blocks is one cell. Raises InputError if levels do not form valid settings.
     """
-    _refuse_too_many(experiment)
+    _check_cell_count(experiment)
     complaints: list[Complaint] = []
     cells: dict[tuple[str, ...], Cell] = {}
-    used: set[int] = set()
+    used_rules: set[int] = set()
     for block in experiment.blocks:
-        for chosen in _product(block):
-            unsettable: list[Complaint] = []
-            document = _apply(experiment.document, list(chosen.values()), unsettable)
-            complaints += unsettable
-            levels = _all_levels(experiment, chosen, document)
-            hits = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
-            used.update(hits)
-            if hits:
+        for combination in _product(block):
+            apply_complaints: list[Complaint] = []
+            document = _apply(experiment.document, list(combination.values()), apply_complaints)
+            complaints += apply_complaints
+            levels = _all_levels(experiment, combination, document)
+            matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
+            used_rules.update(matching_rules)
+            if matching_rules:
                 continue
-            settings = None if unsettable else settings_of(document, complaints)
+            settings = None if apply_complaints else parse_settings(document, complaints)
             if settings is not None:
                 cell = Cell(levels, settings, document)
                 earlier = cells.setdefault(tuple(levels.values()), cell)
                 if earlier.settings != cell.settings:
-                    message = f"two blocks give the levels '{cell.short_name}' different settings; rename one"
+                    message = f"two blocks give the levels '{cell.short_name}' different settings; rename one of them"
                     complaints.append(Complaint(document.find(("grid",)), "grid", message))
-    for index in set(range(len(experiment.exclude))) - used:
+    for index in set(range(len(experiment.exclude))) - used_rules:
         where = experiment.document.find(("exclude", index))
-        complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination that is left"))
+        complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination of the grid"))
     if not cells and not complaints:
         complaints.append(Complaint(experiment.document.find(("exclude",)), "exclude", "excludes every cell"))
     if complaints:
@@ -70,32 +70,17 @@ def expand(experiment: Experiment) -> list[Cell]:
     return list(cells.values())
 
 
-def _unsettable(document: Node, keys: tuple[str, ...], value: Node) -> Complaint | None:
-    """Why a part of a section can't be set: there is no mapping to set it in."""
-    section = document.value.get(keys[0])
-    if section is None:
-        missing = Complaint(document.where, keys[0], f"is missing, so {dotted(keys)} has nothing to change")
-        return None if keys[0] == "training" else missing
-    if isinstance(section.value, list):
-        return Complaint(
-            value.where, dotted(keys), f"{keys[0]} is a list, so the path does not say which; set it whole"
-        )
-    if not isinstance(section.value, dict):
-        message = f"found {yaml_value(section.value)}; expected a name, or a mapping with a name and parameters"
-        return Complaint(document.find((keys[0],)), keys[0], message)
-    return None
-
-
-def names(cells: Sequence[Cell]) -> list[str]:
-    """A name for each cell, short where that tells all of them apart."""
+def cell_names(cells: Sequence[Cell]) -> list[str]:
+    """One name per cell: the short names if they are unique, otherwise the full names."""
     short = [cell.short_name for cell in cells]
     return short if len(set(short)) == len(short) else [cell.full_name for cell in cells]
 
 
-def _refuse_too_many(experiment: Experiment) -> None:
+def _check_cell_count(experiment: Experiment) -> None:
+    # Counted before the products are built: a short file can describe more combinations than memory holds.
     count = sum(math.prod(map(len, block.values())) for block in experiment.blocks)
-    if count > MOST_CELLS:
-        message = f"makes {count} cells; allowed: at most {MOST_CELLS}"
+    if count > MAX_CELLS:
+        message = f"expands to {count} cells; allowed: at most {MAX_CELLS}"
         raise InputError([Complaint(experiment.document.find(("grid",)), "grid", message)])
 
 
@@ -108,16 +93,16 @@ def _matches(levels: dict[str, str], rule: dict[str, str]) -> bool:
     return all(levels[factor] == level for factor, level in rule.items())
 
 
-def _all_levels(experiment: Experiment, chosen: dict[str, Level], document: Node) -> dict[str, str]:
-    """A label for every factor of the experiment, those of other blocks included (by what the cell sets)."""
+def _all_levels(experiment: Experiment, combination: dict[str, Level], document: Node) -> dict[str, str]:
+    """One level label per factor of the experiment, including factors that only other blocks vary."""
     return {
-        factor: chosen[factor].label if factor in chosen else _base_level(experiment, factor, document)
+        factor: combination[factor].label if factor in combination else _base_level(experiment, factor, document)
         for factor in experiment.factors
     }
 
 
 def _base_level(experiment: Experiment, factor: str, document: Node) -> str:
-    """The level of a factor that a block leaves alone: the one whose settings the cell has all the same."""
+    """The level of a factor that the block does not vary: the level whose settings the cell already has, or "base"."""
     levels = [level for block in experiment.blocks for level in block.get(factor, [])]
     for level in levels:
         if all(_value_at(document, path) == node.to_data() for path, node in level.settings.items()):
@@ -133,14 +118,30 @@ def _value_at(document: Node, path: str) -> object:
 
 
 def _apply(document: Node, levels: list[Level], complaints: list[Complaint]) -> Node:
-    """Set all paths of the levels, whole components before their parameters."""
+    """The document with every path of `levels` set."""
     settings = [item for level in levels for item in level.settings.items()]
+    # Shortest paths first: setting a whole component afterwards would discard parameters set by another factor.
     for path, value in sorted(settings, key=lambda item: item[0].count(".")):
         keys = tuple(path.split("."))
-        document = document.normalised(keys[0])
-        complaint = _unsettable(document, keys, value) if len(keys) > 1 else None
+        document = document.with_component_expanded(keys[0])
+        complaint = _obstacle(document, keys, value) if len(keys) > 1 else None
         if complaint:
             complaints.append(complaint)
             continue
-        document = document.replaced(keys, value)
+        document = document.with_value(keys, value)
     return document
+
+
+def _obstacle(document: Node, keys: tuple[str, ...], value: Node) -> Complaint | None:
+    """Why a key inside a section cannot be set; None if the section is a mapping."""
+    section = document.value.get(keys[0])
+    if section is None:
+        missing = Complaint(document.where, keys[0], f"is missing, so {dotted(keys)} cannot be set")
+        return None if keys[0] == "training" else missing  # all keys of `training` may come from the levels
+    if isinstance(section.value, list):
+        message = f"{keys[0]} is a list, so the path is ambiguous; set the whole list"
+        return Complaint(value.where, dotted(keys), message)
+    if not isinstance(section.value, dict):
+        message = f"found {yaml_value(section.value)}; expected a name, or a mapping with a name and parameters"
+        return Complaint(document.find((keys[0],)), keys[0], message)
+    return None

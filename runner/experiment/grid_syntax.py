@@ -1,4 +1,4 @@
-"""The `grid` and `exclude` sections: factors and levels, read from YAML and checked in form."""
+"""Parses the `grid` and `exclude` sections into factors, levels and exclusions, and checks their form."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
     test_loss epochs seconds worker fits ok failed mean std ci_low ci_high rank_low rank_high
     val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean test_accuracy_mean test_loss_mean parameters
-    macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of them in quotes)
+    macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of quoted names)
 )
-"""Columns of the tables, which no factor may be called."""
+"""Columns of the CSV tables. A factor becomes a column too, so it cannot have one of these names."""
 
 
 @dataclass(frozen=True)
 class GridSection:
+    """The parsed grid. `exclude` holds one mapping from factors to level labels per exclusion."""
+
     blocks: tuple[Block, ...]
     exclude: tuple[dict[str, str], ...]
 
     @property
     def paths(self) -> set[str]:
+        """The paths that any level sets."""
         return {p for block in self.blocks for levels in block.values() for level in levels for p in level.settings}
 
     @property
-    def fixed(self) -> set[str]:
-        """The paths that every cell sets: in each block, by all levels of some factor."""
+    def always_set(self) -> set[str]:
+        """The paths that every cell sets: in each block, all levels of some factor set them."""
         blocks = [
             {path for levels in block.values() for path in set.intersection(*(set(level.settings) for level in levels))}
             for block in self.blocks
@@ -40,60 +43,63 @@ class GridSection:
         return set.intersection(*blocks) if blocks else set()
 
 
-def label(value: Any) -> str:
-    """A level's name made from its value: ``max_pool``, ``0.001``, ``shift+flip``, ``shift(pixels=2)``."""
+def level_label(value: Any) -> str:
+    """A level's label derived from its value: ``max_pool``, ``0.001``, ``shift+flip``, ``shift(pixels=2)``."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "+".join(map(label, value)) or "[]"
+        return "+".join(map(level_label, value)) or "[]"
     if isinstance(value, dict) and isinstance(value.get("name"), str):
-        return call(value["name"], {key: item for key, item in value.items() if key != "name"}, label)
+        return call(value["name"], {key: item for key, item in value.items() if key != "name"}, level_label)
     return json.dumps(value)
 
 
-def read_grid(document: Node, complaints: list[Complaint]) -> GridSection:
-    """The blocks of the grid (no grid: one empty block, hence one cell) and what is excluded."""
+def parse_grid(document: Node, complaints: list[Complaint]) -> GridSection:
+    """The blocks and exclusions of `document`; errors are added to `complaints`.
+
+    Without a grid there is one empty block, which expands to one cell.
+    """
     grid = document.value.get("grid")
     sections = [grid] if grid is not None else []
     if grid is not None and isinstance(grid.value, list):
         sections = grid.value
-    blocks = tuple(_block(section, complaints) for section in sections) or ({},)
+    blocks = tuple(_parse_block(section, complaints) for section in sections) or ({},)
     exclude = document.value.get("exclude")
-    return GridSection(blocks, _exclude(exclude, blocks, complaints) if exclude is not None else ())
+    return GridSection(blocks, _parse_exclude(exclude, blocks, complaints) if exclude is not None else ())
 
 
-def _block(section: Node, complaints: list[Complaint]) -> Block:
+def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
     if not isinstance(section.value, dict):
-        message = (
-            f"found {yaml_value(section.to_data())}; expected a mapping from factors to their levels, or a list of such"
-        )
+        found = yaml_value(section.to_data())
+        message = f"found {found}; expected a mapping from factors to their levels, or a list of such mappings"
         complaints.append(Complaint(section.where, "grid", message))
         return {}
-    block = {factor: _levels(section, factor, node, complaints) for factor, node in section.items()}
-    _complain_of_shared_paths(section, block, complaints)
+    block = {factor: _parse_levels(section, factor, node, complaints) for factor, node in section.items()}
+    _check_shared_paths(section, block, complaints)
     return block
 
 
-def _levels(section: Node, factor: str, node: Node, complaints: list[Complaint]) -> list[Level]:
+def _parse_levels(section: Node, factor: str, node: Node, complaints: list[Complaint]) -> list[Level]:
     path = f"grid.{factor}"
     where = section.find((factor,))
     if factor in RESERVED:
-        complaints.append(Complaint(where, path, f"'{factor}' is a column of the tables; give the factor another name"))
+        message = f"'{factor}' is reserved for a column of the tables; rename the factor"
+        complaints.append(Complaint(where, path, message))
     if not isinstance(node.value, (list, dict)) or not node.value:
         message = f"found {yaml_value(node.to_data())}; expected a list of values, or a mapping of named levels"
         complaints.append(Complaint(where, path, message))
         return []
     if isinstance(node.value, dict):
-        return [_named_level(node, path, name, inner, complaints) for name, inner in node.items()]
-    _complain_of_path(node, path, factor, complaints, f"'{factor}' is not a path, so a list does not say what it sets")
-    levels = [Level(label(item.to_data()), {factor: item}) for item in node.value]
+        return [_parse_named_level(node, path, name, inner, complaints) for name, inner in node.items()]
+    _check_path(node, path, factor, complaints, f"'{factor}' is not a path to a setting, so it needs named levels")
+    levels = [Level(level_label(item.to_data()), {factor: item}) for item in node.value]
     for index, level in enumerate(levels):
         if level.label in [earlier.label for earlier in levels[:index]]:
-            complaints.append(Complaint(node.find((index,)), path, f"the level {level.label} stands here twice"))
+            complaints.append(Complaint(node.find((index,)), path, f"level {level.label} is listed twice"))
     return levels
 
 
-def _named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
+def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
     where = node.find((name,))
     if not isinstance(inner.value, dict) or not inner.value:
         found = yaml_value(inner.to_data())
@@ -101,60 +107,66 @@ def _named_level(node: Node, path: str, name: str, inner: Node, complaints: list
         complaints.append(Complaint(where, f"{path}.{name}", message))
         return Level(name, {})
     for key, value in inner.items():
-        _complain_of_path(value, f"{path}.{name}", key, complaints, f"'{key}' is not a path that a level can set")
+        _check_path(value, f"{path}.{name}", key, complaints, f"'{key}' is not a path that a level can set")
     return Level(name, dict(inner.items()))
 
 
-def _complain_of_path(node: Node, path: str, key: str, complaints: list[Complaint], message: str) -> None:
+def _check_path(node: Node, path: str, key: str, complaints: list[Complaint], message: str) -> None:
+    """Add a complaint if `key` is not a path that may vary; `message` describes an unknown path."""
     root, _, rest = key.partition(".")
     if root == "dataset":
-        message = "a data set can't vary within an experiment, as all its cells share the same splits"
-        complaints.append(Complaint(node.where, path, f"{message}; write an experiment for each"))
+        message = "the data set cannot vary within an experiment, because all cells share the same splits"
+        complaints.append(Complaint(node.where, path, f"{message}; write one experiment per data set"))
     elif root not in FACTOR_ROOTS:
         if root in Header.model_fields:
-            message = f"'{key}' can't vary within an experiment"
+            message = f"'{key}' cannot vary within an experiment"
         complaints.append(Complaint(node.where, path, f"{message}{did_you_mean(root, FACTOR_ROOTS)}"))
     elif root == "training" and not rest:
-        complaints.append(Complaint(node.where, path, "set its parts, such as training.epochs"))
+        complaints.append(Complaint(node.where, path, "set one of its keys, such as training.epochs"))
 
 
-def _complain_of_shared_paths(section: Node, block: Block, complaints: list[Complaint]) -> None:
+def _check_shared_paths(section: Node, block: Block, complaints: list[Complaint]) -> None:
+    """Add a complaint for each path that two factors of a block set: one would silently overwrite the other."""
     owner: dict[str, str] = {}
     for factor, levels in block.items():
         for path in {path for level in levels for path in level.settings}:
             if owner.setdefault(path, factor) != factor:
-                message = f"sets {path}, which the factor '{owner[path]}' sets too"
+                message = f"sets {path}, which factor '{owner[path]}' also sets"
                 complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
 
 
-def _exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint]) -> tuple[dict[str, str], ...]:
+def _parse_exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Complaint]) -> tuple[dict[str, str], ...]:
     labels: dict[str, list[str]] = {}
     for block in blocks:
         for factor, levels in block.items():
+            # With several blocks a factor may have the level "base", where a block does not vary it.
             labels.setdefault(factor, ["base"] if len(blocks) > 1 else []).extend(level.label for level in levels)
     if not isinstance(node.value, list):
         message = f"found {yaml_value(node.to_data())}; expected a list of mappings from factors to levels"
         complaints.append(Complaint(node.where, "exclude", message))
         return ()
-    return tuple(_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value))
+    return tuple(
+        _parse_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value)
+    )
 
 
-def _exclusion(item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]) -> dict[str, str]:
+def _parse_exclusion(
+    item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]
+) -> dict[str, str]:
     if not isinstance(item.value, dict) or not item.value:
         message = f"found {yaml_value(item.to_data())}; expected a mapping from factors to levels"
         complaints.append(Complaint(item.where, path, message))
         return {}
-    exclusion = {factor: label(node.to_data()) for factor, node in item.items()}
+    exclusion = {factor: level_label(node.to_data()) for factor, node in item.items()}
     for factor, level in exclusion.items():
         if factor not in labels:
-            message = f"'{factor}' is no factor of the grid{did_you_mean(factor, labels)}"
+            message = f"unknown factor '{factor}'{did_you_mean(factor, labels)}"
             complaints.append(Complaint(item.find((factor,)), path, message))
         elif level not in labels[factor]:
-            found = item.value[factor]
-            message = f"the factor '{factor}' has no level {level}{did_you_mean(level, labels[factor])}"
-            if isinstance(found.value, list):
-                message = (
-                    f"found {yaml_value(found.to_data())}; expected one level{did_you_mean(level, labels[factor])}"
-                )
+            node = item.value[factor]
+            message = f"unknown level '{level}' of factor '{factor}'"
+            if isinstance(node.value, list):
+                message = f"found {yaml_value(node.to_data())}; expected one level"
+            message += did_you_mean(level, labels[factor])
             complaints.append(Complaint(item.find((factor,)), path, message))
     return exclusion

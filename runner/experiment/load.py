@@ -1,4 +1,4 @@
-"""YAML -> Experiment, every complaint with its line."""
+"""YAML file -> Experiment. Every error in the file is reported with its line."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from runner.components.validation import InvalidValues, validate
-from runner.components.validation import Path as KeyPath
-from runner.errors import Complaint, InputError, Where
-from runner.experiment.grid_syntax import GridSection, read_grid
+from runner.components.validation import InvalidValues, KeyPath, validate
+from runner.errors import Complaint, InputError, Location
+from runner.experiment.grid_syntax import GridSection, parse_grid
 from runner.experiment.schema import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
 
 _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
-_LARGEST_FILE = 1_000_000
+_MAX_FILE_BYTES = 1_000_000
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment in `file`, with each ``PATH=VALUE`` of `overrides` set before the grid is read.
+    """The experiment in `file`, with each ``PATH=VALUE`` of `overrides` applied before the grid is parsed.
 
-    Raises InputError with every complaint about its form.
+    Raises InputError with all complaints about the form of the file. Names and parameters of components are checked
+    later, by `make_plan`.
     """
-    document = parse(_read(Path(file)), str(file))
+    document = parse(_read_text(Path(file)), str(file))
     if not isinstance(document.value, dict):
         message = f"expected a mapping with keys such as {', '.join(_TOP_KEYS)}"
         raise InputError([Complaint(document.where, "", message)])
     for override in overrides:
-        document = _override(document, override)
+        document = _apply_override(document, override)
     complaints = [
-        Complaint(document.find((key,)), key, f"unknown key '{key}'{did_you_mean(key, _paths_like(key))}")
+        Complaint(document.find((key,)), key, f"unknown key '{key}'{did_you_mean(key, _suggested_paths(key))}")
         for key in document.value
         if key not in _TOP_KEYS
     ]
-    grid = read_grid(document, complaints)
-    complaints += [complaint for override in overrides for complaint in _without_effect(override, grid)]
-    header = _validated(Header, document, complaints)
+    grid = parse_grid(document, complaints)
+    complaints += [complaint for override in overrides for complaint in _check_effect(override, grid)]
+    header = _parse_section(Header, document, complaints)
     _check_fixed_settings(document, grid, complaints)
     if complaints or header is None:
         raise InputError(complaints)
@@ -49,89 +49,90 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     return Experiment(header, document, grid.blocks, grid.exclude, files, tuple(overrides))
 
 
-def settings_of(document: Node, complaints: list[Complaint]) -> Settings | None:
-    """The settings of a document in which a cell's levels are set; what is wrong is added to `complaints`."""
-    return _validated(Settings, document, complaints)
+def parse_settings(document: Node, complaints: list[Complaint]) -> Settings | None:
+    """The settings of a document with a cell's levels applied; None if they are invalid, and `complaints` says why."""
+    return _parse_section(Settings, document, complaints)
 
 
-def _validated(model: type[M], document: Node, complaints: list[Complaint]) -> M | None:
-    present = {key: node.to_data() for key, node in document.items() if key in model.model_fields}
+def _parse_section(schema: type[M], document: Node, complaints: list[Complaint]) -> M | None:
+    present = {key: node.to_data() for key, node in document.items() if key in schema.model_fields}
     try:
-        adapter: TypeAdapter[M] = _adapter(model)
-        return validate(adapter, present, lambda path: _keys(model, path))
+        adapter: TypeAdapter[M] = _adapter(schema)
+        return validate(adapter, present, lambda path: _allowed_keys(schema, path))
     except InvalidValues as finding:
-        for path, message in finding.found:
+        for path, message in finding.problems:
             complaints.append(Complaint(document.find(path), dotted(path), message))
         return None
 
 
 @lru_cache
-def _adapter(model: type[M]) -> TypeAdapter[M]:
-    return TypeAdapter(model)
+def _adapter(schema: type[M]) -> TypeAdapter[M]:
+    return TypeAdapter(schema)
 
 
-def _keys(model: type[BaseModel], path: KeyPath) -> Iterable[str]:
+def _allowed_keys(schema: type[BaseModel], path: KeyPath) -> Iterable[str]:
+    """The keys allowed in the section at `path`."""
     for part in path:
-        inner = model.model_fields[str(part)].annotation
+        inner = schema.model_fields[str(part)].annotation
         assert isinstance(inner, type) and issubclass(inner, BaseModel)
-        model = inner
-    return model.model_fields
+        schema = inner
+    return schema.model_fields
 
 
 def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Complaint]) -> None:
-    """Complain now about sections that no level touches: every cell would repeat the complaint."""
+    """Add the complaints about sections that no level sets; otherwise every cell would repeat them."""
     varied = {path.split(".")[0] for path in grid.paths}
-    found: list[Complaint] = []
-    settings_of(document, found)
-    complaints += [c for c in found if c.path.split(".")[0] not in varied]
+    all_complaints: list[Complaint] = []
+    parse_settings(document, all_complaints)
+    complaints += [c for c in all_complaints if c.path.split(".")[0] not in varied]
 
 
-def _override(document: Node, override: str) -> Node:
+def _apply_override(document: Node, override: str) -> Node:
     path, equals, text = override.partition("=")
-    where = Where(f"--set {override[:60]}")
+    where = Location(f"--set {override[:60]}")
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError([Complaint(where, "", "expected PATH=VALUE, such as training.epochs=3")])
-    if keys[0] == "grid":  # a factor's name may itself hold dots: grid.architecture.stages=[1, 2]
+    if keys[0] == "grid":  # a factor's name may contain dots: grid.architecture.stages=[1, 2]
         keys = ("grid", ".".join(keys[1:])) if len(keys) > 1 else keys
     try:
         value = parse(text if text.strip() else "null", str(where))
     except InputError as error:
         raise InputError([Complaint(where, "", complaint.message) for complaint in error.complaints]) from None
-    document = document.normalised(keys[0])
+    document = document.with_component_expanded(keys[0])
     node: Node | None = document
     for key in keys[:-1]:
         node = node.value.get(key) if node and isinstance(node.value, dict) else None
         if node is None:
             break
         if isinstance(node.value, list):
-            raise InputError(
-                [Complaint(where, "", f"{key} is a list, so the path does not say which; set the whole of it")]
-            )
-    return document.replaced(keys, value.moved(where))
+            message = f"{key} is a list, so the path is ambiguous; set the whole list"
+            raise InputError([Complaint(where, "", message)])
+    return document.with_value(keys, value.with_location(where))
 
 
-def _without_effect(override: str, grid: GridSection) -> Iterable[Complaint]:
-    """Complain of an override that every cell of the grid sets again."""
+def _check_effect(override: str, grid: GridSection) -> Iterable[Complaint]:
+    """A complaint if every cell of the grid sets the overridden path again."""
     path = override.partition("=")[0].strip()
-    for varied in grid.fixed:
+    for varied in grid.always_set:
         if path == varied or path.startswith(f"{varied}."):
             message = f"the grid varies {varied}, so this has no effect; set the factor: --set 'grid.FACTOR=[...]'"
-            yield Complaint(Where(f"--set {override[:60]}"), "", message)
+            yield Complaint(Location(f"--set {override[:60]}"), "", message)
 
 
-def _paths_like(key: str) -> Iterable[str]:
-    """The keys at the top; where `key` is one of an inner section, its whole path instead."""
+def _suggested_paths(key: str) -> Iterable[str]:
+    """What to suggest for an unknown top-level key: its full path if it belongs in a section, else the top keys."""
     sections: dict[str, type[BaseModel]] = {
         "training": Training,
         "cross_validation": CrossValidation,
         "report": ReportSettings,
     }
-    inner = [f"{name}.{key}" for name, model in sections.items() if key in model.model_fields]
+    inner = [f"{name}.{key}" for name, schema in sections.items() if key in schema.model_fields]
     return inner or _TOP_KEYS
 
 
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
+    """The absolute paths of the plugin files, which the experiment gives relative to its own folder."""
     folder = Path(document.where.file).resolve().parent
     files: list[str] = []
     complaints = []
@@ -140,7 +141,7 @@ def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
         path = f"plugins[{index}]"
         if not file.is_file():
             near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
-            message = f"no file '{text}' beside the experiment{did_you_mean(text, near)}"
+            message = f"no file '{text}' in the experiment's folder{did_you_mean(text, near)}"
             complaints.append(Complaint(document.find(("plugins", index)), path, message))
         if str(file) in files:
             complaints.append(Complaint(document.find(("plugins", index)), path, f"'{text}' is listed twice"))
@@ -150,11 +151,11 @@ def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _read(file: Path) -> str:
-    where = Where(str(file))
+def _read_text(file: Path) -> str:
+    where = Location(str(file))
     try:
-        if file.is_file() and file.stat().st_size > _LARGEST_FILE:
-            raise InputError([Complaint(where, "", f"larger than {_LARGEST_FILE // 1_000_000} MB")])
+        if file.is_file() and file.stat().st_size > _MAX_FILE_BYTES:
+            raise InputError([Complaint(where, "", f"larger than {_MAX_FILE_BYTES // 1_000_000} MB")])
         content = file.read_bytes()
         return content.decode("utf-8")
     except FileNotFoundError:
@@ -163,6 +164,6 @@ def _read(file: Path) -> str:
         raise InputError([Complaint(where, "", f"no such file{did_you_mean(file, near)}")]) from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError([Complaint(Where(str(file), line), "", "not UTF-8 text")]) from None
+        raise InputError([Complaint(Location(str(file), line), "", "not UTF-8 text")]) from None
     except OSError as error:
-        raise InputError([Complaint(where, "", f"can't be read: {error.strerror}")]) from None
+        raise InputError([Complaint(where, "", f"cannot be read: {error.strerror}")]) from None

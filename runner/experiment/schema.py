@@ -1,4 +1,4 @@
-"""Validated types of an experiment: what one YAML file says."""
+"""The schema of an experiment file: pydantic types that validate each section, and the Experiment they form."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from runner.files.yaml_nodes import Node
 from runner.text import yaml_value
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
-"""The sections a grid may vary. A data set is not among them: all cells share the same splits."""
+"""The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def _component(value: Any) -> ComponentRef:
+def _parse_component(value: Any) -> ComponentRef:
     if isinstance(value, str):
         return ComponentRef(value)
     if not isinstance(value, dict):
         raise ValueError(f"found {yaml_value(value)}; expected a name, or a mapping with a name and parameters")
     if not isinstance(value.get("name"), str):
-        raise ValueError("is a mapping without the text 'name', which says which component it is")
+        raise ValueError("expected a key 'name' with the name of a component")
     return ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"})
 
 
-def _components(value: Any) -> tuple[ComponentRef, ...]:
-    return tuple(map(_component, value)) if isinstance(value, list) else (_component(value),)
+def _parse_components(value: Any) -> tuple[ComponentRef, ...]:
+    return tuple(map(_parse_component, value)) if isinstance(value, list) else (_parse_component(value),)
 
 
-def _seconds(value: Any) -> Any:
+def _parse_seconds(value: Any) -> Any:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
         raise ValueError(f"found {yaml_value(value)}; expected seconds, or a number with s, min or h, such as 10min")
     return float(match[1]) * _UNITS[match[2] or ""] if match else value
 
 
-Component = Annotated[ComponentRef, PlainValidator(_component)]
-Components = Annotated[tuple[ComponentRef, ...], PlainValidator(_components)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Component = Annotated[ComponentRef, PlainValidator(_parse_component)]
+Components = Annotated[tuple[ComponentRef, ...], PlainValidator(_parse_components)]
+Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused; nothing changes after validation."""
+class Section(BaseModel):
+    """Base of all sections: refuses unknown keys and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Training(Strict):
-    """How each fit is trained. `stacking` says how many fits of a cell are trained together.
+class Training(Section):
+    """How each fit is trained. `stacking` is how many fits of a cell are trained together.
 
-    `timeout` bounds a fit's seconds, `retries` says how often one that is lost by chance (killed, out of memory, too
-    long) is trained again, and every `checkpoint` seconds where it stands is kept. Alone here, these do not shape its
-    result.
+    `timeout` is the longest time in seconds that a fit may take. `retries` is how often a fit is trained again after a
+    transient failure (killed, out of memory, timed out). `checkpoint` is the interval in seconds between saved states.
+    These three are the only settings here that do not affect the result of a fit.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -71,9 +71,10 @@ class Training(Strict):
     retries: Annotated[int, Field(ge=0, le=1000)] = 1
 
 
-class CrossValidation(Strict):
-    """Stratified k-fold cross-validation, repeated with new shuffles. With `test`, every fit is measured on the data
-    set's held-out test images too, which nothing else touches.
+class CrossValidation(Section):
+    """Stratified k-fold cross-validation, repeated with a new shuffle each time.
+
+    With `test`, every fit is also evaluated on the data set's held-out test images, which are used for nothing else.
     """
 
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
@@ -81,15 +82,15 @@ class CrossValidation(Strict):
     test: bool = False
 
 
-class ReportSettings(Strict):
-    """`metric` is what the report compares; differences below `equivalent` count as practically the same."""
+class ReportSettings(Section):
+    """`metric` is what the report compares; differences below `equivalent` count as practically equivalent."""
 
     metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     equivalent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
 
 
-class Settings(Strict):
-    """What a cell is trained with: the part of the file that determines a fit's result, and that a grid may vary."""
+class Settings(Section):
+    """What a cell is trained with: the part of the file that the grid may vary."""
 
     architecture: Component
     augmentation: Components = (ComponentRef("none"),)
@@ -97,7 +98,7 @@ class Settings(Strict):
     training: Training
 
 
-class Header(Strict):
+class Header(Section):
     """The part of the file that all cells share."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -118,12 +119,16 @@ class Level:
 
 
 Block = dict[str, list[Level]]
-"""Factors with their levels: one product of the grid."""
+"""Factors with their levels; their product is one part of the grid."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One YAML file, checked in form; names and parameters of components are checked against the catalog later."""
+    """One YAML file, valid in form. `make_plan` checks names and parameters of components against the catalog.
+
+    `exclude` holds one mapping from factors to level labels per exclusion. `plugin_files` are absolute paths, and
+    `overrides` the ``PATH=VALUE`` arguments that are already applied to `document`.
+    """
 
     header: Header
     document: Node

@@ -1,1 +1,1 @@
-"""Files on disk, whatever is in them: content in; whole files, stamps, hashes, YAML nodes out."""
+"""Files on disk, whatever they hold: content in; complete files, stamps, hashes and YAML nodes out."""

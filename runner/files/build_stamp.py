@@ -1,4 +1,8 @@
-"""What was made from something is not made again while both are as they were: a stamp says what it was made from."""
+"""Stamps, by which unchanged outputs are skipped instead of built again.
+
+A stamp is a small JSON file next to the outputs: the key of the inputs they were built from, and the size and time of
+modification of each output. Comparing those is much cheaper than reading the outputs.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +16,31 @@ from runner.errors import StorageError
 from runner.files import atomic_write
 
 FileStates = dict[str, list[int]]
-"""Size and time of the last change of files, by name."""
+"""Size in bytes and time of modification in nanoseconds since 1970, by file name."""
 
 
-def states(files: Iterable[Path], folder: Path) -> FileStates:
-    """Raises OSError where one is missing."""
-    found = {str(file.relative_to(folder)): file.stat() for file in files}
-    return {name: [state.st_size, state.st_mtime_ns] for name, state in sorted(found.items())}
+def file_states(files: Iterable[Path], folder: Path) -> FileStates:
+    """The states of `files`, all within `folder`, by path relative to it. Raises OSError if one is missing."""
+    stats = {str(file.relative_to(folder)): file.stat() for file in files}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
 
 
-def unchanged(stamp: Path, key: str) -> Any:
-    """What was noted of files beside `stamp` that were made from `key`; None if they, or the key, are others now."""
+def read_stamp(stamp: Path, key: str) -> Any:
+    """The content written into the stamp; None if it is missing or damaged, has another key, or a file has changed."""
     try:
-        told = json.loads(stamp.read_bytes())
-        files = [stamp.parent / name for name in told["files"]]
-        same = told["key"] == key and told["files"] == states(files, stamp.parent)
-        return told["content"] if same else None
+        written = json.loads(stamp.read_bytes())
+        files = [stamp.parent / name for name in written["files"]]
+        current = written["key"] == key and written["files"] == file_states(files, stamp.parent)
+        return written["content"] if current else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def set_stamp(stamp: Path, key: str, files: Iterable[Path], content: Any = True) -> None:
-    """Note that `files` were made from `key`; where that can't be, they are made again the next time."""
-    with suppress(OSError, StorageError):
-        told = {"key": key, "files": states(files, stamp.parent), "content": content}
-        atomic_write.write(stamp, json.dumps(told))
+def write_stamp(stamp: Path, key: str, files: Iterable[Path], content: Any = True) -> None:
+    """Record that `files`, in the stamp's folder, were built from the inputs with `key`.
+
+    `content` is JSON data for `read_stamp` to return. Raises nothing if the stamp cannot be written.
+    """
+    with suppress(OSError, StorageError):  # without a stamp the files are only built again next time
+        written = {"key": key, "files": file_states(files, stamp.parent), "content": content}
+        atomic_write.write(stamp, json.dumps(written))

@@ -1,4 +1,4 @@
-"""Where files are kept that can be had again: downloads, and data sets as they were read."""
+"""The folder for files that can be recreated: downloads, and data sets prepared for the workers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """$ARCHRUNNER_CACHE, or the folder that the system has for such."""
+    """$ARCHRUNNER_CACHE, or the user's cache folder of the operating system. It need not exist yet."""
     if os.environ.get("ARCHRUNNER_CACHE"):
         return Path(os.environ["ARCHRUNNER_CACHE"]).expanduser()
-    import platformdirs
+    import platformdirs  # only if it is needed
 
     return platformdirs.user_cache_path("archrunner")

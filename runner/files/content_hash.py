@@ -1,4 +1,7 @@
-"""What things are, as a hash: equal content gives equal ids, whatever it is called and wherever it runs."""
+"""Identity as a hash of content: equal content has equal ids, under any name and on any machine.
+
+Fit ids in existing journals depend on every detail here: a change would make all of them train again.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,21 @@ if TYPE_CHECKING:
 
 
 def content_id(content: Any) -> str:
-    """16 hexadecimal digits that identify `content` (records, mappings, lists, scalars)."""
+    """16 hexadecimal digits that identify `content`: dataclass records, mappings, lists, tuples and scalars, nested.
+
+    Raises TypeError for any other type.
+    """
     return _digest(canonical_text(content))
 
 
 def mapping_id(texts: Mapping[str, str]) -> str:
-    """`content_id` of a mapping of which the canonical text of each value is known."""
+    """`content_id` of a mapping, given the `canonical_text` of each of its values."""
+    # Builds the text that canonical_text would, from values encoded once: thousands of cells share them.
     return _digest("{" + ",".join(f"{json.dumps(key)}:{texts[key]}" for key in sorted(texts)) + "}")
 
 
 def canonical_text(content: Any) -> str:
+    """`canonical` content as JSON with sorted keys and without spaces, so that equal content gives equal text."""
     return json.dumps(canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=True)
 
 
@@ -31,18 +39,18 @@ def _digest(text: str) -> str:
 
 
 def canonical(content: Any) -> Any:
-    """Plain data that holds all that `content` holds, records with their type's name.
+    """`content` as plain data; a record becomes a mapping of its fields, with the name of its class under "".
 
-    A field that has its default is left out, so that a record may gain one without becoming another; so is a field
-    whose metadata say ``identity: False``.
+    A field with its default value is left out, so that a class can gain a field without changing the ids of existing
+    records. So is a field whose metadata has ``identity: False``. Raises TypeError for an unknown type.
     """
-    if content is None or isinstance(content, (bool, int, float, str)):  # most of it is, so that comes first
+    if content is None or isinstance(content, (bool, int, float, str)):  # first, as most values are scalars
         return content
     if dataclasses.is_dataclass(content) and not isinstance(content, type):
         fields = [f for f in dataclasses.fields(content) if f.metadata.get("identity", True)]
         values = {f.name: getattr(content, f.name) for f in fields}
-        told = {f.name: canonical(values[f.name]) for f in fields if values[f.name] != f.default}
-        return {"": type(content).__name__, **told}
+        changed = {f.name: canonical(values[f.name]) for f in fields if values[f.name] != f.default}
+        return {"": type(content).__name__, **changed}
     if isinstance(content, Mapping):
         return {str(key): canonical(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
@@ -51,7 +59,7 @@ def canonical(content: Any) -> Any:
 
 
 def array_id(*arrays: np.ndarray) -> str:
-    """16 hexadecimal digits that identify arrays by type, shape and content."""
+    """16 hexadecimal digits that identify arrays, of any shapes and dtypes, by dtype, shape and content, in order."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -1,4 +1,4 @@
-"""One experiment is run by one process at a time; a second one learns who has it."""
+"""A lock on an experiment's folder: one process at a time may run it, and a second one is told which process does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from runner.errors import RunnerError
 from runner.files import atomic_write
 
 HOLDER = ".holder"
-"""Beside the lock, as opening a lock file may empty it."""
+"""The name of the file that describes the holder. Not the lock file itself: opening that may truncate it."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and have it alone. Raises RunnerError where another process has it.
+    """Create the folder if needed, and hold its lock during the context.
 
-    The system gives the lock back when its process ends, however it ends, so there is no stale one.
+    Raises RunnerError, naming the holder, if another process has the lock; StorageError if the holder's file cannot be
+    written. The operating system releases the lock when the process ends, even if it is killed, so no lock is stale.
     """
     from filelock import FileLock, Timeout
 
@@ -31,8 +32,8 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        words = f"{folder} is in use by another run{_holder(folder)}"
-        raise RunnerError(f"{words}; wait for it, or run with another --reports") from None
+        message = f"{folder} is in use by another run{_holder(folder)}"
+        raise RunnerError(f"{message}; wait until it ends, or choose another folder with --reports") from None
     try:
         atomic_write.write(folder / HOLDER, json.dumps(_myself()))
         yield
@@ -43,14 +44,14 @@ def locked(folder: Path) -> Iterator[None]:
 def _myself() -> dict[str, str | int]:
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in a container
+    except (OSError, KeyError):  # a user id without a name, as in a container
         user = str(os.getuid())
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     return {"pid": os.getpid(), "user": user, "host": socket.gethostname(), "since": since}
 
 
 def _holder(folder: Path) -> str:
-    """Who has it, since when; "" in the moment before that is written."""
+    """The end of a message that names the holder; "" if it has not written its file yet, or that is damaged."""
     try:
         holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return ": process {pid} of {user} on {host}, since {since}".format(**holder)

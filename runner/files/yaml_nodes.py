@@ -1,7 +1,7 @@
-"""YAML text -> nodes that know their line.
+"""YAML text in; nodes that know their line, for error messages, out.
 
-The YAML read here is the core schema of YAML 1.2: ``on``, ``no`` and ``12:30`` are text, ``1e-3`` is a number. Keys are
-text and never repeated; tags that build objects are refused.
+Scalars follow the core schema of YAML 1.2, unlike PyYAML's own loaders (1.1): ``on``, ``no`` and ``12:30`` are text,
+``1e-3`` is a number. Keys are text and unique. Tags that build objects are refused, as the file may be untrusted.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from typing import Any, NoReturn
 
 import yaml
 
-from runner.errors import Complaint, InputError, Where
+from runner.errors import Complaint, InputError, Location
 
 MOST_NODES = 100_000
+"""A document with more values is refused: a few lines of nested aliases can expand to billions."""
 DEEPEST = 40
+"""A document nested deeper is refused, as composing it would exhaust Python's stack."""
 
 _SCALARS = (
-    ("null", re.compile(r"~|null|Null|NULL|"), lambda text: None),
-    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
-    ("int", re.compile(r"[-+]?[0-9]{1,4000}"), int),
-    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
-    ("float", re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
+    (re.compile(r"~|null|Null|NULL|"), lambda text: None),
+    (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    (re.compile(r"[-+]?[0-9]{1,4000}"), int),  # int() refuses text of more than 4300 digits
+    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 )
+"""The plain scalars that are not text, in the order in which they are tried."""
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same nodes ten times as fast, where libyaml is
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same nodes ten times as fast, if libyaml is installed
 _RESOLVER = yaml.resolver.Resolver()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT = "tag:yaml.org,2002:str"
@@ -35,26 +38,27 @@ _TEXT = "tag:yaml.org,2002:str"
 
 @dataclass(frozen=True)
 class Node:
-    """A YAML value with the line where it stands. `value` holds nodes where it is a mapping or a list."""
+    """A YAML value and its line. In a mapping or a list, `value` holds nodes; `keys` has the line of each key."""
 
     value: Any
-    where: Where
-    keys: Mapping[str, Where] | None = None
+    where: Location
+    keys: Mapping[str, Location] | None = None
 
     def items(self) -> Iterator[tuple[str, Node]]:
+        """The entries of a mapping; only for nodes that are one."""
         assert isinstance(self.value, dict)
         yield from self.value.items()
 
     def to_data(self) -> Any:
-        """The same value without places."""
+        """The value as plain Python data, without lines."""
         if isinstance(self.value, dict):
             return {key: node.to_data() for key, node in self.value.items()}
         if isinstance(self.value, list):
             return [node.to_data() for node in self.value]
         return self.value
 
-    def find(self, path: tuple[int | str, ...]) -> Where:
-        """Where `path` stands, or the nearest part of it that is there."""
+    def find(self, path: tuple[int | str, ...]) -> Location:
+        """The location of `path`, or of the longest part of it that exists."""
         node, where = self, self.where
         for part in path:
             if isinstance(node.value, dict) and part in node.value:
@@ -67,109 +71,120 @@ class Node:
                 break
         return where
 
-    def replaced(self, path: tuple[str, ...], value: Node) -> Node:
-        """A copy with `value` at `path`, whose parents are mappings (made where they are missing)."""
+    def with_value(self, path: tuple[str, ...], value: Node) -> Node:
+        """A copy with `value` at `path`. A parent that is missing or not a mapping becomes a mapping."""
         if not path:
             return value
-        inner = self.value if isinstance(self.value, dict) else {}
-        child = inner.get(path[0], Node({}, value.where, {}))
-        kept = len(path) > 1 and path[0] in inner and isinstance(child.value, dict)
-        place = (self.keys or {})[path[0]] if kept else value.where
-        keys = {**(self.keys or {}), path[0]: place}
-        return Node({**inner, path[0]: child.replaced(path[1:], value)}, self.where, keys)
+        entries = self.value if isinstance(self.value, dict) else {}
+        child = entries.get(path[0], Node({}, value.where, {}))
+        # A mapping that is only extended keeps its line; a key whose value is replaced gets the line of the new value.
+        extended = len(path) > 1 and path[0] in entries and isinstance(child.value, dict)
+        where = (self.keys or {})[path[0]] if extended else value.where
+        keys = {**(self.keys or {}), path[0]: where}
+        return Node({**entries, path[0]: child.with_value(path[1:], value)}, self.where, keys)
 
-    def normalised(self, key: str) -> Node:
-        """A copy in which a component given by its name alone is a mapping, so that its parameters can be set."""
+    def with_component_expanded(self, key: str) -> Node:
+        """A copy in which the component under `key` is a mapping, also if only its name is given.
+
+        So its parameters can be set by path: ``sgd`` becomes ``{name: sgd}``.
+        """
         child = self.value.get(key)
         if child is None or not isinstance(child.value, str):
             return self
-        return self.replaced((key,), Node({"name": child}, child.where, {"name": child.where}))
+        return self.with_value((key,), Node({"name": child}, child.where, {"name": child.where}))
 
-    def moved(self, where: Where) -> Node:
-        """A copy that stands, with all its parts, at `where`."""
+    def with_location(self, where: Location) -> Node:
+        """A copy that has, with all its parts, the location `where`."""
         if isinstance(self.value, dict):
-            parts = {key: node.moved(where) for key, node in self.value.items()}
+            parts = {key: node.with_location(where) for key, node in self.value.items()}
             return Node(parts, where, dict.fromkeys(parts, where))
         if isinstance(self.value, list):
-            return Node([node.moved(where) for node in self.value], where)
+            return Node([node.with_location(where) for node in self.value], where)
         return replace(self, where=where)
 
 
 def parse(text: str, file: str) -> Node:
-    """The one document in `text`; raises InputError with the line of what is wrong."""
+    """The single document in `text`; `file` is its name in messages. Raises InputError with the line of the error."""
     try:
         text.encode()
         refuse_deep(text, file)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        words = " ".join(filter(None, (error.context, error.problem)))
-        _fail(Where(file, mark.line + 1 if mark else 0), f"not valid YAML: {words}")
+        reason = " ".join(filter(None, (error.context, error.problem)))
+        _fail(Location(file, mark.line + 1 if mark else 0), f"not valid YAML: {reason}")
     except UnicodeEncodeError as error:  # half a surrogate pair, as the bytes of a command line may hold
-        _fail(Where(file, text.count("\n", 0, error.start) + 1), "not UTF-8 text")
+        _fail(Location(file, text.count("\n", 0, error.start) + 1), "not UTF-8 text")
     except yaml.reader.ReaderError as error:
-        in_bytes = isinstance(error.character, int)  # the C parser counts in bytes and gives the character's number
-        number = error.character if in_bytes else ord(error.character[:1])
+        # libyaml counts the position in bytes and gives the character's code; PyYAML's own parser counts characters.
+        in_bytes = isinstance(error.character, int)
+        code = error.character if in_bytes else ord(error.character[:1])
         before = text.encode()[: error.position] if in_bytes else text[: error.position].encode()
         line = before.count(b"\n") + 1
-        _fail(Where(file, line), f"not valid YAML: the character \\x{number:02x} is not allowed")
+        _fail(Location(file, line), f"not valid YAML: the character \\x{code:02x} is not allowed")
     except yaml.YAMLError as error:
-        _fail(Where(file), f"not valid YAML: {' '.join(str(error).split())}")
+        _fail(Location(file), f"not valid YAML: {' '.join(str(error).split())}")
     if root is None:
-        _fail(Where(file), "the file is empty")
+        _fail(Location(file), "the file is empty")
     return _Converter(file).node(root, 0)
 
 
 def refuse_deep(text: str, file: str, aliases: bool = True) -> None:
-    """Composing is recursive, so what is nested too deep is refused before, event by event; on wish aliases too."""
+    """Raise InputError if `text` is nested deeper than DEEPEST levels or, without `aliases`, if it has an alias.
+
+    Composing is recursive and would overflow the stack, so this reads the parser's events one by one instead.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            _fail(_place(event, file), f"nested deeper than {DEEPEST} levels")
+            _fail(_event_location(event, file), f"nested deeper than {DEEPEST} levels")
         if not aliases and isinstance(event, yaml.AliasEvent):
-            _fail(_place(event, file), "aliases have no place in this file")
+            _fail(_event_location(event, file), "aliases are not allowed in this file")
 
 
-def _place(event: yaml.Event, file: str) -> Where:
-    return Where(file, event.start_mark.line + 1 if event.start_mark else 0)
+def _event_location(event: yaml.Event, file: str) -> Location:
+    return Location(file, event.start_mark.line + 1 if event.start_mark else 0)
 
 
 class _Converter:
+    """Converts PyYAML's nodes, counting them: an alias is converted at each use."""
+
     def __init__(self, file: str) -> None:
         self.file = file
         self.count = 0
 
     def node(self, node: yaml.Node, depth: int) -> Node:
-        where = Where(self.file, node.start_mark.line + 1)
+        where = Location(self.file, node.start_mark.line + 1)
         self.count += 1
         if self.count > MOST_NODES:
-            _fail(where, f"more than {MOST_NODES} values (aliases counted each time)")
-        if depth > DEEPEST:
+            _fail(where, f"more than {MOST_NODES} values (an alias counts at each use)")
+        if depth > DEEPEST:  # refuse_deep does not see a list that contains itself by an alias
             _fail(where, f"nested deeper than {DEEPEST} levels")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where, depth)
         if isinstance(node, yaml.SequenceNode):
-            self._plain_tag(node, where, "seq")
+            self._refuse_tag(node, where, "seq")
             return Node([self.node(item, depth + 1) for item in node.value], where)
-        assert isinstance(node, yaml.ScalarNode)  # the composer makes no others
+        assert isinstance(node, yaml.ScalarNode)  # the composer builds no others
         return Node(self._scalar(node, where), where)
 
-    def _mapping(self, node: yaml.MappingNode, where: Where, depth: int) -> Node:
-        self._plain_tag(node, where, "map")
+    def _mapping(self, node: yaml.MappingNode, where: Location, depth: int) -> Node:
+        self._refuse_tag(node, where, "map")
         values: dict[str, Node] = {}
-        keys: dict[str, Where] = {}
+        keys: dict[str, Location] = {}
         for key_node, value_node in node.value:
-            at = Where(self.file, key_node.start_mark.line + 1)
+            at = Location(self.file, key_node.start_mark.line + 1)
             if not isinstance(key_node, yaml.ScalarNode):
                 _fail(at, "a key must be text, not a list or a mapping")
             key = self._text(key_node, at)
             if key in values:
-                _fail(at, f"duplicate key '{key}'; it stands already in line {keys[key].line}")
+                _fail(at, f"duplicate key '{key}'; it is already defined on line {keys[key].line}")
             values[key], keys[key] = self.node(value_node, depth + 1), at
         return Node(values, where, keys)
 
-    def _scalar(self, node: yaml.ScalarNode, where: Where) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, where: Location) -> Any:
+        # A plain scalar has style None. A tag other than the implied one is explicit, and only !!str is allowed.
         quoted = bool(node.style)
         implied = _RESOLVER.resolve(  # type: ignore[no-untyped-call]
             yaml.ScalarNode, node.value, (not quoted, quoted)
@@ -179,22 +194,22 @@ class _Converter:
         text = self._text(node, where)
         return text if quoted or node.tag != implied else _number_or_text(text)
 
-    def _text(self, node: yaml.ScalarNode, where: Where) -> str:
+    def _text(self, node: yaml.ScalarNode, where: Location) -> str:
         if _SURROGATE.search(node.value):  # libyaml refuses their escapes itself
-            _fail(where, f"half a surrogate pair in {node.value[:40]!r} is no character")
+            _fail(where, f"found half a surrogate pair in {node.value[:40]!r}; allowed: whole characters")
         return str(node.value)
 
-    def _plain_tag(self, node: yaml.Node, where: Where, kind: str) -> None:
+    def _refuse_tag(self, node: yaml.Node, where: Location, kind: str) -> None:
         if node.tag != f"tag:yaml.org,2002:{kind}":
             _fail(where, f"the tag {node.tag} is not allowed")
 
 
 def _number_or_text(text: str) -> Any:
-    for _, pattern, convert in _SCALARS:
+    for pattern, convert in _SCALARS:
         if pattern.fullmatch(text):
             return convert(text)
     return text
 
 
-def _fail(where: Where, message: str) -> NoReturn:
+def _fail(where: Location, message: str) -> NoReturn:
     raise InputError([Complaint(where, "", message)])

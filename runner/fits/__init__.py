@@ -1,1 +1,1 @@
-"""One training each: what a worker needs to run a fit in; its result out, and which fits are trained together."""
+"""Fits, one training each: what a worker needs to run one, its result, and which fits are trained together."""

@@ -15,35 +15,37 @@ FitGroup = tuple[FitSpec, ...]
 
 
 def time_limit(group: FitGroup) -> float | None:
-    """The seconds that a group may take: those of its fits together."""
+    """The time limit of a group in seconds, the sum of those of its fits; None if they have none."""
     limits = [fit.timeout for fit in group if fit.timeout is not None]
     return sum(limits) or None
 
 
-def groups(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[FitGroup]:
-    """The fits in the groups in which they are trained, the most costly first so that no worker ends alone.
+def groups_to_train(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[FitGroup]:
+    """The groups that contain a fit whose id is in `wanted`, the most costly first.
 
-    `fits` are all of a plan, in its order. A group is trained as a whole or not at all, as its bits depend on how many
-    it holds; it is here where the id of one of its fits is `wanted`.
+    `fits` are all fits of a plan, in its order. A group is always trained as a whole, even if only one of its fits is
+    wanted: the number of fits trained together affects the last bits of their results.
     """
     by_cell: dict[str, list[FitSpec]] = {}
     for fit in fits:
         by_cell.setdefault(fit.cell, []).append(fit)
-    found = [
+    all_groups = [
         tuple(group)
         for cell in by_cell.values()
-        for group in stacks(cell, cell[0].training.stacking, 1 + max(fit.fold for fit in cell))
+        for group in split_into_groups(cell, cell[0].training.stacking, 1 + max(fit.fold for fit in cell))
     ]
-    here = [group for group in found if any(fit.id in wanted for fit in group)]
-    return sorted(here, key=lambda group: -sum(fit.cost for fit in group))
+    chosen = [group for group in all_groups if any(fit.id in wanted for fit in group)]
+    # The most costly first, so that at the end of a run no worker is left alone with a long group.
+    return sorted(chosen, key=lambda group: -sum(fit.cost for fit in group))
 
 
-def stacks(fits: Sequence[T], stacking: int | None, folds: int) -> list[Sequence[T]]:
-    """What belongs to the fits of a cell, in the plan's order, parted by the groups that are trained together.
+def split_into_groups(fits: Sequence[T], stacking: int | None, folds: int) -> list[Sequence[T]]:
+    """The fits of one cell, in the plan's order, split into the groups that are trained together.
 
-    A group is a part of one repeat, or whole repeats, so that more repeats leave full groups as they are.
+    `stacking` is the size of a group, None for 1. A group holds a part of one repeat, or whole repeats, so that adding
+    repeats to an experiment leaves every full group as it is. `fits` may be anything that belongs to the fits.
     """
     size = stacking or 1
-    span = folds if size <= folds else size // folds * folds
+    span = folds if size <= folds else size // folds * folds  # fits that groups do not cross: one repeat, or several
     spans = [fits[start : start + span] for start in range(0, len(fits), span)]
     return [part[start : start + size] for part in spans for start in range(0, len(part), min(size, span))]

@@ -1,4 +1,4 @@
-"""What is measured of a fit: each metric as one record, and the names in the order of the tables."""
+"""The metrics of a fit: one record per metric, and their names in the order of the tables."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, and how it is written: `scale` times its value, with `decimals` decimals, in `value_unit`.
+    """One metric and its format: a value is shown times `scale`, with `decimals` decimals, in `value_unit`.
 
-    Differences are in `unit` (percentage points of a percentage). `quantity` is what it measures, for a sentence.
+    A difference is shown in `unit`, such as percentage points. `quantity` names what is measured, for a sentence.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Metric:
 
     @property
     def direction(self) -> int:
-        """1 if more is better, -1 if less is."""
+        """1 if a higher value is better, -1 if a lower one is."""
         return 1 if self.higher_is_better else -1
 
 
@@ -36,11 +36,11 @@ def _loss(part: str) -> Metric:
 
 _BY_NAME = {metric.name: metric for part in ("val", "train", "test") for metric in (_accuracy(part), _loss(part))}
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-"""Measured after each epoch of every fit."""
+"""Measured after every epoch."""
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-"""What every fit has after its last epoch, in the order of the tables."""
+"""Measured after the last epoch of every fit, in the order of the tables."""
 TEST_METRICS = ("test_accuracy", "test_loss")
-"""What it has besides if the held-out test images are measured."""
+"""Measured after the last epoch too, if the experiment asks for the held-out test part."""
 
 
 def find_metric(name: str) -> Metric:

@@ -1,4 +1,4 @@
-"""A fit: one training, of one cell on one repeat and fold. Plain, picklable records."""
+"""A fit: one training of one cell on one repeat and fold. Plain records that pickle, as they travel to workers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 Curves = dict[str, list[float]]
-"""Values by epoch: train_loss, train_accuracy, val_loss, val_accuracy. Where the test was asked for, test_loss and
-test_accuracy of the last epoch alone."""
+"""One value per epoch of each metric in `metrics.CURVES`; if the held-out test is measured, also test_loss and
+test_accuracy with a single value each, that of the last epoch."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The training settings with everything that was ``auto`` decided.
+    """The training settings after every ``auto`` has been resolved.
 
-    So many fits of a cell are trained together as `stacking` says; None: each on its own.
+    `stacking` is the number of fits of a cell that are trained together; None trains each on its own. A fit whose
+    accuracy is at chance for `stuck_after` epochs in a row fails; None never checks.
     """
 
     epochs: int
@@ -33,15 +34,19 @@ class TrainingPlan:
     stacking: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain data, without those that are not set."""
+        """The settings as plain data, without those that are None."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class FitSpec:
-    """All that a worker needs to run one fit. `data` is a folder with images.npy and labels.npy; so is `test`, the
-    held-out test part, or "" where it is not to be measured. Every `checkpoint` seconds, where that is set, the fit's
-    state goes to a file in `folder`.
+    """Everything a worker needs to run one fit.
+
+    `data` is a folder with images.npy and labels.npy; `train` and `validation` index the images there, int64
+    arrays of shapes (n_train,) and (n_validation,). `test` is the folder of the held-out test part, "" if it is not
+    measured. `shape` is (channels, height, width). `timeout` and `checkpoint` are in seconds: a fit that takes longer
+    than `timeout` is stopped, and every `checkpoint` seconds its state is saved to a file in `folder`; None turns
+    either off. `cost` is MACs/image x training images x epochs, to compare fits with; 0 if the MACs are unknown.
     """
 
     id: str
@@ -67,8 +72,8 @@ class FitSpec:
     folder: str = ""
 
     @property
-    def shown(self) -> bool:
-        """Whether this is the fit of its cell that is looked into."""
+    def inspected(self) -> bool:
+        """Whether filters, activations and mistakes are recorded: for one fit per cell, as they take much space."""
         return (self.repeat, self.fold) == (0, 0)
 
     @property
@@ -79,13 +84,14 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What came of a fit. A failed one has its `reason`, its `log` and no curves.
+    """The outcome of a fit. A failed one has a `reason`, a `log` and no curves.
 
-    `confusion` holds [truth, predicted, count] of the validation part's classes after the last epoch. `seconds` is the
-    time it took and `cpu` the processor's, `finished` when it ended (milliseconds since 1970), `worker` the process id.
-    `kept` arrays go to a file of their own beside the journal, and so does the `log`. `memory` is the most that its
-    process had in use meanwhile, in bytes (0 where it is unknown). `again` says of a failed one that another try may
-    end otherwise; that is no part of the journal.
+    `confusion` lists [truth, predicted, count] over the classes of the validation part, after the last epoch.
+    `seconds` is wall-clock time, `cpu` processor time; `finished` is the time of the end in milliseconds since 1970;
+    `worker` is the process id; `memory` is the peak memory of the process during the fit in bytes, 0 if unknown.
+    `arrays`, by name, are for inspection and go to a file of their own next to the journal, as does `log`.
+    `retryable` marks a failure that may not repeat, such as a killed worker. Neither `arrays` nor `retryable` is in
+    the journal.
     """
 
     id: str
@@ -103,9 +109,9 @@ class FitResult:
     finished: int = 0
     confusion: list[list[int]] = field(default_factory=list)
     cpu: float = 0.0
-    kept: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
     memory: int = 0
-    again: bool = False
+    retryable: bool = False
 
     def final(self, metric: str) -> float:
         """The metric's value after the last epoch; nan for a failed fit."""
@@ -113,12 +119,14 @@ class FitResult:
         return values[-1] if self.status == "ok" and values else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """What stands in the journal."""
-        return {key: value for key, value in asdict(replace(self, kept={})).items() if key not in ("kept", "again")}
+        """The fields that the journal records, as plain data."""
+        # The arrays are dropped first: asdict would copy them.
+        fields = asdict(replace(self, arrays={}))
+        return {key: value for key, value in fields.items() if key not in ("arrays", "retryable")}
 
 
-def failed(spec: FitSpec, reason: str, **facts: Any) -> FitResult:
-    """The result of a fit that did not end well, its reason on one line."""
+def failed_result(spec: FitSpec, reason: str, **facts: Any) -> FitResult:
+    """The result of a failed fit; `reason` is put on one line, `facts` are further fields of the result."""
     reason = " ".join(reason.split())
     return FitResult(spec.id, spec.cell, spec.repeat, spec.fold, "failed", reason, finished=now(), **facts)
 
@@ -129,9 +137,10 @@ def now() -> int:
 
 
 def clocks() -> tuple[float, float]:
+    """Wall-clock and processor time in seconds, to pass to `since`."""
     return time.perf_counter(), time.process_time()
 
 
 def since(started: tuple[float, float]) -> dict[str, float]:
-    """The seconds and the processor's seconds since then."""
+    """The wall-clock time ("seconds") and the processor time ("cpu") that have passed since `started`."""
     return {key: now - then for key, now, then in zip(("seconds", "cpu"), clocks(), started, strict=True)}

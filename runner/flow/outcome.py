@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.journal.index import Selected
+from runner.journal.index import SelectedResults
 from runner.planning import library_versions
 from runner.planning.plan import Plan
 from runner.tracking.publisher import PATIENCE
@@ -63,7 +63,7 @@ class Outcome:
         cls,
         plan: Plan,
         folder: Path,
-        results: Selected,
+        results: SelectedResults,
         trained: int,
         stopped: int,
         unpublished: str,
@@ -71,8 +71,8 @@ class Outcome:
         make_tables: Callable[[], Tables],
     ) -> Outcome:
         """The outcome whose counts and versions are those of `results`, all that the plan's fits came to."""
-        failed = results.count_of("failed")
-        mixed = library_versions.warning(plan, library_versions.counted(results.versions()))
+        failed = results.count_status("failed")
+        mixed = library_versions.mixture_warning(plan, library_versions.count_versions(results.versions()))
         return cls(
             plan, verdict, folder, trained, len(results) - failed, failed, plan.fit_count - len(results), stopped,
             unpublished, mixed, make_tables,

@@ -1,4 +1,4 @@
-"""What a user sees while fits run: a bar on a terminal, plain lines elsewhere. Always on stderr."""
+"""What a user sees while fits train: a bar on a terminal, one line per fit elsewhere. Always on stderr."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from runner.text import duration, megabytes, printable
 
 
 class Progress:
-    """Counts, the best cell so far and the time left. This base shows nothing; its children do."""
+    """Counts, the best cell so far and the time left. This base prints nothing; its subclasses do."""
 
     def begin(self, plan: Plan, known: Sequence[FitResult], todo: Sequence[FitSpec], workers: int) -> None:
-        """`known` results stand in the journal already; `todo` is about to run on `workers` workers."""
+        """The `known` results are in the journal; the fits in `todo` are about to train on `workers` workers."""
         self.plan, self.workers = plan, workers
         self.names = {cell.id: cell.name for cell in plan.cells}
         self.costs = {fit.id: fit.cost for fit in todo}
         self.total, self.done, self.failed = len(todo), 0, 0
         self.cost = self.cost_left = sum(self.costs.values())
         self.values: dict[str, list[float]] = {}
-        for result in known if todo else ():  # else there is nothing to compare with them
+        for result in known if todo else ():  # reading them all is slow, and without new fits nobody sees the best cell
             self._note(result)
         self.started = time.monotonic()
         self.show_start(len(known))
@@ -57,7 +57,7 @@ class Progress:
         return f"best so far {means[cell]:.4f} ({self.names[cell]})"
 
     def left(self) -> str:
-        """The time left, by the cost of what is done and of what is left to do."""
+        """The time left, assuming that time is proportional to a fit's cost (its multiply-adds)."""
         if not self.done or self.cost_left >= self.cost:
             return "?"
         seconds = (time.monotonic() - self.started) / (self.cost - self.cost_left) * self.cost_left
@@ -75,19 +75,19 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class Lines(Progress):
-    """A line a fit, for files and pipes."""
+    """One line per fit, for files and pipes."""
 
     def notify(self, lines: Sequence[str]) -> None:
         for line in lines:
             self._print(printable(line))
 
     def show_start(self, known: int) -> None:
-        kept = f", {known} are in the journal already" if known else ""
-        self._print(f"{self.plan.name}: {self.total} fits to train{kept}")
+        finished = f", {known} are in the journal already" if known else ""
+        self._print(f"{self.plan.name}: {self.total} fits to train{finished}")
 
     def show_result(self, result: FitResult) -> None:
         self._print(f"[{self.done}/{self.total}] {self.words(result)}, {self.left()} left")
@@ -104,7 +104,7 @@ class Lines(Progress):
 
 
 class Live(Lines):
-    """A bar with counts on a terminal; failures stay above it."""
+    """A bar with counts on a terminal; failures are printed above it."""
 
     def __init__(self) -> None:
         from rich.console import Console

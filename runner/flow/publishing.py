@@ -37,7 +37,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
             tracker.close()
         except Exception as error:
             raise RunnerError(f"{masked(uri)}: {describe(error)}") from None
-    return len(results.of(fit for fit, *_ in plan.fit_keys())), plan.fit_count
+    return len(results.select(fit for fit, *_ in plan.fit_keys())), plan.fit_count
 
 
 def _tracker(uri: str, folder: Path) -> Tracker:

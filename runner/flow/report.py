@@ -15,7 +15,7 @@ import runner
 from runner.files import build_stamp
 from runner.files.content_hash import content_id
 from runner.journal.frames import frames
-from runner.journal.index import Selected
+from runner.journal.index import SelectedResults
 from runner.planning import plan_file
 from runner.planning.plan import Plan
 
@@ -36,10 +36,10 @@ def load_in_background() -> None:
     threading.Thread(target=load, daemon=True).start()
 
 
-def write(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Callable[[], Tables]]:
+def write(plan: Plan, results: SelectedResults, folder: Path) -> tuple[Verdict, Callable[[], Tables]]:
     """Write the report if it would change; returns what it says and a function that makes its tables."""
     key, stamp = _key(plan, results, folder), folder / ".report.made"
-    verdict = build_stamp.unchanged(stamp, key)
+    verdict = build_stamp.read_stamp(stamp, key)
     if verdict:
         return verdict, partial(_tables, plan, results, folder)
     from runner.reporting.pages.write import write_report
@@ -47,20 +47,20 @@ def write(plan: Plan, results: Selected, folder: Path) -> tuple[Verdict, Callabl
 
     tables = write_report(plan, frames(results), folder)
     verdict = verdict_of(plan, tables)
-    build_stamp.set_stamp(stamp, key, chain.from_iterable(map(folder.glob, OUTPUTS)), verdict)
+    build_stamp.write_stamp(stamp, key, chain.from_iterable(map(folder.glob, OUTPUTS)), verdict)
     return verdict, lambda: tables
 
 
-def _key(plan: Plan, results: Selected, folder: Path) -> str:
+def _key(plan: Plan, results: SelectedResults, folder: Path) -> str:
     """Identifies everything that the report is made from: plan, results, the fits' arrays and our own code."""
     arrays = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
     program = Path(runner.__file__).parent
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
-    states = [build_stamp.states(arrays, folder), build_stamp.states(code, program)]
+    states = [build_stamp.file_states(arrays, folder), build_stamp.file_states(code, program)]
     return content_id([plan_file.digest(plan), results.results.digest(results.fits), *states])
 
 
-def _tables(plan: Plan, results: Selected, folder: Path) -> Tables:
+def _tables(plan: Plan, results: SelectedResults, folder: Path) -> Tables:
     from runner.reporting.tables.study_tables import make_tables
 
     return make_tables(plan, frames(results), folder / "fits")

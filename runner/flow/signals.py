@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: the first one stops what runs in good order, the second one at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first stops the run cleanly, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"
 SOON = 0.02
-"""Seconds until it is looked again whether an import is over."""
+"""Seconds between two checks whether an import has finished."""
 
 
 class Stopped(KeyboardInterrupt):
-    """One of the signals in STOPPING came."""
+    """One of the signals in STOPPING arrived."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -24,44 +24,44 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_status(stop: KeyboardInterrupt) -> int:
-    """What a shell says of a process that a signal ended: 130, 143, 129."""
+    """The status a shell gives a process that a signal ended: 130, 143 or 129."""
     return 128 + getattr(stop, "number", signal.SIGINT)
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Within it the first of the signals raises Stopped. One that is ignored, as under nohup, stays so."""
+    """Within it, the first of the signals raises Stopped. A signal that is ignored, as under nohup, stays ignored."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python takes signals in its first thread alone
+        yield  # Python delivers signals to its main thread only
         return
-    heeded = {number: signal.getsignal(number) for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN}
+    handlers = {number: signal.getsignal(number) for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN}
     terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
 
     def at_once(number: int, frame: FrameType | None) -> None:
         if terminals:
             os.write(terminals[-1], SHOW_CURSOR)  # a progress bar hides it
-        os._exit(128 + number)  # the workers see it and end
+        os._exit(128 + number)  # the workers notice and end themselves
 
-    def in_order(number: int, frame: FrameType | None) -> None:
-        for each in heeded:
+    def cleanly(number: int, frame: FrameType | None) -> None:
+        for each in handlers:
             signal.signal(each, at_once)
         if number == signal.SIGHUP:
             _let_go(terminals)
         stop(number, frame)
 
     with _between_imports() as stop:
-        for number in heeded:
-            signal.signal(number, in_order)
+        for number in handlers:
+            signal.signal(number, cleanly)
         try:
             yield
         finally:
-            for number, handler in heeded.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
 
 @contextmanager
 def _between_imports() -> Iterator[Callable[[int, FrameType | None], None]]:
-    """Gives what raises Stopped: at once, or, amid an import, as soon as that is over."""
+    """A handler that raises Stopped: at once or, during an import, as soon as that has finished."""
     alarm = signal.getsignal(signal.SIGALRM)
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -73,14 +73,16 @@ def _between_imports() -> Iterator[Callable[[int, FrameType | None], None]]:
     try:
         yield stop
     finally:
-        if signal.getsignal(signal.SIGALRM) is not alarm:  # also where the import ended with the command
+        if signal.getsignal(signal.SIGALRM) is not alarm:  # the command may end before the import's check
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm)
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Whether an import is under way there. An exception that comes from nowhere may leave Python's import lock taken,
-    and then every other thread that imports waits for ever.
+    """Whether `frame` is inside an import.
+
+    An exception out of the blue may leave Python's import lock taken, and every other thread that imports would then
+    wait for ever.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -90,7 +92,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _let_go(terminals: list[int]) -> None:
-    """Nothing can be read from a closed terminal or written to it; trying would be an error."""
+    """Replace a closed terminal by /dev/null: reading or writing it would raise."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in terminals:
         os.dup2(nothing, descriptor)

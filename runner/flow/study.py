@@ -37,7 +37,7 @@ def run(
     with training.prepared_data(experiment) as (data, test):
         plan, fits = plan_fits(experiment, plan, data, test)
         with open_journal(folder) as journal:
-            known = journal.results.of(fit.id for fit in fits)
+            known = journal.results.select(fit.id for fit in fits)
             missing = training.missing_fits(fits, journal.results.statuses, options.only_failed)
             progress.notify(before_training(folder, plan, journal.results, known.versions(), missing))
             plan_file.save(plan, folder / "plan.yaml")
@@ -47,7 +47,7 @@ def run(
                 with progress:
                     progress.begin(plan, known, missing, options.processes)
                     stopped = training.train(executor, fits, missing, options.fail_fast, journal, publisher, progress)
-                results = journal.results.of(fit.id for fit in fits)
+                results = journal.results.select(fit.id for fit in fits)
                 verdict, tables = report.write(plan, results, folder)
                 publisher.finish(folder)
     return Outcome.of(plan, folder, results, len(results) - len(known), stopped, publisher.problem, verdict, tables)

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.components.catalog import load_catalog
-from runner.data.prepare import PreparedPart, prepared_dataset
+from runner.data.prepare import PreparedPart, prepare_dataset
 from runner.engines import checkpoint
 from runner.errors import StorageError
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write
-from runner.fits.grouping import groups
+from runner.fits.grouping import groups_to_train
 from runner.fits.records import FitResult, FitSpec
 from runner.flow.outcome import Options
 from runner.flow.progress import Progress
@@ -31,7 +31,7 @@ log = logging.getLogger("runner.flow")
 
 def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
     """The executor; it begins to load the engine unless the journal may already hold every fit."""
-    executor = choose.make(options.executor, options.workers)
+    executor = choose.create_executor(options.executor, options.workers)
     if not (folder / "journal.jsonl").exists():
         executor.prepare(plan.training.engine)
     return executor
@@ -41,11 +41,11 @@ def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
 def prepared_data(experiment: Experiment) -> Iterator[tuple[PreparedPart, PreparedPart | None]]:
     """The training part, and the held-out test part only if the experiment asks for it."""
     catalog, header = load_catalog(experiment.plugin_files), experiment.header
-    with prepared_dataset(catalog, header.dataset) as train:
+    with prepare_dataset(catalog, header.dataset) as train:
         if not header.cross_validation.test:
             yield train, None
             return
-        with prepared_dataset(catalog, header.dataset, test=True) as test:
+        with prepare_dataset(catalog, header.dataset, test=True) as test:
             yield train, test
 
 
@@ -65,9 +65,9 @@ def train(
 ) -> int:
     """Train `missing` out of all `fits` of the plan; returns the exit status of the signal that stopped it, else 0."""
     wanted, folder = {fit.id for fit in missing}, journal.path.parent / "fits"
-    checkpoint.clear(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
+    checkpoint.remove_stale(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
     here = str(folder.resolve())
-    todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups(fits, wanted)]
+    todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups_to_train(fits, wanted)]
     try:
         with closing(executor.run(todo)) as finished:
             for group in finished:
@@ -94,12 +94,12 @@ def _store_files(result: FitResult, folder: Path) -> FitResult:
     try:
         if result.log:
             atomic_write.write(file.with_suffix(".log"), result.log)
-        if result.kept:
+        if result.arrays:
             import numpy as np
 
             content = io.BytesIO()
-            np.savez_compressed(content, allow_pickle=False, **result.kept)
+            np.savez_compressed(content, allow_pickle=False, **result.arrays)
             atomic_write.write(file.with_suffix(".npz"), content.getvalue())
     except StorageError as error:
         log.warning("the fit is recorded, but its files are not: %s", str(error).partition(";")[0])
-    return replace(result, log="", kept={})
+    return replace(result, log="", arrays={})

@@ -1,1 +1,1 @@
-"""The append-only record of finished fits: results in, synced to disk; an index of them and pandas frames out."""
+"""The append-only record of finished fits: results in, synced to disk; an index and pandas frames out."""

@@ -1,4 +1,4 @@
-"""The journal as pandas frames."""
+"""The journal's results as pandas frames."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frames:
-    """The journal as pandas frames.
+    """The journal's results as pandas frames.
 
-    `fits`: a row a fit: id, cell, repeat, fold, status, reason, the final figures, epochs, seconds, worker, cpu,
-    finished, versions (by library); the figures of a test that was not asked for are nan. `curves`: a row an epoch of a
-    good fit.
-    `confusions`: a row a pair of classes (numbers) of a good fit: id, truth, predicted, count.
+    `fits` has one row per fit: id, cell, repeat, fold, status, reason, the final value of each metric, epochs, seconds,
+    worker, cpu, finished, versions (by library). Test metrics are nan if the experiment does not use the test images.
+    `curves` has one row per epoch of a successful fit: id, epoch and the curves.
+    `confusions` has one row per pair of classes of a successful fit: id, truth and predicted (class numbers), count.
     """
 
     fits: pd.DataFrame
@@ -31,7 +31,10 @@ class Frames:
 
 
 def frames(results: Iterable[FitResult]) -> Frames:
-    """From results that may come one by one: their curves and confusions are kept as numbers, not as results."""
+    """The frames of `results`, which may be an iterator that reads them one at a time.
+
+    Curves and confusions are collected in typed arrays: as Python objects those of ten thousand fits fill the memory.
+    """
     import pandas as pd
 
     rows, curves, confusions = [], _Curves(), _Confusions()
@@ -54,7 +57,7 @@ def _row(result: FitResult) -> dict[str, Any]:
 
 
 class _Curves:
-    """The curves of fits, one behind the other."""
+    """The curves of all fits, concatenated."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -72,12 +75,12 @@ class _Curves:
         import pandas as pd
 
         ids = np.repeat(np.array(self.ids, dtype=object), self.epochs)
-        epoch = np.concatenate([np.arange(1, count + 1) for count in (*self.epochs, 0)])
+        epoch = np.concatenate([np.arange(1, count + 1) for count in (*self.epochs, 0)])  # 0: it needs one array
         return pd.DataFrame({"id": ids, "epoch": epoch} | {name: np.array(v) for name, v in self.values.items()})
 
 
 class _Confusions:
-    """The pairs of classes of fits, one behind the other."""
+    """The confusions of all fits, concatenated; `pairs` is flattened: truth, predicted, count, truth, ..."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []

@@ -1,6 +1,6 @@
-"""The results in a journal, by fit: an index of the file in memory; each result is read from disk when asked for.
+"""An index of the journal in memory. The results themselves stay on disk and are read one at a time.
 
-Ten thousand fits with their curves and confusions would fill the memory of the process that runs them.
+Ten thousand results with their curves and confusions would fill the memory of the driver.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class LinePosition(NamedTuple):
-    """Where a fit's line starts in the file, its length in bytes, and its summary."""
+    """Where a fit's line starts in the file, its length in bytes, and its summary (see `LineSummary`)."""
 
     start: int
     length: int
@@ -30,18 +30,19 @@ class LinePosition(NamedTuple):
 
 
 class Results(Mapping[str, FitResult]):
-    """Results by fit id; of two lines for one fit the later counts. One thread may read while another adds."""
+    """Results by fit id; if a fit has two lines, the later one counts. One thread may read while another adds."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.positions = path, dict[str, LinePosition]()
         self._file: int | None = None
 
     def __getitem__(self, fit: str) -> FitResult:
-        """Raises JournalError if the line is no longer a fit."""
+        """Read the result from disk; raises JournalError if the line is no longer valid."""
         position = self.positions[fit]
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY)
         try:
+            # pread does not move a shared file position, so that several threads can read.
             return decode(os.pread(self._file, position.length, position.start))
         except ValueError as error:
             number = self.path.read_bytes().count(b"\n", 0, position.start) + 1
@@ -62,19 +63,20 @@ class Results(Mapping[str, FitResult]):
 
     @property
     def statuses(self) -> dict[str, str]:
+        """The status of each fit, without reading the file."""
         return {fit: position.status for fit, position in self.positions.items()}
 
-    def of(self, fits: Iterable[str]) -> Selected:
-        """The results of those `fits` that have one, in that order."""
-        return Selected(self, [fit for fit in fits if fit in self.positions])
+    def select(self, fits: Iterable[str]) -> SelectedResults:
+        """The results of those `fits` that have one, in the same order."""
+        return SelectedResults(self, [fit for fit in fits if fit in self.positions])
 
     def digest(self, fits: Iterable[str]) -> str:
-        """Identifies what the journal says of `fits`."""
+        """A hash of the results of `fits`, from the index alone."""
         return content_id([(fit, self.positions[fit].checksum) for fit in fits if fit in self.positions])
 
 
-class Selected(Sequence[FitResult]):
-    """Some of the results, each read when it is asked for."""
+class SelectedResults(Sequence[FitResult]):
+    """A selection of results. Each access reads from disk."""
 
     def __init__(self, results: Results, fits: list[str]) -> None:
         self.results, self.fits = results, fits
@@ -89,45 +91,47 @@ class Selected(Sequence[FitResult]):
         return (self.results[fit] for fit in self.fits)
 
     def versions(self) -> list[dict[str, str]]:
-        """The library versions of each good fit, from the index alone."""
+        """The library versions of each successful fit, from the index alone."""
         positions = [self.results.positions[fit] for fit in self.fits]
+        # Thousands of fits share a few distinct texts, so each text is parsed once.
         parsed = {text: json.loads(text) for text in {position.versions for position in positions}}
         return [parsed[position.versions] for position in positions if position.status == "ok"]
 
-    def count_of(self, status: str) -> int:
+    def count_status(self, status: str) -> int:
         return sum(self.results.positions[fit].status == status for fit in self.fits)
 
 
 def read(path: Path) -> tuple[list[FitResult], int]:
-    """The results in the journal at `path`, and the length in bytes of its good part.
+    """The results in the journal at `path`, and the length in bytes of its valid part.
 
-    Raises JournalError, with the line number, for a damaged line that is not the last.
+    A torn last line is ignored. Raises JournalError, with the line number, for any other damaged line.
     """
-    results, good = [], 0
+    results, length = [], 0
     for result, line in _lines(path, decode):
         results.append(result)
-        good += len(line)
-    return results, good
+        length += len(line)
+    return results, length
 
 
 def index(path: Path) -> tuple[Results, int]:
-    """As `read`, but with the positions of the results in place of the results."""
-    results, good = Results(path), 0
+    """Like `read`, but returns an index instead of the results."""
+    results, length = Results(path), 0
     for summary, line in _lines(path, summarise):
-        results.positions[summary.fit] = LinePosition(good, len(line), *summary[1:])
-        good += len(line)
-    return results, good
+        results.positions[summary.fit] = LinePosition(length, len(line), *summary[1:])
+        length += len(line)
+    return results, length
 
 
 def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]:
-    """Each good line of the journal, parsed and as it is. A torn last line is left out."""
+    """Each line of the journal, parsed and raw, without a torn last line."""
     if not path.exists():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
+                # `encode` never writes a carriage return, and only some editors treat one as a line end.
                 if b"\r" in line:
-                    raise ValueError("the line has no end")  # only some editors would show one here
+                    raise ValueError("the line contains a carriage return")
                 parsed = parse(line)
             except ValueError as error:
                 if not line.endswith(b"\n"):

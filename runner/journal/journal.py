@@ -1,4 +1,4 @@
-"""The append-only record of finished fits: the truth on disk. Every append is synced before anyone hears of it."""
+"""Appends results to the journal. Each append is synced to disk before anything else uses the result."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ log = logging.getLogger("runner.journal")
 
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """The journal in `folder`, which this process then has alone; raises RunnerError if another process has it."""
+    """The journal in `folder`, locked for this process; raises RunnerError if another process holds the lock."""
     with locked(folder), Journal(folder / "journal.jsonl") as journal:
         yield journal
 
 
 class Journal:
-    """Appends results to the file at `path` and knows everything in it."""
+    """Appends results to the file at `path`; `results` is an index of its whole content."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.results = path, Results(path)
 
     def __enter__(self) -> Journal:
-        self.results, good = index(self.path)
+        self.results, length = index(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab", buffering=0)  # a buffer would write again what failed to reach the disk
-        if self._file.tell() > good:
+        self._file = self.path.open("ab", buffering=0)  # a buffer would retry a failed write later
+        if self._file.tell() > length:
             log.warning("%s: the last line is torn and was dropped; its fit is trained again", self.path)
-            self._file.truncate(good)
+            self._file.truncate(length)
         _sync_folder(self.path.parent)
         return self
 
@@ -49,36 +49,38 @@ class Journal:
     def append(self, *results: FitResult) -> None:
         """Write results that arrived together and wait until they are on disk.
 
-        Raises StorageError if they can't be written; the journal is then as it was before.
+        Raises StorageError if they cannot be written; the file and the index are then as they were before.
         """
-        lines, before, positions = [encode(result) for result in results], self._file.tell(), self.results.positions
-        rest, earlier = memoryview(b"".join(lines)), {result.id: positions.get(result.id) for result in results}
+        lines, start, positions = [encode(result) for result in results], self._file.tell(), self.results.positions
+        rest, old_positions = memoryview(b"".join(lines)), {result.id: positions.get(result.id) for result in results}
         try:
-            while rest:
+            while rest:  # an unbuffered write may write only a part
                 rest = rest[self._file.write(rest) :]
-            self._note(results, lines, before)  # an interrupt from here on does not take the lines back
+            self._add_to_index(results, lines, start)  # before the sync: an interrupt during it keeps the lines
             os.fsync(self._file.fileno())
         except KeyboardInterrupt:
-            if self._file.tell() == before + sum(map(len, lines)):  # it came between the last write and the note
-                self._note(results, lines, before)
+            # If everything is written, the interrupt may have come before the index was updated: the file and the index must
+            # agree. If not, the torn last line is not in the index, and the next run drops it.
+            if self._file.tell() == start + sum(map(len, lines)):
+                self._add_to_index(results, lines, start)
             raise
         except OSError as error:
-            for fit, position in earlier.items():
+            for fit, position in old_positions.items():
                 positions.pop(fit, None)
                 if position:
                     positions[fit] = position
             with suppress(OSError):  # if even this fails, the next run drops a torn last line
-                self._file.truncate(before)
+                self._file.truncate(start)
             raise StorageError(self.path, error) from None
 
-    def _note(self, results: Sequence[FitResult], lines: Sequence[bytes], start: int) -> None:
+    def _add_to_index(self, results: Sequence[FitResult], lines: Sequence[bytes], start: int) -> None:
         for result, line in zip(results, lines, strict=True):
             self.results.positions[result.id] = LinePosition(start, len(line), *summarise(line)[1:])
             start += len(line)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new file's name as durable as its content."""
+    """Sync the directory entry of a new file: fsync on the file does not include its name."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""One line of the journal: a fit written, read back and checked. Nothing else knows the format.
+"""The format of a journal line: encodes and decodes one fit and verifies its checksum.
 
-``{"format":1,"sum":"<CRC-32 of the fit's JSON>","fit":{...}}`` and a newline.
+A line is ``{"format":1,"sum":"<CRC-32 of the fit's JSON>","fit":{...}}`` and a newline.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from typing import NamedTuple
 
 from runner.fits.records import FitResult
-from runner.journal.schema import fit_from
+from runner.journal.schema import parse_fit
 from runner.text import yaml_value
 
 FORMAT = 1
@@ -21,12 +21,12 @@ _HEAD = re.compile(
     rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
     rb'"status":"(ok|failed)",)'
 )
-"""How a line begins that `encode` wrote: with this the index need not parse the curves."""
+"""The beginning of a line as `encode` writes it. With it the index is built without parsing the curves as JSON."""
 _VERSIONS = re.compile(rb'"versions":(\{[^{}]*\})')
 
 
 class LineSummary(NamedTuple):
-    """What the index keeps of a line: fit id, checksum, how the fit ended, and its libraries' versions as JSON."""
+    """What the index stores of a line: fit id, CRC-32, status, and the library versions as JSON text."""
 
     fit: str
     checksum: int
@@ -40,23 +40,23 @@ def encode(result: FitResult) -> bytes:
 
 
 def decode(line: bytes) -> FitResult:
-    """The fit of a line; raises ValueError for a line that is damaged, edited or of another format."""
-    # If the line is byte for byte as we write it, `_fast_summary` has checked its sum already.
-    return fit_from(json.loads(line)["fit"]) if _fast_summary(line) else _decode(line)
+    """The fit in a line; raises ValueError if the line is damaged, edited or of another format."""
+    # A line exactly as `encode` writes it has its checksum verified by `_fast_summary`.
+    return parse_fit(json.loads(line)["fit"]) if _fast_summary(line) else _decode_any_layout(line)
 
 
 def summarise(line: bytes) -> LineSummary:
-    """What the index keeps of a line; raises ValueError as `decode` does."""
+    """What the index stores of a line; raises ValueError as `decode` does."""
     summary = _fast_summary(line)
     if summary is None:
-        result = _decode(line)
+        result = _decode_any_layout(line)
         checksum = int(json.loads(line)["sum"], 16)
         summary = LineSummary(result.id, checksum, result.status, json.dumps(result.versions))
     return summary
 
 
 def _fast_summary(line: bytes) -> LineSummary | None:
-    """The summary of a whole line in the form that we write; None for any other line, which may still be valid."""
+    """The summary of a line exactly as `encode` writes it; None for any other line, which may still be valid JSON."""
     head = _HEAD.match(line)
     if head is None or not line.endswith(b"}}\n"):
         return None
@@ -70,10 +70,10 @@ def _fast_summary(line: bytes) -> LineSummary | None:
     return LineSummary(head[2].decode(), checksum, head[3].decode(), sys.intern(versions[1].decode()))
 
 
-def _decode(line: bytes) -> FitResult:
-    """As `decode`, for JSON in any layout: the fit is written again to compare its checksum."""
+def _decode_any_layout(line: bytes) -> FitResult:
+    """Like `decode`, for JSON in any layout: the checksum is computed from the fit, encoded again."""
     if not line.endswith(b"\n"):
-        raise ValueError("the line has no end")
+        raise ValueError("the line does not end with a newline")
     try:
         entry = json.loads(line)
         version, checksum, fit = entry["format"], entry["sum"], entry["fit"]
@@ -84,7 +84,7 @@ def _decode(line: bytes) -> FitResult:
         raise ValueError(f"written in format {yaml_value(version)}; this version reads format {FORMAT}")
     if checksum != expected:
         raise ValueError("the checksum does not match: the line was damaged or edited")
-    return fit_from(fit)
+    return parse_fit(fit)
 
 
 def _checksum(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A fit as the journal holds it, read back: every value is of its type, and what belongs together fits together."""
+"""Validates a fit read from the journal: the types of its values, and that its curves match its epochs."""
 
 from __future__ import annotations
 
@@ -13,65 +13,69 @@ from runner.text import yaml_value
 _LARGEST = 2**63
 
 
-def fit_from(content: Any) -> FitResult:
-    """The fit that `content`, plain data, stands for; raises ValueError that says what is no part of a fit."""
+def parse_fit(content: Any) -> FitResult:
+    """The fit described by `content`, plain data from JSON; raises ValueError with the first value that is invalid."""
     try:
         fit = FitResult(**content)
     except TypeError as error:
         raise ValueError(f"not a fit: {str(error).removeprefix('FitResult.__init__() ')}") from None
     for key in content:
         if key not in _TYPES:
-            raise ValueError(f"not a fit: the journal holds no {key}")
-        fits, words = _TYPES[key]
-        if not fits(content[key]):
-            raise ValueError(f"not a fit: {key} is {yaml_value(content[key])}; expected {words}")
+            raise ValueError(f"not a fit: unknown key '{key}'")
+        is_valid, expected = _TYPES[key]
+        if not is_valid(content[key]):
+            raise ValueError(f"not a fit: {key} is {yaml_value(content[key])}; expected {expected}")
     if fit.status == "ok":
         for name in CURVES:
             if len(fit.curves.get(name, ())) != fit.epochs:
-                found = f"{len(fit.curves.get(name, ()))} values of {name}"
-                raise ValueError(f"not a fit: it has {found}; expected one for each of {fit.epochs} epochs")
+                count = len(fit.curves.get(name, ()))
+                raise ValueError(
+                    f"not a fit: it has {count} values of {name}; expected one for each of {fit.epochs} epochs"
+                )
     return fit
 
 
-def _whole(value: Any) -> bool:
+def _is_whole(value: Any) -> bool:
+    # Compared by type: JSON's true and false are int for isinstance.
     return type(value) is int and 0 <= value < _LARGEST
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < _LARGEST)
 
 
-def _seconds(value: Any) -> bool:
-    return _number(value) and math.isfinite(value) and value >= 0
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value) and value >= 0
 
 
-def _text(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value.values()))
+def _is_mapping_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
-def _curves(value: Any) -> bool:
+def _is_curves(value: Any) -> bool:
     known = METRICS + TEST_METRICS
     return isinstance(value, dict) and all(
-        name in known and isinstance(values, list) and all(map(_number, values)) for name, values in value.items()
+        name in known and isinstance(values, list) and all(map(_is_number, values)) for name, values in value.items()
     )
 
 
-def _confusion(value: Any) -> bool:
+def _is_confusion(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(row, list) and len(row) == 3 and all(map(_whole, row)) for row in value
+        isinstance(row, list) and len(row) == 3 and all(map(_is_whole, row)) for row in value
     )
 
 
+# The validity test of each key and the message's description of valid values.
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("id", "cell", "reason", "worker", "log"), (_text, "text")),
-    **dict.fromkeys(("repeat", "fold", "epochs", "finished", "memory"), (_whole, "a whole number of 0 or more")),
-    **dict.fromkeys(("seconds", "cpu"), (_seconds, "seconds, 0 or more")),
+    **dict.fromkeys(("id", "cell", "reason", "worker", "log"), (_is_text, "text")),
+    **dict.fromkeys(("repeat", "fold", "epochs", "finished", "memory"), (_is_whole, "a whole number of 0 or more")),
+    **dict.fromkeys(("seconds", "cpu"), (_is_seconds, "seconds, 0 or more")),
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),
-    "versions": (_texts, "a mapping of texts"),
-    "curves": (_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS)}"),
-    "confusion": (_confusion, "rows of truth, predicted and count, whole numbers"),
+    "versions": (_is_mapping_of_texts, "a mapping of texts"),
+    "curves": (_is_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS)}"),
+    "confusion": (_is_confusion, "rows of truth, predicted and count, whole numbers"),
 }

@@ -1,1 +1,1 @@
-"""Networks as data: layer records in; shapes, parameters, multiply-adds, receptive fields out."""
+"""Networks as data: layer records in; shapes, parameters, MACs, receptive fields and initial values out."""

@@ -1,6 +1,6 @@
-"""What every layer record has: the facts it owns, and the checks on its fields.
+"""The base of all layer records: the questions that each answers about itself, and the checks of its fields.
 
-Shapes are (channels, height, width); a vector is (features, 1, 1).
+Shapes are (channels, height, width), of one image; a vector is (features, 1, 1).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image or of a layer's output; a vector is (features, 1, 1)."""
 Pair = tuple[int, int]
 """Height and width."""
+# The aliases below document a field and select its check: see _ALLOWED, which is looked up by their names.
 Count = int
 Size = int | Pair
 Margin = int | Pair
@@ -27,9 +28,10 @@ Rate = float
 
 
 class Window(NamedTuple):
-    """What one output position sees of the input: its extent, the step to the next, and where the first begins.
+    """The part of the input that one output position depends on. All are (height, width) in input positions.
 
-    All are [height, width] in positions of the input; `before` counts the padding above and to the left.
+    `size` is its extent, `stride` the step to the next output's window, and `before` how far the first window begins
+    outside of the input: the padding above and to the left.
     """
 
     size: Pair
@@ -38,9 +40,9 @@ class Window(NamedTuple):
 
 
 class ParameterSpec(NamedTuple):
-    """One array of a layer: its shape, and the mean and standard deviation of its normal initial values.
+    """One array of a layer: its shape, and the mean and standard deviation of its normally distributed initial values.
 
-    What is not `trainable` (running statistics) is not counted among a network's parameters.
+    Arrays that are not `trainable` (running statistics) do not count as parameters of a network.
     """
 
     shape: tuple[int, ...]
@@ -49,50 +51,53 @@ class ParameterSpec(NamedTuple):
     trainable: bool = True
 
     @property
-    def values(self) -> int:
+    def size(self) -> int:
+        """The number of values."""
         return math.prod(self.shape)
 
 
 class Layer:
-    """The base of all layer records. The defaults are those of a layer that acts on each value alone."""
+    """The base of all layer records. The defaults are those of an elementwise layer without parameters."""
 
     type: ClassVar[str]
     in_place: ClassVar[bool] = False
-    """Whether the output may take the input's memory, so that training keeps no activation of its own for it."""
+    """Whether the output can overwrite the input, so that training stores no activation of its own for it."""
     mixes: ClassVar[bool] = False
-    """Whether every output position sees all positions, so that there is no receptive field to speak of behind it."""
+    """Whether every output depends on all input positions, so that a receptive field says nothing after it."""
 
     def __post_init__(self) -> None:
-        """Each field is what its type's name allows; raises ShapeError."""
+        """Check each field against the name of its type; raises ShapeError."""
         for field in fields(self):  # type: ignore[arg-type]  # every layer record is a dataclass
-            value, (allowed, words) = getattr(self, field.name), _ALLOWED[str(field.type)]
-            if not allowed(value):
-                raise ShapeError(f"{self.type}: {field.name} is {value!r}; allowed: {words}")
+            value, (is_allowed, allowed) = getattr(self, field.name), _ALLOWED[str(field.type)]
+            if not is_allowed(value):
+                raise ShapeError(f"{self.type}: {field.name} is {value!r}; allowed: {allowed}")
 
     def output_shape(self, shape: Shape) -> Shape:
-        """The output's shape for an input of `shape`; raises ShapeError where it does not fit."""
+        """The output's shape for an input of `shape`; raises ShapeError if the layer cannot take that input."""
         return shape
 
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        """The arrays that belong to the layer by name, for an input of `shape`."""
+        """The layer's arrays by name, for an input of `shape`."""
         return {}
 
     def macs(self, shape: Shape) -> int:
-        """Multiply-adds for one image of `shape`; bias, activation and normalisation are not counted."""
+        """Multiply-adds per image of `shape`; bias, activation and normalisation are not counted."""
         return 0
 
     def window(self, shape: Shape) -> Window:
+        """The window of one output position, for an input of `shape`."""
         return Window((1, 1))
 
     def detail(self) -> str:
-        """The layer's window in words, for a table."""
+        """The layer's window as text, for a table."""
         return ""
 
 
 class Geometry(NamedTuple):
-    """How a window slides: all [height, width]; `pads` are ((top, bottom), (left, right)).
+    """How a window slides over an input. All are (height, width); `pads` are ((top, bottom), (left, right)).
 
-    With `ceil`, a last window that only partly fits is kept, if it begins inside the image or its padding before it.
+    With `ceil`, a last window that extends beyond the padded input counts too, if it begins inside the input or the
+    padding before it. This is torch's rule for ``ceil_mode``.
     """
 
     size: Pair
@@ -103,12 +108,12 @@ class Geometry(NamedTuple):
 
     @property
     def extent(self) -> Pair:
-        """The window's extent with its gaps: dilation * (size - 1) + 1."""
+        """The window's extent including the gaps of a dilation: dilation * (size - 1) + 1."""
         height, width = (d * (k - 1) + 1 for d, k in zip(self.dilation, self.size, strict=True))
         return height, width
 
     def positions(self, shape: Shape) -> Pair:
-        """How many windows fit the height and the width of an input of `shape`; less than 1 where none does."""
+        """The number of windows along the height and the width of an input of `shape`; less than 1 if none fits."""
         rows, columns = (self._along(axis, shape[1 + axis]) for axis in (0, 1))
         return rows, columns
 
@@ -116,12 +121,13 @@ class Geometry(NamedTuple):
         stride, (before, after) = self.stride[axis], self.pads[axis]
         room = length + before + after - self.extent[axis]
         count = (room + (stride - 1 if self.ceil else 0)) // stride + 1
+        # A window that would begin in the padding after the input sees nothing of it.
         return count - 1 if self.ceil and (count - 1) * stride >= length + before else count
 
 
 @dataclass(frozen=True)
 class Spatial(Layer):
-    """A window that slides over height and width."""
+    """A layer with a window that slides over height and width."""
 
     def geometry(self) -> Geometry:
         raise NotImplementedError
@@ -131,26 +137,26 @@ class Spatial(Layer):
         return Window(geometry.extent, geometry.stride, (geometry.pads[0][0], geometry.pads[1][0]))
 
     def detail(self) -> str:
-        """``3×3``; with ``/2`` a stride of 2, with ``d2`` a dilation of 2, with ``g4`` 4 groups."""
+        """``3×3 /2 d2 g4`` for a 3x3 window with stride 2, dilation 2 and 4 groups; values of 1 are left out."""
         geometry, groups = self.geometry(), getattr(self, "groups", 1)
         marks = [("/", geometry.stride), ("d", geometry.dilation), ("g", (groups, groups))]
-        words = [f"{mark}{a}" if a == b else f"{mark}{a}×{b}" for mark, (a, b) in marks if (a, b) != (1, 1)]
-        return " ".join(["{}×{}".format(*geometry.size), *words])
+        parts = [f"{mark}{a}" if a == b else f"{mark}{a}×{b}" for mark, (a, b) in marks if (a, b) != (1, 1)]
+        return " ".join(["{}×{}".format(*geometry.size), *parts])
 
     def slide(self, shape: Shape) -> Pair:
-        """Output height and width; raises ShapeError where the window does not fit."""
+        """Output height and width for an input of `shape`; raises ShapeError if the window is larger than the input."""
         geometry = self.geometry()
         rows, columns = geometry.positions(shape)
         if rows < 1 or columns < 1:
             (height, width), padded = geometry.extent, [n + sum(p) for n, p in zip(shape[1:], geometry.pads)]  # noqa: B905
-            counted = " (padding counted)" if any(map(sum, geometry.pads)) else ""
-            raise ShapeError(f"a {height}x{width} window does not fit the {padded[0]}x{padded[1]} input{counted}")
+            note = " (padding included)" if any(map(sum, geometry.pads)) else ""
+            raise ShapeError(f"a {height}x{width} window does not fit the {padded[0]}x{padded[1]} input{note}")
         return rows, columns
 
     def unseen(self, shape: Shape) -> tuple[list[int], list[int]]:
-        """The rows and the columns of an input of `shape` that no window covers, because the stride does not tile it.
+        """The rows and the columns of an input of `shape` that no window covers, as the stride does not tile it.
 
-        A window of one position samples on purpose; what it leaves out is not counted.
+        Empty along an axis on which the window has a size of 1: such a layer skips positions on purpose.
         """
         rows, columns = (_unseen(self.geometry(), axis, shape[1 + axis]) for axis in (0, 1))
         return rows, columns
@@ -161,18 +167,23 @@ def _unseen(geometry: Geometry, axis: int, length: int) -> list[int]:
     before, count = geometry.pads[axis][0], geometry._along(axis, length)
     if size == 1:
         return []
-    if dilation == 1 and stride <= size:  # no gaps: all up to the end of the last window is seen
+    if dilation == 1 and stride <= size:  # no gaps: everything up to the end of the last window is covered
         return list(range((count - 1) * stride + size - before, length))
     seen = {i * stride + k * dilation - before for i in range(count) for k in range(size)}
     return [position for position in range(length) if position not in seen]
 
 
 def pair(value: int | Pair) -> Pair:
+    """(height, width) from a pair, or from one number for both."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def pads_of(padding: Padding, size: Pair, dilation: Pair = (1, 1)) -> tuple[Pair, Pair]:
-    """((top, bottom), (left, right)). ``"same"`` is dilation * (size - 1) in all, the odd one below and right."""
+    """The padding in pixels, ((top, bottom), (left, right)).
+
+    ``"same"`` is dilation * (size - 1) in total along an axis; if that is odd, the extra pixel is at the bottom or on
+    the right, as in torch.
+    """
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
@@ -184,8 +195,8 @@ def pads_of(padding: Padding, size: Pair, dilation: Pair = (1, 1)) -> tuple[Pair
     return (rows, rows), (columns, columns)
 
 
-def deviation(initial: Initial, fan_in: int, fan_out: int) -> float:
-    """The standard deviation of normal initial weights.
+def initial_deviation(initial: Initial, fan_in: int, fan_out: int) -> float:
+    """The standard deviation of normally distributed initial weights.
 
     ``"he"``: sqrt(2 / fan-in) (He et al. 2015, equation 10); ``"xavier"``: sqrt(2 / (fan-in + fan-out)) (Glorot and
     Bengio 2010, equation 12); ``"lecun"``: sqrt(1 / fan-in) (LeCun et al. 1998, "Efficient BackProp", equation 16);
@@ -210,18 +221,19 @@ def _real(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-_SIZES, _MARGINS = "whole numbers of at least 1, one or (height, width)", "whole numbers of at least 0"
+_SIZES = "a whole number of at least 1, or a pair (height, width)"
+_MARGINS = "a whole number of at least 0, or a pair (height, width)"
 _INITIAL = ("he", "xavier", "lecun", "zeros")
 _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "Count": (_whole(1), "whole numbers of at least 1"),
+    "Count": (_whole(1), "a whole number of at least 1"),
     "Size": (_one_or_two(1), _SIZES),
     "Size | None": (lambda v: v is None or _one_or_two(1)(v), _SIZES),
     "Margin": (_one_or_two(0), _MARGINS),
     "Padding": (lambda v: v in ("same", "valid") or _one_or_two(0)(v), f"{_MARGINS}, 'same', 'valid'"),
     "PaddingMode": (lambda v: v in ("zero", "reflect", "replicate"), "zero, reflect, replicate"),
     "Initial": (lambda v: v in _INITIAL or (_real(v) and v >= 0), f"{', '.join(_INITIAL)}, or a standard deviation"),
-    "Number": (lambda v: _real(v) and v > 0, "numbers above 0"),
-    "Rate": (lambda v: _real(v) and 0 <= v < 1, "0 up to, but not, 1"),
+    "Number": (lambda v: _real(v) and v > 0, "a number above 0"),
+    "Rate": (lambda v: _real(v) and 0 <= v < 1, "a number of at least 0 and less than 1"),
     "bool": (lambda v: type(v) is bool, "true, false"),
 }
-"""For each name of a field's type: a test of the value, and the words for what passes it."""
+"""For each name of a field's type: a test of the value, and the allowed values for a message."""

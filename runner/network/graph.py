@@ -1,4 +1,4 @@
-"""How layers are put together, the path by which each is known, and the one walk behind every question."""
+"""How layers are combined into a network, the path of each layer, and the walk that every analysis and engine uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Signal = TypeVar("Signal")
 
 @dataclass(frozen=True, init=False)
 class Group:
-    """Parts of a network with a `name`, the group's own part of their paths ("" for its type and a number)."""
+    """Layers and groups under one `name`, which is a segment of their paths; "" for the type and a number."""
 
     type: ClassVar[str]
     layers: tuple[Network, ...]
@@ -24,15 +24,16 @@ class Group:
     def __init__(self, *layers: Network, name: str = "") -> None:
         for layer in layers:
             if not isinstance(layer, (Layer, Group)):
-                raise ShapeError(f"a network is made of layers, but {layer!r} is none")
+                raise ShapeError(f"a network is built of layers and groups, but {layer!r} is neither")
         if not isinstance(name, str) or "/" in name:
-            raise ShapeError(f"a group's name is {name!r}; allowed: text without '/', which parts a path")
+            raise ShapeError(f"a group's name is {name!r}; allowed: text without '/', the separator of paths")
+        # The dataclass is frozen, and its generated __init__ would not take *layers.
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "name", name)
 
 
 class Sequential(Group):
-    """Layers, or groups of them, one after another. Without any it is the identity."""
+    """Layers and groups, one after another. Without any it is the identity."""
 
     type: ClassVar[str] = "group"
 
@@ -42,10 +43,10 @@ IDENTITY = Sequential()
 
 @dataclass(frozen=True, init=False)
 class Residual(Group):
-    """The sum of its layers' output and its `shortcut`'s, both fed the same input (He et al. 2016).
+    """The sum of two branches with the same input: its layers, one after another, and `shortcut` (He et al. 2016).
 
-    The shortcut is the identity unless another is given: a 1x1 convolution (with batch
-    normalisation) to project, or :class:`PadChannels` for the one without parameters.
+    The shortcut is the identity by default. Others are a 1x1 convolution, with batch normalisation, as a projection,
+    or :class:`PadChannels`, which has no parameters.
     """
 
     type: ClassVar[str] = "residual"
@@ -54,61 +55,64 @@ class Residual(Group):
     def __init__(self, *layers: Network, shortcut: Network = IDENTITY, name: str = "") -> None:
         super().__init__(*layers, name=name)
         if not isinstance(shortcut, (Layer, Group)):
-            raise ShapeError(f"a shortcut is a network, but {shortcut!r} is none")
+            raise ShapeError(f"a shortcut is a layer or a group, but {shortcut!r} is neither")
         if any(isinstance(layer, Group) and layer.name == "shortcut" for layer in layers):
-            raise ShapeError("'shortcut' names a residual's other branch; call the group something else")
+            raise ShapeError("'shortcut' is the name of a residual's other branch; give the group another name")
         object.__setattr__(self, "shortcut", shortcut)
 
     def branches(self) -> list[tuple[str, Network]]:
+        """The path segment and the network of each branch."""
         return [("", Sequential(*self.layers)), ("shortcut", self.shortcut)]
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """The shape of the sum; raises ShapeError where the two branches differ."""
-        body, shortcut = (_words(shape) for shape in shapes)
+        """The shape of the sum, from those of the two branches; raises ShapeError if they differ."""
+        body, shortcut = (_shape_text(shape) for shape in shapes)
         if body != shortcut:
-            raise ShapeError(f"the layers give {body} and the shortcut {shortcut}; a sum needs equal shapes")
+            raise ShapeError(f"the layers output {body} and the shortcut {shortcut}; a sum needs equal shapes")
         return shapes[0]
 
 
 class Concat(Group):
-    """Branches fed the same input, their outputs' channels one after another (Szegedy et al. 2015)."""
+    """The concatenated channels of branches with the same input (Szegedy et al. 2015)."""
 
     type: ClassVar[str] = "concat"
 
     def branches(self) -> list[tuple[str, Network]]:
+        """The path segment and the network of each branch."""
         return list(children(self))
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """The channels' sum; raises ShapeError where heights or widths differ, or there is no branch."""
+        """The output's shape, from those of the branches; raises ShapeError if heights or widths differ."""
         if len({shape[1:] for shape in shapes}) != 1:
-            found = ", ".join(map(_words, shapes)) or "nothing"
-            raise ShapeError(f"the branches give {found}; they need equal heights and widths")
+            outputs = ", ".join(map(_shape_text, shapes)) or "nothing"
+            raise ShapeError(f"the branches output {outputs}; they need equal heights and widths")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
 Network = Layer | Group
-"""A whole network is a tree of the same records as its parts."""
+"""A network is a tree of these records, and so is each part of it."""
 Branching = Residual | Concat
+"""The groups whose parts are branches with the same input, instead of following one another."""
 
 
 def children(group: Group) -> Iterator[tuple[str, Network]]:
-    """Each part with its path segment: its name, or its type and its number among its kind, such as ``conv2``."""
+    """Each part with its path segment: its name, or its type and its number among those of the type, ``conv2``."""
     seen: Counter[str] = Counter()
     taken: set[str] = set()
     for part in group.layers:
-        word = part.name if isinstance(part, Group) and part.name else part.type
+        base = part.name if isinstance(part, Group) and part.name else part.type
         named = isinstance(part, Group) and part.name not in ("", *taken)
-        seen[word] += 1
-        segment = word if named else f"{word}{seen[word]}"
-        while segment in taken:
-            seen[word] += 1
-            segment = f"{word}{seen[word]}"
+        seen[base] += 1
+        segment = base if named else f"{base}{seen[base]}"
+        while segment in taken:  # a group may be named as if it were numbered: stage, stage, stage2
+            seen[base] += 1
+            segment = f"{base}{seen[base]}"
         taken.add(segment)
         yield segment, part
 
 
 def steps(network: Network, path: str = "") -> Iterator[tuple[str, Layer | Branching]]:
-    """The network as one chain: its layers and branching groups with their paths, sequences taken apart."""
+    """The network as one chain: the paths and records of its layers and branching groups, sequences flattened."""
     if not isinstance(network, Sequential):
         assert isinstance(network, (Layer, Residual, Concat))
         yield path or network.type, network
@@ -124,9 +128,10 @@ def walk(
     merge: Callable[[str, Branching, list[Signal]], Signal],
     prefix: str = "",
 ) -> Signal:
-    """Send `signal` through the network: `visit` at every layer, `merge` where branches meet; what comes out.
+    """Pass `signal` through the network and return what comes out: a fold over the tree, in order of computation.
 
-    Every question about a whole network is such a fold, with a signal of its own: shapes, fields, arrays.
+    `visit(path, layer, signal)` returns the signal after a layer; `merge(path, group, signals)` that after a group
+    whose branches have ended with `signals`. Shapes, receptive fields and the costs of a network are such folds.
     """
     for path, part in steps(network, prefix):
         if isinstance(part, Layer):
@@ -138,8 +143,9 @@ def walk(
 
 
 def join(path: str, segment: str) -> str:
+    """``path/segment``; either may be empty."""
     return "/".join(filter(None, (path, segment)))
 
 
-def _words(shape: Shape) -> str:
+def _shape_text(shape: Shape) -> str:
     return "x".join(map(str, shape))

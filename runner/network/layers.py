@@ -1,7 +1,7 @@
-"""The vocabulary: frozen records, each of which owns its facts.
+"""The layers: frozen records that describe, and compute nothing on images, which is the engines' part.
 
-A layer knows its output shape, the shapes of its parameters, its multiply-adds and its window. It computes nothing
-on images: that is an engine's work.
+A layer knows its output shape, its parameters, its multiply-adds and its window. A fit's id hashes the names of these
+classes, and the names and values of their fields: renaming one would train every fit again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from runner.network.base import (
     Size,
     Spatial,
     Window,
-    deviation,
+    initial_deviation,
     pads_of,
     pair,
 )
 
 
 def _strict() -> Any:
-    """`strict` says what is allowed, not what is computed, so it is no part of a fit's identity."""
+    """The field `strict`. It is not part of a fit's identity, as it affects what is allowed, not what is computed."""
     return field(default=False, metadata={"identity": False})
 
 
@@ -42,11 +42,11 @@ def _strict() -> Any:
 class Conv(Spatial):
     """Two-dimensional convolution (cross-correlation, as in every deep-learning library) with `filters` filters.
 
-    `kernel`, `stride` and `dilation` are numbers or pairs (height, width). `padding` is on each side: a number, a pair,
-    ``"valid"`` for none, or ``"same"`` for dilation * (kernel - 1) in all, so that the output is ceil(input / stride);
-    `padding_mode` says what it holds: zeros, the image mirrored about its border (``reflect``), or the border repeated
-    (``replicate``). With `groups` the channels are split in so many parts that do not see each other (as many as there
-    are channels: a depthwise convolution). `initial` is He's, Xavier's or LeCun's normal distribution, ``"zeros"``, or
+    `kernel`, `stride` and `dilation` are numbers or pairs (height, width). `padding` is per side: a number, a pair,
+    ``"valid"`` for none, or ``"same"`` for dilation * (kernel - 1) in total, so that the output is
+    ceil(input / stride). `padding_mode` is its content: zeros, the image mirrored at its border (``reflect``), or the
+    border repeated (``replicate``). `groups` is the number of independent parts into which the channels are split; one
+    per channel is a depthwise convolution. `initial` is the normal distribution of He, Xavier or LeCun, ``"zeros"``, or
     a standard deviation; biases start at zero. With `strict`, a stride that leaves rows or columns unseen is an error.
     """
 
@@ -69,18 +69,19 @@ class Conv(Spatial):
     def output_shape(self, shape: Shape) -> Shape:
         for what, number in (("input has", shape[0]), ("layer has", self.filters)):
             if number % self.groups:
-                raise ShapeError(f"the {what} {number} channels, which {self.groups} groups do not divide")
+                raise ShapeError(f"the {what} {number} channels, not a multiple of its {self.groups} groups")
         if self.padding_mode == "reflect":
             for pads, length in zip(self.geometry().pads, shape[1:], strict=True):
                 if max(pads) >= length:
-                    raise ShapeError(f"an input of {length} can't be mirrored over a padding of {max(pads)}")
+                    raise ShapeError(f"an input of {length} is too small to reflect into a padding of {max(pads)}")
         return (self.filters, *self.slide(shape))
 
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
         height, width = pair(self.kernel)
         fan_in, fan_out = (n // self.groups * height * width for n in (shape[0], self.filters))
+        # With groups, a filter sees only the input channels of its own group.
         weights = (self.filters, shape[0] // self.groups, height, width)
-        return _weight_and_bias(weights, deviation(self.initial, fan_in, fan_out), self.bias)
+        return _weight_and_bias(weights, initial_deviation(self.initial, fan_in, fan_out), self.bias)
 
     def macs(self, shape: Shape) -> int:
         return math.prod(self.output_shape(shape)) * shape[0] // self.groups * math.prod(pair(self.kernel))
@@ -88,10 +89,10 @@ class Conv(Spatial):
 
 @dataclass(frozen=True)
 class Pool(Spatial):
-    """What the pooling layers share: no parameters, no multiply-adds; `stride` is the window size unless given.
+    """The base of the pooling layers: no parameters and no multiply-adds.
 
-    With `ceil`, the output's size is rounded up: a last window that only partly fits is kept. `strict` as in
-    :class:`Conv`.
+    `stride` is the window size by default. With `ceil`, the output size is rounded up: a last window that extends
+    beyond the input counts. `strict` is as in :class:`Conv`.
     """
 
     size: Size
@@ -102,6 +103,7 @@ class Pool(Spatial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # torch's limit too: with more padding a window could lie in padding alone, which has no maximum.
         if any(2 * pad > size for pad, size in zip(pair(self.padding), pair(self.size), strict=True)):
             raise ShapeError(
                 f"{self.type}: padding is {self.padding!r}; allowed: at most half the window {self.size!r}"
@@ -118,23 +120,23 @@ class Pool(Spatial):
 
 @dataclass(frozen=True)
 class MaxPool(Pool):
-    """The largest value of each window; padding never wins."""
+    """The largest value of each window; padding counts as minus infinity."""
 
     type: ClassVar[str] = "max_pool"
 
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """The mean of each window, padding counted as zeros; what `ceil` adds beyond the padding is not counted."""
+    """The mean of each window. Padding counts as zeros; positions that `ceil` adds beyond it do not count."""
 
     type: ClassVar[str] = "avg_pool"
 
 
 @dataclass(frozen=True)
 class PadChannels(Spatial):
-    """Every `stride`-th position, and channels of zeros behind the input's own until there are `channels`.
+    """Every `stride`-th position, with channels of zeros appended until there are `channels`.
 
-    The shortcut without parameters of He et al. 2016 (option A of section 3.3).
+    The shortcut without parameters of He et al. 2016, option A of section 3.3.
     """
 
     type: ClassVar[str] = "pad_channels"
@@ -146,13 +148,13 @@ class PadChannels(Spatial):
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[0] > self.channels:
-            raise ShapeError(f"the input has {shape[0]} channels, more than {self.channels}")
+            raise ShapeError(f"the input has {shape[0]} channels, more than the {self.channels} of the output")
         return (self.channels, *self.slide(shape))
 
 
 @dataclass(frozen=True)
 class GlobalPool(Layer):
-    """One number a channel, whatever the input's size."""
+    """The base of the global pooling layers: one number per channel, for an input of any height and width."""
 
     mixes: ClassVar[bool] = True
 
@@ -179,7 +181,7 @@ class GlobalMaxPool(GlobalPool):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """All values as one vector, by channel, row, column. Its window is the whole input."""
+    """All values as one vector, in the order channel, row, column. Its window is the whole input."""
 
     type: ClassVar[str] = "flatten"
     in_place: ClassVar[bool] = True
@@ -194,7 +196,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """A fully connected layer on a vector. Initial values as in :class:`Conv`."""
+    """A fully connected layer on a vector. `initial` is as in :class:`Conv`."""
 
     type: ClassVar[str] = "dense"
     units: Count
@@ -203,12 +205,12 @@ class Dense(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[1:] != (1, 1):
-            raise ShapeError(f"dense needs a vector, but its input is {'x'.join(map(str, shape))}: flatten it first")
+            raise ShapeError(f"dense needs a vector, but its input is {'x'.join(map(str, shape))}; flatten it first")
         return (self.units, 1, 1)
 
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        spread = deviation(self.initial, shape[0], self.units)
-        return _weight_and_bias((self.units, shape[0]), spread, self.bias)
+        weights = (self.units, shape[0])
+        return _weight_and_bias(weights, initial_deviation(self.initial, shape[0], self.units), self.bias)
 
     def macs(self, shape: Shape) -> int:
         return self.units * shape[0]
@@ -216,9 +218,10 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers.
+    """Each channel normalised to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers.
 
-    Evaluation uses running statistics, which move by `momentum` at every training step. Source: Ioffe and Szegedy 2015.
+    Evaluation uses running statistics: at each training step they move by the share `momentum` towards those of the
+    batch. Source: Ioffe and Szegedy 2015.
     """
 
     type: ClassVar[str] = "batch_norm"
@@ -273,24 +276,24 @@ class Tanh(Layer):
 
 @dataclass(frozen=True)
 class GELU(Layer):
-    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact, not its approximation."""
+    """x Phi(x), with Phi the standard normal distribution function, exact (Hendrycks and Gimpel 2016)."""
 
     type: ClassVar[str] = "gelu"
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training each value is zero with probability `rate`, the others are divided by 1 - rate.
+    """In training, each value is set to zero with probability `rate`, and the others are divided by 1 - rate.
 
-    Evaluation changes nothing. Source: Srivastava et al. 2014.
+    In evaluation it is the identity. Source: Srivastava et al. 2014.
     """
 
     type: ClassVar[str] = "dropout"
     rate: Rate = 0.5
 
 
-def _weight_and_bias(shape: tuple[int, ...], spread: float, bias: bool) -> dict[str, ParameterSpec]:
-    weight = {"weight": ParameterSpec(shape, spread)}
+def _weight_and_bias(shape: tuple[int, ...], deviation: float, bias: bool) -> dict[str, ParameterSpec]:
+    weight = {"weight": ParameterSpec(shape, deviation)}
     return weight | ({"bias": ParameterSpec((shape[0],))} if bias else {})
 
 

@@ -1,30 +1,32 @@
-"""Initial values, drawn by NumPy from the init stream and keyed by layer path, for every engine alike."""
+"""Initial values of a network, drawn by NumPy so that every engine starts from the same ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from runner.network.analysis import place
+from runner.network.analysis import iterate_layers
 from runner.network.base import ParameterSpec, Shape
 from runner.network.graph import Network
 from runner.seeding import Key, stream
 
 
 def initial_values(network: Network, shape: Shape, *keys: Key) -> dict[str, np.ndarray]:
-    """Each array's initial values, float32, by ``"<layer path>.<name>"``, running statistics among them.
+    """The initial values of every array, float32, by ``"<layer path>.<name>"``; running statistics too.
 
-    `keys` are those of the init stream: (seed, repeat, fold). Equal layers at equal paths get equal values, whatever
-    else the network holds.
+    `shape` is that of an image, (C, H, W); the arrays have the shapes of the layers' ParameterSpecs. `keys` are those
+    of the init stream: (seed, repeat, fold). Equal layers at equal paths get equal values, whatever else is in the
+    network. Raises ShapeError.
     """
     return {
-        f"{placed.path}.{name}": _values(spec, f"{placed.path}.{name}", keys)
-        for placed in place(network, shape)
-        for name, spec in placed.layer.parameters(placed.input).items()
+        f"{entry.path}.{name}": _values(spec, f"{entry.path}.{name}", keys)
+        for entry in iterate_layers(network, shape)
+        for name, spec in entry.layer.parameters(entry.input).items()
     }
 
 
 def _values(spec: ParameterSpec, key: str, keys: tuple[Key, ...]) -> np.ndarray:
-    if not spec.deviation:
+    if not spec.deviation:  # a constant, which needs no random stream
         return np.full(spec.shape, spec.mean, np.float32)
+    # Drawn and scaled in float64, and rounded once.
     draw = stream("init", *keys, key).standard_normal(spec.shape) * spec.deviation + spec.mean
     return draw.astype(np.float32)

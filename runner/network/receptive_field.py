@@ -1,14 +1,15 @@
-"""Receptive fields, exact over branches and for windows that are not symmetric.
+"""Receptive fields, exact for branches and for windows that are not symmetric.
 
-One axis of a signal is a set of rays: a ray (first, last, jump) says that output position i sees the input from
-first + i * jump to last + i * jump, in pixels, padding counted (so first may be negative). A layer with window k
-(dilated: d (k - 1) + 1), stride s and padding p before the image turns it into
+Along one axis, the receptive fields of all positions of a signal are described by rays: a ray (first, last, jump)
+means that position i depends on the pixels first + i * jump to last + i * jump of the image, padding included, so
+`first` may be negative. A layer with window k (with dilation d: d (k - 1) + 1), stride s and padding p before the
+image turns a ray into
 
     first - p * jump,   last + (k - 1 - p) * jump,   jump * s
 
-which sums up to r = 1 + sum over layers of (k - 1) times the product of all earlier strides (Araujo et al. 2019,
-"Computing receptive fields of convolutional neural networks"). Where branches meet, rays of one jump merge into the
-interval that holds both; rays of different jumps stay apart.
+By induction the size is r = 1 + the sum over layers of (k - 1) times the product of all earlier strides (Araujo et al.
+2019, "Computing receptive fields of convolutional neural networks"). If branches meet, rays of equal jump merge into
+the interval that covers both; rays of different jumps are kept separate.
 """
 
 from __future__ import annotations
@@ -20,44 +21,49 @@ from runner.network.base import Pair, Window
 
 
 class Ray(NamedTuple):
+    """An interval of pixels for each position of a signal. The default is the image itself, one pixel per position."""
+
     first: int = 0
     last: int = 0
     jump: int = 1
 
 
 class Axis(NamedTuple):
-    """One axis of a signal: its rays and the number of positions."""
+    """One axis of a signal: its rays, and its number of positions."""
 
     rays: tuple[Ray, ...]
     positions: int
 
     def through(self, size: int, stride: int, before: int, positions: int) -> Axis:
+        """The axis after a layer with that window, along this axis, and `positions` outputs."""
         rays = (Ray(f - before * j, last + (size - 1 - before) * j, j * stride) for f, last, j in self.rays)
         return Axis(tuple(rays), positions)
 
     @property
     def jump(self) -> int:
-        """The step in pixels from one position to the next; where branches differ in it, the larger."""
+        """The step in pixels from one position to the next; the largest, if branches differ."""
         return max(ray.jump for ray in self.rays)
 
     @property
     def size(self) -> int:
-        """The extent of what a position sees; where branches differ in their jump, of that which sees most."""
-        ends = (0, self.positions - 1)  # the extent is convex in the position, so an end has the largest
-        return max(self._seen(i)[1] - self._seen(i)[0] + 1 for i in ends)
+        """The receptive field in pixels; the largest of all positions, if it varies as the jumps of branches differ."""
+        # A maximum of linear functions minus a minimum of them is convex in the position, so an end has the largest.
+        ends = (0, self.positions - 1)
+        return max(self._interval(i)[1] - self._interval(i)[0] + 1 for i in ends)
 
     @property
     def centre(self) -> float:
-        """The middle of what the first position sees; 0 is the middle of the first pixel."""
-        return sum(self._seen(0)) / 2
+        """The centre of the first position's receptive field in pixels; 0 is the centre of the first pixel."""
+        return sum(self._interval(0)) / 2
 
-    def _seen(self, position: int) -> Pair:
+    def _interval(self, position: int) -> Pair:
+        """The first and the last pixel that the position depends on."""
         first = min(ray.first + position * ray.jump for ray in self.rays)
         return first, max(ray.last + position * ray.jump for ray in self.rays)
 
 
 class ReceptiveField(NamedTuple):
-    """The receptive field of a signal, [height, width]."""
+    """The receptive field of a signal along both axes; size, jump and centre are (height, width) in pixels."""
 
     rows: Axis
     columns: Axis
@@ -75,24 +81,24 @@ class ReceptiveField(NamedTuple):
         return self.rows.centre, self.columns.centre
 
     def through(self, window: Window, output: Pair) -> ReceptiveField:
-        """The field behind a layer with `window` whose output has `output` rows and columns."""
+        """The field after a layer with `window` whose output has `output` (rows, columns)."""
         size, stride, before = window
         rows, columns = (self[i].through(size[i], stride[i], before[i], output[i]) for i in (0, 1))
         return ReceptiveField(rows, columns)
 
 
-def of_image(height: int, width: int) -> ReceptiveField:
-    """Before any layer: every pixel sees itself."""
+def image_field(height: int, width: int) -> ReceptiveField:
+    """The field before any layer: each pixel is its own."""
     return ReceptiveField(Axis((Ray(),), height), Axis((Ray(),), width))
 
 
-def merged(fields: Iterable[ReceptiveField]) -> ReceptiveField:
-    """The field where branches meet."""
+def merge_fields(fields: Iterable[ReceptiveField]) -> ReceptiveField:
+    """The field at the point where branches with these fields meet."""
     rows, columns = zip(*fields, strict=True)
-    return ReceptiveField(_merged(rows), _merged(columns))
+    return ReceptiveField(_merge_axes(rows), _merge_axes(columns))
 
 
-def _merged(axes: tuple[Axis, ...]) -> Axis:
+def _merge_axes(axes: tuple[Axis, ...]) -> Axis:
     by_jump: dict[int, Ray] = {}
     for first, last, jump in (ray for axis in axes for ray in axis.rays):
         known = by_jump.get(jump, Ray(first, last, jump))

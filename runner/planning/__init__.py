@@ -1,4 +1,4 @@
-"""Before anything trains: an Experiment in; a Plan with every cell's cost, and its fits with ids, out.
+"""Planning, before any training: an Experiment in; a Plan with the cost of every cell and the ids of its fits out.
 
-It also says what changed since the last run, and how long the fits will take.
+It also reports what changed since the last run and estimates how long the fits will take.
 """

@@ -1,4 +1,4 @@
-"""One architecture before any training: built, and its facts known, whatever it is made of."""
+"""Analyses one architecture before any training, whether it builds layer records or a torch module."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from runner.text import yaml_value
 
 
 def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> tuple[Analysis, Any]:
-    """The facts of the bound architecture `ref` for images of `shape` [C, H, W], and what identifies the network.
+    """The analysis of the bound architecture `ref` for images of `shape` [C, H, W], and the identity of its network.
 
-    The identity is plain data for `content_hash`. Raises RunnerError if the architecture does not work out.
+    The identity is plain data for `content_hash`. Raises RunnerError if the architecture cannot be built or its layers
+    do not fit the images.
     """
     built = build_on_meta(lambda: catalog.build("architecture", ref, shape, classes))
     if isinstance(built, Network):
@@ -27,8 +28,13 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     if not is_module(built):
         found = yaml_value(repr(built))
         raise PluginError(f"architecture {ref} of {entry.source} builds {found}, which is not a network")
-    from runner.engines.torch_engine.module_facts import measure
+    from runner.engines.torch_engine.module_facts import measure  # imports torch, which takes seconds
 
-    # Layer records say all that they compute; of a module only its code does.
-    identity = {"module": repr(built), "code": entry.version, "name": ref.name, "parameters": entry.own(ref.parameters)}
+    # Layer records describe all that they compute. A module does not, so its identity includes the version of its code.
+    identity = {
+        "module": repr(built),
+        "code": entry.version,
+        "name": ref.name,
+        "parameters": entry.build_arguments(ref.parameters),
+    }
     return measure(built, shape, classes), identity

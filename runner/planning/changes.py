@@ -1,7 +1,7 @@
-"""What changed since the last run of an experiment, and which fits that costs: told before anything is trained.
+"""Reports what changed since the last run of an experiment, and how many fits each change costs, before any training.
 
-Fits are trained again where their identity is another, which their ids alone decide. This finds the reasons: the plan
-that was frozen by the last run is set beside the new one.
+Only the ids decide which fits are trained again. This module finds the reasons: it compares the new plan with the one
+that the last run saved.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import as_lists
 from runner.text import yaml_value
 
-MOST_CELLS = 3
-"""So many cells are named on one line."""
+MAX_CELLS = 3
+"""The most cells that one line names."""
 
 
 @dataclass
 class _Cost:
-    """How many fits one reason costs, and in which cells."""
+    """How many fits are trained for one reason, and in which cells."""
 
     fits: int = 0
     cells: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class _Cost:
 
 @dataclass(frozen=True)
 class Changes:
-    """A line per reason why fits are trained; `all_fits` says that each fit of the plan is a new one."""
+    """One line per reason why fits are trained; `all_fits` says that every fit of the plan is a new one."""
 
     lines: list[str] = field(default_factory=list)
     all_fits: bool = False
@@ -44,184 +44,196 @@ class Changes:
 def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -> Changes:
     """What changed between the last run in `folder`, whose journal holds `results`, and `plan`.
 
-    A plan without ids of fits was made without reading its data; their content is then taken to be unchanged.
+    A plan without fit ids was made without reading its data; the content of the data is then assumed to be unchanged.
     """
     file = folder / "plan.yaml"
-    if not results or not file.exists() or _goes_on(file, plan, set(results)):
+    if not results or not file.exists() or _continues_last_run(file, plan, set(results)):
         return Changes()
     try:
         old = plan_file.read(file)
     except RunnerError as error:
-        return Changes([f"the last run's plan can't be read, so changes since then are unknown: {error}"])
-    return Changes(describe(old, plan, results.values()), bool(_for_all(old, plan)))
+        return Changes([f"the last run's plan cannot be read, so changes since then are unknown: {error}"])
+    return Changes(describe(old, plan, results.values()), bool(_reasons_for_all(old, plan)))
 
 
-def _goes_on(file: Path, plan: Plan, known: set[str]) -> bool:
-    """Whether the plan only has left what the last run left; seen by the ids alone, as a large plan is slow to read."""
+def _continues_last_run(file: Path, plan: Plan, finished: set[str]) -> bool:
+    """Whether `plan` only has to train fits that the last run left, so that nothing has changed."""
     fits = {fit for cell in plan.fits.values() for fit in cell}
-    return known <= fits and fits - known <= set(re.findall(r"\w{16}", file.read_text("utf-8", "replace")))
+    # The ids are searched in the text, because parsing a large plan is slow.
+    return finished <= fits and fits - finished <= set(re.findall(r"\w{16}", file.read_text("utf-8", "replace")))
 
 
 def describe(old: Plan, new: Plan, results: Iterable[FitResult]) -> list[str]:
-    """A line a reason: how many fits are trained again, or are new, why, and in which cells."""
-    results, for_all = list(results), _for_all(old, new)
-    known = {result.id for result in results}
-    before = {cell.id: earlier for earlier, cell in match_cells(old, new)}
-    new = new if new.fits else _foreseen(old, new, before, results if not for_all else [])
+    """One line per reason: how many fits are trained again or are new, why, and in which cells."""
+    results, for_all = list(results), _reasons_for_all(old, new)
+    finished = {result.id for result in results}
+    old_cells = {cell.id: earlier for earlier, cell in match_cells(old, new)}
+    new = new if new.fits else _predict_ids(old, new, old_cells, results if not for_all else [])
     costs: dict[str, _Cost] = {}
     for cell in new.cells:
-        again, added = _counts(old, new, before.get(cell.id), cell, known)
+        again, added = _count_fits(old, new, old_cells.get(cell.id), cell, finished)
         if again:
-            reasons = for_all + _for_cell(old, new, before[cell.id], cell)
-            _add(costs, f"trained again: {'; '.join(reasons) or _unseen(old, new)}", again, cell)
+            reasons = for_all + _reasons_for_cell(old, new, old_cells[cell.id], cell)
+            _add(costs, f"trained again: {'; '.join(reasons) or _changed_version(old, new)}", again, cell)
         if added:
-            _add(costs, f"new{_growth(old, new) if cell.id in before else ''}", added, cell)
-    lines = [f"{_of(cost, new)} {words}{_where(cost, new)}" for words, cost in costs.items()]
-    return lines + _left_behind(old, new, before, known)
+            _add(costs, f"new{_growth(old, new) if cell.id in old_cells else ''}", added, cell)
+    lines = [f"{_fit_count(cost, new)} {reason}{_cell_list(cost, new)}" for reason, cost in costs.items()]
+    return lines + _unused(old, new, old_cells, finished)
 
 
-def _add(costs: dict[str, _Cost], words: str, fits: int, cell: PlannedCell) -> None:
-    cost = costs.setdefault(words, _Cost())
+def _add(costs: dict[str, _Cost], reason: str, fits: int, cell: PlannedCell) -> None:
+    cost = costs.setdefault(reason, _Cost())
     cost.fits += fits
     cost.cells.append(cell.name)
 
 
-def _of(cost: _Cost, plan: Plan) -> str:
+def _fit_count(cost: _Cost, plan: Plan) -> str:
     return f"{cost.fits} of {plan.fit_count} fits {'is' if cost.fits == 1 else 'are'}"
 
 
-def _where(cost: _Cost, plan: Plan) -> str:
-    return " (all cells)" if len(cost.cells) == len(plan.cells) > 1 else f" ({_named(cost.cells)})"
+def _cell_list(cost: _Cost, plan: Plan) -> str:
+    return " (all cells)" if len(cost.cells) == len(plan.cells) > 1 else f" ({_name_cells(cost.cells)})"
 
 
-def _named(cells: Sequence[str]) -> str:
-    more = f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else ""
-    return f"cell{'s' if len(cells) > 1 else ''} {', '.join(map(repr, cells[:MOST_CELLS]))}{more}"
+def _name_cells(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - MAX_CELLS} more" if len(cells) > MAX_CELLS else ""
+    return f"cell{'s' if len(cells) > 1 else ''} {', '.join(map(repr, cells[:MAX_CELLS]))}{more}"
 
 
-def _counts(old: Plan, new: Plan, before: PlannedCell | None, cell: PlannedCell, known: set[str]) -> tuple[int, int]:
-    """Of the cell's fits without a result: how many had one in the last run under another id, and how many are new."""
+def _count_fits(
+    old: Plan, new: Plan, old_cell: PlannedCell | None, cell: PlannedCell, finished: set[str]
+) -> tuple[int, int]:
+    """How many fits of the cell have a result under another id, and how many were not in the last run's plan."""
     again = added = 0
-    for place, fit in enumerate(new.fits[cell.id]):
-        earlier = _earlier(old, before, *divmod(place, new.folds))
-        if fit in known or fit == earlier:
+    for index, fit in enumerate(new.fits[cell.id]):
+        old_fit = _old_id(old, old_cell, *divmod(index, new.folds))
+        if fit in finished or fit == old_fit:
             continue  # trained already, or left over from the last run
-        again += earlier in known
-        added += not earlier
+        again += old_fit in finished
+        added += not old_fit
     return again, added
 
 
-def _earlier(old: Plan, cell: PlannedCell | None, repeat: int, fold: int) -> str:
-    """The id that the fit had in the last run's plan; "" where that had none."""
+def _old_id(old: Plan, cell: PlannedCell | None, repeat: int, fold: int) -> str:
+    """The id of the cell's fit in the last run's plan; "" if that plan did not have it."""
     if cell is None or repeat >= old.repeats or fold >= old.folds:
         return ""
     fits = old.fits.get(cell.id, [])
-    place = repeat * old.folds + fold
-    return fits[place] if place < len(fits) else ""
+    index = repeat * old.folds + fold
+    return fits[index] if index < len(fits) else ""
 
 
-def _foreseen(old: Plan, new: Plan, before: dict[str, PlannedCell], results: Iterable[FitResult]) -> Plan:
-    """The new plan with the ids that its fits will have, as far as `results` and the last plan tell; else made up."""
-    known = {(result.cell, result.repeat, result.fold): result.id for result in results}
+def _predict_ids(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], results: Iterable[FitResult]) -> Plan:
+    """The new plan with the ids that its fits will probably have, taken from the last run's plan or from `results`.
+
+    A fit that neither of them has gets a placeholder, which matches no other id.
+    """
+    result_ids = {(result.cell, result.repeat, result.fold): result.id for result in results}
     fits: dict[str, list[str]] = {cell.id: [] for cell in new.cells}
     for cell in new.cells:
-        for place in range(new.folds * new.repeats):
-            slot = divmod(place, new.folds)
-            same = known and before.get(cell.id) and before[cell.id].id == cell.id
-            earlier = _earlier(old, before[cell.id], *slot) if same else ""
-            fits[cell.id].append(earlier or known.get((cell.id, *slot), f"{cell.id} {slot}"))
+        for index in range(new.folds * new.repeats):
+            position = divmod(index, new.folds)
+            is_same = result_ids and old_cells.get(cell.id) and old_cells[cell.id].id == cell.id
+            old_fit = _old_id(old, old_cells[cell.id], *position) if is_same else ""
+            fits[cell.id].append(old_fit or result_ids.get((cell.id, *position), f"{cell.id} {position}"))
     return replace(new, fits=fits)
 
 
-def _for_all(old: Plan, new: Plan) -> list[str]:
-    """What makes every fit another."""
-    reasons = _data(old, new)
+def _reasons_for_all(old: Plan, new: Plan) -> list[str]:
+    """The changes that give every fit another id."""
+    reasons = _dataset_changes(old, new)
     if old.seed != new.seed:
         reasons.append(f"seed {old.seed} -> {new.seed}")
     if old.folds != new.folds:
-        reasons.append(f"cross_validation.folds {old.folds} -> {new.folds}, which makes every split another")
+        reasons.append(f"cross_validation.folds {old.folds} -> {new.folds}, which changes every split")
     if old.test != new.test:
         reasons.append(f"cross_validation.test {yaml_value(old.test)} -> {yaml_value(new.test)}")
     return reasons
 
 
-def _data(old: Plan, new: Plan) -> list[str]:
-    """Settings of the data set count where its content is another, or not read yet; its subset always."""
-    settings = _changed(old.dataset.to_dict(), new.dataset.to_dict(), "dataset")
+def _dataset_changes(old: Plan, new: Plan) -> list[str]:
+    # Fit ids depend on the content of the data and not on the settings that select it, such as the name of a file. So
+    # changed settings only count if the content differs too, or has not been read yet. The subset always counts: it
+    # selects the images after the content is fingerprinted.
+    settings = _setting_changes(old.dataset.to_dict(), new.dataset.to_dict(), "dataset")
     if "fingerprint" not in new.data:
         return settings
     keys = ("fingerprint", "test_fingerprint")
     if any(old.data.get(key) != new.data.get(key) for key in keys if key in old.data and key in new.data):
         return settings or ["the data set's content changed"]
-    before, now = ({"subset": plan.dataset.parameters.get("subset")} for plan in (old, new))
-    return _changed(before, now, "dataset")
+    old_subset, new_subset = ({"subset": plan.dataset.parameters.get("subset")} for plan in (old, new))
+    return _setting_changes(old_subset, new_subset, "dataset")
 
 
-def _for_cell(old: Plan, new: Plan, before: PlannedCell, cell: PlannedCell) -> list[str]:
-    """What makes the fits of this cell others."""
-    if before.id == cell.id:
+def _reasons_for_cell(old: Plan, new: Plan, old_cell: PlannedCell, cell: PlannedCell) -> list[str]:
+    """The changes that give the fits of this cell other ids."""
+    if old_cell.id == cell.id:
         return []
-    settings = _changed(before.settings.to_dict(), cell.settings.to_dict())
-    edited = _edited(old, new, cell, ("augmentation", "optimizer"))
-    reasons = settings + edited
+    settings = _setting_changes(old_cell.settings.to_dict(), cell.settings.to_dict())
+    reasons = settings + _edited_plugins(old, new, cell, ("augmentation", "optimizer"))
     if reasons or any(as_lists(old.data.get(key)) != as_lists(new.data.get(key)) for key in ("shape", "class_names")):
         return reasons
-    return _edited(old, new, cell, ("architecture",)) or ["the installed code that makes it changed"]
+    # An edit of an architecture's plugin only matters if it builds another network. Nothing else changed, so it did.
+    return _edited_plugins(old, new, cell, ("architecture",)) or ["the installed code of its components changed"]
 
 
-def _edited(old: Plan, new: Plan, cell: PlannedCell, kinds: Sequence[str]) -> list[str]:
-    """The plugin files that changed behind the cell's components of these kinds."""
-    found = []
+def _edited_plugins(old: Plan, new: Plan, cell: PlannedCell, kinds: Sequence[str]) -> list[str]:
+    """The plugin files that changed and that define components of these kinds that the cell uses."""
+    changes = []
     for file, facts in new.plugins.items():
         if old.plugins.get(file, facts)["digest"] == facts["digest"]:
             continue
         registered = [(kind, name) for kind in kinds for name in facts["components"].get(kind, ())]
-        if listed := [(kind, name) for kind, name in registered if _uses(cell, kind, name)]:
-            found.append(f"{file} changed ({', '.join(f'{kind} {name!r}' for kind, name in listed)})")
-    return found
+        if used := [(kind, name) for kind, name in registered if _uses(cell, kind, name)]:
+            changes.append(f"{file} changed ({', '.join(f'{kind} {name!r}' for kind, name in used)})")
+    return changes
 
 
 def _uses(cell: PlannedCell, kind: str, name: str) -> bool:
-    used = getattr(cell.settings, kind)
-    return any(ref.name == name for ref in (used if isinstance(used, tuple) else [used]))
+    refs = getattr(cell.settings, kind)
+    return any(ref.name == name for ref in (refs if isinstance(refs, tuple) else [refs]))
 
 
-def _changed(old: Any, new: Any, *path: str) -> list[str]:
-    return [f"{s.path} {_setting(s.a)} -> {_setting(s.b)}" for s in differences(as_lists(old), as_lists(new), path)]
+def _setting_changes(old: Any, new: Any, *path: str) -> list[str]:
+    changes = differences(as_lists(old), as_lists(new), path)
+    return [f"{change.path} {_setting_text(change.a)} -> {_setting_text(change.b)}" for change in changes]
 
 
-def _setting(value: Any) -> str:
-    """A setting as it is read: 0.01, max_pool, adam(lr=0.01)."""
+def _setting_text(value: Any) -> str:
+    """A setting as a reader expects it: 0.01, max_pool, adam(lr=0.01)."""
     if value is None or value == []:
         return "none"
     if isinstance(value, dict) and "name" in value:
         return str(ComponentRef.from_dict(value))
     if isinstance(value, list):
-        return f"[{', '.join(map(_setting, value))}]"
+        return f"[{', '.join(map(_setting_text, value))}]"
     return value if isinstance(value, str) else yaml_value(value)
 
 
-def _unseen(old: Plan, new: Plan) -> str:
-    """Nothing that a plan says is another: then we give other results for it (see `IDENTITY` in schedule.py)."""
+def _changed_version(old: Plan, new: Plan) -> str:
+    """The reason if nothing in the plans differs: then `IDENTITY` in fits.py was increased between the two runs."""
     versions = [plan.made_with.get("archrunner", "unknown") for plan in (old, new)]
     between = f" ({' -> '.join(versions)})" if versions[0] != versions[1] else ""
-    return f"this version of archrunner trains them otherwise{between}"
+    return f"this version of archrunner gives different results{between}"
 
 
 def _growth(old: Plan, new: Plan) -> str:
+    """The increased repeats and folds that explain new fits in a cell that the last run had."""
     counts = {"repeats": (old.repeats, new.repeats), "folds": (old.folds, new.folds)}
-    grown = [f"cross_validation.{name} {was} -> {now}" for name, (was, now) in counts.items() if now > was]
-    return f": {', '.join(grown)}" if grown else ""
+    increases = [f"cross_validation.{name} {was} -> {now}" for name, (was, now) in counts.items() if now > was]
+    return f": {', '.join(increases)}" if increases else ""
 
 
-def _left_behind(old: Plan, new: Plan, before: dict[str, PlannedCell], known: set[str]) -> list[str]:
-    """The cells that are planned no more, and the results that no plan uses now."""
-    matched = {cell.id for cell in before.values()}
-    gone = [cell.name for cell in old.cells if cell.id not in matched]
-    unused = {fit for cell in old.fits.values() for fit in cell if fit in known}
+def _unused(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], finished: set[str]) -> list[str]:
+    """Lines for the cells that are no longer in the plan, and for the results that no fit of the plan uses."""
+    matched = {cell.id for cell in old_cells.values()}
+    removed = [cell.name for cell in old.cells if cell.id not in matched]
+    unused = {fit for cell in old.fits.values() for fit in cell if fit in finished}
     unused -= {fit for cell in new.fits.values() for fit in cell}
-    lines = [f"no longer in the plan: {_named(gone)}"] if gone else []
+    lines = [f"no longer in the plan: {_name_cells(removed)}"] if removed else []
     if unused:
-        words = "1 result of the last run stays" if len(unused) == 1 else f"{len(unused)} results of the last run stay"
-        lines.append(f"{words} in the journal, unused by this plan")
+        subject = (
+            "1 result of the last run stays" if len(unused) == 1 else f"{len(unused)} results of the last run stay"
+        )
+        lines.append(f"{subject} in the journal, unused by this plan")
     return lines

@@ -1,4 +1,4 @@
-"""What two plans share, and in what they differ."""
+"""Compares two plans: the cells that they share and the settings that differ."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from runner.planning.library_versions import Counts
 from runner.planning.plan import Plan, PlannedCell
 from runner.text import dotted
 
-MOST_LEVELS = 6
-"""So many levels of a factor fit into a line that is still read."""
+MAX_LEVELS = 6
+"""The most levels of a factor that one line lists."""
 
-Matched = Sequence[tuple[PlannedCell, PlannedCell]]
+MatchedCells = Sequence[tuple[PlannedCell, PlannedCell]]
+"""Pairs of corresponding cells, one of each plan."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A setting that is `a` in one plan and `b` in another (None where it has none); `cells` empty means all cells."""
+class SettingDifference:
+    """A setting with the values `a` and `b` in two plans; None means not set.
+
+    `cells` are the names of the cells that differ; if it is empty, all of them do.
+    """
 
     path: str
     a: Any
@@ -27,22 +31,22 @@ class Setting:
     cells: tuple[str, ...] = ()
 
 
-def match_cells(a: Plan, b: Plan) -> Matched:
-    """The cells that both plans have: those of the same content, else those of the same levels of the same factors."""
+def match_cells(a: Plan, b: Plan) -> MatchedCells:
+    """The cells that correspond to each other in two plans: by the same id, or else by the same levels."""
     by_id, by_levels = {cell.id: cell for cell in b.cells}, {frozenset(cell.levels.items()): cell for cell in b.cells}
-    taken = by_id.keys() & {cell.id for cell in a.cells}
+    same_id = by_id.keys() & {cell.id for cell in a.cells}
     matched = []
     for cell in a.cells:
-        alike = by_levels.get(frozenset(cell.levels.items()))
+        same_levels = by_levels.get(frozenset(cell.levels.items()))
         if cell.id in by_id:
             matched.append((cell, by_id[cell.id]))
-        elif alike and alike.id not in taken:
-            matched.append((cell, alike))
+        elif same_levels and same_levels.id not in same_id:
+            matched.append((cell, same_levels))
     return matched
 
 
 def different_splits(a: Plan, b: Plan) -> str:
-    """Why fits of one repeat and fold were not trained and validated on the same images in both; "" where they were."""
+    """Why the fits of a repeat and fold used different images in the two plans; "" if they used the same."""
     causes = {
         "data": (a.data.get("fingerprint"), b.data.get("fingerprint", "unknown")),
         "subset": (a.dataset.parameters.get("subset"), b.dataset.parameters.get("subset")),
@@ -50,13 +54,14 @@ def different_splits(a: Plan, b: Plan) -> str:
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
     }
-    found = [cause for cause, (one, other) in causes.items() if one != other]
-    return f"different {' and '.join(found)}: no paired comparison" if found else ""
+    differing = [cause for cause, (one, other) in causes.items() if one != other]
+    return f"different {' and '.join(differing)}: no paired comparison" if differing else ""
 
 
 def different_versions(a: Plan, b: Plan, fits_a: Counts, fits_b: Counts) -> str:
-    """The libraries that both were made with in different versions: what their fits say counts before what their last
-    runs say.
+    """The libraries whose versions differ, ``torch 2.12.0 and 2.13.0``; "" if none does.
+
+    The versions recorded with the fits take precedence over those that the plan's last run recorded.
     """
     one, other = _made_with(a, fits_a), _made_with(b, fits_b)
     libraries = [name for name in one if name in other and name not in ("commit", "processor")]
@@ -64,26 +69,28 @@ def different_versions(a: Plan, b: Plan, fits_a: Counts, fits_b: Counts) -> str:
 
 
 def _made_with(plan: Plan, fits: Counts) -> dict[str, str]:
-    return plan.made_with | {library: "/".join(found) for library, found in fits.items()}
+    return plan.made_with | {library: "/".join(versions) for library, versions in fits.items()}
 
 
-def different_settings(a: Plan, b: Plan, matched: Matched) -> tuple[Setting, ...]:
-    """First what differs between the plans, then between the cells that they share by their levels alone."""
-    whole = differences(_common(a), _common(b))
-    same_images = not any(setting.path in ("data.shape", "classes") for setting in whole)
-    found: dict[str, Setting] = {}
+def different_settings(a: Plan, b: Plan, matched: MatchedCells) -> tuple[SettingDifference, ...]:
+    """The settings of the whole plan that differ, followed by those that differ between `matched` cells."""
+    plan_differences = differences(_plan_settings(a), _plan_settings(b))
+    same_images = not any(setting.path in ("data.shape", "classes") for setting in plan_differences)
+    cell_differences: dict[str, SettingDifference] = {}
     for one, other in matched:
         settings = differences(one.settings.to_dict(), other.settings.to_dict()) if one.id != other.id else []
         if one.id != other.id and not settings and same_images:
-            settings = [Setting("code that makes it", f"of {one.id}", f"of {other.id}")]
+            # The ids differ although the settings and images are the same, so the code of a component must differ.
+            settings = [SettingDifference("component code", f"of {one.id}", f"of {other.id}")]
         for setting in settings:
-            known = found.setdefault(repr(setting), setting)
-            found[repr(setting)] = replace(known, cells=(*known.cells, one.name))
-    return (*whole, *(replace(s, cells=()) if len(s.cells) == len(matched) else s for s in found.values()))
+            difference = cell_differences.setdefault(repr(setting), setting)
+            cell_differences[repr(setting)] = replace(difference, cells=(*difference.cells, one.name))
+    merged = (replace(d, cells=()) if len(d.cells) == len(matched) else d for d in cell_differences.values())
+    return (*plan_differences, *merged)
 
 
-def _common(plan: Plan) -> dict[str, Any]:
-    """What holds for a whole plan."""
+def _plan_settings(plan: Plan) -> dict[str, Any]:
+    """The settings that all cells of a plan share."""
     return {
         "dataset": plan.dataset.to_dict(),
         "data": {"fingerprint": plan.data.get("fingerprint"), "shape": plan.data.get("shape")},
@@ -94,23 +101,26 @@ def _common(plan: Plan) -> dict[str, Any]:
     }
 
 
-def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Setting]:
-    """Down to the values that differ below `path`; components of different names differ as a whole."""
+def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[SettingDifference]:
+    """The differences between two pieces of nested data, one per innermost value; `path` is prepended to their paths.
+
+    Components with different names are one difference, because their parameters do not correspond.
+    """
     inside: Iterable[int | str] = ()
     if isinstance(a, dict) and isinstance(b, dict) and a.get("name") == b.get("name"):
         inside, a, b = dict.fromkeys((*a, *b)), defaultdict(lambda: None, a), defaultdict(lambda: None, b)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(i, dict) for i in a):
         inside = range(len(a))
     elif a != b:
-        return [Setting(dotted(path), a, b)]
+        return [SettingDifference(dotted(path), a, b)]
     return [setting for key in inside for setting in differences(a[key], b[key], (*path, key))]
 
 
 def factor_list(plan: Plan) -> str:
-    """The factors of a plan with their levels, in a line."""
+    """The factors of a plan with their levels on one line: ``width (4, 8), kernel (3, 5)``."""
     factors = []
     for factor in plan.factors:
         levels = list(dict.fromkeys(cell.levels[factor] for cell in plan.cells))
-        more = f" and {len(levels) - MOST_LEVELS} more" if len(levels) > MOST_LEVELS else ""
-        factors.append(f"{factor} ({', '.join(levels[:MOST_LEVELS])}{more})")
+        more = f" and {len(levels) - MAX_LEVELS} more" if len(levels) > MAX_LEVELS else ""
+        factors.append(f"{factor} ({', '.join(levels[:MAX_LEVELS])}{more})")
     return ", ".join(factors) or "no factors"

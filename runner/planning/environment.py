@@ -1,4 +1,4 @@
-"""What a result was made with: versions, the git commit and the machine."""
+"""The environment that fits are trained in: library versions, the git commit and the processor."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from runner.planning.plan import Plan
 
 
-def made_with(folder: Path, plan: Plan) -> dict[str, str]:
-    """Versions by name, the commit of the git repository around `folder`, if it is in one, and the processor."""
-    versions = installed(plan)
+def describe_environment(folder: Path, plan: Plan) -> dict[str, str]:
+    """Library versions by name, the processor, and the commit of the git repository that contains `folder`, if any."""
+    versions = installed_versions(plan)
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         changed = "" if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else " with changes"
@@ -22,16 +22,15 @@ def made_with(folder: Path, plan: Plan) -> dict[str, str]:
     return {**versions, "python": platform.python_version(), "processor": _processor()}
 
 
-def installed(plan: Plan) -> dict[str, str]:
-    """The versions of what the plan's fits are made with, by name; nothing of it is imported."""
+def installed_versions(plan: Plan) -> dict[str, str]:
+    """The installed versions of the libraries that the plan's fits use, by name. None of them is imported."""
     engines = {cell.settings.training.engine for cell in plan.cells}
     return {name: _version(name) for name in ("archrunner", *sorted(engines), "numpy")}
 
 
 def _processor() -> str:
-    """The processor's name and the number of its cores."""
     name = platform.processor() or platform.machine()
-    with suppress(OSError):
+    with suppress(OSError):  # only Linux has this file
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
     return f"{name}, {os.cpu_count()} cores"
@@ -45,6 +44,7 @@ def _version(name: str) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    """The output of a git command; None if git is missing or `folder` is not in a repository."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True

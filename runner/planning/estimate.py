@@ -1,41 +1,44 @@
-"""How long a plan will take: from the fits of it that are in the journal, else from a nominal rate."""
+"""How long a plan will take, based on its fits in the journal or, without any, on a nominal rate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.fits.grouping import stacks
+from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan
 
 NOMINAL_RATE = 5e9
-"""Forward multiply-adds trained a second by one worker: a cautious figure for a desktop core in float32."""
+"""Forward multiply-adds per second that one worker trains: a cautious figure for one desktop core in float32."""
 
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds of wall time with `workers` workers, for the fits that are not in the journal."""
+    """Wall time in seconds for the `fits` without a result; `measured` if it is based on fits in the journal."""
 
     seconds: float
     fits: int
     measured: bool
 
 
-def estimate(plan: Plan, results: Iterable[FitResult], workers: int, anew: bool = False) -> TimeEstimate:
-    """Fits cost in proportion to multiply-adds, images and epochs. `anew`: none of the results is the plan's."""
+def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all: bool = False) -> TimeEstimate:
+    """The time that the remaining fits of `plan` take, which is proportional to multiply-adds x images x epochs.
+
+    With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
+    """
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
     costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
-    finished = {(result.cell, result.repeat, result.fold) for result in done if not anew}
-    left = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
+    finished = {(result.cell, result.repeat, result.fold) for result in done if not retrain_all}
+    remaining = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
     busy = max(1, min(workers, _groups(plan)))
-    return TimeEstimate(max(left, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
+    return TimeEstimate(max(remaining, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
 
 
 def _groups(plan: Plan) -> int:
-    """How many groups of fits there are: no more workers than that are busy."""
+    """The number of groups of fits, and thus of workers that can be busy at the same time."""
     index = range(plan.folds * plan.repeats)
-    return sum(len(stacks(index, cell.settings.training.stacking, plan.folds)) for cell in plan.cells)
+    return sum(len(split_into_groups(index, cell.settings.training.stacking, plan.folds)) for cell in plan.cells)

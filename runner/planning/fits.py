@@ -1,4 +1,4 @@
-"""Plan and data -> fits: which there are, and what each is, as an id."""
+"""Plan and data -> fits: the split of each fit and the id that identifies its result."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from runner.data.prepare import PreparedPart
 from runner.errors import Complaint, InputError, RunnerError
 from runner.experiment.schema import Experiment
 from runner.files.content_hash import array_id, content_id
-from runner.fits.grouping import stacks
+from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitSpec
-from runner.planning.environment import made_with
+from runner.planning.environment import describe_environment
 from runner.planning.plan import Plan, PlannedCell
 from runner.text import dotted
 
 IDENTITY = 3
-"""Raised when a change of ours gives other results for the same plan, so that old fits are trained again."""
+"""Increase this when a change in archrunner gives different results for the same plan: it changes all fit ids."""
 
 
 def plan_fits(
     experiment: Experiment, plan: Plan, data: PreparedPart, test: PreparedPart | None
 ) -> tuple[Plan, list[FitSpec]]:
-    """The plan with its fits' ids, its data's fingerprint and its environment; and the fits in the plan's order.
+    """The plan with fit ids, the data's fingerprint and the environment added; and the fits in the plan's order.
 
-    Raises InputError if the data can't be split into so many folds.
+    Raises InputError if the data cannot be split into the requested number of folds.
     """
     plan, fits = identified(plan, data, test, _splits(experiment, plan, data), experiment.plugin_files)
-    return replace(plan, made_with=made_with(experiment.folder, plan)), fits
+    return replace(plan, made_with=describe_environment(experiment.folder, plan)), fits
 
 
 def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Split]:
@@ -44,19 +44,20 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Spli
 def identified(
     plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
 ) -> tuple[Plan, list[FitSpec]]:
-    """The plan with the ids of its fits and the data's fingerprint, and the fits in the plan's order.
+    """The plan with fit ids and the data's fingerprint added; and the fits in the plan's order.
 
-    A fit's id depends on what determines its result, and on nothing else: not on names of files or levels, the order
-    of the grid, the number of workers or the executor.
+    A fit's id depends only on what determines its result (docs/decisions/003-identity.md): not on names of files or
+    levels, the order of the grid, the number of workers or the executor.
     """
-    parted = [(split, array_id(split.train, split.validation)) for split in splits]
+    splits_with_ids = [(split, array_id(split.train, split.validation)) for split in splits]
     content = [data.fingerprint, plan.seed, *([test.fingerprint] if test else [])]
-    places = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
+    locations = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
     fits = []
     for cell in plan.cells:
-        common = places | _common(plan, cell)
-        for stack in stacks(parted, common["training"].stacking, plan.folds):
-            fits += [_spec(cell, split, [*content, split_id, len(stack)], common) for split, split_id in stack]
+        common = locations | _shared_fields(plan, cell)
+        for group in split_into_groups(splits_with_ids, common["training"].stacking, plan.folds):
+            # The size of the group is part of the id because stacking changes the last bits of a result.
+            fits += [_fit_spec(cell, split, [*content, split_id, len(group)], common) for split, split_id in group]
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
     for fit in fits:
         by_cell[fit.cell].append(fit.id)
@@ -69,8 +70,8 @@ def identified(
     return replace(plan, data={**plan.data, **facts}, fits=by_cell), fits
 
 
-def _common(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
-    """What all fits of a cell are given."""
+def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
+    """The fields of FitSpec that all fits of a cell share."""
     channels, height, width = plan.data["shape"]
     return {
         "cell": cell.id,
@@ -87,7 +88,7 @@ def _common(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
     }
 
 
-def _spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[str, Any]) -> FitSpec:
+def _fit_spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[str, Any]) -> FitSpec:
     return FitSpec(
         id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
         repeat=split.repeat,

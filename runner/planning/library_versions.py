@@ -1,4 +1,7 @@
-"""Which versions of libraries made the fits of one comparison: several are told wherever the comparison is shown."""
+"""Library versions of the fits that a report compares, and warnings if they differ.
+
+Versions are not part of a fit's id, so one journal may hold fits that were trained with different versions.
+"""
 
 from __future__ import annotations
 
@@ -11,79 +14,89 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Counts = dict[str, dict[str, int]]
-"""By library and then version: how many good fits were made with it."""
+"""The number of successful fits by library, then by version."""
 
 
-def counted(made: Iterable[Mapping[str, str]]) -> Counts:
-    """`made`: of each fit the versions of its libraries."""
+def count_versions(fits: Iterable[Mapping[str, str]]) -> Counts:
+    """Counts the versions; `fits` has the library versions of each fit."""
     counts: Counts = {}
-    for versions in made:
+    for versions in fits:
         for library, version in versions.items():
-            known = counts.setdefault(library, {})
-            known[version] = known.get(version, 0) + 1
-    return {library: dict(sorted(known.items())) for library, known in sorted(counts.items())}
+            by_version = counts.setdefault(library, {})
+            by_version[version] = by_version.get(version, 0) + 1
+    return {library: dict(sorted(by_version.items())) for library, by_version in sorted(counts.items())}
 
 
-def of_frame(plan: Plan, fits: pd.DataFrame) -> Counts:
-    """Of the plan's good fits in the journal's frame; of two rows for a fit the later one counts."""
+def count_versions_in_frame(plan: Plan, fits: pd.DataFrame) -> Counts:
+    """The versions of the plan's successful fits in `fits`, the journal's frame; the last row of each fit counts."""
     planned = {fit for cell in plan.fits.values() for fit in cell}
     last = fits[fits["id"].isin(planned)].drop_duplicates("id", keep="last")
-    return counted(last["versions"][last["status"] == "ok"])
+    return count_versions(last["versions"][last["status"] == "ok"])
 
 
-def mixture(counts: Counts) -> str:
-    """``torch 2.12.0 (40 fits) and 2.13.0 (20 fits)``; "" where one version of each library made all."""
-    mixed = {library: known for library, known in counts.items() if len(known) > 1}
+def describe_mixture(counts: Counts) -> str:
+    """``torch 2.12.0 (40 fits) and 2.13.0 (20 fits)``; "" if all fits have the same version of each library."""
     return "; ".join(
-        f"{library} {' and '.join(_fits(version, count) for version, count in known.items())}"
-        for library, known in mixed.items()
+        f"{library} {' and '.join(_version_text(version, count) for version, count in by_version.items())}"
+        for library, by_version in counts.items()
+        if len(by_version) > 1
     )
 
 
-def warning(plan: Plan, counts: Counts) -> str:
-    """What a reader of the plan's results must know; "" where there is nothing to say."""
-    mixed = mixture(counts)
-    words = "so differences between cells may come from the libraries"
-    return f"these results were made with {mixed}, {words}. {anew(plan)}" if mixed else ""
+def mixture_warning(plan: Plan, counts: Counts) -> str:
+    """The warning for a reader of the plan's results; "" if all fits have the same versions."""
+    mixture = describe_mixture(counts)
+    if not mixture:
+        return ""
+    consequence = "so differences between cells may come from the libraries"
+    return f"these results were made with {mixture}, {consequence}. {retrain_hint(plan)}"
 
 
-def mixture_ahead(plan: Plan, made: Iterable[Mapping[str, str]], left: int, today: Mapping[str, str]) -> list[str]:
-    """A warning if training `left` fits with the libraries of `today` mixes versions with those that `made` the others.
+def mixture_warnings_before_training(
+    plan: Plan, finished: Iterable[Mapping[str, str]], remaining: int, installed: Mapping[str, str]
+) -> list[str]:
+    """A warning if training the `remaining` fits with the `installed` versions will mix versions; otherwise none.
 
-    `made` has the versions of each fit that is finished.
+    `finished` has the library versions of each finished fit.
     """
-    counts = counted(made)
-    other = {
-        library: [_fits(version, count) for version, count in found.items() if not _same(version, today[library])]
-        for library, found in counts.items()
-        if today.get(library, "unknown") != "unknown"
+    others = {
+        library: [
+            _version_text(version, count)
+            for version, count in by_version.items()
+            if not _may_be_same(version, installed[library])
+        ]
+        for library, by_version in count_versions(finished).items()
+        if installed.get(library, "unknown") != "unknown"
     }
-    told = [f"{library} {' and '.join(found)}" for library, found in other.items() if found]
-    if not told or not left:
+    others = {library: versions for library, versions in others.items() if versions}
+    if not others or not remaining:
         return []
-    now = ", ".join(f"{library} {today[library]}" for library, found in other.items() if found)
-    kept = f"warning: the journal has fits made with {'; '.join(told)}"
-    return [f"{kept}; the {left} left will be made with {now}, so comparisons will mix them. {anew(plan)}"]
+    before = "; ".join(f"{library} {' and '.join(versions)}" for library, versions in others.items())
+    now = ", ".join(f"{library} {installed[library]}" for library in others)
+    return [
+        f"warning: the journal has fits made with {before}; the remaining {remaining} will be made with {now}, "
+        f"so comparisons will mix versions. {retrain_hint(plan)}"
+    ]
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two versions may be one: a library may tell its build (``2.13.0+cu130``) where its package does not."""
-    whole = "+" in one and "+" in other
-    return one == other if whole else one.partition("+")[0] == other.partition("+")[0]
+def _may_be_same(one: str, other: str) -> bool:
+    """Whether two versions may be the same: a library may report its build, ``2.13.0+cu130``, and its package not."""
+    both_have_build = "+" in one and "+" in other
+    return one == other if both_have_build else one.partition("+")[0] == other.partition("+")[0]
 
 
-def anew(plan: Plan) -> str:
-    """How all fits of the plan come to be made with the same versions."""
-    return f"`{command(plan, '--reports', 'NEWDIR')}` trains all {plan.fit_count} fits with those that are installed."
+def retrain_hint(plan: Plan) -> str:
+    """The sentence that says how to train all fits of the plan with the same versions."""
+    return f"`{run_command(plan, '--reports', 'NEWDIR')}` trains all {plan.fit_count} fits with the installed versions."
 
 
-def command(plan: Plan, *options: str) -> str:
-    """The command that runs the plan, as a shell takes it."""
-    import shlex  # only where there is something to say
+def run_command(plan: Plan, *options: str) -> str:
+    """The command that runs the plan, quoted for a shell."""
+    import shlex  # rarely needed
 
     sets = [word for override in plan.overrides for word in ("--set", override)]
     return shlex.join(["runner", "run", plan.file or f"{plan.name}.yaml", *sets, *options])
 
 
-def _fits(version: str, count: int) -> str:
+def _version_text(version: str, count: int) -> str:
     return f"{version} ({count} {'fit' if count == 1 else 'fits'})"

@@ -1,4 +1,4 @@
-"""What a user should know before fits are trained: what changed since the last run, and libraries that differ."""
+"""Notices before training: what changed since the last run, and library versions that differ."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ def before_training(
     versions: Collection[Mapping[str, str]],
     missing: Collection[FitSpec],
 ) -> list[str]:
-    """The lines to show before the `missing` fits of `plan` are trained beside those of `results`.
+    """The lines to print before the `missing` fits of `plan` are trained.
 
-    `versions` are those of the libraries that made the plan's fits so far.
+    `results` are all results in the journal of `folder`, by fit id; `versions` has the library versions of each of the
+    plan's fits that is already trained.
     """
+    # If every missing fit has a result, only failed fits are trained again and nothing has changed.
     new = any(fit.id not in results for fit in missing)
     changes = since_last_run(folder, plan, results).lines if new else []
-    return [*changes, *library_versions.mixture_ahead(plan, versions, len(missing), plan.made_with)]
+    return [
+        *changes,
+        *library_versions.mixture_warnings_before_training(plan, versions, len(missing), plan.made_with),
+    ]

@@ -1,4 +1,7 @@
-"""The plan: every cell and every fit, decided before anything is trained. Frozen beside the journal as plan.yaml."""
+"""The plan: every cell and every fit, decided before any training.
+
+`plan_file` saves it as plan.yaml next to the journal. Field names are keys of that file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class CellSettings:
     training: TrainingPlan
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in plan.yaml."""
+        """The settings as in plan.yaml."""
         return {
             "architecture": self.architecture.to_dict(),
             "augmentation": [ref.to_dict() for ref in self.augmentation],
@@ -32,7 +35,7 @@ class CellSettings:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CellSettings:
-        """The inverse of `to_dict`; raises KeyError or TypeError for anything else."""
+        """The inverse of `to_dict`; raises KeyError or TypeError if `content` has another form."""
         return cls(
             ComponentRef.from_dict(content["architecture"]),
             tuple(map(ComponentRef.from_dict, content["augmentation"])),
@@ -43,12 +46,13 @@ class CellSettings:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its cost. `settings` are its components with all parameters bound; `problem` is "" if it can run.
+    """A cell with its id, its bound settings and its cost; `problem` says why it cannot run, and is "" if it can.
 
-    `warnings` say what of the image its network never sees.
+    `macs` are per image. `receptive_field` is (height, width) in pixels. `warnings` name parts of the image that the
+    network never sees.
 
-    `timeout` bounds the seconds of each of its fits, `retries` says how often one that is lost by chance is trained
-    again, and every `checkpoint` seconds their state is kept; none is a part of what the cell is.
+    `timeout` is the longest time in seconds for a fit of the cell, `checkpoint` the interval in seconds between saved
+    states, and `retries` how often a fit is trained again after a transient failure. They are not part of the id.
     """
 
     id: str
@@ -67,10 +71,14 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole experiment. `data` and `fits` (fit ids by cell, by repeat and then fold) are known once data is read.
+    """A whole experiment.
 
-    `test` says whether every fit is measured on the held-out test images too; `file` is the experiment's, as given.
-    `plugins`: of each plugin file, as the experiment names it, its `digest`, and the names of its `components` by kind.
+    `data` describes the data set; its fingerprint and the sizes of the splits are added once the data is read.
+    `fits` has the fit ids by cell id, ordered by repeat and then fold; it is empty until the data is read.
+    `made_with` has the environment of the last run: library versions, git commit and processor.
+    `test` says whether every fit is also evaluated on the held-out test images.
+    `file` is the path of the experiment file as the user gave it.
+    `plugins` has, for each plugin file as the experiment names it, its `digest` and its `components` by kind.
     """
 
     name: str
@@ -94,7 +102,7 @@ class Plan:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What is measured of every fit after its last epoch."""
+        """The metrics that are computed for every fit after its last epoch."""
         return METRICS + TEST_METRICS if self.test else METRICS
 
     @property

@@ -1,4 +1,7 @@
-"""The plan on disk: `plan.yaml` beside the journal, checked value by value when it is read again."""
+"""Reads and writes `plan.yaml`, the plan of the last run, next to the journal.
+
+The file may come from somebody else together with a report, so it is validated completely when it is read.
+"""
 
 from __future__ import annotations
 
@@ -23,34 +26,34 @@ from runner.planning.plan import CellSettings, Plan, PlannedCell
 
 
 def digest(plan: Plan) -> str:
-    """Identifies everything that the plan says."""
-    return hashlib.sha256(json.dumps(_content(plan)).encode()).hexdigest()
+    """A hash of the whole plan."""
+    return hashlib.sha256(json.dumps(_to_dict(plan)).encode()).hexdigest()
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write the plan unless the file already says so; the file is replaced as a whole or not at all."""
+    """Write the plan atomically, unless the file already holds it: a large plan takes long to write as YAML."""
     stamp, key = path.with_name(".plan.made"), digest(plan)
-    if not build_stamp.unchanged(stamp, key):
+    if not build_stamp.read_stamp(stamp, key):
         atomic_write.write(path, text(plan))
-        build_stamp.set_stamp(stamp, key, [path])
+        build_stamp.write_stamp(stamp, key, [path])
 
 
 def text(plan: Plan, fits: bool = True) -> str:
     """The plan as YAML, with or without the ids of its fits."""
-    content = {key: value for key, value in _content(plan).items() if fits or key != "fits"}
+    content = {key: value for key, value in _to_dict(plan).items() if fits or key != "fits"}
     return str(yaml.dump(as_lists(content), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
 
 def read(path: Path) -> Plan:
-    """The plan at `path`; raises RunnerError if it is missing or not a plan."""
+    """The plan at `path`; raises RunnerError if the file is missing or not a valid plan."""
     try:
         text = path.read_text(encoding="utf-8")
         refuse_deep(text, str(path), aliases=False)
-        plan = _plan(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-        _refuse_paths(chain.from_iterable(plan.fits.values()))
+        plan = _parse(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        _check_fit_ids(chain.from_iterable(plan.fits.values()))
         return plan
     except FileNotFoundError:
-        raise RunnerError(f"{path}: no such file; the first run of an experiment writes it") from None
+        raise RunnerError(f"{path}: no such file; the first run of the experiment writes it") from None
     except InputError:
         raise
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, InvalidValues) as error:
@@ -58,56 +61,56 @@ def read(path: Path) -> Plan:
 
 
 def as_lists(value: Any) -> Any:
-    """Nested data with lists in place of tuples, which safe YAML can't hold."""
+    """Nested data with tuples replaced by lists, because safe YAML has no tuples."""
     if isinstance(value, Mapping):
         return {key: as_lists(item) for key, item in value.items()}
     return [as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _content(plan: Plan) -> dict[str, Any]:
-    """The plan as it stands in the file."""
+def _to_dict(plan: Plan) -> dict[str, Any]:
+    """The content of the file."""
     cells = [vars(cell) | {"settings": cell.settings.to_dict()} for cell in plan.cells]
     return vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
 
 
-def _plan(content: Any) -> Plan:
-    """The inverse of `_content`; raises one of the errors that `read` catches for anything else."""
-    _refuse_unknown(content, Plan)
+def _parse(content: Any) -> Plan:
+    """The inverse of `_to_dict`; raises one of the errors that `read` catches if `content` is not a valid plan."""
+    _check_keys(content, Plan)
     for cell in content["cells"]:
-        _refuse_unknown(cell, PlannedCell)
+        _check_keys(cell, PlannedCell)
     validate(TypeAdapter(_Data), content["data"])
     validate(TypeAdapter(list[_Settings]), [cell["settings"] for cell in content["cells"]])
     cells = [cell | {"settings": asdict(CellSettings.from_dict(cell["settings"]))} for cell in content["cells"]]
     dataset = {"name": content["dataset"].pop("name"), "parameters": content["dataset"]}
     plan = validate(TypeAdapter(Plan), content | {"dataset": dataset, "cells": cells})
-    _check(plan)
+    _check_consistency(plan)
     return plan
 
 
-def _refuse_unknown(content: Mapping[str, Any], record: type) -> None:
+def _check_keys(content: Mapping[str, Any], record: type) -> None:
     unknown = content.keys() - {field.name for field in fields(record)}
     if unknown:
         raise ValueError(f"unknown key '{min(unknown)}'")
 
 
-def _refuse_paths(ids: Iterable[str]) -> None:
-    """Files are named after fits: in a stranger's plan an id must not lead out of the report's folder."""
+def _check_fit_ids(ids: Iterable[str]) -> None:
+    """Raise ValueError for ids that are not safe in a path: files are named after fits, and the plan is untrusted."""
     for id in ids:
         if not re.fullmatch(r"[\w-]+", id):
-            raise ValueError(f"{id!r} is not the id of a fit")
+            raise ValueError(f"{id!r} is not a valid fit id")
 
 
-class _Open(BaseModel):
-    """The keys that are read again; a component may have any other."""
+class _AllowsExtra(BaseModel):
+    """Checks only the declared keys, because components have parameters of their own."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class _Component(_Open):
+class _Component(_AllowsExtra):
     name: str
 
 
-class _Training(_Open):
+class _Training(_AllowsExtra):
     epochs: Annotated[int, Field(ge=1)]
 
 
@@ -118,7 +121,7 @@ class _Settings(BaseModel):
     training: _Training
 
 
-class _Data(_Open):
+class _Data(_AllowsExtra):
     shape: Annotated[list[int], Field(min_length=3, max_length=3)]
     class_names: list[str]
     size: int
@@ -130,14 +133,14 @@ class _Data(_Open):
     validation: int
 
 
-def _check(plan: Plan) -> None:
-    """Raise ValueError where the parts of a plan do not fit together."""
+def _check_consistency(plan: Plan) -> None:
+    """Raise ValueError if the parts of a plan contradict each other."""
     if plan.metric not in METRICS:
         raise ValueError(f"metric is {plan.metric}; allowed: {', '.join(METRICS)}")
     if plan.folds < 2 or plan.repeats < 1:
-        raise ValueError(f"{plan.folds} folds and {plan.repeats} repeats")
+        raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
-        raise ValueError("a cell lacks a level of a factor")
+        raise ValueError("a cell does not have one level per factor")
     count, ids = plan.folds * plan.repeats, [cell.id for cell in plan.cells]
     if plan.fits.keys() != set(ids) or any(len(fits) != count for fits in plan.fits.values()):
         raise ValueError(f"a cell does not have {count} fits")

@@ -1,52 +1,61 @@
-"""How many fits of a cell are trained together: a function of the experiment alone, as it changes the last bits."""
+"""How many fits of a cell are trained together ("stacked").
+
+Stacking changes the last bits of a result, so the decision depends on the experiment alone and not on the machine.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from runner.components.protocols import own_engine
+from runner.components.protocols import required_engine
 from runner.errors import RunnerError
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
 
-MOST_MACS, MOST_ACTIVATIONS = 75e6, 0.8e6
-"""Of one fit's batch, forward. Up to there its layers are too small for a processor: much of the time goes into
-starting them, and five fits together take 5 to 75% less. Above, they lose by it (docs/explanation/performance.md).
+MAX_MACS, MAX_ACTIVATIONS = 75e6, 0.8e6
+"""Limits for stacking on a CPU: the multiply-adds and the activations of one fit's batch, forward.
+
+Below these limits a layer is too small to keep the processor busy: much of the time goes into starting it, and five
+fits together take 5 to 75% less time. Above them, stacking is slower (docs/explanation/performance.md).
 """
-MOST_FITS = 10
-MOST_BYTES = 2**32
-"""What the activations and their gradients of one batch may take on a GPU, of all fits that are trained together."""
+MAX_FITS = 10
+"""The most fits that ``auto`` trains together on a CPU."""
+MAX_BYTES = 2**32
+"""GPU memory for the activations and their gradients of one batch, over all fits that are trained together."""
 
 
 def obstacle(engine: str, module: bool, rule: Any) -> str:
-    """Why fits can't be trained together, "" if they can; `module` says whether a plugin built a torch module."""
+    """Why fits cannot be trained together, or "" if they can. `module`: the architecture built a torch module."""
     if engine == "numpy":
         return "the numpy engine trains one fit at a time"
     if module:
-        return "the architecture is a torch module of its own, which holds one fit"
-    return f"an optimizer of the {own_engine(rule)} engine's own trains one fit at a time" if own_engine(rule) else ""
+        return "the architecture is a torch module, which trains one fit at a time"
+    engine = required_engine(rule)
+    return f"the optimizer runs only on the {engine} engine and trains one fit at a time" if engine else ""
 
 
 def decide(
-    wanted: str | int, obstacle: str, training: TrainingPlan, analysis: Analysis, folds: int, repeats: int
+    requested: str | int, obstacle: str, training: TrainingPlan, analysis: Analysis, folds: int, repeats: int
 ) -> int | None:
-    """So many fits of a cell are trained together; None: each on its own.
+    """How many fits of a cell are trained together; None if each is trained alone.
 
-    Raises RunnerError where several are asked for and there is an obstacle.
+    `requested` is the setting `training.stacking`. Raises RunnerError if it asks for several although there is an
+    obstacle.
     """
-    if isinstance(wanted, int) and wanted > 1 and obstacle:
-        raise RunnerError(f"found {wanted}, but {obstacle}; allowed: auto, off")
-    if obstacle or wanted in ("off", 1):
+    if isinstance(requested, int) and requested > 1 and obstacle:
+        raise RunnerError(f"found {requested}, but {obstacle}; allowed: auto, off")
+    if obstacle or requested in ("off", 1):
         return None
-    size = wanted if isinstance(wanted, int) else _automatic(training, analysis, folds, repeats)
+    size = requested if isinstance(requested, int) else _automatic_size(training, analysis, folds, repeats)
     return size if size > 1 else None
 
 
-def _automatic(training: TrainingPlan, analysis: Analysis, folds: int, repeats: int) -> int:
-    """On a processor a repeat's fits, if they are small; on a GPU all of a cell, as far as memory shall be taken."""
-    macs, activations = (training.batch_size * (each or 0) for each in (analysis.macs, analysis.activations))
+def _automatic_size(training: TrainingPlan, analysis: Analysis, folds: int, repeats: int) -> int:
+    """On a CPU the folds of a repeat, if they are small; on a GPU as many fits of the cell as MAX_BYTES allows."""
+    macs, activations = (training.batch_size * (count or 0) for count in (analysis.macs, analysis.activations))
     if training.device == "cpu":
-        small = macs <= MOST_MACS and activations <= MOST_ACTIVATIONS
-        return -(-folds // -(-folds // MOST_FITS)) if small else 1  # groups of one size, as far as that goes
-    each = 2 * activations * (8 if training.precision == "float64" else 4)
-    return min(MOST_BYTES // max(each, 1), folds * repeats)
+        small = macs <= MAX_MACS and activations <= MAX_ACTIVATIONS
+        groups = -(-folds // MAX_FITS)  # rounded up
+        return -(-folds // groups) if small else 1  # evenly: 12 folds are 6 and 6, not 10 and 2
+    bytes_per_fit = 2 * activations * (8 if training.precision == "float64" else 4)  # 2: activations and gradients
+    return min(MAX_BYTES // max(bytes_per_fit, 1), folds * repeats)

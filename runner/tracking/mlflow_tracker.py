@@ -72,7 +72,7 @@ class MlflowTracker:
         named = None if cells is None else set(cells)
         for cell in plan.cells:
             if named is None or cell.id in named:
-                self._publish_cell(plan, cell, list(results.of(plan.fits[cell.id])))
+                self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])))
         if content:
             self.ledger.note(ALL, ALL, content)
 

@@ -1,1 +1,1 @@
-"""What runs fits: groups of fits in, trained in this process or in others; their results out as they finish."""
+"""Running fits: takes groups of fits, trains them in this process or in worker processes, and yields their results."""

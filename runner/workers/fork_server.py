@@ -1,7 +1,8 @@
-"""Imported by the fork server alone, before anything else.
+"""Signal and exit handling of the fork server. It imports this module before any other; workers inherit the settings.
 
-Ctrl-C and a closed terminal reach every process of the terminal. What to do then is the driver's to decide; it stops
-the workers. They inherit this from the server: a worker that died of it would be taken for a fit that failed.
+A terminal sends Ctrl-C (SIGINT) and its own closing (SIGHUP) to every process it started. The fork server and the
+workers ignore both, and the driver decides and stops the workers. A worker that died of the signal would be counted as
+a failed fit.
 """
 
 import atexit
@@ -14,14 +15,18 @@ from types import TracebackType
 for _number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(_number, signal.SIG_IGN)
 
-# It has nothing to put in order, and a terminal or a pipe of the run would stay open while Python took torch apart.
+# Skip Python's shutdown: there is nothing to clean up, and while torch is torn down the server would hold the run's
+# terminal or pipe open.
 atexit.register(os._exit, 0)
 
 
-def _shown(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A worker that can't begin says why, but not where its driver took back what it was given: it stops just now."""
+def _report_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print why a worker cannot start, except for errors that only mean that the driver is stopping.
+
+    A stopping driver removes the semaphores and closes the pipe that a starting worker is about to unpickle from.
+    """
     if not issubclass(kind, (FileNotFoundError, EOFError, pickle.UnpicklingError)):
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _shown
+sys.excepthook = _report_exception

@@ -1,4 +1,4 @@
-"""The only function a worker runs: a group of fits in, their results out, whatever happens in between."""
+"""The only function that a worker runs: it trains a group of fits and returns their results, also if they fail."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from runner.engines.base import BuiltFit, Engine, TrainedFit
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
-from runner.fits.records import FitResult, FitSpec, clocks, failed, now, since
-from runner.workers.memory import forget_peak, peak
+from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
+from runner.workers.memory import peak_bytes, reset_peak
 
 
 def run_group(group: FitGroup) -> list[FitResult]:
-    """Train the fits of a group; an exception becomes a failed result with its reason and its traceback as log."""
-    forget_peak()
+    """Train the fits of a group and return one result per fit, in order.
+
+    An exception becomes a failed result with its message as the reason and its traceback as the log.
+    """
+    reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
     versions = engine.versions()
     earlier: dict[str, float] = {}
     outcomes: Sequence[TrainedFit | BaseException]
     try:
-        kept = _checkpoint(group, versions)
-        jobs = [_job(spec, kept if spec is group[0] else None) for spec in group]
-        outcomes = engine.fit(jobs)
-        earlier = kept.earlier if kept else {}
-    except (Exception, SystemExit) as error:  # a plugin may well call sys.exit
+        checkpoint = _checkpoint(group, versions)
+        fits = [_build_fit(spec, checkpoint if spec is group[0] else None) for spec in group]
+        outcomes = engine.fit(fits)
+        earlier = checkpoint.spent_before if checkpoint else {}
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         outcomes = [error] * len(group)
-    # What was trained together has taken its share each, with what was before the checkpoint that it went on from.
+    # The time of a group is shared equally by its fits. It includes the time before the checkpoint it resumed from.
     spent = {key: (value + earlier.get(key, 0.0)) / len(group) for key, value in since(started).items()}
     return [_result(engine, spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
 
@@ -47,29 +50,32 @@ def _result(
     spent: dict[str, float],
     versions: dict[str, str],
 ) -> FitResult:
-    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions, "memory": peak()}
+    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions, "memory": peak_bytes()}
     if isinstance(outcome, BaseException):
-        words = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
-        full = engine.out_of_memory(outcome)
+        # Our own messages are written for users; the message of any other exception needs its type to make sense.
+        message = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"
+        out_of_memory = engine.is_out_of_memory(outcome)
+        reason = f"out of memory: {outcome}" if out_of_memory else message
         log = "".join(traceback.format_exception(outcome))
-        return failed(spec, f"out of memory: {outcome}" if full else words, **facts, log=log, again=full)
+        # Only memory may suffice on another try, in a new worker; any other exception would come again.
+        return failed_result(spec, reason, **facts, log=log, retryable=out_of_memory)
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=spec.training.epochs, finished=now(),
-        curves=outcome.curves, confusion=outcome.confusion, kept=outcome.kept, **facts,
+        curves=outcome.curves, confusion=outcome.confusion, arrays=outcome.arrays, **facts,
     )  # fmt: skip
 
 
 def _checkpoint(group: FitGroup, versions: dict[str, str]) -> Checkpoint | None:
-    """The group's, in a file that is called after its first fit."""
+    """The group's checkpoint, if it has one; its file is named after the group's first fit."""
     first = group[0]
     if not first.checkpoint:
         return None
     return Checkpoint(Path(first.folder), [fit.id for fit in group], first.checkpoint, versions)
 
 
-def _job(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
+def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
     catalog = load_catalog(spec.plugin_files)
-    images, labels = _data(spec.data)
+    images, labels = _read_cached(spec.data)
     with selection.get(spec.training.engine).seeded(*spec.keys):
         network = catalog.build("architecture", spec.architecture, spec.shape, spec.classes)
     return BuiltFit(
@@ -79,9 +85,10 @@ def _job(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
         rule=catalog.build("optimizer", spec.optimizer),
         images=images,
         labels=labels,
-        test=_data(spec.test) if spec.test else None,
+        test=_read_cached(spec.test) if spec.test else None,
         checkpoint=checkpoint,
     )
 
 
-_data = lru_cache(maxsize=2)(read)
+# Two entries: the training data and the held-out test part, which all fits of a worker share.
+_read_cached = lru_cache(maxsize=2)(read)

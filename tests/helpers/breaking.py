@@ -1,4 +1,4 @@
-"""Fits that are killed after a number of batches, and what they come to."""
+"""Fits that are killed after a number of batches, and the checkpoints from which they resume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_jobs import ENGINES
+from engine_fits import ENGINES
 
 from runner.components.records import ComponentRef
 from runner.engines.base import BuiltFit, TrainedFit
@@ -32,20 +32,20 @@ class Killer:
     """A transform that changes nothing, counts the batches and ends the fit before batch number `last` + 1."""
 
     def __init__(self, last: int = STEPS) -> None:
-        self.last, self.seen = last, 0
+        self.last, self.batches = last, 0
 
     def draw(self, rng: np.random.Generator, count: int, shape: object) -> dict[str, np.ndarray]:
-        if self.seen == self.last:
+        if self.batches == self.last:
             raise Killed
-        self.seen += 1
+        self.batches += 1
         return {}
 
     def apply(self, images: Any, draws: object) -> Any:
         return images
 
 
-class Every(Checkpoint):
-    """Due after every so many batches, whatever the clock says."""
+class CheckpointEvery(Checkpoint):
+    """A checkpoint that is due after every `every` batches, whatever the clock says."""
 
     def __init__(self, folder: Path, every: int = 1, **owner: Any) -> None:
         super().__init__(folder, **{"fits": ["a"], "seconds": 0.0, "versions": VERSIONS, **owner})
@@ -59,14 +59,15 @@ class Every(Checkpoint):
 def train(
     make: Callable[[], BuiltFit], engine: str, killer: Killer, checkpoint: Checkpoint | None
 ) -> TrainedFit | Exception:
-    given = make()
-    given = dataclasses.replace(given, transforms=(*given.transforms, killer), checkpoint=checkpoint)
-    (outcome,) = ENGINES[engine]().fit([given])
+    """The outcome of a new fit, with `killer` as its last transform."""
+    fit = make()
+    fit = dataclasses.replace(fit, transforms=(*fit.transforms, killer), checkpoint=checkpoint)
+    (outcome,) = ENGINES[engine]().fit([fit])
     return outcome
 
 
 def bits(outcome: TrainedFit | Exception) -> tuple[Any, ...]:
-    """All that a fit comes to but for the seconds of its layers."""
+    """Everything in a fit's result that must not differ by a bit: all except the seconds of its layers."""
     assert isinstance(outcome, TrainedFit), outcome
-    arrays = {name: array.tobytes() for name, array in outcome.kept.items() if name != "seconds"}
+    arrays = {name: array.tobytes() for name, array in outcome.arrays.items() if name != "seconds"}
     return outcome.curves, outcome.confusion, arrays

@@ -1,4 +1,4 @@
-"""Random networks from the whole vocabulary, valid by construction: each layer is drawn to fit what reaches it."""
+"""Random networks of all layers, valid by construction: each layer is drawn to fit the shape of its input."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ activations = st.sampled_from([ReLU(), Sigmoid(), Tanh(), GELU()])
 
 
 def shortened(sizes):
-    """Two equal numbers as the one number that says the same."""
+    """Two equal numbers as one, which means the same."""
     return sizes[0] if sizes[0] == sizes[1] else tuple(sizes)
 
 
 @st.composite
 def convs(draw, shape, most_kernel=4):
-    """A convolution that fits an input of `shape`, of any kind that there is."""
+    """A convolution of any kind that fits an input of `shape`."""
     channels, *lengths = shape
     groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
     mode = draw(st.sampled_from(["zero", "zero", "reflect", "replicate"]))
@@ -56,7 +56,7 @@ def convs(draw, shape, most_kernel=4):
         dilation = draw(st.sampled_from([1, 1, 2, 3]))
         if padding != "same":
             room = length - 1 + (2 * pair(padding)[axis] if padding != "valid" else 0)
-        else:  # half of the extent, rounded up, must be there to be mirrored
+        else:  # reflecting needs half of the extent, rounded up, in the input
             room = 2 * (length - 1) if mode == "reflect" else 100
         kernels.append(draw(st.integers(1, min(most_kernel, room // dilation + 1))))
         dilations.append(dilation)
@@ -69,7 +69,7 @@ def convs(draw, shape, most_kernel=4):
 
 @st.composite
 def pools(draw, shape):
-    """Max or average pooling, with padding, overlap and rounding up."""
+    """Max or average pooling, with padding, overlap and `ceil`."""
     sizes = [draw(st.integers(1, 4)), draw(st.integers(1, 4))]
     least = [max(0, -(-(size - length) // 2)) for size, length in zip(sizes, shape[1:], strict=True)]
     padding = [draw(st.integers(low, size // 2)) for low, size in zip(least, sizes, strict=True)]
@@ -88,7 +88,7 @@ def norms(draw):
 
 
 def layers(shape, mixing=True):
-    """One layer for an input of `shape`; `mixing`: those too that leave no positions."""
+    """One layer for an input of `shape`; with `mixing`, maybe one that mixes all positions."""
     kinds = [convs(shape), convs(shape), pools(shape), pools(shape), activations, norms()]
     kinds.append(st.builds(Dropout, rate=st.sampled_from([0.0, 0.25, 0.5])))
     kinds.append(
@@ -103,7 +103,7 @@ def layers(shape, mixing=True):
 
 @st.composite
 def chains(draw, shape, depth, most=3, **options):
-    """Up to `most` parts one after another, groups in groups up to `depth` deep: (parts, the shape behind them)."""
+    """Up to `most` parts one after another, with groups nested up to `depth` deep: (parts, output shape)."""
     parts = []
     for _ in range(draw(st.integers(0 if depth < 2 else 1, most))):
         kind = draw(st.sampled_from(["layer", "layer", "layer", "sequential", "residual", "concat"])) if depth else ""
@@ -124,7 +124,7 @@ def sequentials(draw, shape, depth, **options):
 
 @st.composite
 def residuals(draw, shape, depth, **options):
-    """A body, and whichever shortcut gives the same shape."""
+    """A body, and a shortcut with the same output shape."""
     body, reached = draw(chains(shape, depth, most=2, **options))
     return Residual(*body, shortcut=draw(shortcuts(shape, reached)), name=draw(names)), reached
 
@@ -149,7 +149,7 @@ def shortcuts(draw, shape, reached):
 
 @st.composite
 def concats(draw, shape, depth, **options):
-    """Branches of equal height and width, by kernels, paddings, dilations and strides of their own."""
+    """Branches with equal output height and width, from different kernels, paddings, dilations and strides."""
     first, reached = draw(chains(shape, depth, most=2, **options))
     branches, channels = [Sequential(*first, name=draw(names))], reached[0]
     for _ in range(draw(st.integers(0, 2))):
@@ -164,14 +164,14 @@ def concats(draw, shape, depth, **options):
 @st.composite
 def matching(draw, shape, target, filters):
     """A convolution from `shape` to height and width `target`."""
-    ways = [draw(st.sampled_from(_ways(length, count))) for length, count in zip(shape[1:], target, strict=True)]
-    kernel, dilation, stride, padding = (shortened(values) for values in zip(*ways, strict=True))
+    windows = [draw(st.sampled_from(_windows(length, count))) for length, count in zip(shape[1:], target, strict=True)]
+    kernel, dilation, stride, padding = (shortened(values) for values in zip(*windows, strict=True))
     return Conv(filters, kernel, stride, padding, bias=draw(st.booleans()), dilation=dilation)
 
 
-def _ways(length, count):
-    """(kernel, dilation, stride, padding) by which a window finds `count` positions along `length`."""
-    ways = [
+def _windows(length, count):
+    """The (kernel, dilation, stride, padding) with which a window has `count` positions along `length`."""
+    windows = [
         (kernel, dilation, stride, padding)
         for kernel in range(1, 6)
         for dilation in ([1, 2] if kernel > 1 else [1])
@@ -180,14 +180,14 @@ def _ways(length, count):
         if length + 2 * padding > dilation * (kernel - 1)
         and (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 == count
     ]
-    if ways:
-        return ways
+    if windows:
+        return windows
     stride, padding = max(1, length // count), max(0, -(-(count - length) // 2))
     return [(length + 2 * padding - (count - 1) * stride, 1, stride, padding)]
 
 
 def _stride_to(length, count):
-    """The stride by which windows of one position find `count` of them along `length`; None if there is none."""
+    """The stride with which a window of size 1 has `count` positions along `length`; None if there is none."""
     return next((s for s in range(1, length + 1) if (length - 1) // s + 1 == count), None)
 
 
@@ -196,7 +196,7 @@ GROUPS = {"sequential": sequentials, "residual": residuals, "concat": concats}
 
 @st.composite
 def networks(draw, classes=3, most_channels=4, lengths=small):
-    """A network for small images that ends in one number a class: (network, shape)."""
+    """A network for small images that outputs one number per class: (network, shape)."""
     shape = draw(st.integers(1, most_channels)), draw(lengths), draw(lengths)
     features, reached = draw(chains(shape, 2))
     if draw(st.booleans()):
@@ -208,7 +208,7 @@ def networks(draw, classes=3, most_channels=4, lengths=small):
 
 @st.composite
 def spatial(draw):
-    """A network that keeps its positions, without a head, for images that are long one way: (network, shape, axis)."""
+    """A network that mixes no positions, without a head, for images long along one axis: (network, shape, axis)."""
     axis = draw(st.integers(0, 1))
     sides = draw(large), draw(middling)
     shape = draw(few), sides[axis], sides[1 - axis]
@@ -228,19 +228,19 @@ OTHER = {
     "Rate": lambda value: (value + 1) / 2,
     "bool": lambda value: not value,
 }
-"""For each name of a field's type: another value than the given one."""
+"""For each name of a field's type: a value that differs from the given one."""
 
 
-def rebuilt(network, change):
-    """A copy with `change(record)` in the place of every layer and group."""
+def rebuild(network, change):
+    """A copy with every layer and group replaced by `change(record)`."""
     if not isinstance(network, Group):
         return change(replace(network))
-    shortcut = {"shortcut": rebuilt(network.shortcut, change)} if isinstance(network, Residual) else {}
-    return change(type(network)(*(rebuilt(part, change) for part in network.layers), name=network.name, **shortcut))
+    shortcut = {"shortcut": rebuild(network.shortcut, change)} if isinstance(network, Residual) else {}
+    return change(type(network)(*(rebuild(part, change) for part in network.layers), name=network.name, **shortcut))
 
 
-def changed(record):
-    """All ways to change the one record: (what is changed, the record with that)."""
+def changes(record):
+    """All single changes of one record: (what is changed, the changed record)."""
     if isinstance(record, Group):
         shortcut = {"shortcut": record.shortcut} if isinstance(record, Residual) else {}
         yield "name", type(record)(*record.layers, name=record.name + "x", **shortcut)
@@ -248,7 +248,7 @@ def changed(record):
         yield "type", (Sequential if isinstance(record, Concat) else Concat)(*record.layers, name=record.name)
         return
     for field in fields(record):
-        with suppress(ShapeError):  # a pooling's padding is bound to its size
+        with suppress(ShapeError):  # a pooling layer's padding is limited by its size
             value = OTHER[str(field.type)](getattr(record, field.name))
             yield field.name, replace(record, **{field.name: value})
     yield "type", Tanh() if record != Tanh() else ReLU()
@@ -256,10 +256,10 @@ def changed(record):
 
 @st.composite
 def variants(draw, network):
-    """A network that differs from the given one in a single thing, or in none: (network, what it is or "")."""
+    """A network that differs from the given one in one respect, or in none: (network, what is changed or "")."""
     records = []
-    rebuilt(network, lambda record: records.append(record) or record)
-    place = draw(st.integers(0, len(records) - 1))
-    what, other = draw(st.sampled_from([("", records[place]), *changed(records[place])]))
+    rebuild(network, lambda record: records.append(record) or record)
+    position = draw(st.integers(0, len(records) - 1))
+    change, other = draw(st.sampled_from([("", records[position]), *changes(records[position])]))
     visited = iter(range(len(records)))
-    return rebuilt(network, lambda record: other if next(visited) == place else record), what
+    return rebuild(network, lambda record: other if next(visited) == position else record), change

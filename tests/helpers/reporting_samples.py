@@ -1,4 +1,4 @@
-"""A made-up experiment of any size for the tests of the report: plan, journal frames and kept arrays, from a seed."""
+"""A synthetic experiment of any size for the tests of the report: its plan, its journal frames and saved arrays."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ VALIDATION = 200
 class Sample:
     plan: Plan
     frames: Frames
-    kept: Path
+    arrays: Path
 
 
 def sample(folder: Path, factors: dict[str, tuple[str, ...]] | None = None, **options: object) -> Sample:
-    """An experiment whose kept arrays are written into `folder`; the options are those of `make_plan`."""
+    """An experiment whose arrays are written into `folder`; the options are those of `make_plan`."""
     plan = make_plan(FACTORS if factors is None else factors, **options)
-    write_kept(plan, folder)
+    write_arrays(plan, folder)
     return Sample(plan, make_frames(plan), folder)
 
 
 TRAINING = TrainingPlan(8, 100, "torch", "cpu", "float32")
 SETTINGS = CellSettings(ComponentRef("stages"), (ComponentRef("none"),), ComponentRef("adam"), TRAINING)
-# fmt: skip
 
 
 def make_plan(
@@ -54,15 +53,16 @@ def make_plan(
     shape: tuple[int, int, int] = (1, 28, 28),
     name: str = "sample",
 ) -> Plan:
-    """The full grid of the factors; cells with more and higher levels cost more."""
+    """The full grid of the factors; cells with higher levels cost more."""
     cells = []
-    for number, levels in enumerate(itertools.product(*factors.values())):
-        chosen = dict(zip(factors, levels, strict=True))
-        size = 1 + sum(list(options).index(chosen[factor]) for factor, options in factors.items())
+    for number, combination in enumerate(itertools.product(*factors.values())):
+        levels = dict(zip(factors, combination, strict=True))
+        size = 1 + sum(list(values).index(levels[factor]) for factor, values in factors.items())
         cells.append(
             PlannedCell(
-                f"{number:016x}", ", ".join(levels) or "base", chosen, SETTINGS, parameters=4_000 * size + 37 * number,
-                macs=300_000 * size**2 + 911 * number, receptive_field=(3 + 2 * size, 3 + 2 * size),
+                f"{number:016x}", ", ".join(combination) or "base", levels, SETTINGS,
+                parameters=4_000 * size + 37 * number, macs=300_000 * size**2 + 911 * number,
+                receptive_field=(3 + 2 * size, 3 + 2 * size),
             )
         )  # fmt: skip
     fits = {cell.id: [f"{cell.id}{fit:06x}" for fit in range(folds * repeats)] for cell in cells}
@@ -87,20 +87,21 @@ def results(plan: Plan, epochs: int = 8, failed: tuple[str, ...] = ()) -> list[F
 
 
 def quality(plan: Plan, cell: PlannedCell) -> float:
-    """What the cell's fits tend to: each further level of a factor helps, the first factors more, with less gain."""
+    """The accuracy that the cell's fits approach: later levels are better, most of all those of the first factors."""
     gain = 0.0
-    for place, factor in enumerate(plan.factors):
+    for number, factor in enumerate(plan.factors):
         levels = list(dict.fromkeys(other.levels[factor] for other in plan.cells))
-        gain += 0.5**place * levels.index(cell.levels[factor]) / max(len(levels) - 1, 1)
+        gain += 0.5**number * levels.index(cell.levels[factor]) / max(len(levels) - 1, 1)
     return 0.86 + 0.07 * (1 - math.exp(-1.3 * gain))
 
 
 def _result(plan: Plan, fit: str, cell_id: str, repeat: int, fold: int, epochs: int, failed: bool) -> FitResult:
     if failed:
         return FitResult(fit, cell_id, repeat, fold, "failed", "the loss is not finite", 1, seconds=0.4)
-    place = int(cell_id, 16)
-    random, shared = np.random.default_rng([place, repeat, fold]), np.random.default_rng([7, repeat, fold])
-    top = quality(plan, plan.cells[place]) + 0.004 * shared.standard_normal() + 0.003 * random.standard_normal()
+    index = int(cell_id, 16)
+    # The part of the noise that the cells of a split share makes their results correlated, as in a real experiment.
+    random, shared = np.random.default_rng([index, repeat, fold]), np.random.default_rng([7, repeat, fold])
+    top = quality(plan, plan.cells[index]) + 0.004 * shared.standard_normal() + 0.003 * random.standard_normal()
     rise = 1 - np.exp(-(0.8 + 0.1 * random.random()) * np.arange(1, epochs + 1))
     valid = top * rise + 0.003 * random.standard_normal(epochs)
     train = np.minimum((top + 0.04) * rise**1.3, 1.0)
@@ -111,7 +112,7 @@ def _result(plan: Plan, fit: str, cell_id: str, repeat: int, fold: int, epochs: 
     truth, predicted, _ = predictions(plan, cell_id, repeat, fold)
     pairs, counts = np.unique(np.stack([truth, predicted], 1), axis=0, return_counts=True)
     confusion = [[int(a), int(b), int(count)] for (a, b), count in zip(pairs, counts, strict=True)]
-    seconds = 2.0 + plan.cells[place].macs / 1e6 * (1 + 0.1 * random.random())
+    seconds = 2.0 + plan.cells[index].macs / 1e6 * (1 + 0.1 * random.random())
     return FitResult(
         fit, cell_id, repeat, fold, "ok", "", epochs, curves, seconds, worker=str(100 + fold),
         finished=1_700_000_000_000, confusion=confusion, cpu=1.1 * seconds,
@@ -119,7 +120,7 @@ def _result(plan: Plan, fit: str, cell_id: str, repeat: int, fold: int, epochs: 
 
 
 def predictions(plan: Plan, cell_id: str, repeat: int, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth, predicted class and confidence of each validation image; mistakes go to the next classes."""
+    """True class, predicted class and confidence of each validation image; mistakes go to the next three classes."""
     classes = len(plan.data["class_names"])
     split, random = np.random.default_rng([3, repeat, fold]), np.random.default_rng([int(cell_id, 16), repeat, fold, 5])
     truth, hard = split.integers(0, classes, VALIDATION), split.random(VALIDATION)
@@ -128,14 +129,14 @@ def predictions(plan: Plan, cell_id: str, repeat: int, fold: int) -> tuple[np.nd
     return truth, predicted, random.uniform(0.4, 1, VALIDATION).astype(np.float32)
 
 
-def write_kept(plan: Plan, folder: Path) -> None:
+def write_arrays(plan: Plan, folder: Path) -> None:
     """The arrays of the first fit of each cell, as NAME.npz."""
     folder.mkdir(parents=True, exist_ok=True)
     for cell in plan.cells:
-        np.savez_compressed(folder / f"{plan.fits[cell.id][0]}.npz", **kept_arrays(plan, cell))
+        np.savez_compressed(folder / f"{plan.fits[cell.id][0]}.npz", **saved_arrays(plan, cell))
 
 
-def kept_arrays(plan: Plan, cell: PlannedCell) -> dict[str, np.ndarray]:
+def saved_arrays(plan: Plan, cell: PlannedCell) -> dict[str, np.ndarray]:
     random = np.random.default_rng(int(cell.id, 16))
     truth, predicted, confidence = predictions(plan, cell.id, 0, 0)
     wrong = np.flatnonzero(truth != predicted)

@@ -49,7 +49,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def small_mnist() -> tuple[idx.IdxSet, dict[str, bytes], np.ndarray]:
+def small_mnist() -> tuple[idx.IdxDataset, dict[str, bytes], np.ndarray]:
     """A set of 6 and 4 images, its four files (by name below the root), and the training images."""
     rng, contents, sums = np.random.default_rng(0), {}, {}
     train = rng.integers(0, 256, (6, 28, 28)).astype(np.uint8)
@@ -104,7 +104,7 @@ def small_cifar(given: dict[str, object] | None = None):
     tar = archive(contents)
     small = replace(
         cifar100_set("coarse"),
-        archive=replace(CIFAR10.archive, name="cifar-100-python.tar.gz", md5=md5(tar)),
+        archive=replace(CIFAR10.archive, path="cifar-100-python.tar.gz", md5=md5(tar)),
         train={"train": md5(contents["cifar-100-python/train"])},
         test={"test": md5(contents["cifar-100-python/test"])},
         size=3,

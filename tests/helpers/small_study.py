@@ -1,4 +1,4 @@
-"""A small study with figures that can be worked out by hand: its plan, and its journal's frames."""
+"""A small study with values that can be worked out by hand: its plan, and its journal's frames."""
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ ACCURACY = {
 
 
 def make_plan(combinations, factors=("pool", "depth"), metric="val_accuracy", folds=3, repeats=1, costs=None):
-    """`costs`: parameters and MACs by combination; without it they are unknown."""
+    """A plan with one cell per combination of levels; `costs` has the parameters and MACs by combination."""
     cells = [
         PlannedCell(
             f"id-{'-'.join(levels)}",
@@ -52,9 +52,10 @@ def make_plan(combinations, factors=("pool", "depth"), metric="val_accuracy", fo
     )
 
 
-def frames_of(plan, figures=ACCURACY, failed=()):
-    """The journal's frames with the accuracies in `figures` (by repeat and then fold), a loss of 1 - accuracy, and some
-    fits failed: (*levels, fold), where the folds of later repeats count on.
+def frames_of(plan, accuracies=ACCURACY, failed=()):
+    """The journal's frames: `accuracies` by combination (by repeat and then fold), and losses of 1 - accuracy.
+
+    `failed` has the failed fits as (*levels, repeat * folds + fold).
     """
     results = []
     levels = {cell.id: tuple(cell.levels.values()) for cell in plan.cells}
@@ -63,21 +64,21 @@ def frames_of(plan, figures=ACCURACY, failed=()):
         if (*levels[cell], index) in failed:
             results.append(FitResult(fit, cell, repeat, fold, "failed", "diverged"))
             continue
-        value = figures[levels[cell]][index]
+        value = accuracies[levels[cell]][index]
         curves = {name: [0.1, value] if name == "val_accuracy" else [9.0, 1 - value] for name in CURVES}
         results.append(FitResult(fit, cell, repeat, fold, "ok", "", 2, curves, seconds=index + 1.0))
     return frames(results)
 
 
-def journal(plan, figures=ACCURACY, failed=()) -> pd.DataFrame:
+def journal(plan, accuracies=ACCURACY, failed=()) -> pd.DataFrame:
     """The journal's frame of fits."""
-    return frames_of(plan, figures, failed).fits
+    return frames_of(plan, accuracies, failed).fits
 
 
-def fits_of(plan, figures=ACCURACY, failed=()) -> pd.DataFrame:
-    return fits_table(plan, journal(plan, figures, failed))
+def fits_of(plan, accuracies=ACCURACY, failed=()) -> pd.DataFrame:
+    return fits_table(plan, journal(plan, accuracies, failed))
 
 
 def folds(levels, count=3):
-    """Every fit of a cell, for `failed`."""
+    """All fits of a cell, in the form of `failed`."""
     return [(*levels, fold) for fold in range(count)]

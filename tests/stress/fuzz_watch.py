@@ -142,7 +142,7 @@ def apart(case: Case) -> tuple[Any, str, int]:
     return (
         done.returncode,
         _joined(done.stdout, done.stderr),
-        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * memory.UNIT,
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * memory.MAXRSS_UNIT,
     )
 
 
@@ -175,14 +175,14 @@ def run(case: Case, folder: Path, main: Main, watch: Watch) -> Outcome:
     before, around = Path.cwd(), sorted(os.listdir(folder.parent))  # noqa: PTH208
     watch.allowed, watch.seen = (str(folder), *watch.allowed[1:]), []
     os.chdir(folder)
-    memory.forget_peak()
+    memory.reset_peak()
     who = resource.RUSAGE_CHILDREN if case.real else resource.RUSAGE_SELF
     used = sum(resource.getrusage(who)[:2])
     if case.real:
         status, printed, peak = apart(case)
     else:
         status, printed = within(case, main, watch)
-        peak = memory.peak()
+        peak = memory.peak_bytes()
     seconds = sum(resource.getrusage(who)[:2]) - used
     os.chdir(before)
     problem = complaint(status, printed)

@@ -1,4 +1,4 @@
-"""The report in a real browser: it asks nobody for anything, sorts, shows every image, and runs no name as code."""
+"""The report in a real browser: no requests, sortable tables, every image visible, and no name run as code."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of 60 fits whose levels, classes and reasons have names that a careless page would run."""
+    """A report of 60 fits whose levels and classes have names that a page without escaping would run as code."""
     folder = tmp_path_factory.mktemp("report")
     factors = {"<b>first</b>": HOSTILE[:2], "second": HOSTILE[2:], "third": ("1", "2", "3")}
-    made = sample(folder / "fits", factors, class_names=HOSTILE)
-    assert made.plan.fit_count == 60
-    write_report(made.plan, made.frames, folder)
+    example = sample(folder / "fits", factors, class_names=HOSTILE)
+    assert example.plan.fit_count == 60
+    write_report(example.plan, example.frames, folder)
     return folder / "report.html"
 
 
@@ -65,7 +65,7 @@ def column(page: Any, table: int, title: str) -> list[str]:
     return page.execute_script(script, table, title)
 
 
-def test_the_page_asks_nobody_and_has_no_errors(page: Any, report: Path) -> None:
+def test_the_page_makes_no_requests_and_has_no_errors(page: Any, report: Path) -> None:
     events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert report.as_uri() in urls
@@ -73,7 +73,7 @@ def test_the_page_asks_nobody_and_has_no_errors(page: Any, report: Path) -> None
     assert page.get_log("browser") == []
 
 
-def test_a_click_sorts_by_figures_and_another_turns_it_around(page: Any) -> None:
+def test_a_click_sorts_by_number_and_another_reverses_the_order(page: Any) -> None:
     parameters = page.find_element("xpath", "//table//button[text()='parameters']")
     before = column(page, 0, "parameters")
     parameters.click()
@@ -87,7 +87,7 @@ def test_a_click_sorts_by_figures_and_another_turns_it_around(page: Any) -> None
     assert page.find_element("css selector", "th[aria-sort]").text.startswith("cell")
 
 
-def test_every_image_is_shown(page: Any) -> None:
+def test_every_image_is_visible(page: Any) -> None:
     sizes = page.execute_async_script(
         """const done = arguments[0], images = [...document.querySelectorAll("svg image, img")];
         Promise.all(images.map(async (image) => {
@@ -102,7 +102,7 @@ def test_every_image_is_shown(page: Any) -> None:
     assert len(figures) >= 10 and all(figure.size["height"] > 50 for figure in figures)
 
 
-def test_names_are_shown_and_not_run(page: Any) -> None:
+def test_names_are_displayed_and_not_run(page: Any) -> None:
     text = page.find_element("tag name", "body").text
     for name in HOSTILE:
         assert name in text
@@ -129,7 +129,7 @@ def test_every_table_and_figure_fits_paper(page: Any) -> None:
 
 
 def contrast(page: Any) -> list[float]:
-    """For the page's text and the figures' own, the difference in brightness to the page (0 to 255)."""
+    """The difference in brightness (0 to 255) between the background and the text of the page and of its figures."""
     return page.execute_script(
         """const brightness = (colour) => {
           const [r, g, b] = colour.match(/[\\d.]+/g).map(Number); return 0.3 * r + 0.59 * g + 0.11 * b; };
@@ -139,15 +139,15 @@ def contrast(page: Any) -> list[float]:
     )
 
 
-def test_text_can_be_read_in_light_and_dark_and_on_paper(page: Any) -> None:
-    grounds = []
+def test_text_is_readable_in_light_and_dark_and_on_paper(page: Any) -> None:
+    backgrounds = []
     for scheme, medium in (("light", ""), ("dark", ""), ("dark", "print")):
         colours(page, scheme, medium)
-        grounds.append(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        backgrounds.append(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
         differences = contrast(page)
         assert len(differences) > 50
-        assert sum(difference < 70 for difference in differences) <= len(differences) // 10  # text on a coloured ground
-    assert grounds[0] == grounds[2] == "rgb(255, 255, 255)" != grounds[1]
+        assert sum(difference < 70 for difference in differences) <= len(differences) // 10  # text on a coloured field
+    assert backgrounds[0] == backgrounds[2] == "rgb(255, 255, 255)" != backgrounds[1]
 
 
 def test_the_page_is_below_3_mb(report: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_cache_without_space_costs_time_and_no_more(
     monkeypatch.setenv("ARCHRUNNER_CACHE", str(disk.folder))
     disk.fill(8)
     assert main(["run", str(tiny), *SMALL]) == 0
-    assert "can't keep the data here: No space left on device" in caplog.text
+    assert "cannot cache the data here: No space left on device" in caplog.text
     monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
     capsys.readouterr()
     assert main(["run", str(tiny), *SMALL]) == 1
@@ -143,14 +143,14 @@ def test_a_store_without_space_gets_everything_once_later(disk: Disk, tiny: Path
     command = ["run", tiny, "--tracking-uri", store, "--set", "grid={architecture.convs: [1]}"]
     disk.fill(100)
     down = runner(*command, publish=True)
-    assert down.returncode == 0 and "MLflow has not got everything (" in down.stderr and "Traceback" not in down.stderr
+    assert down.returncode == 0 and "not everything is in MLflow (" in down.stderr and "Traceback" not in down.stderr
     assert not (disk.folder / "mlflow.db").exists()
     disk.free()
     up = runner("publish", "tiny", "--tracking-uri", store, publish=True)
     assert (up.returncode, up.stderr) == (0, "")
     disk.fill(0)
     full = runner(*command, "--set", "seed=1", publish=True)
-    assert full.returncode == 0 and "MLflow has not got everything (" in full.stderr
+    assert full.returncode == 0 and "not everything is in MLflow (" in full.stderr
     disk.free()
     assert runner("publish", "tiny", "--tracking-uri", store, publish=True).returncode == 0
     assert kinds(runs_of(store)) == {"cell": 2, "fit": 6, "report": 1}

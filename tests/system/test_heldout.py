@@ -11,7 +11,7 @@ import pytest
 from command import TINY, Command
 
 from runner.fits.records import FitResult
-from runner.tracking.figures import cell_curves, cell_figures, fit_figures
+from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 
 DARK_OR_BRIGHT = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz}")
 DARK_OR_BRIGHT = DARK_OR_BRIGHT.replace("epochs: 2, batch_size: 100", "epochs: 8, batch_size: 8")
@@ -88,18 +88,18 @@ def test_a_data_set_without_a_test_is_refused_with_its_line(tiny: Path, runner: 
     tiny.write_text(tiny.read_text().replace("{folds: 3}", "{folds: 3, test: true}"))
     done = runner("plan", tiny)
     assert done.returncode == 2
-    words = "cross_validation.test: digits has no held-out test images; leave it out"
+    words = "cross_validation.test: found true, but data set digits has no held-out test images; allowed: false"
     assert done.stderr == f"{tiny}:8: {words}\n"
 
 
 def test_the_tracker_shows_the_test_beside_the_last_values() -> None:
     curves = {"val_accuracy": [0.5, 0.7], "val_loss": [1.0, 0.9], "test_loss": [0.8], "test_accuracy": [0.6]}
     fits = [FitResult("a", "c", 0, fold, "ok", curves=curves) for fold in (0, 1)]
-    assert fit_figures(fits[0])["test_accuracy"] == 0.6
+    assert fit_metrics(fits[0])["test_accuracy"] == 0.6
     assert cell_curves(fits)["test_accuracy"] == [0.6]
     plain = json.loads(json.dumps(fits[0].to_dict()))
     assert FitResult(**plain) == fits[0]
     from runner.planning.plan import PlannedCell
 
-    figures = cell_figures(PlannedCell("c", "c", {}, {}), fits)
+    metrics = cell_metrics(PlannedCell("c", "c", {}, {}), fits)
     assert figures["test_accuracy"] == 0.6 and figures["test_accuracy_std"] == 0

@@ -1,4 +1,4 @@
-"""Ctrl-C, `kill -9` and a second run beside the first: what is done is kept, and the same command goes on."""
+"""Ctrl-C, `kill -9` and a second run of the same experiment: finished fits are saved, and a rerun trains the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from command import RUNNER, Command, environment, journal_lines, stable_tables
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runner: Command) -> None:
+def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(tiny: Path, runner: Command) -> None:
     slow = [tiny, "--set", "training.epochs=25"]
     process = subprocess.Popen(
         [RUNNER, "run", *map(str, slow)],
@@ -29,13 +29,14 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tiny: Path, runn
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    kept = len(journal_lines(report))
+    finished = len(journal_lines(report))
     assert process.returncode == 130, errors
-    assert 1 <= kept < 12 and f"interrupted: {kept} of 12 fits are kept; the same command goes on" in errors
+    message = f"interrupted: {finished} of 12 fits are finished; the same command trains the rest"
+    assert 1 <= finished < 12 and message in errors
     assert "Traceback" not in errors
     assert "partial" in (report / "report.md").read_text()
     rest = runner("run", *slow, publish=True)
-    assert rest.returncode == 0 and f"{12 - kept} fits to train" in rest.stderr
+    assert rest.returncode == 0 and f"{12 - finished} fits to train" in rest.stderr
     undisturbed = runner("run", *slow, "--reports", "undisturbed")
     assert undisturbed.returncode == 0
     assert stable_tables(report) == stable_tables(tiny.parent / "undisturbed" / "tiny")
@@ -55,11 +56,11 @@ def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None
         time.sleep(0.02)
     process.kill()
     process.wait()
-    kept = journal.read_text().splitlines()
+    before = journal.read_text().splitlines()
     done = runner("run", tiny, "--set", "training.epochs=30", publish=True)
     assert done.returncode == 0, done.stderr
     ids = [json.loads(line)["fit"]["id"] for line in journal.read_text().splitlines()]
-    assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(kept)] == kept
+    assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(before)] == before
 
 
 def test_a_second_run_of_one_experiment_leaves_the_first_alone(tiny: Path, runner: Command) -> None:

@@ -50,7 +50,7 @@ def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Comman
     assert done.returncode == 0, done.stderr
     assert (
         "max_pool, convs=2" in done.stdout
-        and "architecture.downsample: Can't tell strided_conv from max_pool" in done.stdout
+        and "architecture.downsample: Inconclusive: strided_conv is ahead of max_pool" in done.stdout
     )
     assert "[12/12]" in done.stderr and "\x1b" not in done.stdout + done.stderr
     fits = (report / "tables" / "fits.csv").read_text().splitlines()
@@ -105,8 +105,8 @@ def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Comm
     reasons = fits.groupby("fault")["reason"].agg(set).to_dict()
     assert (fits["status"] == "ok").sum() == 2 and reasons["none"] == {""}
     assert reasons["raise"] == {"ValueError: no such pixel"}
-    assert reasons["kill"] == {"killed by SIGKILL after 2 tries"}
-    hanging = "timeout of 12 s after 2 tries: in apply (faulty.py:18)"  # of two fits that are trained together
+    assert reasons["kill"] == {"worker killed by SIGKILL (tried 2 times)"}
+    hanging = "timed out after 12 s (tried 2 times): in apply (faulty.py:18)"  # the limits of two fits in a group
     assert reasons["hang"] == {hanging}
     for fault in ("nan", "diverge"):
         assert all(reason.startswith("diverged: ") for reason in reasons[fault])

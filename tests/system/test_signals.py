@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal, `kill -9`: a run stops in good order or at once, and leaves no process behind."""
+"""Ctrl-C, SIGTERM, a closed terminal, `kill -9`: a run stops cleanly or at once, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MARK = "ARCHRUNNER_TEST_RUN"
 LONG = TINY.replace("epochs: 2, batch_size: 100", "epochs: 120, engine: numpy")
 
 
-def marked(mark: str) -> list[psutil.Process]:
-    """All processes that were started with the mark, whoever started them, and live."""
-    found = []
+def processes_with(mark: str) -> list[psutil.Process]:
+    """All running processes that have `mark` in their environment, whoever their parent is now."""
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -38,20 +38,20 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def gone(mark: str) -> bool:
-    return not marked(mark)
+def all_gone(mark: str) -> bool:
+    return not processes_with(mark)
 
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Iterator[str]:
     yield str(tmp_path)
-    for process in marked(str(tmp_path)):
+    for process in processes_with(str(tmp_path)):
         process.kill()
 
 
 @pytest.fixture
 def slow(tiny: Path) -> Path:
-    """12 fits of some seconds each."""
+    """An experiment of 12 fits that take a few seconds each."""
     tiny.write_text(LONG)
     return tiny
 
@@ -68,12 +68,12 @@ def start(file: Path, mark: str, *options: str, wrapper: tuple[str, ...] = ()) -
     )
 
 
-def journal_of(file: Path) -> Path:
+def journal_path(file: Path) -> Path:
     return file.parent / "reports" / "tiny" / "journal.jsonl"
 
 
 def has_results(file: Path, count: int = 1) -> bool:
-    return journal_of(file).exists() and journal_of(file).read_text().count("\n") >= count
+    return journal_path(file).exists() and journal_path(file).read_text().count("\n") >= count
 
 
 @pytest.mark.parametrize(
@@ -85,26 +85,26 @@ def has_results(file: Path, count: int = 1) -> bool:
         (signal.SIGTERM, 143, "serial"),
     ],
 )
-def test_a_signal_stops_a_run_in_good_order(
+def test_a_signal_stops_a_run_cleanly(
     slow: Path, mark: str, number: signal.Signals, status: int, executor: str
 ) -> None:
     run = start(slow, mark, "--executor", executor)
     wait_for(lambda: has_results(slow))
     os.killpg(run.pid, number) if number != signal.SIGTERM else run.send_signal(number)
     _, errors = run.communicate(timeout=60)
-    kept = len(journal_lines(journal_of(slow).parent))
+    finished = len(journal_lines(journal_path(slow).parent))
     assert run.returncode == status, errors
-    assert f"interrupted: {kept} of 12 fits are kept" in errors and 1 <= kept < 12
+    assert f"interrupted: {finished} of 12 fits are finished" in errors and 1 <= finished < 12
     assert "Traceback" not in errors and "trying again" not in errors
-    assert "partial" in (journal_of(slow).parent / "report.md").read_text()
-    wait_for(lambda: gone(mark), 10)
+    assert "partial" in (journal_path(slow).parent / "report.md").read_text()
+    wait_for(lambda: all_gone(mark), 10)
 
 
 def test_a_second_signal_stops_it_at_once(slow: Path, mark: str) -> None:
-    """The report of the first one would be written by now, if it did not wait for a worker that hears nothing."""
+    """After the first signal the run waits for its workers, which are suspended; the second one does not wait."""
     run = start(slow, mark, "--workers", "1")
     wait_for(lambda: has_results(slow))
-    workers = [each for each in marked(mark) if each.pid != run.pid]
+    workers = [each for each in processes_with(mark) if each.pid != run.pid]
     for each in workers:
         each.suspend()
     run.send_signal(signal.SIGTERM)
@@ -116,70 +116,70 @@ def test_a_second_signal_stops_it_at_once(slow: Path, mark: str) -> None:
         each.resume()
     _, errors = run.communicate(timeout=60)
     assert "Traceback" not in errors and "interrupted" not in errors
-    wait_for(lambda: gone(mark), 10)
+    wait_for(lambda: all_gone(mark), 10)
 
 
-def test_a_signal_before_the_first_fit_ends_it_too(slow: Path, mark: str) -> None:
+def test_a_signal_before_the_first_fit_stops_the_run_too(slow: Path, mark: str) -> None:
     run = start(slow, mark)
-    wait_for(lambda: (journal_of(slow).parent / ".lock").exists() or run.poll() is not None)
+    wait_for(lambda: (journal_path(slow).parent / ".lock").exists() or run.poll() is not None)
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 143 and "interrupted" in errors and "Traceback" not in errors
-    wait_for(lambda: gone(mark), 10)
+    wait_for(lambda: all_gone(mark), 10)
 
 
-def test_a_closed_terminal_stops_it_and_nothing_is_written_to_it(slow: Path, mark: str) -> None:
+def test_a_closed_terminal_stops_the_run_and_nothing_is_written_to_it(slow: Path, mark: str) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(slow.parent)
         os.execve(RUNNER, [str(RUNNER), "run", str(slow)], {**environment(), MARK: mark})
     os.set_blocking(terminal, False)
-    shown = b""
+    output = b""
     while not has_results(slow):
         try:
-            shown += os.read(terminal, 65536)  # as a terminal does: else the run would wait for it
+            output += os.read(terminal, 65536)  # drain it like a terminal: a full buffer would block the run
         except BlockingIOError:
             time.sleep(0.02)
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 129, shown
-    assert "partial" in (journal_of(slow).parent / "report.md").read_text()
-    wait_for(lambda: gone(mark), 10)
+    assert os.waitstatus_to_exitcode(status) == 129, output
+    assert "partial" in (journal_path(slow).parent / "report.md").read_text()
+    wait_for(lambda: all_gone(mark), 10)
 
 
-def test_under_nohup_a_closed_terminal_is_nothing(slow: Path, mark: str) -> None:
+def test_under_nohup_a_closed_terminal_is_ignored(slow: Path, mark: str) -> None:
     run = start(slow, mark, "--set", "training.epochs=30", wrapper=("nohup",))
     wait_for(lambda: has_results(slow))
     os.killpg(run.pid, signal.SIGHUP)
     _, errors = run.communicate(timeout=120)
-    assert run.returncode == 0 and len(journal_lines(journal_of(slow).parent)) == 12, errors
+    assert run.returncode == 0 and len(journal_lines(journal_path(slow).parent)) == 12, errors
 
 
 @pytest.mark.parametrize("results", [0, 1])
 def test_no_worker_outlives_a_driver_that_is_killed(slow: Path, mark: str, results: int) -> None:
-    """Neither in the middle of a fit nor while the fork server and the first workers are starting."""
+    """Whether it is killed in the middle of a fit, or while the fork server and the first workers are starting."""
     run = start(slow, mark)
-    started = (lambda: has_results(slow)) if results else (lambda: len(marked(mark)) > 1)
+    started = (lambda: has_results(slow)) if results else (lambda: len(processes_with(mark)) > 1)
     wait_for(started)
-    assert len(marked(mark)) > 1
+    assert len(processes_with(mark)) > 1
     run.kill()
     run.communicate(timeout=60)
-    wait_for(lambda: gone(mark), 10)
+    wait_for(lambda: all_gone(mark), 10)
 
 
 def test_a_killed_fork_server_is_replaced(slow: Path, mark: str) -> None:
     run = start(slow, mark, "--set", "training.epochs=30", "--workers", "2")
     wait_for(lambda: has_results(slow))
-    (server,) = (p for p in marked(mark) if p.ppid() == run.pid and "forkserver" in " ".join(p.cmdline()))
+    (server,) = (p for p in processes_with(mark) if p.ppid() == run.pid and "forkserver" in " ".join(p.cmdline()))
     workers = server.children()
     server.kill()
     _, errors = run.communicate(timeout=120)
-    assert run.returncode == 0 and len(journal_lines(journal_of(slow).parent)) == 12, errors
+    assert run.returncode == 0 and len(journal_lines(journal_path(slow).parent)) == 12, errors
     assert "trying again" in errors and workers
-    wait_for(lambda: gone(mark), 10)
+    wait_for(lambda: all_gone(mark), 10)
 
 
-def test_a_second_run_says_who_has_the_experiment_and_a_killed_one_gives_it_back(
+def test_a_second_run_names_the_run_that_holds_the_lock_and_a_killed_run_releases_it(
     slow: Path, mark: str, runner: Command
 ) -> None:
     first = start(slow, mark)
@@ -199,7 +199,7 @@ def test_a_second_run_says_who_has_the_experiment_and_a_killed_one_gives_it_back
 IMPORTING = """\
 import os, signal, sys, threading, time
 from pathlib import Path
-from runner.signals import Stopped, stopping
+from runner.flow.signals import Stopped, stopping
 
 Path("slow_module.py").write_text("import time\\nfor _ in range(50):\\n    time.sleep(0.01)\\nwhole = True\\n")
 sys.path.insert(0, "")
@@ -214,7 +214,7 @@ except Stopped as stop:
 
 
 def test_a_signal_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
-    """An exception amid one may leave Python's import lock taken, and the run hangs."""
+    """An exception during an import may leave Python's import lock held, and then the run hangs."""
     command = [sys.executable, "-c", IMPORTING]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.stdout == "True True\n", done.stderr

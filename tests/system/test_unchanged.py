@@ -76,16 +76,16 @@ def test_arrays_that_are_taken_away_are_out_of_the_report(tiny: Path, done: Path
 def test_a_note_is_worth_nothing_where_it_is_damaged(tmp_path: Path) -> None:
     note, file = tmp_path / ".note", tmp_path / "file"
     file.write_text("made")
-    build_stamp.take_note(note, "key", [file], {"said": 1})
-    assert build_stamp.noted(note, "key") == {"said": 1} and build_stamp.noted(note, "other") is None
+    build_stamp.write_stamp(note, "key", [file], {"said": 1})
+    assert build_stamp.read_stamp(note, "key") == {"said": 1} and build_stamp.read_stamp(note, "other") is None
     for content in (b"", b"[]", b"{}", b"\xff", b'{"files": 3}', note.read_bytes()[:-9]):
         note.write_bytes(content)
-        assert build_stamp.noted(note, "key") is None
-    build_stamp.take_note(note, "key", [tmp_path / "missing"])
-    assert build_stamp.noted(note, "key") is None
-    build_stamp.take_note(note, "key", [file])
+        assert build_stamp.read_stamp(note, "key") is None
+    build_stamp.write_stamp(note, "key", [tmp_path / "missing"])
+    assert build_stamp.read_stamp(note, "key") is None
+    build_stamp.write_stamp(note, "key", [file])
     os.utime(file, ns=(1, 1))
-    assert build_stamp.noted(note, "key") is None
+    assert build_stamp.read_stamp(note, "key") is None
 
 
 def test_an_index_reads_only_what_is_asked_for(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +96,6 @@ def test_an_index_reads_only_what_is_asked_for(done: Path, monkeypatch: pytest.M
     read: list[bytes] = []
     monkeypatch.setattr("runner.journal.index.decode", lambda line: (read.append(line), decode(line))[1])
     assert isinstance(results, Results) and len(results) == 6 and good == (done / "journal.jsonl").stat().st_size
-    assert set(results.statuses.values()) == {"ok"} and results.of(results).count_of("ok") == 6 and not read
-    assert [result.id for result in results.of(list(results)[2:4])] == list(results)[2:4] and len(read) == 2
+    assert set(results.statuses.values()) == {"ok"} and results.select(results).count_status("ok") == 6 and not read
+    assert [result.id for result in results.select(list(results)[2:4])] == list(results)[2:4] and len(read) == 2
     assert results.digest(list(results)[:3]) != results.digest(list(results)[:2]) and len(read) == 2

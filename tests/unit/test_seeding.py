@@ -1,4 +1,4 @@
-"""Named random streams. The literal draws are a promise: a change here changes every result ever recorded."""
+"""Named random streams. The pinned numbers must never change: every recorded result depends on them."""
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +18,7 @@ def first(address):
 
 @settings(deadline=None, max_examples=200)
 @given(addresses, addresses)
-def test_streams_are_equal_exactly_where_name_and_keys_are(one, other):
+def test_streams_are_equal_exactly_if_name_and_keys_are(one, other):
     assert (first(one) == first(other)) == (one == other)
 
 
@@ -33,7 +33,7 @@ def test_streams_are_equal_exactly_where_name_and_keys_are(one, other):
         (("order", ["a", "b"]), ("order", ["a', 'b"])),
     ],
 )
-def test_near_misses_differ(one, other):
+def test_similar_names_and_keys_have_different_streams(one, other):
     assert first(one) != first(other)
 
 

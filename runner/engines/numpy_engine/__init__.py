@@ -1,1 +1,1 @@
-"""The reference engine: layers in NumPy with their derivations, one fit at a time."""
+"""The reference engine: every layer in NumPy with its derivation, one fit at a time."""

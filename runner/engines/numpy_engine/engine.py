@@ -1,4 +1,4 @@
-"""Training in NumPy: the same course, batches and update rules as on torch, one thread."""
+"""Training in NumPy, on one thread, with the same loop, batches and update rules as on torch."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from threadpoolctl import threadpool_limits
 
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.numpy_engine.layer_probe import watched
+from runner.engines.numpy_engine.layer_probe import probe_layers
 from runner.engines.numpy_engine.network import build
 from runner.engines.numpy_engine.spatial import Convolution
 from runner.engines.optimizer_step import OptimizerStep
-from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augmented, batches, statistics, train
+from runner.engines.training_loop import (
+    EVALUATION_BATCH,
+    BatchDraws,
+    Evaluation,
+    augment,
+    channel_statistics,
+    split_into_batches,
+    train,
+)
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 
-PRECISIONS = {
+DTYPES = {
     "float16": (np.float16, np.float32),
     "float32": (np.float32, np.float32),
     "float64": (np.float64, np.float64),
 }
-"""What values wait in between two layers, and what is computed in. Parameters are kept in the latter."""
+"""By precision: the type to which values between layers are rounded, and the type of parameters and computation."""
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Images (N, C, H, W) uint8, labels (N,), and the indices of those that belong to the part."""
+Subset = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Images (N, C, H, W) uint8, labels (N,), and the indices of those that belong to the subset."""
 
 
 class NumpyEngine:
@@ -39,15 +47,15 @@ class NumpyEngine:
         return {"numpy": np.__version__}
 
     def seeded(self, *keys: Key) -> AbstractContextManager[None]:
-        """Layer records draw nothing of their own."""
-        return nullcontext()
+        return nullcontext()  # layer records draw nothing: their initial values come from `initial_values`
 
-    def out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, MemoryError)  # NumPy's own is a subclass
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, MemoryError)  # NumPy raises a subclass of it
 
     def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
-        # One thread a process, as on torch; it also keeps the order of every sum.
-        with threadpool_limits(1), np.errstate(all="ignore"):  # a fit that diverges says so itself
+        # One thread per process, as on torch; it also fixes the order of every sum. NumPy's warnings are off because
+        # the training loop itself reports a loss that is not finite.
+        with threadpool_limits(1), np.errstate(all="ignore"):
             try:
                 return train(group, NumpyLearner)
             except Exception as error:
@@ -55,59 +63,64 @@ class NumpyEngine:
 
 
 class NumpyLearner:
-    """The network, data and update rule of one fit: this engine trains no group of several."""
+    """The network, data and update rule of one fit. A group on this engine has one member."""
 
     def __init__(self, group: Sequence[BuiltFit]) -> None:
-        (job,) = group
-        spec = self.spec = job.spec
-        self.job, self.masks = job, [DropoutMasks(*spec.keys)]
-        self.storage, self.dtype = PRECISIONS[spec.training.precision]
-        values = initial_values(job.network, spec.shape, *spec.keys)
-        self.network = build(job.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
-        mean, deviation = statistics(job.images, spec.train)
+        (fit,) = group
+        spec = self.spec = fit.spec
+        self.fit, self.masks = fit, [DropoutMasks(*spec.keys)]
+        self.storage, self.dtype = DTYPES[spec.training.precision]
+        values = initial_values(fit.network, spec.shape, *spec.keys)
+        self.network = build(fit.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
+        mean, deviation = channel_statistics(fit.images, spec.train)
         self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
-        learned = [(part, name) for _, part in self.network.named_parts() for name in part.arrays if _learned(name)]
-        self.learned = learned
-        self.rule = OptimizerStep(group, [part.arrays[name][None] for part, name in learned])
-        self.begin()
+        self.trainable = [
+            (layer, name) for _, layer in self.network.named_layers() for name in layer.arrays if _is_trainable(name)
+        ]
+        # `[None]` adds the axis of fits that update rules expect; it is a view, so updates reach the layers.
+        self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable])
+        self.begin_epoch()
 
-    def begin(self) -> None:
+    def begin_epoch(self) -> None:
         self._loss, self._correct = 0.0, 0
 
-    def seen(self) -> list[tuple[float, int]]:
+    def training_totals(self) -> list[tuple[float, int]]:
         return [(self._loss, self._correct)]
 
     def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
-        (index,), (drawn,) = batches, draws
-        place = self.spec.train[index]
-        labels = self.job.labels[place]
-        images, targets = augmented(self.job, self._unit(self.job.images[place]), self._targets(labels), drawn)
-        scores, losses = self._learn(images, targets)
-        self.rule.step([part.gradients[name][None] for part, name in self.learned])
+        (batch,), (drawn,) = batches, draws
+        index = self.spec.train[batch]
+        labels = self.fit.labels[index]
+        images, targets = augment(self.fit, self._to_unit_range(self.fit.images[index]), self._one_hot(labels), drawn)
+        scores, losses = self._forward_backward(images, targets)
+        self.rule.step([layer.gradients[name][None] for layer, name in self.trainable])
         self._loss += float(losses.sum())
         self._correct += int((scores.argmax(1) == labels).sum())
 
-    def _learn(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (N, classes) and losses (N,); the parts are left with the gradients of the mean loss."""
-        scores = self.network.forward(self._normalised(images), training=True)[:, 0, 0]
+    def _forward_backward(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (N, classes) and losses (N,) of images in [0, 1] and targets (N, classes).
+
+        Leaves the gradients of the mean loss in the layers.
+        """
+        scores = self.network.forward(self._normalise(images), training=True)[:, 0, 0]
         losses, shares = cross_entropy(scores, targets)
-        # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Linear classification").
-        self.network.backward(((shares - targets) / len(targets))[:, None, None], wanted=False)
+        # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Minimal neural network case study").
+        self.network.backward(((shares - targets) / len(targets))[:, None, None], need_dx=False)
         return scores, losses
 
-    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Part:
+    def subset(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Subset:
         return images, labels, indices[0]
 
-    def alone(self, fit: int) -> NumpyLearner:
+    def inspectable(self, fit: int) -> NumpyLearner:
         return self
 
-    def evaluate(self, part: Part) -> list[Evaluation]:
-        all_images, all_labels, index = part
+    def evaluate(self, subset: Subset) -> list[Evaluation]:
+        all_images, all_labels, index = subset
         loss, correct, answers = 0.0, 0, []
-        for some in batches(index, EVALUATION_BATCH):
-            scores = self.network.forward(self._normalised(self._unit(all_images[some])))[:, 0, 0]
-            labels = all_labels[some]
-            losses, shares = cross_entropy(scores, self._targets(labels))
+        for batch in split_into_batches(index, EVALUATION_BATCH):
+            scores = self.network.forward(self._normalise(self._to_unit_range(all_images[batch])))[:, 0, 0]
+            labels = all_labels[batch]
+            losses, shares = cross_entropy(scores, self._one_hot(labels))
             loss += float(losses.sum())
             correct += int((scores.argmax(1) == labels).sum())
             answers.append((scores.argmax(1), shares.max(1)))
@@ -119,56 +132,59 @@ class NumpyLearner:
         return {"arrays": arrays, "rule": self.rule.state(), "seen": [self._loss, self._correct]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        # In place: the update rule holds views of these arrays.
         for key, array in self._arrays():
             array[...] = state["arrays"][key]
         self.rule.restore(state["rule"])
         self._loss, self._correct = state["seen"]
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        for path, part in self.network.named_parts():
-            for name, array in part.arrays.items():
+        for path, layer in self.network.named_layers():
+            for name, array in layer.arrays.items():
                 yield f"{path}.{name}", array
 
-    def filters(self) -> np.ndarray | None:
-        parts = (part for _, part in self.network.named_parts() if isinstance(part, Convolution))
-        first = next(parts, None)
+    def first_filters(self) -> np.ndarray | None:
+        convolutions = (layer for _, layer in self.network.named_layers() if isinstance(layer, Convolution))
+        first = next(convolutions, None)
         return None if first is None else first.arrays["weight"].astype(np.float32)
 
-    def observe(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
-        with watched(self.network) as links:
-            self.network.forward(self._normalised(self._unit(images)))
-        return {link.path: (link.part.layer.type, link.output.transpose(0, 3, 1, 2)) for link in links}
+    def layer_outputs(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+        with probe_layers(self.network) as probes:
+            self.network.forward(self._normalise(self._to_unit_range(images)))
+        return {probe.path: (probe.probed.layer.type, probe.output.transpose(0, 3, 1, 2)) for probe in probes}
 
     def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
-        place = self.spec.train[index]
-        with watched(self.network) as links:
-            self._learn(self._unit(self.job.images[place]), self._targets(self.job.labels[place]))
-        return {link.path: (link.forward_seconds, link.backward_seconds) for link in links}
+        index = self.spec.train[index]
+        with probe_layers(self.network) as probes:
+            self._forward_backward(self._to_unit_range(self.fit.images[index]), self._one_hot(self.fit.labels[index]))
+        return {probe.path: (probe.forward_seconds, probe.backward_seconds) for probe in probes}
 
-    def _targets(self, labels: np.ndarray) -> np.ndarray:
-        """(N, classes): 1 at the label."""
+    def _one_hot(self, labels: np.ndarray) -> np.ndarray:
+        """Labels (N,) as targets (N, classes)."""
         return np.eye(self.spec.classes, dtype=self.dtype)[labels]
 
-    def _unit(self, images: np.ndarray) -> np.ndarray:
+    def _to_unit_range(self, images: np.ndarray) -> np.ndarray:
         return images.astype(self.dtype) / 255
 
-    def _normalised(self, images: np.ndarray) -> np.ndarray:
-        """From (N, C, H, W) in [0, 1] to the engine's order (N, H, W, C), mean 0 and deviation 1 a channel."""
+    def _normalise(self, images: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) in [0, 1] -> (N, H, W, C), with mean 0 and deviation 1 per channel over the training part."""
         images = ((images - self.mean) / self.deviation).astype(self.storage).astype(self.dtype, copy=False)
         return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
-def _learned(name: str) -> bool:
+def _is_trainable(name: str) -> bool:
     return not name.startswith("running_")
 
 
 def cross_entropy(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """-sum of targets * log softmax(scores) (N,), and the softmax (N, classes).
+    """Losses (N,), -sum over classes of targets * log softmax(scores), and the softmax (N, classes).
 
-    The largest score is taken off first, which changes no share and keeps the exponential from overflowing.
+    `scores` and `targets` are (N, classes); a row of targets sums up to 1. Source: CS231n, "Linear classification".
     """
+    # Subtracting the largest score changes no softmax share and keeps exp from overflowing.
     shifted = scores - scores.max(1, keepdims=True)
     exponentials = np.exp(shifted)
     totals = exponentials.sum(1, keepdims=True)
+    # log softmax = shifted - log totals, without taking the log of a share that may have underflowed to 0.
     losses = (targets * (np.log(totals) - shifted)).sum(1)
     return losses, exponentials / totals

@@ -1,8 +1,12 @@
-"""Layers at work, forward and backward: the base of them all, dense, flatten, activations, dropout.
+"""NumPy layers, forward and backward: their base class, dense, flatten, activations and dropout.
 
-Images are (N, H, W, C); a vector is (N, 1, 1, features). `forward` keeps what `backward` needs. `backward` is given g,
-the gradient of the loss in the output, leaves the gradients in the parameters in `gradients`, and returns the gradient
-in the input. Each derivation is the chain rule, written out once where it is used.
+Shapes: images are (N, H, W, C) for N images of height H, width W and C channels. A vector is an image of one position,
+(N, 1, 1, F).
+
+Notation: x is a layer's input, y its output and L the loss. A gradient has the shape of what it belongs to. `forward`
+computes y and stores what `backward` needs. `backward` takes g = dL/dy, stores dL/dW and dL/db in `gradients`, and
+returns dL/dx. Each formula is the chain rule, dL/dx = g dy/dx (CS231n, "Backpropagation, intuitions"; Goodfellow et al.
+2016, "Deep Learning", section 6.5).
 """
 
 from __future__ import annotations
@@ -19,7 +23,11 @@ Array = np.ndarray
 
 
 class NumpyLayer:
-    """One layer at work. `arrays` are its parameters and running statistics by name, shaped as its record says."""
+    """One layer of a network.
+
+    `layer` is its record. `arrays` are its parameters and running statistics by name, with the shapes that the record
+    gives; updates change them in place. `gradients` has dL/d of each parameter, by the same names, after `backward`.
+    """
 
     arrays: dict[str, Array]
     gradients: dict[str, Array]
@@ -28,15 +36,25 @@ class NumpyLayer:
         self.layer, self.arrays, self.gradients = layer, arrays, {}
 
     def forward(self, x: Array, training: bool) -> Array:
+        """y for x; `training` matters to dropout and batch normalisation alone."""
         raise NotImplementedError
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        """The gradient in the input; a layer that computes it at a cost skips it where it is not `wanted`."""
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        """dL/dx for g = dL/dy of the last `forward`.
+
+        Without `need_dx`, as in a network's first layer, a layer for which dL/dx is costly returns None instead.
+        """
         raise NotImplementedError
 
 
 class Dense(NumpyLayer):
-    """y = x W^T + b. So dL/dW = g^T x, dL/db = sum of g over images, dL/dx = g W."""
+    """A fully connected layer: y = x W^T + b.
+
+    Shapes: x (N, 1, 1, F), y and g (N, 1, 1, U), W (U, F), b (U,).
+    Forward:  y_nu = sum over f of W_uf x_nf, plus b_u.
+    Backward: dL/dW = g^T x; dL/db = sum of g over the N images; dL/dx = g W.
+    Source: CS231n, "Backpropagation, intuitions" (gradients for vectorized operations).
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.x = x.reshape(len(x), -1)
@@ -45,59 +63,91 @@ class Dense(NumpyLayer):
             y += self.arrays["bias"]
         return y.reshape(len(x), 1, 1, -1)
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         g = g.reshape(len(g), -1)
         self.gradients = {"weight": g.T @ self.x, "bias": g.sum(0)}
-        return (g @ self.arrays["weight"]).reshape(len(g), 1, 1, -1) if wanted else None
+        return (g @ self.arrays["weight"]).reshape(len(g), 1, 1, -1) if need_dx else None
 
 
-class Flattening(NumpyLayer):
-    """All values as one vector by channel, row, column, whatever the order in memory."""
+class Flatten(NumpyLayer):
+    """All values of an image as one vector.
+
+    Shapes: x (N, H, W, C), y and g (N, 1, 1, C*H*W), dL/dx (N, H, W, C).
+    Forward:  y is x in the order channel, row, column.
+    Backward: dL/dx is g put back into that order.
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
+        # Not this engine's own order, but that of (N, C, H, W): weights behind it then mean the same on every engine.
         return x.transpose(0, 3, 1, 2).reshape(len(x), 1, 1, -1)
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         count, height, width, channels = self.shape
         return g.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
 
 
-class Rectifier(NumpyLayer):
-    """max(0, x): the gradient passes where x is positive."""
+class ReLU(NumpyLayer):
+    """The rectified linear unit.
+
+    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Forward:  y = max(0, x).
+    Backward: dL/dx = g where x > 0, else 0. At x = 0, where there is no derivative, it is 0 as in torch.
+    Source: Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.y = np.maximum(x, 0)
         return self.y
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        return g * (self.y > 0)
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        return g * (self.y > 0)  # y > 0 exactly where x > 0
 
 
 class Sigmoid(NumpyLayer):
-    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)."""
+    """The logistic function.
+
+    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Forward:  y = 1 / (1 + exp(-x)).
+    Backward: dL/dx = g y (1 - y).
+    Source: CS231n, "Backpropagation, intuitions" (sigmoid example).
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.y = (np.tanh(x / 2) + 1) / 2  # the same function, without an exponential that overflows
         return self.y
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         return g * self.y * (1 - self.y)
 
 
 class Tanh(NumpyLayer):
-    """dy/dx = 1 - y^2."""
+    """The hyperbolic tangent.
+
+    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Forward:  y = tanh(x).
+    Backward: dL/dx = g (1 - y^2).
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.y = np.tanh(x)
         return self.y
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         return g * (1 - self.y * self.y)
 
 
-class GaussianUnit(NumpyLayer):
-    """y = x P(x), P the normal distribution function; dy/dx = P(x) + x p(x), p its density."""
+class GELU(NumpyLayer):
+    """The Gaussian error linear unit, exact and not its approximation by tanh.
+
+    With P the distribution function of the standard normal distribution and p(x) = exp(-x^2 / 2) / sqrt(2 pi) its
+    density, so that dP/dx = p:
+
+    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Forward:  y = x P(x).
+    Backward: dL/dx = g (P(x) + x p(x)), by the product rule.
+    Source: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units (GELUs)".
+    """
 
     DENSITY_AT_0: ClassVar[float] = 1 / math.sqrt(2 * math.pi)
 
@@ -107,12 +157,18 @@ class GaussianUnit(NumpyLayer):
         self.x, self.p = x, ndtr(x)
         return x * self.p
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         return g * (self.p + self.x * np.exp(-self.x * self.x / 2) * self.DENSITY_AT_0)
 
 
 class DropoutLayer(NumpyLayer):
-    """The gradient passes where the value did, equally magnified."""
+    """Inverted dropout: evaluation leaves values as they are, because training has already scaled them.
+
+    Shapes: x, y, g, dL/dx and the mask m (N, H, W, C).
+    Forward:  y = m x; in training m is 0 with probability `rate`, else 1 / (1 - rate); in evaluation it is 1.
+    Backward: dL/dx = g m: the gradient passes where the value did, equally scaled.
+    Source: Srivastava et al. 2014, "Dropout"; CS231n, "Neural Networks Part 2" (inverted dropout).
+    """
 
     layer: Dropout
 
@@ -126,5 +182,5 @@ class DropoutLayer(NumpyLayer):
             self.mask = self.masks.draw(self.path, x.shape, self.layer.rate).astype(x.dtype)
         return x * self.mask
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         return g * self.mask

@@ -1,4 +1,7 @@
-"""A whole network forward and backward: chains of parts, and the places where branches part and meet."""
+"""A whole network in NumPy: chains of layers, and the branches of residuals and concatenations.
+
+Shapes and notation as in `layers`: x input, y output, g = dL/dy; images are (N, H, W, C).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import numpy as np
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.numpy_engine import layers, normalisation, spatial
 from runner.engines.numpy_engine.layers import Array, NumpyLayer
-from runner.engines.reordering import cheaper
-from runner.network.analysis import merged_shape, output_of
+from runner.engines.reordering import pool_before_relu
+from runner.network.analysis import layer_output_shape, merged_shape
 from runner.network.base import Layer, Shape
 from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
@@ -31,93 +34,115 @@ from runner.network.layers import (
     Tanh,
 )
 
-_PARTS: dict[type[Layer], type[NumpyLayer]] = {
+_LAYERS: dict[type[Layer], type[NumpyLayer]] = {
     Conv: spatial.Convolution,
     MaxPool: spatial.MaxPooling,
     AvgPool: spatial.AveragePooling,
     GlobalAvgPool: spatial.GlobalAveragePooling,
     GlobalMaxPool: spatial.GlobalMaxPooling,
     PadChannels: spatial.ChannelPadding,
-    Flatten: layers.Flattening,
+    Flatten: layers.Flatten,
     Dense: layers.Dense,
     BatchNorm: normalisation.BatchNormalisation,
-    LocalResponseNorm: normalisation.ResponseNormalisation,
-    ReLU: layers.Rectifier,
+    LocalResponseNorm: normalisation.LocalResponseNormalisation,
+    ReLU: layers.ReLU,
     Sigmoid: layers.Sigmoid,
     Tanh: layers.Tanh,
-    GELU: layers.GaussianUnit,
+    GELU: layers.GELU,
 }
 
 
 class Chain:
-    """Parts one after another. `storage` is the type in which values wait between them; they compute in `compute`."""
+    """Layers and branches one after another, by path.
+
+    Forward:  x goes through the links in order. After each, values are rounded to the type `storage`, as if stored in
+    it, and converted back to `compute`, the type of all computation.
+    Backward: the chain rule, link by link from the last to the first.
+    """
 
     def __init__(self, links: list[tuple[str, NumpyLayer | Branches]], storage: type, compute: type) -> None:
         self.links, self.storage, self.compute = links, storage, compute
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        for _, part in self.links:
-            x = part.forward(x, training).astype(self.storage, copy=False).astype(self.compute, copy=False)
+        for _, link in self.links:
+            x = link.forward(x, training).astype(self.storage, copy=False).astype(self.compute, copy=False)
         return x
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        """The gradient in the input, if it is `wanted`; each part is left with its parameters' gradients."""
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        """dL/dx, or None without `need_dx`; the gradients of the parameters are left in the layers."""
         for index in reversed(range(len(self.links))):
-            result = self.links[index][1].backward(g, wanted or index > 0)
-            if result is None:
+            # All links but the first need dL/dx: it is the g of the link before.
+            dx = self.links[index][1].backward(g, need_dx or index > 0)
+            if dx is None:
                 return None
-            g = result
+            g = dx
         return g
 
-    def named_parts(self) -> Iterator[tuple[str, NumpyLayer]]:
+    def named_layers(self) -> Iterator[tuple[str, NumpyLayer]]:
+        """Every layer with its path, those in branches as well."""
         for path, link in self.links:
             if isinstance(link, NumpyLayer):
                 yield path, link
             else:
                 for branch in link.branches:
-                    yield from branch.named_parts()
+                    yield from branch.named_layers()
 
 
 class Branches:
-    """Chains fed the same input, so that its gradient is the sum of theirs."""
+    """Chains with the same input x, whose outputs are merged into one y.
+
+    Backward: x reaches L through every branch, so dL/dx is the sum of what each branch returns.
+    """
 
     def __init__(self, branches: list[Chain]) -> None:
         self.branches = branches
 
     def forward(self, x: Array, training: bool) -> Array:
-        return self.meet([branch.forward(x, training) for branch in self.branches])
+        return self.merge([branch.forward(x, training) for branch in self.branches])
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        ends = [branch.backward(part, wanted) for branch, part in zip(self.branches, self.part(g), strict=True)]
-        given = [end for end in ends if end is not None]
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        gradients = self.split_gradient(g)
+        all_dx = [branch.backward(own, need_dx) for branch, own in zip(self.branches, gradients, strict=True)]
+        given = [dx for dx in all_dx if dx is not None]
         return sum(given[1:], given[0]) if given else None
 
-    def meet(self, outputs: list[Array]) -> Array:
+    def merge(self, outputs: list[Array]) -> Array:
+        """y from the branches' outputs."""
         raise NotImplementedError
 
-    def part(self, g: Array) -> list[Array]:
-        """The gradient in each branch's output."""
+    def split_gradient(self, g: Array) -> list[Array]:
+        """The gradient of L with respect to each branch's output."""
         raise NotImplementedError
 
 
 class SumBranches(Branches):
-    """d(a + b)/da = 1: each branch gets the whole gradient."""
+    """A residual: y = a + b, with a the output of its layers and b that of its shortcut.
 
-    def meet(self, outputs: list[Array]) -> Array:
+    Shapes: a, b, y and g (N, H, W, C).
+    Backward: dy/da = dy/db = 1, so each branch gets the whole g.
+    Source: He et al. 2016, "Deep residual learning for image recognition", section 3.2.
+    """
+
+    def merge(self, outputs: list[Array]) -> Array:
         return outputs[0] + outputs[1]
 
-    def part(self, g: Array) -> list[Array]:
+    def split_gradient(self, g: Array) -> list[Array]:
         return [g, g]
 
 
 class ConcatBranches(Branches):
-    """Each branch gets the gradient of its own channels."""
+    """A concatenation: y holds the channels of all branches, in their order.
 
-    def meet(self, outputs: list[Array]) -> Array:
+    Shapes: the output of branch i (N, H, W, C_i); y and g (N, H, W, sum of C_i).
+    Backward: each branch gets the part of g that belongs to its own channels.
+    Source: Szegedy et al. 2015, "Going deeper with convolutions", section 4.
+    """
+
+    def merge(self, outputs: list[Array]) -> Array:
         self.ends = np.cumsum([output.shape[3] for output in outputs])[:-1]
         return np.concatenate(outputs, axis=3)
 
-    def part(self, g: Array) -> list[Array]:
+    def split_gradient(self, g: Array) -> list[Array]:
         return np.split(g, self.ends, axis=3)
 
 
@@ -129,29 +154,33 @@ def build(
     storage: type = np.float32,
     compute: type = np.float32,
 ) -> Chain:
-    """The network for images of `shape`; its arrays are copies of `values` (see `initial_values`) in `compute`."""
+    """The network for images of `shape` (C, H, W), ready to run.
+
+    Its arrays are copies of `values` (see `initial_values`) in the type `compute`; see `Chain` for `storage`.
+    """
     masks = masks or DropoutMasks()
 
     def chain(network: Network, shape: Shape, prefix: str) -> tuple[Chain, Shape]:
         links: list[tuple[str, NumpyLayer | Branches]] = []
-        for path, part in cheaper(network, prefix):
+        for path, part in pool_before_relu(network, prefix):
             if isinstance(part, Layer):
                 links.append((path, layer(path, part, shape)))
-                shape = output_of(path, part, shape)
+                shape = layer_output_shape(path, part, shape)
             else:
                 branches, shape = branching(part, shape, path)
                 links.append((path, branches))
         return Chain(links, storage, compute), shape
 
     def branching(part: Branching, shape: Shape, path: str) -> tuple[Branches, Shape]:
-        ends = [chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
+        built = [chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
         kind = {Residual: SumBranches, Concat: ConcatBranches}[type(part)]
-        return kind([c for c, _ in ends]), merged_shape(path, part, [s for _, s in ends])
+        return kind([c for c, _ in built]), merged_shape(path, part, [s for _, s in built])
 
     def layer(path: str, record: Layer, shape: Shape) -> NumpyLayer:
         if isinstance(record, Dropout):
             return layers.DropoutLayer(record, path, masks)
         names = record.parameters(shape)
-        return _PARTS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
+        # astype copies, so that training does not change the caller's `values`.
+        return _LAYERS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
 
     return chain(network, shape, "")[0]

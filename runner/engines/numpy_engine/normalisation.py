@@ -1,6 +1,6 @@
 """Batch normalisation and local response normalisation, forward and backward.
 
-Images are (N, H, W, C); a vector is (N, 1, 1, features).
+Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (N, H, W, C); a vector is (N, 1, 1, F).
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from runner.network.layers import BatchNorm, LocalResponseNorm
 
 
 class BatchNormalisation(NumpyLayer):
-    """y = weight * n + bias with n = (x - mean) / s, s = sqrt(variance + epsilon), over all M images and positions.
+    """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
-    Both mean and s depend on every x, so with h = dL/dn = g * weight
-    dL/dx = (h - mean of h - n * mean of (h * n)) / s; dL/dweight = sum of g * n; dL/dbias = sum of g.
-    The running variance is the unbiased one (divided by M - 1), as in torch.
+    Shapes: x, y, g and dL/dx (N, H, W, C); weight, bias, running_mean and running_var (C,). All means, sums and
+    variances are per channel, over its M = N H W values.
+
+    Forward:  n = (x - mean) / s with s = sqrt(variance + epsilon); y = weight n + bias. Training uses the mean and the
+    variance (divided by M) of the batch and moves the running statistics towards them; evaluation uses those.
+    Backward: dL/dweight = sum of g n; dL/dbias = sum of g. For dL/dx let h = dL/dn = g weight. The mean and s depend on
+    every x as well, dmean/dx_j = 1/M and ds/dx_j = n_j / M, so by the quotient rule
+    dn_i/dx_j = ((i = j) - 1/M - n_i n_j / M) / s, and summed over i: dL/dx = (h - mean of h - n * mean of (h n)) / s.
+    Source: Ioffe and Szegedy 2015, "Batch Normalization", algorithm 1 and section 3.
     """
 
     layer: BatchNorm
@@ -24,48 +30,58 @@ class BatchNormalisation(NumpyLayer):
     def forward(self, x: Array, training: bool) -> Array:
         if training:
             mean = x.mean((0, 1, 2))
+            # Two passes: the mean of squares less the squared mean loses digits where the mean is large.
             variance = np.square(x - mean).mean((0, 1, 2))
-            self._follow(mean, variance, x.size // x.shape[3])
+            self._update_running(mean, variance, x.size // x.shape[3])
         else:
             mean, variance = self.arrays["running_mean"], self.arrays["running_var"]
         self.s = np.sqrt(variance + self.layer.epsilon)
         self.n = (x - mean) / self.s
         return self.n * self.arrays["weight"] + self.arrays["bias"]
 
-    def _follow(self, mean: Array, variance: Array, count: int) -> None:
-        if count == 1:  # one value has no variance to learn from
+    def _update_running(self, mean: Array, variance: Array, count: int) -> None:
+        """Move the running statistics by `momentum` towards those of a batch of `count` values per channel."""
+        if count == 1:  # a last batch of one image behind global pooling: one value has no variance
             return
+        # The running variance is the unbiased one, divided by M - 1, as in the paper and in torch.
         unbiased = variance * (count / (count - 1))
         for name, now in (("running_mean", mean), ("running_var", unbiased)):
             self.arrays[name] += self.layer.momentum * (now - self.arrays[name])
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         self.gradients = {"weight": (g * self.n).sum((0, 1, 2)), "bias": g.sum((0, 1, 2))}
         h = g * self.arrays["weight"]
         return (h - h.mean((0, 1, 2)) - self.n * (h * self.n).mean((0, 1, 2))) / self.s
 
 
-class ResponseNormalisation(NumpyLayer):
-    """y_i = x_i d_i^-beta with d_i = k + alpha * sum of x_j^2 over the channels j near i.
+class LocalResponseNormalisation(NumpyLayer):
+    """Each value divided by a power of the squares around it, in neighbouring channels at the same position.
 
-    x_i stands in its own numerator and in d_j of every j whose neighbourhood holds i, so
+    Shapes: x, y, g, d and dL/dx (N, H, W, C). Below, i and j are channels; near(i) are the `size` channels around i,
+    those that exist.
+
+    Forward:  d_i = k + alpha * sum over j in near(i) of x_j^2; y_i = x_i d_i^-beta.
+    Backward: x_i is in its own numerator, and in d_j of every j with i in near(j), where dd_j/dx_i = 2 alpha x_i. So
     dL/dx_i = g_i d_i^-beta - 2 alpha beta x_i * (sum over those j of g_j x_j d_j^(-beta - 1)).
+    Source: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks", section 3.3. As
+    there, alpha multiplies the sum of the squares; in torch it multiplies their mean.
     """
 
     layer: LocalResponseNorm
 
     def forward(self, x: Array, training: bool) -> Array:
         self.x = x
-        self.d = self.layer.k + self.layer.alpha * self._near(x * x, self.layer.size // 2)
+        self.d = self.layer.k + self.layer.alpha * self._sum_near(x * x, self.layer.size // 2)
         return x * self.d**-self.layer.beta
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         beta = self.layer.beta
-        shared = self._near(g * self.x * self.d ** (-beta - 1), (self.layer.size - 1) // 2)
+        # The channels j with i in near(j): the neighbourhood mirrored, which is another one if `size` is even.
+        shared = self._sum_near(g * self.x * self.d ** (-beta - 1), (self.layer.size - 1) // 2)
         return g * self.d**-beta - 2 * self.layer.alpha * beta * self.x * shared
 
-    def _near(self, values: Array, before: int) -> Array:
-        """For every channel the sum over `size` channels, of which `before` stand before it."""
+    def _sum_near(self, values: Array, before: int) -> Array:
+        """For every channel the sum over `size` channels, `before` of them in front of it."""
         channels, after = values.shape[3], self.layer.size - 1 - before
         padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (before, after)))
         return sum(padded[..., offset : offset + channels] for offset in range(self.layer.size))  # type: ignore[return-value]

@@ -1,6 +1,8 @@
-"""Convolution and pooling, forward and backward: layers whose window slides.
+"""Convolution and pooling, forward and backward: layers with a window that slides over the image.
 
-Images are (N, H, W, C); a vector is (N, 1, 1, features).
+Shapes and notation as in `layers`: x is (N, H, W, C), y and g = dL/dy are (N, R, S, K), with one position per window: R
+rows and S columns of windows. A window is kh high and kw wide. Sums over windows or positions below run over what the
+geometry (stride, padding, dilation) gives.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.engines.numpy_engine.windows import Windows
 from runner.network.layers import Conv, PadChannels, Spatial
 
-LONG_RUN = 16
-"""Values that lie together in a window's row, from which on copying window after window is the faster way."""
+LONG_ROW = 16
+"""From this many values in one row of a window on, copying window by window is faster than offset by offset."""
 
 
 class SpatialLayer(NumpyLayer):
-    """A layer whose window slides; `windows` are those of the images at hand."""
+    """A layer with a sliding window; `windows` are those of the images of the last forward pass."""
 
     layer: Spatial
 
@@ -28,113 +30,134 @@ class SpatialLayer(NumpyLayer):
 
 
 class Convolution(SpatialLayer):
-    """Cross-correlation as one matrix product (im2col).
+    """Convolution (cross-correlation, as in every deep-learning library) as one matrix product: im2col and col2im.
 
-    Every window as a row gives the matrix X (positions x window), the filters as columns W (window x filters), and
-    Y = X W + b. So dL/dW = X^T g and dL/db = sum of g over positions; dL/dX = g W^T, added up where the windows
-    overlap, one position of the window after the other (col2im). With groups, every group of channels by itself.
+    Shapes: x (N, H, W, C), y and g (N, R, S, K), weight (K, C / G, kh, kw), bias (K,), for K filters in G groups. For
+    one group, with P = N R S positions and D = kh kw C values per window: X (P, D) has a window of x in each row, W (D,
+    K) a filter in each column. Several groups are G such products, each of its own C / G channels and K / G filters.
+
+    Forward:  y = X W + b, for every position and filter.
+    Backward: dL/dW = X^T g; dL/db = sum of g over the positions; dL/dX = g W^T. A value of x is in several rows of X
+    where windows overlap, so dL/dx is the sum of its entries in dL/dX, taken one offset within the window at a time.
+    Source: CS231n, "Convolutional Networks" (implementation as matrix multiplication); Chellapilla et al. 2006, "High
+    performance convolutional neural networks for document processing".
     """
 
     layer: Conv
 
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
-        self.padded = windows.padded(x, self.layer.padding_mode)
-        self.columns = self._columns(self.padded)
-        y = _side_by_side(np.matmul(self.columns, self._filters().reshape(*self.columns.shape[::2], -1)))
+        self.padded = windows.pad(x, self.layer.padding_mode)
+        self.columns = self._im2col(self.padded)
+        y = _concat_groups(np.matmul(self.columns, self._filters().reshape(*self.columns.shape[::2], -1)))
         if "bias" in self.arrays:
             y += self.arrays["bias"]
         return y.reshape(len(x), windows.rows, windows.columns, -1)
 
-    def _columns(self, padded: Array) -> Array:
-        """X of every group: (groups, positions, window)."""
+    def _im2col(self, padded: Array) -> Array:
+        """X of every group: (G, P, D / G)."""
         windows, groups = self.windows, self.layer.groups
         grouped = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
         size, channels = windows.geometry.size, grouped.shape[-1]
         columns = np.empty((groups, len(padded), windows.rows, windows.columns, *size, channels), padded.dtype)
-        if size[1] * channels >= LONG_RUN:
-            columns[:] = windows.of(grouped)
+        if size[1] * channels >= LONG_ROW:
+            columns[:] = windows.view(grouped)
         else:
             for i, j, part in windows.offsets():
                 columns[:, :, :, :, i, j] = grouped[:, *part]
         return columns.reshape(groups, len(padded) * windows.rows * windows.columns, -1)
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         shape, groups = g.shape, self.layer.groups
         g = g.reshape(-1, shape[3])
-        each = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
+        grouped = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
         self.gradients = {
-            "weight": self._as_weight(np.matmul(self.columns.transpose(0, 2, 1), each)),
-            "bias": np.ones(len(g), g.dtype) @ g,  # the sum over positions, as a product: many times as fast
+            "weight": self._as_weight(np.matmul(self.columns.transpose(0, 2, 1), grouped)),
+            "bias": np.ones(len(g), g.dtype) @ g,  # the sum over positions; a product is many times as fast
         }
-        return self._images_gradient(each, shape) if wanted else None
+        return self._col2im(grouped, shape) if need_dx else None
 
-    def _images_gradient(self, g: Array, shape: tuple[int, ...]) -> Array:
+    def _col2im(self, g: Array, shape: tuple[int, ...]) -> Array:
+        """dL/dx (N, H, W, C) from g (G, P, K / G) of `shape` (N, R, S, K), without ever storing dL/dX as a whole."""
         gradient, filters = np.zeros(self.padded.shape, g.dtype), self._filters()
         for i, j, part in self.windows.offsets():
-            back = np.matmul(g, filters[:, i, j].transpose(0, 2, 1))
-            gradient[part] += _side_by_side(back).reshape(*shape[:3], -1)
-        return self.windows.unpadded(gradient, self.layer.padding_mode)
+            at_offset = np.matmul(g, filters[:, i, j].transpose(0, 2, 1))
+            gradient[part] += _concat_groups(at_offset).reshape(*shape[:3], -1)
+        return self.windows.unpad_gradient(gradient, self.layer.padding_mode)
 
     def _filters(self) -> Array:
-        """The weights (filters, channels of a group, height, width) as (group, height, width, channels, filters)."""
+        """W of every group: the weight (K, C / G, kh, kw) as (G, kh, kw, C / G, K / G)."""
         weight = self.arrays["weight"]
         return weight.reshape(self.layer.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
 
     def _as_weight(self, filters: Array) -> Array:
-        """The inverse of `_filters`, for the gradient (group, window, filters)."""
+        """The inverse of `_filters`, for a gradient (G, D / G, K / G)."""
         _, channels, height, width = shape = self.arrays["weight"].shape
         split = filters.reshape(len(filters), height, width, channels, -1)
         return split.transpose(0, 4, 3, 1, 2).reshape(shape)
 
 
-def _side_by_side(groups: Array) -> Array:
-    """(groups, rows, columns) -> (rows, groups * columns)."""
+def _concat_groups(groups: Array) -> Array:
+    """(G, rows, columns) -> (rows, G * columns)."""
+    # One group, the usual case, needs no copy.
     return groups[0] if len(groups) == 1 else groups.transpose(1, 0, 2).reshape(groups.shape[1], -1)
 
 
 class MaxPooling(SpatialLayer):
-    """The largest value of each window. Its gradient goes to that value; of equal ones, to the first."""
+    """The largest value of each window, per channel.
+
+    Shapes: x (N, H, W, C), y and g (N, R, S, C).
+    Forward:  y = max of the window's values.
+    Backward: y changes with its largest value alone, so g is added to dL/dx there; of equal values, at the first.
+    Source: CS231n, "Convolutional Networks" (pooling layer, backpropagation).
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
-        padded = windows.padded(x, fill=-math.inf)
+        padded = windows.pad(x, fill=-math.inf)  # so that padding is never the largest
         self.shape = padded.shape
-        parts = [padded[part] for _, _, part in windows.offsets()]
-        y, self.place = parts[0].copy(), np.zeros(parts[0].shape, np.int16)
-        for number, part in enumerate(parts[1:], 1):
-            # Places count up, so the larger of the two is the later one.
-            np.maximum(self.place, (part > y) * np.int16(number), out=self.place)
-            np.maximum(y, part, out=y)
+        values = [padded[part] for _, _, part in windows.offsets()]
+        # `argmax` (N, R, S, C) is the number of the offset of each window's largest value.
+        y, self.argmax = values[0].copy(), np.zeros(values[0].shape, np.int16)
+        for number, value in enumerate(values[1:], 1):
+            # Where this value is larger its number replaces the last. Numbers count up, so `maximum` does just that.
+            np.maximum(self.argmax, (value > y) * np.int16(number), out=self.argmax)
+            np.maximum(y, value, out=y)
         return y
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradient = np.zeros(self.shape, g.dtype)
         for number, (_, _, part) in enumerate(self.windows.offsets()):
             if self.windows.overlap:
-                gradient[part] += g * (self.place == number)
-            else:
-                np.multiply(g, self.place == number, out=gradient[part])
-        return self.windows.unpadded(gradient)
+                gradient[part] += g * (self.argmax == number)
+            else:  # every value is in one window at most, so nothing is added up
+                np.multiply(g, self.argmax == number, out=gradient[part])
+        return self.windows.unpad_gradient(gradient)
 
 
 class AveragePooling(SpatialLayer):
-    """The mean of each window: every value of it gets an equal share of the gradient."""
+    """The mean of each window, per channel.
+
+    Shapes: x (N, H, W, C), y and g (N, R, S, C); the counts q are (R, S, 1).
+    Forward:  y = (sum of the window's values) / q. Padding counts as zeros; q counts the positions within the padded
+    image, not those that rounding up (`ceil`) adds behind it.
+    Backward: dL/dx is the sum of g / q over the windows that hold the value.
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
-        self.padded = windows.padded(x)
-        self.share = self._share(x.dtype)
-        return sum(self.padded[part] for _, _, part in windows.offsets()) * self.share
+        self.padded = windows.pad(x)
+        self.inverse_counts = self._inverse_counts(x.dtype)
+        return sum(self.padded[part] for _, _, part in windows.offsets()) * self.inverse_counts
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
-        gradient, g = np.zeros(self.padded.shape, g.dtype), g * self.share
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        gradient, g = np.zeros(self.padded.shape, g.dtype), g * self.inverse_counts
         for _, _, part in self.windows.offsets():
             gradient[part] += g
-        return self.windows.unpadded(gradient)
+        return self.windows.unpad_gradient(gradient)
 
-    def _share(self, dtype: Any) -> Array:
-        """1 / (positions of each window within the padded image), as (rows, columns, 1)."""
+    def _inverse_counts(self, dtype: Any) -> Array:
+        """1 / q, (R, S, 1)."""
         sizes = []
         for axis, count in enumerate((self.windows.rows, self.windows.columns)):
             geometry = self.windows.geometry
@@ -145,33 +168,50 @@ class AveragePooling(SpatialLayer):
 
 
 class GlobalAveragePooling(NumpyLayer):
-    """The mean of each channel."""
+    """The mean of each channel.
+
+    Shapes: x and dL/dx (N, H, W, C), y and g (N, 1, 1, C).
+    Forward:  y = (sum of x over the H W positions) / (H W).
+    Backward: dL/dx = g / (H W) at every position.
+    Source: Lin et al. 2014, "Network In Network", section 3.2.
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
         return x.mean((1, 2), keepdims=True)
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         return np.broadcast_to(g / (self.shape[1] * self.shape[2]), self.shape)
 
 
 class GlobalMaxPooling(NumpyLayer):
-    """The largest value of each channel; of equal ones, the first gets the gradient."""
+    """The largest value of each channel.
+
+    Shapes: x and dL/dx (N, H, W, C), y and g (N, 1, 1, C).
+    Forward:  y = max of x over the H W positions.
+    Backward: dL/dx is g at the largest value, at the first of equal ones, and 0 elsewhere.
+    """
 
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
         flat = x.reshape(len(x), -1, x.shape[3])
-        self.place = flat.argmax(1)[:, None]
-        return np.take_along_axis(flat, self.place, 1)[:, None]
+        self.argmax = flat.argmax(1)[:, None]
+        return np.take_along_axis(flat, self.argmax, 1)[:, None]
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         flat = np.zeros((self.shape[0], self.shape[1] * self.shape[2], self.shape[3]), g.dtype)
-        np.put_along_axis(flat, self.place, g[:, 0], 1)
+        np.put_along_axis(flat, self.argmax, g[:, 0], 1)
         return flat.reshape(self.shape)
 
 
 class ChannelPadding(NumpyLayer):
-    """Every stride-th position, and channels of zeros behind the input's own."""
+    """The shortcut without parameters: every stride-th position, and channels of zeros after those of the input.
+
+    Shapes: x and dL/dx (N, H, W, C), y and g (N, R, S, K) with K >= C.
+    Forward:  y[:, r, s, c] = x[:, r * stride, s * stride, c] for c < C, else 0.
+    Backward: dL/dx is g at those positions, without the added channels, and 0 elsewhere.
+    Source: He et al. 2016, "Deep residual learning for image recognition", section 3.3, option A.
+    """
 
     layer: PadChannels
 
@@ -180,7 +220,7 @@ class ChannelPadding(NumpyLayer):
         down, right = self.layer.geometry().stride
         return np.pad(x[:, ::down, ::right], ((0, 0), (0, 0), (0, 0), (0, self.layer.channels - x.shape[3])))
 
-    def backward(self, g: Array, wanted: bool = True) -> Array | None:
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradient = np.zeros(self.shape, g.dtype)
         down, right = self.layer.geometry().stride
         gradient[:, ::down, ::right] = g[..., : self.shape[3]]

@@ -1,1 +1,1 @@
-"""The production engine, on PyTorch: a group of fits in, trained together as one module."""
+"""The production engine, on PyTorch: it trains the fits of a group together, as one module."""

@@ -1,4 +1,4 @@
-"""Layer records -> a torch module that starts from the given NumPy values."""
+"""Builds a torch module from layer records and initial values in NumPy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.reordering import cheaper
+from runner.engines.reordering import pool_before_relu
 from runner.engines.torch_engine import layers
-from runner.engines.torch_engine.layer_probe import label
-from runner.network.analysis import merged_shape, output_of
+from runner.engines.torch_engine.layer_probe import label_layer
+from runner.network.analysis import layer_output_shape, merged_shape
 from runner.network.base import Layer, Shape
 from runner.network.graph import Branching, Concat, Network, Residual, join
 from runner.network.layers import (
@@ -39,14 +39,13 @@ from runner.network.layers import (
 def build_module(
     network: Network, shape: Shape, values: Sequence[dict[str, np.ndarray]], members: layers.GroupMembers | None = None
 ) -> nn.Module:
-    """The network for images of `shape`, of F fits at once: (N, F*C, H, W) -> scores (N, F*classes).
+    """The networks of F fits as one module: images (N, F*C, H, W) to scores (N, F*classes), the first fit's first.
 
-    The channels of the first fit come first. Parameters and running statistics have a first axis of fits and are set
-    from each fit's `values` (see `initial_values`). `members` says whose images come in, and holds what dropout draws
-    from.
+    `shape` is (C, H, W). Parameters and running statistics have a first axis of F fits and are set from each fit's
+    `values` (see `initial_values`). `members` holds each fit's source of dropout masks; by default all are new.
     """
     members = members or layers.GroupMembers([DropoutMasks()] * len(values))
-    chain, _ = _Builder(values, members).chain(network, shape)
+    chain, _ = _Builder(values, members).build_chain(network, shape)
     return chain.append(nn.Flatten())
 
 
@@ -55,30 +54,30 @@ class _Builder:
     values: Sequence[dict[str, np.ndarray]]
     members: layers.GroupMembers
 
-    def chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
-        chain, before = nn.Sequential(), None
-        for path, part in cheaper(network, prefix):
+    def build_chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
+        """The module of the network at path `prefix` for images of `shape`, and the shape of its output."""
+        chain, previous = nn.Sequential(), None
+        for path, part in pool_before_relu(network, prefix):
             if isinstance(part, Layer):
-                module, shape = self._layer(path, part, shape, before), output_of(path, part, shape)
+                module, shape = self._build_layer(path, part, shape, previous), layer_output_shape(path, part, shape)
             else:
-                module, shape = self._branches(path, part, shape)
+                module, shape = self._build_branches(path, part, shape)
             chain.append(module)
-            before = part
+            previous = part
         return chain, shape
 
-    def _branches(self, path: str, part: Branching, shape: Shape) -> tuple[nn.Module, Shape]:
-        ends = [self.chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
-        modules, shapes = [module for module, _ in ends], [shape for _, shape in ends]
-        joined = isinstance(part, Concat)
-        module = layers.Concat(modules, self.members) if joined else layers.Residual(modules)
+    def _build_branches(self, path: str, part: Branching, shape: Shape) -> tuple[nn.Module, Shape]:
+        built = [self.build_chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
+        modules, shapes = [module for module, _ in built], [shape for _, shape in built]
+        module = layers.Concat(modules, self.members) if isinstance(part, Concat) else layers.Residual(modules)
         return module, merged_shape(path, part, shapes)
 
-    def _layer(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
-        module = self._new(path, layer, shape, before)
-        label(module, path, layer.type)
+    def _build_layer(self, path: str, layer: Layer, shape: Shape, previous: Layer | Branching | None) -> nn.Module:
+        module = self._create(path, layer, shape, previous)
+        label_layer(module, path, layer.type)
         for name, spec in layer.parameters(shape).items():
             value = torch.from_numpy(np.stack([values[f"{path}.{name}"] for values in self.values]))
-            if value.ndim == 5:  # as channels_last has it
+            if value.ndim == 5:  # (F, out, in, height, width): lay out each fit's filters as channels_last
                 value = value.movedim(2, -1).contiguous().movedim(-1, 2)
             if spec.trainable:
                 module.register_parameter(name, nn.Parameter(value))
@@ -86,9 +85,10 @@ class _Builder:
                 module.register_buffer(name, value)
         return module
 
-    def _new(self, path: str, layer: Layer, shape: Shape, before: Layer | Branching | None) -> nn.Module:
+    def _create(self, path: str, layer: Layer, shape: Shape, previous: Layer | Branching | None) -> nn.Module:
+        """The module of a layer, without its parameters."""
         if isinstance(layer, ReLU):
-            return nn.ReLU(inplace=isinstance(before, _OVERWRITABLE))
+            return nn.ReLU(inplace=isinstance(previous, _OVERWRITABLE))
         if isinstance(layer, Dropout):
             return layers.Dropout(path, layer.rate, self.members)
         if isinstance(layer, LocalResponseNorm):
@@ -101,7 +101,7 @@ class _Builder:
 
 
 _OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
-"""What makes a new array that its own backward pass does not need: a ReLU behind it may overwrite that."""
+"""Layers that return a new array which their own backward pass does not need, so the next ReLU may work in place."""
 
 
 def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:

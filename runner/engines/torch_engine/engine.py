@@ -1,4 +1,4 @@
-"""Training on torch: data in memory as tensors, channels_last, one thread, the streams of `runner.seeding`."""
+"""The torch engine: sets torch up for deterministic, single-threaded training, and trains groups of fits."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ def cuda_available() -> bool:
 
 
 class TorchEngine:
-    """Trains the fits of a group together."""
+    """Trains the fits of a group together on torch; see `runner.engines.base.Engine`."""
 
     name = "torch"
 
     def versions(self) -> dict[str, str]:
-        # A plain text: torch's own type of it would make the driver, which takes it out of a pickle, import torch.
+        # A plain str: unpickling torch's own version type would make the driver import torch.
         return {"torch": str(torch.__version__), "numpy": np.__version__}
 
     @contextmanager
     def seeded(self, *keys: Key) -> Iterator[None]:
-        """A plugin's own module draws its initial values from torch's global stream: seeded here from ours."""
+        """Seed torch's global generator, from which a plugin's own module draws its initial values."""
         torch.manual_seed(int(stream("init", *keys).integers(2**63)))
         yield
 
-    def out_of_memory(self, error: BaseException) -> bool:
-        # On the CPU torch raises a plain RuntimeError with these words.
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        # On the CPU torch has no exception type for this, only a RuntimeError with these words.
         words = "DefaultCPUAllocator: can't alloc"
         return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or words in str(error)
 
     def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
-        # One thread a process: on small networks a process a core beats two threads, and sums keep their order.
+        # On small networks one process per core is faster than two threads, and a fixed number of threads fixes the
+        # order in which sums are computed.
         torch.set_num_threads(1)
-        # Not by use_deterministic_algorithms: that loads torch's compiler first, which takes as long as torch itself.
+        # Not use_deterministic_algorithms: that loads torch's compiler first, which takes as long as importing torch.
         torch.set_deterministic_debug_mode("error")
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, no product on a GPU is deterministic
-        torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-        # That also fills every new tensor, to catch reads of memory that was never written: 10-20% of a small fit.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+        torch.backends.cudnn.allow_tf32 = False  # TF32 would round the float32 inputs of convolutions to 10 bits
+        # Deterministic mode also fills every new tensor, to expose reads of uninitialised memory. That takes 10-20% of
+        # the time of a small fit.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             return train(group, TorchLearner)

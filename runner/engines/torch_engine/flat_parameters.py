@@ -1,4 +1,4 @@
-"""All parameters of a module in two arrays, so that an update takes a few operations and not a few for each."""
+"""All parameters of a module in two arrays, so that an update takes a few operations instead of a few per parameter."""
 
 from __future__ import annotations
 
@@ -7,35 +7,41 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-ALIGNED = 16
-"""Numbers: 64 bytes in float32, where a vector register begins."""
+ALIGNMENT = 16
+"""Each parameter starts at a multiple of this many numbers: 64 bytes in float32, the size of a vector register."""
 
 
 class FlatParameters:
-    """Weights (1, n, 1) and biases (1, n), as `values` and as `gradients`: a rule tells the two by their axes.
+    """The weights as one array (1, n, 1) and the biases as another (1, n): `values`, and likewise `gradients`.
 
-    The parameters become parts of them. So do their gradients, to which every backward pass adds.
+    An update rule may treat weights and biases differently and tells them by the number of axes, hence the last axis of
+    the weights. The module's parameters become views into `values`, and their gradients views into `gradients`, to
+    which every backward pass adds.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         kinds = [[p for p in parameters if p.ndim > 2], [p for p in parameters if p.ndim <= 2]]
-        pairs = [_joined(kind) for kind in kinds]
+        pairs = [_flatten(kind) for kind in kinds]
         shapes = ((1, -1, 1), (1, -1))
         self.values, self.gradients = (
             [pair[which].view(shape) for pair, shape in zip(pairs, shapes, strict=True)] for which in (0, 1)
         )
 
-    def forget_gradients(self) -> None:
+    def zero_gradients(self) -> None:
         for gradient in self.gradients:
             gradient.zero_()
 
 
-def _joined(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """One array of the parameters, each in its own order of memory, and one of their gradients."""
+def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Move the parameters into one array (n,) and their gradients into another; returns both.
+
+    Each parameter keeps its strides, so that channels_last weights stay channels_last.
+    """
     starts = [0]
     for parameter in parameters:
-        starts.append(starts[-1] + -(-parameter.numel() // ALIGNED) * ALIGNED)
+        starts.append(starts[-1] + -(-parameter.numel() // ALIGNMENT) * ALIGNMENT)
     like = parameters[0] if parameters else torch.empty(0)
+    # Zeros, as the first backward pass already adds to the gradients.
     values, gradients = (torch.zeros(starts[-1], dtype=like.dtype, device=like.device) for _ in range(2))
     for parameter, start in zip(parameters, starts, strict=False):
         size, stride = parameter.shape, parameter.stride()

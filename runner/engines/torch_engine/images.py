@@ -1,4 +1,4 @@
-"""Images on the device, as a network of several fits takes them in."""
+"""Images on the device: the batches of several fits, normalised, and as one module takes them."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ import torch
 from torch import Tensor
 
 from runner.engines.base import BuiltFit
-from runner.engines.training_loop import statistics
+from runner.engines.training_loop import channel_statistics
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Each fit's mean and standard deviation by channel, (F, 1, C, 1, 1), over its own training part."""
+    """Each fit's mean and standard deviation per channel, (F, 1, C, 1, 1), over its own training part."""
 
     mean: Tensor
     deviation: Tensor
 
     @classmethod
     def of(cls, group: Sequence[BuiltFit], dtype: torch.dtype, device: torch.device) -> Normalisation:
-        figures = [np.stack(statistics(job.images, job.spec.train)) for job in group]
-        both = torch.tensor(np.stack(figures, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
-        return cls(*both)
+        """Computed from the training images of each fit."""
+        moments = [np.stack(channel_statistics(fit.images, fit.spec.train)) for fit in group]
+        mean, deviation = torch.tensor(np.stack(moments, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
+        return cls(mean, deviation)
 
     def __getitem__(self, fits: slice) -> Normalisation:
         return Normalisation(self.mean[fits], self.deviation[fits])
 
-    def applied(self, images: Tensor) -> Tensor:
-        """Images (F, N, C, H, W) in [0, 1], each fit's with mean 0 and deviation 1."""
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (F, N, C, H, W) in [0, 1] minus their fit's mean, divided by its deviation; same shape."""
         return images.sub(self.mean).div_(self.deviation)
 
 
-def side_by_side(images: Tensor) -> Tensor:
-    """Images (F, N, C, H, W) as one batch (N, F*C, H, W) in the order channels_last."""
+def merge_fits(images: Tensor) -> Tensor:
+    """Images (F, N, C, H, W) as one batch (N, F*C, H, W) in channels_last, the channels of the first fit first."""
     fits, count, channels, height, width = images.shape
     rows = images.permute(1, 3, 4, 0, 2).contiguous()
-    # Of one channel torch can't tell the order of memory, and takes it for the other, unless its stride is 1.
-    steps = (height * width * fits * channels, 1, width * fits * channels, fits * channels)
-    return rows.as_strided((count, fits * channels, height, width), steps)
+    # With a single channel the strides do not determine the memory format. torch then assumes the usual one and loses
+    # channels_last, unless the channel's stride is 1.
+    strides = (height * width * fits * channels, 1, width * fits * channels, fits * channels)
+    return rows.as_strided((count, fits * channels, height, width), strides)
 
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """For each fit those of the images (N, C, H, W) uint8 and labels (N,) that stand at its index, on the device.
+    """Part of a data set for each fit, from which batches are taken.
 
-    On the processor the images are not copied: all workers map the same ones.
+    images (N, C, H, W) uint8 and labels (N,) are those of the whole data set, on the device; indices[f] (n_f,) are the
+    images of fit f. `dtype` is the type of the batches. On the CPU the images are not copied: all workers map the same
+    file.
     """
 
     images: Tensor
@@ -56,16 +60,19 @@ class ImageBatches:
     dtype: torch.dtype
 
     @classmethod
-    def at(cls, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray], like: Tensor) -> ImageBatches:
-        """Of arrays, laid on the device of the tensor `like`, and computed with in its type."""
-        on_device = [torch.from_numpy(array).to(like.device) for array in (images, labels, *indices)]
-        return cls(on_device[0], on_device[1], on_device[2:], like.dtype)
+    def on_device(
+        cls, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray], like: Tensor
+    ) -> ImageBatches:
+        """The arrays moved to the device of the tensor `like`, whose type the batches get."""
+        moved = [torch.from_numpy(array).to(like.device) for array in (images, labels, *indices)]
+        return cls(moved[0], moved[1], moved[2:], like.dtype)
 
-    def batch(self, first: int, some: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Images (F, N, C, H, W) in [0, 1] and labels (F, N) of so many of the fits, from the `first` on.
+    def batch(self, first: int, positions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """A batch for each of `len(positions)` fits, from fit `first` on.
 
-        `some` (N,) are counted within each fit's part.
+        positions[f] (N,) are positions within the part of that fit; all have the same N. Returns images
+        (F, N, C, H, W) in [0, 1] and labels (F, N).
         """
-        places = [index[chosen] for index, chosen in zip(self.indices[first:], some, strict=False)]
-        place = places[0][None] if len(places) == 1 else torch.stack(places)
-        return self.images[place].to(self.dtype).div_(255), self.labels[place]
+        chosen = [index[some] for index, some in zip(self.indices[first:], positions, strict=False)]
+        index = chosen[0][None] if len(chosen) == 1 else torch.stack(chosen)
+        return self.images[index].to(self.dtype).div_(255), self.labels[index]

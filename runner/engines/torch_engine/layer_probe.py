@@ -1,4 +1,4 @@
-"""Looking at a module's layers at work: what each gives, and the seconds that each takes."""
+"""Hooks into the layers of a torch module: what each layer outputs, and how many seconds it takes."""
 
 from __future__ import annotations
 
@@ -17,62 +17,70 @@ from runner.engines.torch_engine.layers import Conv
 LABEL = "archrunner_layer"
 
 
-def label(module: nn.Module, path: str, kind: str) -> None:
-    """Note which layer of the network the module is."""
+def label_layer(module: nn.Module, path: str, kind: str) -> None:
+    """Record on the module which layer of the network it is, by path and type."""
     setattr(module, LABEL, (path, kind))
 
 
-def layers(module: nn.Module) -> dict[str, tuple[str, nn.Module]]:
-    """By path, type and module of every layer; of a plugin's own module, those without parts of their own."""
+def layers_by_path(module: nn.Module) -> dict[str, tuple[str, nn.Module]]:
+    """The type and the module of every layer, by path.
+
+    A plugin's own module has no labels; its layers are the submodules without children.
+    """
     labelled = {m_path: (kind, m) for m in module.modules() for m_path, kind in [getattr(m, LABEL, ("", ""))] if kind}
     leaves = ((path, m) for path, m in module.named_modules() if not list(m.children()))
     return labelled or {path: (type(m).__name__, m) for path, m in leaves}
 
 
 def first_filters(module: nn.Module) -> np.ndarray | None:
-    """A copy of the first two-dimensional convolution's weights (out, in, height, width), of a module of one fit."""
-    found: Any = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, Conv))), None)
-    return None if found is None else found.weight.detach().flatten(0, -4).float().cpu().contiguous().numpy().copy()
+    """A copy of the first 2D convolution's weights (out, in, height, width) in a module of one fit, if it has one."""
+    conv: Any = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, Conv))), None)
+    # Our own Conv has an axis of fits in front, which has length 1 here.
+    return None if conv is None else conv.weight.detach().flatten(0, -4).float().cpu().contiguous().numpy().copy()
 
 
-def outputs(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[str, np.ndarray]]:
-    """By path, type and output of every layer that `run` makes the module use once, in the order of work."""
-    seen: dict[str, tuple[str, np.ndarray]] = {}
+def layer_outputs(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[str, np.ndarray]]:
+    """The type and the output of every layer that `run` uses, by path and in the order of execution.
 
-    def watch(path: str, kind: str) -> Callable[..., None]:
+    If a layer is used several times, the last output counts.
+    """
+    outputs: dict[str, tuple[str, np.ndarray]] = {}
+
+    def record(path: str, kind: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                # A copy, as the layer behind may write over it.
-                seen[path] = kind, output.detach().float().cpu().contiguous().numpy().copy()
+                # A copy, as the next layer may work in place.
+                outputs[path] = kind, output.detach().float().cpu().contiguous().numpy().copy()
 
         return hook
 
-    hooks = [m.register_forward_hook(watch(path, kind)) for path, (kind, m) in layers(module).items()]
-    with _removed(hooks):
+    hooks = [m.register_forward_hook(record(path, kind)) for path, (kind, m) in layers_by_path(module).items()]
+    with _removing(hooks):
         run()
-    return seen
+    return outputs
 
 
-def seconds(module: nn.Module, run: Callable[[], Any], device: torch.device) -> dict[str, tuple[float, float]]:
-    """By path, the seconds forward and backward of every layer while `run` goes through both.
+def layer_seconds(module: nn.Module, run: Callable[[], Any], device: torch.device) -> dict[str, tuple[float, float]]:
+    """The seconds that every layer takes forward and backward, by path, while `run` does one pass of each.
 
-    Backward, a layer's time begins when the gradient reaches its output and ends when one reaches the next.
+    A layer's backward time starts when the gradient reaches its output, and ends when a gradient reaches the output of
+    the next one.
     """
     forward: dict[str, float] = defaultdict(float)
     reached: list[tuple[float, str]] = []
 
     def now() -> float:
         if device.type == "cuda":
-            torch.cuda.synchronize(device)
+            torch.cuda.synchronize(device)  # kernels run asynchronously
         return time.perf_counter()
 
-    def before(path: str) -> Callable[..., None]:
+    def start(path: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             forward[path] -= now()
 
         return hook
 
-    def after(path: str) -> Callable[..., None]:
+    def stop(path: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             forward[path] += now()
             if isinstance(output, Tensor) and output.requires_grad:
@@ -80,20 +88,21 @@ def seconds(module: nn.Module, run: Callable[[], Any], device: torch.device) -> 
 
         return hook
 
-    found = layers(module).items()
-    hooks = [m.register_forward_pre_hook(before(path)) for path, (_, m) in found]
-    hooks += [m.register_forward_hook(after(path)) for path, (_, m) in found]
-    with _removed(hooks):
+    layers = layers_by_path(module).items()
+    hooks = [m.register_forward_pre_hook(start(path)) for path, (_, m) in layers]
+    hooks += [m.register_forward_hook(stop(path)) for path, (_, m) in layers]
+    with _removing(hooks):
         run()
     backward: dict[str, float] = defaultdict(float)
     ends = [*(moment for moment, _ in reached[1:]), now()]
-    for (start, path), end in zip(reached, ends, strict=False):
-        backward[path] += end - start
+    for (begin, path), end in zip(reached, ends, strict=False):
+        backward[path] += end - begin
     return {path: (forward[path], backward[path]) for path in forward}
 
 
 @contextmanager
-def _removed(hooks: list[Any]) -> Iterator[None]:
+def _removing(hooks: list[Any]) -> Iterator[None]:
+    """Remove the hooks at the end, also if there is an error."""
     try:
         yield
     finally:

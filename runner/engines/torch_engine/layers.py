@@ -1,7 +1,8 @@
-"""Layers at work on the images of several fits at once.
+"""Torch modules of the layers, each for F fits at once.
 
-All signals are (N, F*C, H, W), the channels of the first of F fits first; a vector is (N, F*features, 1, 1). Parameters
-and running statistics have a first axis of fits. A convolution over all fits is one with F times as many groups.
+Inputs and outputs are (N, F*C, H, W), the channels of the first fit first; vectors are (N, F*features, 1, 1).
+Parameters and running statistics have a first axis of F fits. A convolution of all fits is one convolution with F times
+as many groups.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from runner.network.base import Pair
 
 
 class GroupMembers:
-    """The fits whose images come in just now: what dropout leaves out of each."""
+    """The fits that are in the batch: how many there are, and their sources of dropout masks.
+
+    All layers of a module share one instance. The learner changes `masks` while it runs only some of the fits.
+    """
 
     def __init__(self, masks: Sequence[DropoutMasks]) -> None:
         self.masks = masks
 
-    def apart(self, images: Tensor) -> Tensor:
-        """(N, F*C, H, W) as (N, F, C, H, W)."""
+    def split(self, images: Tensor) -> Tensor:
+        """(N, F*C, H, W) as (N, F, C, H, W), for layers that look across the channels of a fit."""
         count, channels, height, width = images.shape
         fits = len(self.masks)
         return images.reshape(count, fits, channels // fits, height, width)
 
 
-def _announce(module: nn.Module) -> None:
-    """The parameters that a layer may have, in their order; there are none yet."""
+def _declare_parameters(module: nn.Module) -> None:
+    """Declare weight and bias as None, in this order. `build_module` sets those that the layer has."""
     for name in ("weight", "bias"):
         module.register_parameter(name, None)
 
@@ -48,24 +52,28 @@ class Conv(nn.Module):
         _, self.stride, (rows, columns), self.dilation, _ = layer.geometry()
         self.groups = layer.groups
         self.mode = "constant" if layer.padding_mode == "zero" else layer.padding_mode
-        # torch's convolution pads with zeros, both sides alike; all else is padded before it.
-        usual = self.mode == "constant" and rows[0] == rows[1] and columns[0] == columns[1]
-        self.padding: Pair = (rows[0], columns[0]) if usual else (0, 0)
-        self.sides = None if usual else (*columns, *rows)
-        _announce(self)
+        # torch's convolution can only pad with zeros, and equally on both sides; anything else is padded before it.
+        native = self.mode == "constant" and rows[0] == rows[1] and columns[0] == columns[1]
+        self.padding: Pair = (rows[0], columns[0]) if native else (0, 0)
+        self.extra_padding = None if native else (*columns, *rows)
+        _declare_parameters(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.sides:
-            images = F.pad(images, self.sides, self.mode)
+        if self.extra_padding:
+            images = F.pad(images, self.extra_padding, self.mode)
         bias = None if self.bias is None else self.bias.flatten()
         fits = len(self.weight)
-        # Flattened, one filter of one fit would have a stride that torch's convolution of doubles refuses.
+        # Not flattened for one fit: a single filter would get a stride that torch's float64 convolution rejects.
         weight = self.weight[0] if fits == 1 else self.weight.flatten(0, 1)
         return F.conv2d(images, weight, bias, self.stride, self.padding, self.dilation, fits * self.groups)
 
 
-class _Flattening(torch.autograd.Function):
-    """Flattening whose gradient comes in the order of memory of its input: the layers before it are slow on another."""
+class _FlattenFunction(torch.autograd.Function):
+    """Flattens (N, C, H, W) to (N, C*H*W, 1, 1), with a gradient in channels_last.
+
+    Torch's own flatten returns the gradient in the usual memory format. The layers before would then work on two
+    formats at once, which is over ten times as slow for the gradient of a ReLU.
+    """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:
@@ -79,33 +87,33 @@ class _Flattening(torch.autograd.Function):
 
 class Flatten(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = _Flattening.apply(images)  # type: ignore[no-untyped-call]
+        result: Tensor = _FlattenFunction.apply(images)  # type: ignore[no-untyped-call]
         return result
 
 
 class Dense(nn.Module):
-    """Products with a weight (F, units, features) and a bias (F, units)."""
+    """Matrix product with a weight (F, units, features) and a bias (F, units)."""
 
     weight: Tensor
     bias: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()
-        _announce(self)
+        _declare_parameters(self)
 
     def forward(self, vectors: Tensor) -> Tensor:
         fits = len(self.weight)
-        if fits == 1:  # up to twice as fast
+        if fits == 1:  # up to twice as fast as a batched product of one
             bias = None if self.bias is None else self.bias[0]
             return F.linear(vectors.flatten(1), self.weight[0], bias)[:, :, None, None]
-        apart = vectors.reshape(len(vectors), fits, -1).transpose(0, 1)
+        by_fit = vectors.reshape(len(vectors), fits, -1).transpose(0, 1)
         weight = self.weight.transpose(1, 2)
-        result = apart @ weight if self.bias is None else torch.baddbmm(self.bias[:, None], apart, weight)
+        result = by_fit @ weight if self.bias is None else torch.baddbmm(self.bias[:, None], by_fit, weight)
         return result.transpose(0, 1).flatten(1)[:, :, None, None]
 
 
 class GlobalAvgPool(nn.Module):
-    """As pooling with one window: torch's adaptive pooling has no deterministic gradient on a GPU."""
+    """Pooling with one window over the image: torch's adaptive pooling has no deterministic gradient on a GPU."""
 
     def forward(self, images: Tensor) -> Tensor:
         return F.avg_pool2d(images, images.shape[2:])
@@ -117,17 +125,19 @@ class GlobalMaxPool(nn.Module):
 
 
 class PadChannels(nn.Module):
-    def __init__(self, more: int, stride: Pair, members: GroupMembers) -> None:
+    """Takes every `stride`-th row and column, and appends `extra` channels of zeros to each fit's channels."""
+
+    def __init__(self, extra: int, stride: Pair, members: GroupMembers) -> None:
         super().__init__()
-        self.more, self.stride, self.members = more, stride, members
+        self.extra, self.stride, self.members = extra, stride, members
 
     def forward(self, images: Tensor) -> Tensor:
-        sampled = self.members.apart(images[:, :, :: self.stride[0], :: self.stride[1]])
-        return F.pad(sampled, (0, 0, 0, 0, 0, self.more)).flatten(1, 2)
+        sampled = self.members.split(images[:, :, :: self.stride[0], :: self.stride[1]])
+        return F.pad(sampled, (0, 0, 0, 0, 0, self.extra)).flatten(1, 2)
 
 
 class BatchNorm(nn.Module):
-    """Normalisation with weight, bias and running statistics (F, C)."""
+    """Batch normalisation with weight, bias and running statistics (F, C)."""
 
     weight: Tensor
     bias: Tensor
@@ -143,8 +153,9 @@ class BatchNorm(nn.Module):
             array.view(-1) for array in (self.weight, self.bias, self.running_mean, self.running_var)
         )
         if self.training and images.numel() == images.shape[1]:
-            # torch refuses one value a channel, which a last batch of one image may leave. It has no variance: all
-            # that remains is the bias, and nothing can be learned from it of the data's statistics.
+            # A last batch of one image may leave one value per channel, for which torch raises an error. The
+            # normalised value is 0, so the output is the bias, and the running statistics learn nothing from it.
+            # The zero products keep images and weight in the graph, with zero gradients.
             return (images * 0) * weight.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
         return F.batch_norm(images, mean, variance, weight, bias, self.training, self.momentum, self.epsilon)
 
@@ -155,13 +166,13 @@ class LocalResponseNorm(nn.Module):
         self.layer, self.members = layer, members
 
     def forward(self, images: Tensor) -> Tensor:
-        layer, apart = self.layer, self.members.apart(images)
-        squares = F.pad(apart * apart, (0, 0, 0, 0, layer.size // 2, (layer.size - 1) // 2))
-        channels = apart.shape[2]
+        layer, by_fit = self.layer, self.members.split(images)
+        squares = F.pad(by_fit * by_fit, (0, 0, 0, 0, layer.size // 2, (layer.size - 1) // 2))
+        channels = by_fit.shape[2]
         total = squares[:, :, :channels]
         for offset in range(1, layer.size):
             total = total + squares[:, :, offset : offset + channels]
-        return (apart * (layer.k + layer.alpha * total) ** -layer.beta).flatten(1, 2)
+        return (by_fit * (layer.k + layer.alpha * total) ** -layer.beta).flatten(1, 2)
 
 
 class Dropout(nn.Module):
@@ -172,6 +183,7 @@ class Dropout(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if not self.training or not self.rate:
             return images
+        # Drawn as (N, H, W, C) like on the NumPy engine, so that both engines drop the same values.
         count, channels, height, width = images.shape
         shape = (count, height, width, channels // len(self.members.masks))
         drawn = [torch.from_numpy(masks.draw(self.path, shape, self.rate)) for masks in self.members.masks]
@@ -196,4 +208,5 @@ class Concat(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if len(self.members.masks) == 1:
             return torch.cat([branch(images) for branch in self.branches], 1)
-        return torch.cat([self.members.apart(branch(images)) for branch in self.branches], 2).flatten(1, 2)
+        # Each fit's channels must stay together, so the branches are concatenated per fit.
+        return torch.cat([self.members.split(branch(images)) for branch in self.branches], 2).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""A group of fits in training: one module for all, their data and update rule."""
+"""Trains a group of fits on torch: one module for all of them, their data and their update rule."""
 
 from __future__ import annotations
 
@@ -11,124 +11,142 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.components.protocols import own_engine
+from runner.components.protocols import required_engine
 from runner.engines.base import BuiltFit
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.optimizer_step import OptimizerStep, can_flatten, refuse_mixing, runs_of_equal
+from runner.engines.optimizer_step import OptimizerStep, can_flatten, require_independent_updates, runs_of_equal
 from runner.engines.torch_engine import fit_state, layer_probe
 from runner.engines.torch_engine.build import build_module
 from runner.engines.torch_engine.flat_parameters import FlatParameters
-from runner.engines.torch_engine.images import ImageBatches, Normalisation, side_by_side
+from runner.engines.torch_engine.images import ImageBatches, Normalisation, merge_fits
 from runner.engines.torch_engine.layers import GroupMembers
 from runner.engines.torch_engine.torch_optimizer import TorchOptimizerStep
-from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augmented, relabels
+from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augment, changes_labels
 from runner.network.parameters import initial_values
 
 
 class TorchLearner:
-    """F fits of one cell, side by side in one module whose parameters have a first axis of fits.
+    """The torch implementation of `Learner`: F fits of one cell in one module, whose parameters are (F, ...).
 
-    A plugin's own module is a group of one, and its parameters are as they are.
+    A plugin's own module is always a group of one. Its parameters have no axis of fits, so it is added for the update
+    rule.
     """
 
     def __init__(self, group: Sequence[BuiltFit], normalisation: Normalisation | None = None) -> None:
         self.group, self.spec = list(group), group[0].spec
         self.device = torch.device(self.spec.training.device)
         self.dtype = torch.float64 if self.spec.training.precision == "float64" else torch.float32
-        self.masks, self.soft = [DropoutMasks(*job.spec.keys) for job in group], relabels(group[0])
+        self.masks = [DropoutMasks(*fit.spec.keys) for fit in group]
+        self.soft_targets = changes_labels(group[0])
         self.members = GroupMembers(self.masks)
-        self.own = isinstance(group[0].network, nn.Module)
-        self.module: nn.Module = self._module().to(self.device, self.dtype)
+        self.is_plugin_module = isinstance(group[0].network, nn.Module)
+        self.module: nn.Module = self._build_module().to(self.device, self.dtype)
         self.parameters = list(self.module.parameters())
-        self.joined = FlatParameters(self.parameters) if can_flatten(group) and not self.own else None
+        # After the move to the device and type: the parameters become views into the flat arrays.
+        flat = can_flatten(group) and not self.is_plugin_module
+        self.flat = FlatParameters(self.parameters) if flat else None
         if len(group) > 1:
-            refuse_mixing(group[0].rule)
-        make: Any = TorchOptimizerStep if own_engine(group[0].rule) else OptimizerStep
-        self.rule: OptimizerStep | TorchOptimizerStep = make(group, self._values())
+            require_independent_updates(group[0].rule)
+        step_class: Any = TorchOptimizerStep if required_engine(group[0].rule) else OptimizerStep
+        self.rule: OptimizerStep | TorchOptimizerStep = step_class(group, self._values())
         self.normalisation = normalisation or Normalisation.of(group, self.dtype, self.device)
-        self.train_part = self.part(group[0].images, group[0].labels, [job.spec.train for job in group])
-        self.begin()
+        self.train_part = self.subset(group[0].images, group[0].labels, [fit.spec.train for fit in group])
+        self.begin_epoch()
 
-    def _module(self) -> nn.Module:
+    def _build_module(self) -> nn.Module:
         network: Any = self.group[0].network
-        if self.own:
+        if self.is_plugin_module:
+            # Not channels_last: its forward may use `view`, which needs the usual memory format.
             module: nn.Module = network.to(memory_format=torch.contiguous_format)
             return module
-        values = [initial_values(network, job.spec.shape, *job.spec.keys) for job in self.group]
+        values = [initial_values(network, fit.spec.shape, *fit.spec.keys) for fit in self.group]
         return build_module(network, self.spec.shape, values, self.members)
 
     def _values(self) -> list[Tensor]:
-        """The parameters (fits, ...), to be changed in place; or all of them in two arrays."""
-        if self.joined:
-            return self.joined.values
-        return [parameter.detach()[None] if self.own else parameter.detach() for parameter in self.parameters]
+        """The parameters (F, ...) for the update rule to change in place; as two arrays if they are flat."""
+        if self.flat:
+            return self.flat.values
+        parameters = [parameter.detach() for parameter in self.parameters]
+        return [parameter[None] for parameter in parameters] if self.is_plugin_module else parameters
 
     def _gradients(self) -> Sequence[Tensor | None]:
-        if self.joined:
-            return self.joined.gradients
-        found = [parameter.grad for parameter in self.parameters]
-        return [gradient[None] if self.own and gradient is not None else gradient for gradient in found]
+        """The gradients in the order and shapes of `_values`; None for a parameter that was not used."""
+        if self.flat:
+            return self.flat.gradients
+        gradients = [parameter.grad for parameter in self.parameters]
+        if not self.is_plugin_module:
+            return gradients
+        return [None if gradient is None else gradient[None] for gradient in gradients]
 
-    def part(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> ImageBatches:
-        return ImageBatches.at(images, labels, indices, like=self.normalisation.mean)
+    def subset(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> ImageBatches:
+        return ImageBatches.on_device(images, labels, indices, like=self.normalisation.mean)
 
-    def begin(self) -> None:
+    def begin_epoch(self) -> None:
         self.losses = torch.zeros(len(self.group), dtype=torch.float64, device=self.device)
         self.correct = torch.zeros(len(self.group), dtype=torch.int64, device=self.device)
 
-    def seen(self) -> list[tuple[float, int]]:
+    def training_totals(self) -> list[tuple[float, int]]:
         return list(zip(self.losses.tolist(), self.correct.tolist(), strict=True))
 
     def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
+        # Last batches may differ in size. Neighbouring fits with batches of one size go through the module together;
+        # padding a batch instead would change the statistics of batch normalisation.
         for fits, count in runs_of_equal([len(batch) for batch in batches]):
             if count:
-                self._learn(fits, batches[fits], draws[fits])
+                self._accumulate_gradients(fits, batches[fits], draws[fits])
         with torch.no_grad():
             self.rule.step(self._gradients(), [len(batch) > 0 for batch in batches])
-        self._forget_gradients()
+        self._clear_gradients()
 
-    def _forget_gradients(self) -> None:
-        if self.joined:
-            self.joined.forget_gradients()
+    def _clear_gradients(self) -> None:
+        if self.flat:
+            self.flat.zero_gradients()
             return
         for parameter in self.parameters:
             parameter.grad = None
 
-    def _learn(self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
-        """Leave the parameters of some neighbouring fits, whose batches have one size, with their gradients."""
-        some = [torch.from_numpy(batch).to(self.device) for batch in batches]
-        images, labels = self.train_part.batch(fits.start, some)
-        targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft else labels
+    def _accumulate_gradients(self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
+        """Add the gradients of some neighbouring fits, whose batches have the same size, and update their metrics."""
+        positions = [torch.from_numpy(batch).to(self.device) for batch in batches]
+        images, labels = self.train_part.batch(fits.start, positions)
+        targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft_targets else labels
         if self.group[0].transforms:
-            images, targets = self._augmented(self.group[fits], images, targets, draws)
-        scores, losses = self._forward(self._taken_in(images, fits), targets, fits)
+            images, targets = self._augment(self.group[fits], images, targets, draws)
+        scores, losses = self._forward(self._module_input(images, fits), targets, fits)
+        # Each fit's loss is the mean over its own batch. The parameters of a fit get a gradient only from its own loss,
+        # so one backward pass through the sum gives every fit what it would have had alone.
         losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.losses[fits] += losses.sum(1, dtype=torch.float64)
             self.correct[fits] += (scores.argmax(2) == labels).sum(1)
 
-    def _taken_in(self, images: Tensor, fits: slice) -> Tensor:
-        """Images (F, N, C, H, W) in [0, 1] of some of the fits as their module takes them in, (N, F*C, H, W).
+    def _module_input(self, images: Tensor, fits: slice) -> Tensor:
+        """Images (F, N, C, H, W) in [0, 1] of some of the fits, normalised, as the module's input (N, F*C, H, W).
 
-        A plugin's own module may rely on the usual order of memory (`view`), so it gets that.
+        The input is channels_last, except for a plugin's own module, whose forward may use `view`.
         """
-        images = self.normalisation[fits].applied(images)
-        return images[0] if self.own else side_by_side(images)
+        images = self.normalisation[fits].normalise(images)
+        return images[0] if self.is_plugin_module else merge_fits(images)
 
-    def _augmented(
+    def _augment(
         self, group: Sequence[BuiltFit], images: Tensor, targets: Tensor, draws: Sequence[BatchDraws]
     ) -> tuple[Tensor, Tensor]:
+        """Images (F, N, C, H, W) and targets, each fit's changed by its own transforms and draws; same shapes."""
         changed = []
-        for job, one, wanted, drawn in zip(group, images, targets, draws, strict=True):
-            on_device = [{k: torch.from_numpy(v).to(self.device) for k, v in of.items()} for of in drawn]
-            changed.append(augmented(job, one, wanted, on_device))
+        for fit, fit_images, fit_targets, fit_draws in zip(group, images, targets, draws, strict=True):
+            on_device = [{k: torch.from_numpy(v).to(self.device) for k, v in drawn.items()} for drawn in fit_draws]
+            changed.append(augment(fit, fit_images, fit_targets, on_device))
         images, targets = (torch.stack(column) for column in zip(*changed, strict=True))
         return images, targets
 
     def _forward(self, images: Tensor, targets: Tensor, fits: slice) -> tuple[Tensor, Tensor]:
-        """Scores (F, N, classes) and cross-entropies (F, N); convolutions and products in the fits' precision."""
-        low = self.spec.training.precision == "bfloat16"
-        with self._at_work(fits) as module, torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        """Scores (F, N, classes) and cross-entropies (F, N) of some of the fits, from their module's input.
+
+        Targets are labels (F, N), or class shares (F, N, classes). With the precision bfloat16 convolutions and
+        matrix products run in bfloat16, and the losses are computed in float32.
+        """
+        autocast = self.spec.training.precision == "bfloat16"
+        with self._module_of(fits) as module, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             output: Tensor = module(images)
         size = targets.shape[:2]
         scores = output.to(self.dtype).view(size[1], size[0], -1).transpose(0, 1)
@@ -136,30 +154,37 @@ class TorchLearner:
         return scores, losses.view(size)
 
     @contextmanager
-    def _at_work(self, fits: slice) -> Iterator[Any]:
-        """The module of some of the fits."""
+    def _module_of(self, fits: slice) -> Iterator[Any]:
+        """The module, reduced to some of the fits by views of its parameters and buffers."""
         if fits == slice(0, len(self.group)):
             yield self.module
             return
-        part = {name: tensor[fits] for name, tensor in (*self.module.named_parameters(), *self.module.named_buffers())}
+        named = (*self.module.named_parameters(), *self.module.named_buffers())
+        tensors = {name: tensor[fits] for name, tensor in named}
         self.members.masks = self.masks[fits]
-        yield lambda images: torch.func.functional_call(self.module, part, (images,))
+        yield lambda images: torch.func.functional_call(self.module, tensors, (images,))
         self.members.masks = self.masks
 
     @torch.no_grad()
-    def evaluate(self, part: ImageBatches) -> list[Evaluation]:
-        """Fits with fewer images than others see some of theirs twice, which does not count."""
-        counts = [len(index) for index in part.indices]
+    def evaluate(self, subset: ImageBatches) -> list[Evaluation]:
+        """Loss, accuracy and predictions of every fit on its images; see `Learner.evaluate`.
+
+        Subsets may differ in size. A fit that runs out of images repeats its last one, which `real` keeps out of the
+        results. Unlike in training that changes nothing else: batch normalisation uses its running statistics.
+        """
+        counts = [len(index) for index in subset.indices]
         real = torch.arange(max(counts), device=self.device) < torch.tensor(counts, device=self.device)[:, None]
         losses, correct, answers = torch.zeros_like(self.losses), torch.zeros_like(self.correct), []
-        every = slice(0, len(self.group))
+        all_fits = slice(0, len(self.group))
         self.module.eval()
-        for some in torch.split(torch.arange(max(counts), device=self.device), max(1, EVALUATION_BATCH // len(counts))):
-            images, labels = part.batch(0, [some.clamp(max=count - 1) for count in counts])
-            scores, cost = self._forward(self._taken_in(images, every), labels, every)
+        # The limit is on the images of all fits together, so that memory does not grow with the group.
+        batch_size = max(1, EVALUATION_BATCH // len(counts))
+        for positions in torch.split(torch.arange(max(counts), device=self.device), batch_size):
+            images, labels = subset.batch(0, [positions.clamp(max=count - 1) for count in counts])
+            scores, image_losses = self._forward(self._module_input(images, all_fits), labels, all_fits)
             share, predicted = scores.softmax(2).max(2)
-            counted = real[:, some]
-            losses += (cost.double() * counted).sum(1)
+            counted = real[:, positions]
+            losses += (image_losses.double() * counted).sum(1)
             correct += ((predicted == labels) & counted).sum(1)
             answers.append((predicted, share.float()))
         self.module.train()
@@ -169,52 +194,60 @@ class TorchLearner:
             for fit, (n, loss, right) in enumerate(zip(counts, losses.tolist(), correct.tolist(), strict=True))
         ]
 
-    def alone(self, fit: int) -> TorchLearner:
+    def inspectable(self, fit: int) -> TorchLearner:
         if len(self.group) == 1:
             return self
-        one = TorchLearner([self.group[fit]], self.normalisation[fit : fit + 1])
+        # The normalisation is passed on, as computing it reads all training images.
+        single = TorchLearner([self.group[fit]], self.normalisation[fit : fit + 1])
+        tensors = fit_state.module_tensors(self.module)
         with torch.no_grad():
-            fit_state.put(one.module, {name: t[fit : fit + 1] for name, t in fit_state.tensors(self.module).items()})
-        return one
+            fit_state.load_tensors(single.module, {name: tensor[fit : fit + 1] for name, tensor in tensors.items()})
+        return single
 
     def state(self) -> Any:
-        module, drawn = fit_state.tensors(self.module), fit_state.generators(self.device)
-        seen = [self.losses, self.correct]
-        return fit_state.to_bytes({"module": module, "rule": self.rule.state(), "generators": drawn, "seen": seen})
+        state = {
+            "module": fit_state.module_tensors(self.module),
+            "rule": self.rule.state(),
+            "generators": fit_state.generator_states(self.device),
+            "seen": [self.losses, self.correct],
+        }
+        return fit_state.encode_tensors(state)
 
     @torch.no_grad()
     def restore(self, state: Any) -> None:
-        kept = fit_state.from_bytes(state)
-        fit_state.put(self.module, kept["module"])
-        self.rule.restore(kept["rule"])
-        fit_state.set_generators(kept["generators"], self.device)
-        self.losses, self.correct = kept["seen"]
+        saved = fit_state.decode_tensors(state)
+        fit_state.load_tensors(self.module, saved["module"])
+        self.rule.restore(saved["rule"])
+        fit_state.restore_generators(saved["generators"], self.device)
+        self.losses, self.correct = saved["seen"]
 
-    def filters(self) -> np.ndarray | None:
+    def first_filters(self) -> np.ndarray | None:
         return layer_probe.first_filters(self.module)
 
     @torch.no_grad()
-    def observe(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+    def layer_outputs(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
         count = len(images)
-        shown = self.part(images, np.zeros(count, np.int64), [np.arange(count)])
-        pixels, labels = self._all_of(shown, np.arange(count))
+        # The labels do not matter: only the layers' outputs are recorded.
+        subset = self.subset(images, np.zeros(count, np.int64), [np.arange(count)])
+        module_input, labels = self._single_fit_batch(subset, np.arange(count))
         self.module.eval()
-        return layer_probe.outputs(self.module, lambda: self._forward(pixels, labels, slice(0, 1)))
+        return layer_probe.layer_outputs(self.module, lambda: self._forward(module_input, labels, slice(0, 1)))
 
     def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
-        pixels, labels = self._all_of(self.train_part, index)
+        module_input, labels = self._single_fit_batch(self.train_part, index)
 
         def run() -> None:
-            _, losses = self._forward(pixels, labels, slice(0, 1))
+            _, losses = self._forward(module_input, labels, slice(0, 1))
             losses.mean().backward()  # type: ignore[no-untyped-call]
 
         self.module.train()
-        with torch.random.fork_rng(devices=[]):  # a plugin's own module may draw; the next fit shall not notice
-            seconds = layer_probe.seconds(self.module, run, self.device)
-        self._forget_gradients()
+        # A plugin's own module may draw random numbers here, which must not shift those of the next fit.
+        with torch.random.fork_rng(devices=[]):
+            seconds = layer_probe.layer_seconds(self.module, run, self.device)
+        self._clear_gradients()
         return seconds
 
-    def _all_of(self, part: ImageBatches, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """What goes into the module of one fit for the images of a part at `index`, and their labels (1, N)."""
-        images, labels = part.batch(0, [torch.from_numpy(index).to(self.device)])
-        return self._taken_in(images, slice(0, 1)), labels
+    def _single_fit_batch(self, subset: ImageBatches, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The module's input (N, C, H, W) and the labels (1, N) for positions `index` (N,) in the first fit's part."""
+        images, labels = subset.batch(0, [torch.from_numpy(index).to(self.device)])
+        return self._module_input(images, slice(0, 1)), labels

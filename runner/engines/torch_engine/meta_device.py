@@ -1,4 +1,4 @@
-"""Building on torch's meta device, where a module has shapes and holds no numbers. torch is imported only if needed."""
+"""Building networks on torch's meta device, where a module has shapes but no numbers; imports torch only if needed."""
 
 from __future__ import annotations
 
@@ -9,40 +9,45 @@ from typing import Any
 
 
 def is_module(built: Any) -> bool:
-    """Whether an architecture built a `torch.nn.Module`; torch is not imported to find out."""
+    """Whether an architecture built a `torch.nn.Module`."""
+    # Without torch there can be no module, so this check need not import it, which takes about a second.
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(built, torch.nn.Module)
 
 
 def build_on_meta(build: Callable[[], Any]) -> Any:
-    """What `build` returns, any module in it on the meta device.
+    """The result of `build`, with any module in it on the meta device.
 
-    A `build` that imports torch itself is stopped there and called again with that device set.
+    Most architectures build layer records and never import torch. If `build` imports torch itself, it is stopped at
+    that point and called again with torch's default device set to meta.
     """
     if "torch" not in sys.modules:
         if find_spec("torch") is None:
             return build()
-        watch: Any = _TorchWatch()
-        sys.meta_path.insert(0, watch)
+        hook: Any = _TorchImportHook()
+        sys.meta_path.insert(0, hook)
         try:
             return build()
-        except _TorchWanted:
+        except _TorchImported:
             pass
         finally:
-            sys.meta_path.remove(watch)
+            sys.meta_path.remove(hook)
     import torch
 
     with torch.device("meta"):
         return build()
 
 
-class _TorchWanted(BaseException):
-    """`build` imports torch. Not an ImportError, which `build` might take for a machine without torch."""
+class _TorchImported(BaseException):
+    """Raised when `build` imports torch.
+
+    Not an ImportError, nor any Exception: `build` may catch those to do without torch.
+    """
 
 
-class _TorchWatch:
-    """A finder of modules that finds none, and raises when torch is looked for."""
+class _TorchImportHook:
+    """An import hook that raises _TorchImported for torch and leaves all other modules to the usual finders."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name == "torch":
-            raise _TorchWanted
+            raise _TorchImported

@@ -1,4 +1,4 @@
-"""torch's own optimizers as update rules."""
+"""Torch's own optimizers behind the interface of `OptimizerStep`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from runner.engines.torch_engine import fit_state
 
 
 class TorchOptimizerStep:
-    """One of torch's own optimizers, with our schedule and clipping, for a fit on its own.
+    """One of torch's own optimizers, with our schedule and clipping, for a group of one fit.
 
-    How it treats a parameter may depend on its axes, so it is not shown the one of the fits.
+    Torch's optimizers may treat a parameter by its number of axes, so they get the values (1, ...) without the axis of
+    the fits.
     """
 
     def __init__(self, group: Sequence[BuiltFit], values: Sequence[Tensor]) -> None:
-        (job,) = group
-        self.rule: Any = job.rule
-        self.parameters, self.course = [nn.Parameter(value[0]) for value in values], StepCounter(job)
-        self.optimizer: torch.optim.Optimizer = job.rule.over(self.parameters)  # type: ignore[attr-defined]
+        (fit,) = group
+        self.rule: Any = fit.rule
+        self.parameters, self.counter = [nn.Parameter(value[0]) for value in values], StepCounter(fit)
+        self.optimizer: torch.optim.Optimizer = fit.rule.build_optimizer(self.parameters)  # type: ignore[attr-defined]
 
-    def step(self, gradients: Sequence[Tensor | None], taking: Sequence[bool]) -> None:
+    def step(self, gradients: Sequence[Tensor | None], active: Sequence[bool]) -> None:
+        """Update the parameters by gradients (1, ...); None leaves a parameter as it is."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else gradient[0]
         if self.rule.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.rule.clip)
-        rate = self.rule.rate(next(self.course))
+        rate = self.rule.rate(next(self.counter))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        return {"done": self.course.done, **fit_state.optimizer_state(self.optimizer, self.parameters)}
+        return {"done": self.counter.done, **fit_state.optimizer_state(self.optimizer, self.parameters)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.course.done = state["done"]
-        fit_state.set_optimizer_state(self.optimizer, self.parameters, state)
+        self.counter.done = state["done"]
+        fit_state.restore_optimizer(self.optimizer, self.parameters, state)

@@ -1,1 +1,1 @@
-"""Experiments side by side: two or more reports in; what they share and how far their results agree out."""
+"""Comparisons of experiments: two or more reports in; the cells and factors they share and how well they agree, out."""

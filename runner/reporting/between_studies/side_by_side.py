@@ -1,4 +1,4 @@
-"""A comparison of experiments as text, as one document, and as files."""
+"""The comparison of experiments as text for a terminal, as one JSON document, and as files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
 from runner.text import printable
 
-MOST_SETTINGS = 20
-"""Of more settings that differ only the first are shown; the document has them all."""
+MAX_SETTINGS = 20
+"""At most this many of the settings that differ are printed per pair; the JSON document has all of them."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table under its title, with notes below; the first `texts` columns are text, the others figures."""
+    """A table with a title above and notes below; the first `texts` columns are text, the others numbers."""
 
     title: str
     columns: Sequence[str]
@@ -34,10 +34,11 @@ class Section:
 
 
 def sections(compared: Comparison) -> list[Section]:
-    found = [_experiments(compared.sides)]
+    """The tables to print, without empty ones."""
+    tables = [_experiments(compared.sides)]
     for pair in compared.pairs:
-        found += [_settings(pair), _cells(compared.metric, pair), *_factors(compared.metric, pair)]
-    return [section for section in found if section.rows] + ([_ranks(compared)] if compared.ranks else [])
+        tables += [_settings(pair), _cells(compared.metric, pair), *_factors(compared.metric, pair)]
+    return [table for table in tables if table.rows] + ([_ranks(compared)] if compared.ranks else [])
 
 
 def _experiments(sides: Sequence[ComparedReport]) -> Section:
@@ -57,10 +58,16 @@ def _between(pair: ComparedPair) -> str:
 
 
 def _settings(pair: ComparedPair) -> Section:
-    rows = [(s.path, "; ".join(s.cells) or "all", _value(s.a), _value(s.b)) for s in pair.settings[:MOST_SETTINGS]]
-    more = len(pair.settings) - MOST_SETTINGS
-    notes = (f"and {more} more, which --json lists",) if more > 0 else ()
-    return Section(f"{_between(pair)} differ in", ("setting", "cells", pair.a.letter, pair.b.letter), rows, 4, notes)
+    rows = [(s.path, "; ".join(s.cells) or "all", _value(s.a), _value(s.b)) for s in pair.settings[:MAX_SETTINGS]]
+    more = len(pair.settings) - MAX_SETTINGS
+    notes = (f"and {more} more (use --json to list all)",) if more > 0 else ()
+    return Section(
+        f"Settings that differ between {_between(pair)}",
+        ("setting", "cells", pair.a.letter, pair.b.letter),
+        rows,
+        4,
+        notes,
+    )
 
 
 def _unit(metric: str) -> str:
@@ -76,7 +83,7 @@ def _value(value: Any) -> str:
 
 
 def _cells(metric: str, pair: ComparedPair) -> Section:
-    """With the difference where fits are paired, else with the interval of each mean."""
+    """The shared cells: the difference of their means if fits are paired, else each mean with its interval."""
     rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
     title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
     if pair.unpaired:
@@ -96,8 +103,8 @@ def _cells(metric: str, pair: ComparedPair) -> Section:
 
 def _notes(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     by_levels = sum(row["shared_by"] == "levels" for row in rows)
-    few = f"{by_levels} of them are" if by_levels < len(rows) else "they are"
-    return (f"{few} shared by the names of their levels, not by their content",) if by_levels else ()
+    subject = f"{by_levels} of {len(rows)} cells are" if by_levels < len(rows) else "the cells are"
+    return (f"{subject} matched by the names of their levels, not by their content",) if by_levels else ()
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -116,13 +123,13 @@ def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, s
 
 
 def _factors(metric: str, pair: ComparedPair) -> Iterable[Section]:
-    """A table a factor."""
+    """One table per factor."""
     a, b = pair.a.letter, pair.b.letter
     columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
     for factor, table in pair.factors.groupby("factor", sort=False):
         rows = [
             (
-                f" {numbers.MINUS} ".join(sentences.pair(row)), row["same_sign"],
+                f" {numbers.MINUS} ".join(sentences.level_names(row)), row["same_sign"],
                 *_difference(metric, row, "_in_a"), *_difference(metric, row, "_in_b"),
             )
             for row in records(table)
@@ -131,37 +138,37 @@ def _factors(metric: str, pair: ComparedPair) -> Iterable[Section]:
 
 
 def _ranks(compared: Comparison) -> Section:
-    assert compared.ranks is not None  # the caller asked
-    means, found = compared.ranks.means, compared.ranks.found
+    assert compared.ranks is not None  # checked by the caller
+    means, result = compared.ranks.means, compared.ranks.result
     columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
     rows = [
         (str(cell), f"{rank:.2f}", *(numbers.number(compared.metric, value) for value in means[cell]))
-        for cell, rank in found.ranks.items()
+        for cell, rank in result.ranks.items()
     ]
-    title = f"Cells ranked over {len(means)} data sets by {compared.metric}, 1 is the best"
+    title = f"Cells ranked over {len(means)} data sets by {compared.metric} (1 is the best)"
     return Section(title, columns, rows, 1, tuple(verdict(compared.ranks)))
 
 
 def verdict(ranks: Ranks) -> Iterable[str]:
-    """What the ranks say."""
-    found = ranks.found
-    yield f"critical difference of mean ranks {found.difference:.2f} (Nemenyi at 5%, Demsar 2006)"
-    if not math.isnan(found.p):
-        yield f"Friedman's test that all cells are alike: p {numbers.probability(found.p)}"
-    for group in found.groups:
-        yield f"can't be told apart: {'; '.join(group)}"
-    if not found.groups:
-        yield "any two of them differ significantly"
+    """The critical difference, Friedman's test, and which cells do not differ significantly."""
+    result = ranks.result
+    yield f"critical difference of mean ranks: {result.difference:.2f} (Nemenyi at 5%, Demsar 2006)"
+    if not math.isnan(result.p):
+        yield f"Friedman's test that all cells are equal: p {numbers.probability(result.p)}"
+    for group in result.groups:
+        yield f"no significant differences between: {'; '.join(group)}"
+    if not result.groups:
+        yield "all cells differ significantly from each other"
 
 
 def remarks(compared: Comparison, written: Iterable[Path]) -> list[str]:
-    """What a reader should know of it, why there is no more, and which files there are now."""
+    """The lines for stderr: warnings, why there are no ranks, and the files that were written."""
     warnings = [f"warning: {warning}" for warning in compared.warnings]
     return [*map(printable, [*warnings, *filter(None, [compared.refused])]), *map(str, written)]
 
 
 def document(compared: Comparison) -> dict[str, Any]:
-    """All of it as plain data; what is unknown is None."""
+    """The whole comparison as plain data for JSON; unknown values are None."""
     ranks = compared.ranks
     return {
         "metric": compared.metric,
@@ -183,10 +190,10 @@ def document(compared: Comparison) -> dict[str, Any]:
         "ranks": ranks and {
             "data_sets": list(ranks.means.index),
             "cells": [{"cell": str(cell), "rank": float(rank), "means": [float(v) for v in ranks.means[cell]]}
-                      for cell, rank in ranks.found.ranks.items()],
-            "critical_difference": ranks.found.difference,
-            "groups": ranks.found.groups,
-            "p": None if math.isnan(ranks.found.p) else ranks.found.p,
+                      for cell, rank in ranks.result.ranks.items()],
+            "critical_difference": ranks.result.difference,
+            "groups": ranks.result.groups,
+            "p": None if math.isnan(ranks.result.p) else ranks.result.p,
         },
         "refused": compared.refused or None,
         "warnings": compared.warnings,
@@ -194,22 +201,23 @@ def document(compared: Comparison) -> dict[str, Any]:
 
 
 def _plain(table: pd.DataFrame) -> Any:
-    """Without what stands around it, and infinite t statistics as text: JSON has no such numbers."""
-    kept = table.drop(columns=["experiment_a", "experiment_b"]).astype(object)
-    kept = kept.where(kept.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"})
-    return records(kept)
+    """The rows as mappings, without the names of the two experiments, which the document has once per pair."""
+    plain = table.drop(columns=["experiment_a", "experiment_b"]).astype(object)
+    # JSON has neither nan nor infinity; a difference without variance has an infinite t statistic.
+    plain = plain.where(plain.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"})
+    return records(plain)
 
 
 def write(compared: Comparison, folder: Path) -> list[Path]:
-    """The tables as CSV, and where there are ranks, their table and their diagram; gives back what was written."""
+    """Write the tables as CSV files, and the ranks, if any, with their diagram; returns the paths of the files."""
     tables = {
         "cells": pd.concat([pair.cells for pair in compared.pairs]),
         "factors": pd.concat([pair.factors for pair in compared.pairs]),
     }
     if compared.ranks:
-        means, found = compared.ranks.means, compared.ranks.found
-        table = means[found.ranks.index].T.rename_axis("cell")
-        table.insert(0, "rank", found.ranks)
+        means, result = compared.ranks.means, compared.ranks.result
+        table = means[result.ranks.index].T.rename_axis("cell")
+        table.insert(0, "rank", result.ranks)
         tables["ranks"] = table.reset_index()
     for name, table in tables.items():
         atomic_write.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -217,10 +225,10 @@ def write(compared: Comparison, folder: Path) -> list[Path]:
 
 
 def _draw(compared: Comparison, folder: Path) -> list[Path]:
-    from runner.reporting.figures.ranks import diagram  # matplotlib, which text does not need
+    from runner.reporting.figures.ranks import diagram  # imports matplotlib, which the text does not need
 
-    assert compared.ranks is not None  # the caller asked
-    picture = diagram(compared.ranks.found, compared.metric, len(compared.ranks.means))
+    assert compared.ranks is not None  # checked by the caller
+    picture = diagram(compared.ranks.result, compared.metric, len(compared.ranks.means))
     svg, png = folder / "ranks.svg", folder / "ranks.png"
     atomic_write.write(svg, picture.svg + "\n")
     atomic_write.write(png, picture.png)

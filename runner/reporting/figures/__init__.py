@@ -1,1 +1,1 @@
-"""The figures of a report: its tables in; SVG, and PNG on request, out."""
+"""Draws the figures of a report from its tables, as SVG and on request as PNG."""

@@ -1,4 +1,8 @@
-"""Places in inches from a figure's upper left corner: panels, text, strokes, legends."""
+"""Layout in inches from a figure's upper left corner: panels, text, lines, legends.
+
+Sizes are absolute so that text keeps its size whatever the number of rows: a figure grows instead of shrinking its
+content to fit, as matplotlib's own layout would.
+"""
 
 from __future__ import annotations
 
@@ -10,71 +14,76 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from runner.reporting.figures.style import LINE, SERIES, SMALL, WIDTH, look
-from runner.reporting.figures.text import escaped, folded, widest
+from runner.reporting.figures.style import LINE, SERIES, SMALL, WIDTH, series_style
+from runner.reporting.figures.text import max_width, wrap, xml_safe
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure and the line beneath it, which says what it shows and which table holds its numbers."""
+class CaptionedFigure:
+    """A figure with its caption, one line that explains it and names the table with its numbers."""
 
     figure: Figure
     caption: str
 
 
-def sheet(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
     """An empty figure, `height` inches tall."""
     return Figure(figsize=(WIDTH, height))
 
 
-def panel(figure: Figure, left: float, top: float, width: float, height: float, **options: Any) -> Axes:
-    """Axes at a place in inches from the figure's upper left corner."""
-    wide, tall = figure.get_size_inches()
-    return figure.add_axes((left / wide, 1 - (top + height) / tall, width / wide, height / tall), **options)
+def add_panel(figure: Figure, left: float, top: float, width: float, height: float, **options: Any) -> Axes:
+    """Axes whose upper left corner is at (left, top); all in inches."""
+    total_width, total_height = figure.get_size_inches()
+    # matplotlib counts in fractions of the figure, and from its lower edge.
+    bottom = 1 - (top + height) / total_height
+    return figure.add_axes((left / total_width, bottom, width / total_width, height / total_height), **options)
 
 
-def write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
-    """Text at a place in inches from the upper left corner, by default centred on that height."""
-    wide, tall = figure.get_size_inches()
+def add_text(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
+    """Text at (x, y) in inches, by default starting at x and vertically centred on y."""
+    total_width, total_height = figure.get_size_inches()
     options = {"va": "center", "ha": "left"} | options
-    figure.text(x / wide, 1 - y / tall, escaped(text), **options)
+    figure.text(x / total_width, 1 - y / total_height, xml_safe(text), **options)
 
 
-def stroke(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:
-    """A line at a height in inches from the top; with a marker, that alone in its middle."""
+def line_mark(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:
+    """A horizontal line from `start` to `end` at `y` inches from the top; with a marker, only that in its middle."""
     height = figure.get_size_inches()[1] - y
     if "marker" in options:
         return Line2D([(start + end) / 2], [height], transform=figure.dpi_scale_trans, linestyle="none", **options)
     return Line2D([start, end], [height, height], transform=figure.dpi_scale_trans, **options)
 
 
-def flow(widths: Sequence[float], available: float) -> list[tuple[float, int]]:
-    """For each item the inches from the left and the row, filled like text."""
-    places, x, row = [], 0.0, 0
+def flow_positions(widths: Sequence[float], available: float) -> list[tuple[float, int]]:
+    """For each item its offset from the left in inches and its row, with rows filled like lines of text."""
+    positions, x, row = [], 0.0, 0
     for width in widths:
         if x and x + width > available:
             x, row = 0.0, row + 1
-        places.append((x, row))
+        positions.append((x, row))
         x += width
-    return places
+    return positions
 
 
 class Legend:
-    """A mark and a name for each series, in as many rows as it takes; `height` in inches is known before drawing."""
+    """A mark and a name for each series, in as many rows as they take.
+
+    `height` (inches) is known before drawing, since the figure's size depends on it.
+    """
 
     def __init__(self, names: Sequence[object], width: float) -> None:
-        self.names = [folded(name, width - 0.25, SMALL) for name in names]
-        self.places = flow([0.37 + widest([name], SMALL) for name in self.names], width)
-        tall: dict[int, int] = {}
-        for name, (_, row) in zip(self.names, self.places, strict=True):
-            tall[row] = max(tall.get(row, 1), name.count("\n") + 1)
-        self.tops = [LINE * sum(tall[r] for r in range(row)) for row in range(len(tall) + 1)]
+        self.names = [wrap(name, width - 0.25, SMALL) for name in names]
+        self.positions = flow_positions([0.37 + max_width([name], SMALL) for name in self.names], width)
+        lines: dict[int, int] = {}
+        for name, (_, row) in zip(self.names, self.positions, strict=True):
+            lines[row] = max(lines.get(row, 1), name.count("\n") + 1)
+        self.tops = [LINE * sum(lines[r] for r in range(row)) for row in range(len(lines) + 1)]
         self.height = self.tops[-1]
 
     def draw(self, figure: Figure, left: float, top: float, marker: bool = True) -> None:
-        """Each name behind its marker, or behind a piece of its line."""
-        for place, (name, (x, row)) in enumerate(zip(self.names, self.places, strict=True)):
+        """Each name after its marker, or after a piece of its line."""
+        for series, (name, (x, row)) in enumerate(zip(self.names, self.positions, strict=True)):
             y = top + self.tops[row]
-            style = look(place) if marker else {"color": SERIES[place], "linewidth": 2}
-            figure.add_artist(stroke(figure, left + x + 0.02, left + x + 0.16, y + 0.095, **style))
-            write(figure, left + x + 0.21, y + 0.02, name, size=SMALL, va="top")
+            style = series_style(series) if marker else {"color": SERIES[series], "linewidth": 2}
+            figure.add_artist(line_mark(figure, left + x + 0.02, left + x + 0.16, y + 0.095, **style))
+            add_text(figure, left + x + 0.21, y + 0.02, name, size=SMALL, va="top")

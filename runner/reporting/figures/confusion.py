@@ -1,4 +1,4 @@
-"""Which classes are confused: the best cell's matrix, and how it differs between two levels of a factor."""
+"""Confusion matrices: that of the best cell, and the difference between two levels of a factor."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.reporting.figures.canvas import Drawn, panel, sheet, write
+from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.style import BLUE, INK, LINE, ON_COLOUR, QUIET, RED, SMALL, WIDTH
-from runner.reporting.figures.text import escaped, folded, widest
-from runner.reporting.tables.inspected import by_row, confusion_matrix, matched_cells
+from runner.reporting.figures.text import max_width, wrap, xml_safe
+from runner.reporting.tables.inspected import confusion_matrix, matched_cells, row_shares
 from runner.reporting.text.numbers import MINUS
 from runner.text import level_name
 
-MOST_CLASSES = 20
-GAP = 0.25
+MAX_CLASSES = 20
+GAP = 0.25  # inches between the matrices
 
 
-def confusion(study: FigureInputs) -> Drawn | None:
-    """Rows are true classes; next to the matrix, what changes between the two levels that differ most clearly."""
-    confusions, names = study.tables.confusions, study.class_names
-    best = confusions[confusions["cell"] == study.best]
+def confusion(inputs: FigureInputs) -> CaptionedFigure | None:
+    """The best cell's matrix, and next to it the difference between the two levels with the smallest p-value."""
+    confusions, names = inputs.tables.confusions, inputs.class_names
+    best = confusions[confusions["cell"] == inputs.best]
     if best.empty:
         return None
     counts = confusion_matrix(best, names)
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    kept = np.sort(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES])
-    few = np.ix_(kept, kept)
-    matrices = [_Matrix(f"best cell: {escaped(study.best)}", by_row(counts)[few], counts[few])]
-    compared = _clearest(study)
-    if compared:
-        title, difference = compared
-        matrices.append(_Matrix(title, difference[few], None))
-    limit = f"; the {MOST_CLASSES} of {len(names)} classes with the most mistakes" * (len(names) > MOST_CLASSES)
+    selected = np.sort(np.argsort(-mistakes, kind="stable")[:MAX_CLASSES])
+    block = np.ix_(selected, selected)
+    matrices = [_Matrix(f"best cell: {xml_safe(inputs.best)}", row_shares(counts)[block], counts[block])]
+    differing = _most_significant(inputs)
+    if differing:
+        title, difference = differing
+        matrices.append(_Matrix(title, difference[block], None))
+    limit = f" Plotted: the {MAX_CLASSES} of {len(names)} classes with the most mistakes." * (len(names) > MAX_CLASSES)
     right = (
-        "; right: points more often (orange) or less often (blue) with the first level than with the second, over "
-        "cells equal in all else"
+        " Right: the difference of these shares between two levels in percentage points (first minus second; orange "
+        "is positive, blue negative), over cells that match in all other factors."
     )
-    return Drawn(
-        _figure([names[place] for place in kept], matrices),
-        f"Confusion matrix: a row a true class, shaded by its share of the row, with the number of images over all "
-        f"folds{right * bool(compared)}{limit} (tables/confusions.csv).",
+    return CaptionedFigure(
+        _figure([names[index] for index in selected], matrices),
+        "Confusion matrix of the best cell, one row per true class: numbers of images over all its fits, shaded by "
+        f"their share of the row.{right * bool(differing)}{limit} Data: tables/confusions.csv.",
     )
 
 
 class _Matrix:
-    """Shares (K, K) in -1..1 to shade; the text of a field is its count, or the difference in points."""
+    """Shares (K, K) in -1..1 to shade; the text of an entry is its count, or without counts the share in points."""
 
     def __init__(self, title: str, shares: np.ndarray, counts: np.ndarray | None) -> None:
         self.title, self.shares = title, shares
@@ -61,57 +61,58 @@ class _Matrix:
             self.strength = np.abs(shares) / max(float(np.abs(shares).max()), 1e-9)
 
 
-def _clearest(study: FigureInputs) -> tuple[str, np.ndarray] | None:
-    """The difference of the shares between the levels of the comparison with the smallest p."""
-    comparisons = study.tables.comparisons
+def _most_significant(inputs: FigureInputs) -> tuple[str, np.ndarray] | None:
+    """The comparison with the smallest p-value: its title, and the difference of the shares of its two levels."""
+    comparisons = inputs.tables.comparisons
     known = comparisons[comparisons["p_holm"].notna()] if len(comparisons) else comparisons
     if known.empty:
         return None
     row: dict[Any, Any] = known.loc[known["p_holm"].idxmin()].to_dict()
     factor, levels = row["factor"], (row["level_a"], row["level_b"])
-    confusions = study.tables.confusions
+    confusions = inputs.tables.confusions
     parts = [
-        by_row(confusion_matrix(confusions[confusions["cell"].isin(cells)], study.class_names))
-        for cells in matched_cells(study.plan, factor, *levels, set(confusions["cell"]))
+        row_shares(confusion_matrix(confusions[confusions["cell"].isin(cells)], inputs.class_names))
+        for cells in matched_cells(inputs.plan, factor, *levels, set(confusions["cell"]))
     ]
     if not all(part.any() for part in parts):
         return None
-    title = f" {MINUS} ".join(escaped(level_name(factor, level)) for level in levels)
+    title = f" {MINUS} ".join(xml_safe(level_name(factor, level)) for level in levels)
     return title, parts[0] - parts[1]
 
 
 def _figure(names: list[str], matrices: list[_Matrix]) -> Figure:
-    labels = [folded(name, 1.1, SMALL) for name in names]
-    left = widest(labels, SMALL) + 0.15
+    labels = [wrap(name, 1.1, SMALL) for name in names]
+    left = max_width(labels, SMALL) + 0.15
     size = min((WIDTH - left - 0.05 - GAP * (len(matrices) - 1)) / len(matrices), 4.2)
-    titles = [folded(matrix.title, size, weight="bold") for matrix in matrices]
+    titles = [wrap(matrix.title, size, weight="bold") for matrix in matrices]
     head = 0.12 + LINE * max(title.count("\n") + 1 for title in titles)
-    turned = widest(labels, SMALL) > 0.9 * size / len(names)
-    foot = 0.35 + (widest(labels, SMALL) if turned else LINE)
-    figure = sheet(head + size + foot)
+    rotated = max_width(labels, SMALL) > 0.9 * size / len(names)
+    foot = 0.35 + (max_width(labels, SMALL) if rotated else LINE)
+    figure = new_figure(head + size + foot)
     for column, (matrix, title) in enumerate(zip(matrices, titles, strict=True)):
         x = left + column * (size + GAP)
-        write(figure, x, 0.05, title, va="top", weight="bold")
-        axes = panel(figure, x, head, size, size)
+        add_text(figure, x, 0.05, title, va="top", weight="bold")
+        axes = add_panel(figure, x, head, size, size)
         _draw(axes, matrix, size / len(names))
-        axes.set_xticks(range(len(names)), labels, rotation=90 if turned else 0)
+        axes.set_xticks(range(len(names)), labels, rotation=90 if rotated else 0)
         axes.set_yticks(range(len(names)), labels if not column else [])
-        write(figure, x + size / 2, head + size + foot - 0.1, "predicted", ha="center")
+        add_text(figure, x + size / 2, head + size + foot - 0.1, "predicted", ha="center")
     return figure
 
 
-def _draw(axes: Axes, matrix: _Matrix, field: float) -> None:
-    """Colours get more solid with the share, so that they suit a light and a dark ground."""
+def _draw(axes: Axes, matrix: _Matrix, entry_size: float) -> None:
+    """The share sets the opacity of an entry, so that the colours suit a light and a dark background."""
     size = len(matrix.shares)
     colours = np.zeros((size, size, 4), dtype=np.uint8)
-    for colour, where in ((RED if matrix.shares.min() < 0 else BLUE, matrix.shares > 0), (BLUE, matrix.shares < 0)):
-        colours[where, :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    for colour, entries in ((RED if matrix.shares.min() < 0 else BLUE, matrix.shares > 0), (BLUE, matrix.shares < 0)):
+        colours[entries, :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    # The root makes small shares visible next to a diagonal of nearly 1.
     colours[..., 3] = np.round(255 * np.sqrt(matrix.strength))
-    solid_blue = (colours[..., 3] > 205) & (colours[..., 0] == 0)
+    solid_blue = (colours[..., 3] > 205) & (colours[..., 0] == 0)  # too dark for text in INK
     axes.imshow(colours, interpolation="none", aspect="auto")
     longest = max(len(text) for row in matrix.texts for text in row)
-    points = min(SMALL, 72 * field * 0.88 / (0.64 * max(longest, 2)))
-    if points >= 5.5:
+    points = min(SMALL, 72 * entry_size * 0.88 / (0.64 * max(longest, 2)))
+    if points >= 5.5:  # smaller numbers cannot be read: the shading must do
         for y, row in enumerate(matrix.texts):
             for x, text in enumerate(row):
                 if text:

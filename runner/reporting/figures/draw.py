@@ -1,4 +1,4 @@
-"""The figures of a report: each a module's function that draws it, or None where there is nothing to draw."""
+"""Draws the figures of a report. Each has a function, which returns None if there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 
 from runner.planning.plan import Plan
-from runner.reporting.figures.canvas import Drawn
+from runner.reporting.figures.canvas import CaptionedFigure
 from runner.reporting.figures.confusion import confusion
 from runner.reporting.figures.cost import cost
 from runner.reporting.figures.curves import curves
@@ -19,10 +19,10 @@ from runner.reporting.figures.interactions import interactions
 from runner.reporting.figures.layers import layers
 from runner.reporting.figures.pixels import activations, filters, mistakes
 from runner.reporting.figures.style import DARK_CSS, STYLE
-from runner.reporting.figures.svg import Picture, picture
+from runner.reporting.figures.svg import Picture, render
 from runner.reporting.tables.study_tables import Tables
 
-DRAWINGS: Mapping[str, Callable[[FigureInputs], Drawn | None]] = {
+DRAWINGS: Mapping[str, Callable[[FigureInputs], CaptionedFigure | None]] = {
     "effects": effects,
     "differences": differences,
     "interactions": interactions,
@@ -34,20 +34,19 @@ DRAWINGS: Mapping[str, Callable[[FigureInputs], Drawn | None]] = {
     "activations": activations,
     "layers": layers,
 }
-"""The figures by name, in the order in which a report shows them."""
+"""The function that draws each figure, by the name of its file."""
 
 
-def make_figures(plan: Plan, tables: Tables, kept: Path | None = None, png: bool = False) -> dict[str, Picture]:
-    """The figures that these results allow, by name; equal input gives equal SVG text.
+def make_figures(plan: Plan, tables: Tables, arrays: Path | None = None, png: bool = False) -> dict[str, Picture]:
+    """The figures that can be drawn from these results, by name; equal input gives equal SVG text.
 
-    `kept` is the folder with the .npz files of some fits. PNG bytes are made only where they are asked for.
-    Raises RunnerError for a damaged file in `kept`.
+    `arrays` is the folder with the .npz files of some fits. Raises RunnerError if one of those files is damaged.
     """
-    study = FigureInputs(plan, tables, kept)
+    inputs = FigureInputs(plan, tables, arrays)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may well have it
-        drawings = {name: draw(study) for name, draw in DRAWINGS.items()}
-        return {name: picture(name, drawn, png) for name, drawn in drawings.items() if drawn}
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may have it
+        figures = {name: draw(inputs) for name, draw in DRAWINGS.items()}
+        return {name: render(name, figure, png) for name, figure in figures.items() if figure}
 
 
 __all__ = ["DARK_CSS", "Picture", "make_figures"]

@@ -1,4 +1,4 @@
-"""What the figures are drawn from."""
+"""The data that the figures are drawn from."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from runner.planning.plan import Plan
-from runner.reporting.tables.inspected import best_cell, kept_files, read_kept
+from runner.reporting.tables.inspected import array_files, best_cell, read_arrays
 from runner.reporting.tables.study_tables import Tables
 
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """The plan, its tables, and the folder with the arrays kept of some fits (None where there is none)."""
+    """The plan, its tables, and the folder with the arrays saved for some fits (None if there is none)."""
 
     plan: Plan
     tables: Tables
-    kept: Path | None = None
+    arrays: Path | None = None
 
     @cached_property
     def best(self) -> str | None:
@@ -28,13 +28,14 @@ class FigureInputs:
         return best_cell(self.tables.cells, self.plan.metric)
 
     @cached_property
-    def files(self) -> Mapping[str, Path]:
-        return kept_files(self.plan, self.kept)
+    def array_files(self) -> Mapping[str, Path]:
+        """By cell name, the file with the arrays of the cell's first fit."""
+        return array_files(self.plan, self.arrays)
 
     @cached_property
-    def best_kept(self) -> Mapping[str, np.ndarray]:
-        """The arrays kept of the best cell; empty where there are none."""
-        return read_kept(self.files[self.best]) if self.best and self.best in self.files else {}
+    def best_arrays(self) -> Mapping[str, np.ndarray]:
+        """The saved arrays of the best cell's first fit by name; empty if there are none."""
+        return read_arrays(self.array_files[self.best]) if self.best and self.best in self.array_files else {}
 
     @property
     def class_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Interactions: for every pair of factors, lines of one factor's levels over the other's levels."""
+"""Interaction plots: for each pair of factors, one line per level of one factor over the levels of the other."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from matplotlib.figure import Figure
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.figures.canvas import Drawn, Legend, panel, sheet, write
+from runner.reporting.figures.canvas import CaptionedFigure, Legend, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
-from runner.reporting.figures.style import LINE, SMALL, WIDTH, look
-from runner.reporting.figures.text import folded, one_line, widest
+from runner.reporting.figures.style import LINE, SMALL, WIDTH, series_style
+from runner.reporting.figures.text import max_width, shorten, wrap
 from runner.reporting.text.numbers import scaled
 
-MOST_PAIRS, MOST_LINES, MOST_POINTS = 6, 7, 10
-LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches of the axis' labels, of a panel's height, between panels
+MAX_PAIRS, MAX_LINES, MAX_POINTS = 6, 7, 10
+LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches: room for the labels of the axis, height of a panel, gap between panels
 
 
 @dataclass(frozen=True, eq=False)
 class FactorPair:
-    """The means (and the ends of their intervals) of the levels of `lines` by the levels of `across`."""
+    """The means and their intervals for each level of factor `lines` (rows) and of factor `across` (columns)."""
 
     lines: str
     across: str
@@ -35,41 +35,41 @@ class FactorPair:
 
     @property
     def strength(self) -> float:
-        """The largest departure from what the two factors' main effects add up to."""
+        """The largest residual of the additive model, in which the two factors' main effects add up."""
         values = self.mean.to_numpy(dtype=np.float64)
         with np.errstate(all="ignore"):
-            rest = values - _mean(values, 0) - _mean(values, 1) + np.nanmean(values)
-        return float(np.nanmax(np.abs(rest))) if np.isfinite(rest).any() else 0.0
+            residuals = values - _mean(values, 0) - _mean(values, 1) + np.nanmean(values)
+        return float(np.nanmax(np.abs(residuals))) if np.isfinite(residuals).any() else 0.0
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """The mean of the known values along an axis, which stays with length 1."""
     count = np.isfinite(values).sum(axis=axis, keepdims=True)
     return np.asarray(np.nansum(values, axis=axis, keepdims=True) / count)
 
 
-def interactions(study: FigureInputs) -> Drawn | None:
-    """Small multiples on one scale, the strongest pairs where there are more than fit."""
-    plan, rows = study.plan, study.tables.interactions
+def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
+    """One panel per pair of factors, all on one scale; the strongest interactions if there are too many pairs."""
+    plan, rows = inputs.plan, inputs.tables.interactions
     rows = rows[rows["mean"].notna()] if len(rows) else rows
     if rows.empty:
         return None
-    every = [_pair(plan, group) for _, group in rows.groupby(["factor_a", "factor_b"], sort=False)]
-    strongest = sorted(every, key=lambda pair: -pair.strength)[:MOST_PAIRS]
-    pairs = [pair for pair in every if pair in strongest]
-    kept = [_trimmed(plan, pair) for pair in pairs]
-    shortened = any(small.mean.size < pair.mean.size for small, pair in zip(kept, pairs, strict=True))
-    notes = (f"; the {MOST_PAIRS} strongest of {len(every)} pairs" * (len(every) > len(pairs))) + (
-        "; the best levels of factors with many" * shortened
-    )
-    return Drawn(
-        _figure(plan, kept),
-        f"Mean {metric_name(plan.metric)} of each combination of two factors' levels with its 95% interval; "
-        f"lines that are not parallel are an interaction{notes} (tables/interactions.csv).",
+    all_pairs = [_pair(plan, group) for _, group in rows.groupby(["factor_a", "factor_b"], sort=False)]
+    strongest = sorted(all_pairs, key=lambda pair: -pair.strength)[:MAX_PAIRS]
+    pairs = [pair for pair in all_pairs if pair in strongest]
+    trimmed = [_trim(plan, pair) for pair in pairs]
+    notes = f" Plotted: the {MAX_PAIRS} strongest of {len(all_pairs)} pairs." * (len(all_pairs) > len(pairs))
+    if any(small.mean.size < pair.mean.size for small, pair in zip(trimmed, pairs, strict=True)):
+        notes += " Of factors with many levels, the best are plotted."
+    return CaptionedFigure(
+        _figure(plan, trimmed),
+        f"Mean {metric_name(plan.metric)} for each combination of levels of two factors, with its 95% interval. Lines "
+        f"that are not parallel indicate an interaction.{notes} Data: tables/interactions.csv.",
     )
 
 
 def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
-    """The factor with more levels across, the other as lines."""
+    """The factor with more levels goes across, so that there are fewer lines."""
     first, second = (list(dict.fromkeys(rows[name])) for name in ("level_a", "level_b"))
     lines, across = ("b", "a") if len(first) >= len(second) else ("a", "b")
     ordered = dict(zip("ab", (first, second), strict=True))
@@ -83,21 +83,21 @@ def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
     return FactorPair(first_factor, second_factor, mean, low, high)
 
 
-def _trimmed(plan: Plan, pair: FactorPair) -> FactorPair:
-    """At most so many lines and points as can be told apart, those with the best means."""
-    rows = _best(plan, pair.mean.mean(axis=1), MOST_LINES)
-    columns = _best(plan, pair.mean.mean(axis=0), MOST_POINTS)
+def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
+    """The levels with the best means: at most MAX_LINES lines of MAX_POINTS points."""
+    rows = _best(plan, pair.mean.mean(axis=1), MAX_LINES)
+    columns = _best(plan, pair.mean.mean(axis=0), MAX_POINTS)
     mean, low, high = (part.loc[rows, columns] for part in (pair.mean, pair.low, pair.high))
     return FactorPair(pair.lines, pair.across, mean, low, high)
 
 
-def _best(plan: Plan, means: pd.Series, most: int) -> list[str]:
-    order = set(means.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:most])
-    return [level for level in means.index if level in order]
+def _best(plan: Plan, means: pd.Series, limit: int) -> list[str]:
+    best = set(means.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:limit])
+    return [level for level in means.index if level in best]
 
 
 def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
-    """Two panels a row; a row is as tall as its tallest legend and labels need."""
+    """Two panels per row; each row has the height that its tallest legend and labels need."""
     columns = min(2, len(pairs))
     width = (WIDTH - LEFT - 0.1 - GAP * (columns - 1)) / columns
     legends = [Legend(list(pair.mean.index), width) for pair in pairs]
@@ -105,19 +105,19 @@ def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
     rows = [range(start, min(start + columns, len(pairs))) for start in range(0, len(pairs), columns)]
     heads = [0.5 + max(legends[i].height for i in row) for row in rows]
     feet = [0.15 + max(ticks[i][1] for i in row) for row in rows]
-    figure = sheet(sum(heads) + sum(feet) + (PLOT + 0.15) * len(rows))
+    figure = new_figure(sum(heads) + sum(feet) + (PLOT + 0.15) * len(rows))
     limits = series_ends([part for pair in pairs for part in (pair.mean, pair.low, pair.high)])
     top = 0.0
     for row, head, foot in zip(rows, heads, feet, strict=True):
         for column, i in enumerate(row):
             left = LEFT + column * (width + GAP)
-            write(figure, left, top + 0.16, one_line(pairs[i].lines, width), weight="bold")
+            add_text(figure, left, top + 0.16, shorten(pairs[i].lines, width), weight="bold")
             legends[i].draw(figure, left, top + 0.3)
-            axes = panel(figure, left, top + head - 0.1, width, PLOT)
+            axes = add_panel(figure, left, top + head - 0.1, width, PLOT)
             _draw(axes, pairs[i], ticks[i][0], turned=ticks[i][2])
             axes.set_ylim(*limits)
-            across = one_line(pairs[i].across, width)
-            write(figure, left + width / 2, top + head + PLOT + ticks[i][1], across, ha="center")
+            across = shorten(pairs[i].across, width)
+            add_text(figure, left + width / 2, top + head + PLOT + ticks[i][1], across, ha="center")
             if column:
                 axes.tick_params(axis="y", labelleft=False, length=0)
             else:
@@ -127,26 +127,28 @@ def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
 
 
 def _ticks(levels: Sequence[str], slot: float) -> tuple[list[str], float, bool]:
-    """The labels, the inches they take, and whether they had to be turned on their side."""
-    flat = [folded(level, slot - 0.06, SMALL) for level in levels]
-    whole = all(set(label.split()) == set(level.split()) for label, level in zip(flat, levels, strict=True))
+    """The labels, the inches they take, and whether they are rotated because they do not fit side by side."""
+    flat = [wrap(level, slot - 0.06, SMALL) for level in levels]
+    # Rotated if wrapping had to break a word.
+    unbroken = all(set(label.split()) == set(level.split()) for label, level in zip(flat, levels, strict=True))
     lines = max(label.count("\n") + 1 for label in flat)
-    if whole and lines <= 4:
+    if unbroken and lines <= 4:
         return flat, 0.1 + LINE * lines, False
-    turned = [folded(level, 1.3, SMALL) for level in levels]
-    return turned, 0.15 + widest(turned, SMALL), True
+    turned = [wrap(level, 1.3, SMALL) for level in levels]
+    return turned, 0.15 + max_width(turned, SMALL), True
 
 
 def _draw(axes: Axes, pair: FactorPair, labels: Sequence[str], turned: bool) -> None:
-    places = np.arange(len(pair.mean.columns))
-    apart = min(0.09, 0.5 / len(pair.mean))
+    positions = np.arange(len(pair.mean.columns))
+    # Lines are shifted against each other, so that their intervals do not cover one another.
+    offset = min(0.09, 0.5 / len(pair.mean))
     for number in range(len(pair.mean)):
-        at = places + apart * (number - (len(pair.mean) - 1) / 2)
-        style = look(number)
+        x = positions + offset * (number - (len(pair.mean) - 1) / 2)
+        style = series_style(number)
         low, middle, high = (part.iloc[number].to_numpy() for part in (pair.low, pair.mean, pair.high))
-        axes.vlines(at, low, high, color=style["color"], linewidth=1.3, alpha=0.65)
-        axes.plot(at, middle, linewidth=1.3, **style)
-    axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_xticks(places, labels)
+        axes.vlines(x, low, high, color=style["color"], linewidth=1.3, alpha=0.65)
+        axes.plot(x, middle, linewidth=1.3, **style)
+    axes.set_xlim(-0.5, len(positions) - 0.5)
+    axes.set_xticks(positions, labels)
     axes.tick_params(axis="x", length=0, labelrotation=90 if turned else 0)
     axes.grid(True, axis="y")

@@ -1,4 +1,4 @@
-"""What stands on an axis: its name, its ends, its ticks."""
+"""Axes: their labels, limits and ticks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from runner.planning.plan import Plan
 
 
 def metric_name(metric: str) -> str:
+    """``validation accuracy`` for ``val_accuracy``."""
     return {"val": "validation", "train": "training"}.get(
         metric.partition("_")[0], ""
     ) + f" {metric.rpartition('_')[2]}"
@@ -23,20 +24,24 @@ def metric_label(plan: Plan) -> str:
 
 
 def series_ends(parts: Iterable[Any]) -> tuple[float, float]:
-    """Limits of an axis that hold all finite numbers in the frames or arrays, with a little room."""
+    """Limits of an axis that include all finite numbers in the frames or arrays, with a margin."""
     values = np.concatenate([np.ravel(np.asarray(part, dtype=np.float64)) for part in parts])
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
-    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    return low - room, high + room
+    # If all values are equal, a share of the value itself, or any number if that is 0: limits must differ.
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
+    return low - margin, high + margin
 
 
-def round_steps(low: float, high: float, most: int = 5) -> list[float]:
-    """1, 2, 5, 10, ... within the values; powers of ten, or every second or third, where that would be too many."""
+def log_ticks(low: float, high: float, limit: int = 5) -> list[float]:
+    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5, 10, ..., or powers of ten if those are too many.
+
+    Each attempt is coarser than the one before, and the first with at most `limit` ticks is taken.
+    """
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps: list[float] = []
+    ticks: list[float] = []
     for digits, stride in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 5)):
-        steps = [d * 10.0**e for e in exponents if e % stride == 0 for d in digits if low <= d * 10.0**e <= high]
-        if len(steps) <= most:
+        ticks = [d * 10.0**e for e in exponents if e % stride == 0 for d in digits if low <= d * 10.0**e <= high]
+        if len(ticks) <= limit:
             break
-    return steps
+    return ticks

@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 WIDTH = 7.4  # inches of every figure
-TEXT, SMALL, LINE = 9.0, 8.0, 0.17  # points of text and of secondary text; inches from a line of text to the next
+TEXT, SMALL, LINE = 9.0, 8.0, 0.17  # points of text and of secondary text; inches from one line to the next
 FONTS = ("DejaVu Sans", "Arial", "Helvetica")
 
 INK, QUIET, GRID, BAND, PAGE = "#1c2733", "#5c6b7a", "#d9e0e6", "#8795a1", "#ffffff"
 ON_COLOUR = "#fefefe"
-"""White on a coloured ground; PAGE is the page's ground, whatever it is."""
+"""White text on a coloured field. PAGE, in contrast, becomes the background of the page, which may be dark."""
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#77818a")
-"""Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow; grey for black."""
+"""The palette of Okabe and Ito, which colour-blind readers can distinguish, without its yellow; grey for its black."""
 BLUE, RED, GOOD = SERIES[0], SERIES[1], SERIES[2]
 MARKERS = "os^DvPX*"
 
 VARIABLES = {
     INK: "ink", QUIET: "quiet", GRID: "line", PAGE: "page", BAND: "figure-band",
-    **{colour: f"figure-{place}" for place, colour in enumerate(SERIES)},
+    **{colour: f"figure-{i}" for i, colour in enumerate(SERIES)},
 }  # fmt: skip
-"""The page's CSS variable for each colour; a page without them shows the colours themselves."""
+"""The CSS variable for each colour; a page that does not define it displays the colour itself."""
 ON_DARK = ("#4fb0e8", "#f58a4c", "#2fc79a", "#e3a0c8", "#f2b63f", "#9ad4f7", "#a9b4be")
 DARK_CSS = f":root {{ --figure-band: #66788a; {' '.join(f'--figure-{i}: {c};' for i, c in enumerate(ON_DARK))} }}"
-"""For a page's dark scheme (on a screen: paper is white), beside its own --ink, --quiet, --line and --page."""
+"""The variables for a page's dark scheme; the page defines --ink, --quiet, --line and --page itself."""
 
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "archrunner",
-    "svg.fonttype": "none",
+    "svg.hashsalt": "archrunner",  # without a salt, ids are random and equal figures give different files
+    "svg.fonttype": "none",  # text stays text instead of outlines
     "image.composite_image": False,
     "text.parse_math": False,  # a level may be called $x_1$
     "text.color": INK,
@@ -59,9 +59,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the series at a place: no two alike among the first 56."""
+def series_style(index: int) -> dict[str, Any]:
+    """Colour and marker of a series: the first 56 all differ, since 7 colours and 8 markers have no common factor."""
     return {
-        "color": SERIES[place % len(SERIES)], "marker": MARKERS[place % len(MARKERS)], "markersize": 5.5,
+        "color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)], "markersize": 5.5,
         "markeredgecolor": PAGE, "markeredgewidth": 0.6,
     }  # fmt: skip

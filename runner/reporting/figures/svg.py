@@ -1,4 +1,4 @@
-"""A drawing as files: SVG text that is the same whenever the same is drawn, for a file or for a page, and PNG."""
+"""Renders a figure: SVG, byte for byte equal for equal figures, as a file or within a page, and PNG."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
-from runner.reporting.figures.canvas import Drawn
+from runner.reporting.figures.canvas import CaptionedFigure
 from runner.reporting.figures.style import FONTS, PAGE, VARIABLES
 
 _FONT = f"font-family: {', '.join(map(repr, FONTS))}, sans-serif"
 _TAG, _COLOUR = re.compile("<[^>]+>"), re.compile(": (#[0-9a-f]{6})")
-_GROUND = f'<rect width="100%" height="100%" fill="{PAGE}"/>'
+_BACKGROUND = f'<rect width="100%" height="100%" fill="{PAGE}"/>'
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure: `svg` is a file of its own on white, `png` the same in pixels (empty unless asked for)."""
+    """A finished figure: `svg` is a file of its own on white, and `png` the same in pixels (empty if not requested)."""
 
     name: str
     caption: str
@@ -26,20 +26,21 @@ class Picture:
 
     @property
     def inline(self) -> str:
-        """The SVG for a page: no ground of its own, and the page's font and colours, light or dark."""
+        """The SVG to embed in a page: no background of its own, and the font and colours of the page, light or dark."""
         root, rest = self.svg.replace(f"{_FONT}; ", "", 1).split(">", 1)
-        drawn = _TAG.sub(lambda tag: _COLOUR.sub(_variable, tag[0]), rest.removeprefix(_GROUND))
-        return f'{root} role="img" aria-label={quoteattr(self.caption)}>{drawn}'
+        body = _TAG.sub(lambda tag: _COLOUR.sub(_variable, tag[0]), rest.removeprefix(_BACKGROUND))
+        return f'{root} role="img" aria-label={quoteattr(self.caption)}>{body}'
 
 
-def picture(name: str, drawn: Drawn, png: bool) -> Picture:
-    """The drawing as SVG text that is the same whenever the same is drawn, and as PNG of 200 dots an inch."""
+def render(name: str, captioned: CaptionedFigure, png: bool) -> Picture:
+    """The figure as SVG, and if `png` as PNG with 200 dots per inch."""
     buffer = io.StringIO()
-    drawn.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "archrunner"})
+    # Without a date, equal figures give equal files.
+    captioned.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "archrunner"})
     pixels = io.BytesIO()
     if png:
-        drawn.figure.savefig(pixels, format="png", dpi=200, facecolor=PAGE, metadata={"Software": "archrunner"})
-    return Picture(name, drawn.caption, _compact(name, buffer.getvalue()), pixels.getvalue())
+        captioned.figure.savefig(pixels, format="png", dpi=200, facecolor=PAGE, metadata={"Software": "archrunner"})
+    return Picture(name, captioned.caption, _compact(name, buffer.getvalue()), pixels.getvalue())
 
 
 def _variable(colour: re.Match[str]) -> str:
@@ -48,19 +49,20 @@ def _variable(colour: re.Match[str]) -> str:
 
 
 def _compact(name: str, text: str) -> str:
-    """matplotlib's SVG without what no reader needs: metadata, unused ids, a font list in every text, line breaks.
+    """matplotlib's SVG without metadata, unused ids, the font list of every text and line breaks.
 
-    The ids that are used get the figure's name, so that several figures can stand in one page.
+    The ids that are used get the figure's name as a prefix, so that several figures can be in one page. Coordinates
+    are cut to two decimals: a hundredth of a point cannot be seen.
     """
     text = re.sub(r"\s*<metadata>.*?</metadata>|<style .*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     used = set(re.findall(r'<[^>]*(?:href="#|url\(#)([^")]+)', text))
 
-    def shortened(tag: re.Match[str]) -> str:
+    def compact_tag(tag: re.Match[str]) -> str:
         short = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", tag[0])
         short = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", short)
         short = re.sub(r' transform="rotate\(-0 [^"]*"|; font-family: [^;"]*|font-family: [^;"]*; ?', "", short)
         return re.sub(r' (?:d|x|y)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]).replace("\n", ""), short)
 
-    text = re.sub(r">\s*\n\s*<", "><", _TAG.sub(shortened, text))
+    text = re.sub(r">\s*\n\s*<", "><", _TAG.sub(compact_tag, text))
     root, rest = text.strip().split(">", 1)
-    return f'{root} style="{_FONT}; stroke-linejoin: round; stroke-linecap: butt">{_GROUND}{rest}'
+    return f'{root} style="{_FONT}; stroke-linejoin: round; stroke-linecap: butt">{_BACKGROUND}{rest}'

@@ -1,1 +1,1 @@
-"""The report's files: tables, figures and sentences in; report.html, report.md and the folders beside them out."""
+"""Writes the report's files: tables, figures and sentences in; report.html, report.md and their folders out."""

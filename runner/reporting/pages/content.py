@@ -1,4 +1,4 @@
-"""What a report says, for all of its formats: the answer, the listings, and how it was made."""
+"""The content of a report for all of its formats: answers, tables, and what it takes to reproduce them."""
 
 from __future__ import annotations
 
@@ -11,75 +11,78 @@ from runner.planning import library_versions, plan_file
 from runner.planning.plan import Plan
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
-from runner.reporting.text import listing, numbers, sentences
-from runner.text import duration
+from runner.reporting.text import numbers, sentences, text_tables
+from runner.text import duration, plural
 
-MOST_CELLS = 100
-"""Of larger plans the report names the file only."""
+MAX_CELLS = 100
+"""The report includes the whole plan only up to this many cells."""
 
 
 def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]:
-    """What the templates show; `journal` is the frame of its fits."""
+    """The variables of the templates; `journal` is the frame of its fits."""
     statuses = tables.fits["status"].value_counts()
     best = best_cell(tables.cells, plan.metric)
     pairs = most_confused(tables.confusions[tables.confusions["cell"] == best])
     return {
         "plan": plan,
-        "mixed": library_versions.warning(plan, library_versions.of_frame(plan, journal)),
+        "mixed_versions": library_versions.mixture_warning(
+            plan, library_versions.count_versions_in_frame(plan, journal)
+        ),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": sentences.answers(plan, tables.comparisons),
         "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {find_metric(plan.metric).unit}",
-        "cells": listing.leaderboard(plan, tables),
-        "comparisons": listing.comparisons(plan, tables),
-        "learning": listing.learning(tables),
-        "confused": listing.confused(best or "", pairs),
-        "failures": listing.failures(tables),
-        "made": made(plan, journal),
-        "resolved": plan_file.text(plan, fits=False) if len(plan.cells) <= MOST_CELLS else "",
+        "cells": text_tables.leaderboard(plan, tables),
+        "comparisons": text_tables.comparisons(plan, tables),
+        "learning": text_tables.learning(tables),
+        "confused": text_tables.confused_classes(best or "", pairs),
+        "failures": text_tables.failures(tables),
+        "provenance": provenance(plan, journal),
+        "resolved_plan": plan_file.text(plan, fits=False) if len(plan.cells) <= MAX_CELLS else "",
     }
 
 
-def made(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
-    """How the results came about, each fact by its name."""
+def provenance(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
+    """What the results were computed from and with, by topic; `journal` is the frame of the fits."""
     facts = {
         "data": _data(plan),
         "splits": _splits(plan),
         "training": ", ".join(f"{key} {value}" for key, value in plan.training.to_dict().items()),
         "time": _time(journal[journal["id"].isin({fit for fits in plan.fits.values() for fit in fits})]),
-        "made with": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
+        "environment": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
     if plan.file:
-        facts["again"] = library_versions.command(plan)
+        facts["command"] = library_versions.run_command(plan)
     return facts
 
 
 def _data(plan: Plan) -> str:
     facts = plan.data
     names = ", ".join(map(str, facts["class_names"]))
-    test = f" and {facts['test_size']} to test on" if plan.test else ""
+    test = f" and {facts['test_size']} held-out test images" if plan.test else ""
     return (
         f"{plan.dataset}, {facts['size']} images of {'×'.join(map(str, facts['shape']))}{test}, "
-        f"{len(facts['class_names'])} classes ({names}), fingerprint {facts['fingerprint']}; "
+        f"{len(facts['class_names'])} classes ({names}); fingerprint {facts['fingerprint']}; "
         f"licence: {facts['licence']}. {facts['citation']}."
     )
 
 
 def _splits(plan: Plan) -> str:
-    repeats = "1 repeat" if plan.repeats == 1 else f"{plan.repeats} repeats"
     return (
-        f"stratified {plan.folds}-fold cross-validation, {repeats}, about {plan.data['train']} images to train on and "
-        f"{plan.data['validation']} to validate on; seed {plan.seed}. All cells share them."
+        f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about {plan.data['train']} "
+        f"training and {plan.data['validation']} validation images per fit; seed {plan.seed}; the same splits for all "
+        "cells"
     )
 
 
 def _time(fits: pd.DataFrame) -> str:
-    """The time that the fits took: on the clock, while any of them ran, and in sum."""
+    """The time that the fits took: by the clock, while at least one of them ran, and in total."""
     done = fits[fits["finished"] > 0]
     ends = done["finished"] / 1000
     spans = sorted(zip(ends - done["seconds"], ends, strict=True))
-    wall, until = 0.0, 0.0
+    # Fits run side by side, so the length of the union of their spans is less than the sum.
+    wall, covered_until = 0.0, 0.0
     for start, end in spans:
-        wall += max(0.0, end - max(start, until))
-        until = max(until, end)
+        wall += max(0.0, end - max(start, covered_until))
+        covered_until = max(covered_until, end)
     cpu = f", {duration(done['cpu'].sum())} of processor time" if done["cpu"].sum() > 0 else ""
-    return f"{duration(wall)} in which fits ran; {duration(done['seconds'].sum())} over all fits{cpu}"
+    return f"{duration(wall)} of wall time while fits ran; {duration(done['seconds'].sum())} summed over fits{cpu}"

@@ -1,4 +1,4 @@
-"""Plan and journal -> the files of a report: tables, figures, report.md and report.html."""
+"""Writes the files of a report from a plan and its journal: tables, figures, report.md and report.html."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from runner.reporting.figures.draw import DARK_CSS, Picture, make_figures
 from runner.reporting.pages import content
 from runner.reporting.tables.study_tables import Tables, make_tables
 from runner.reporting.text.latex import latex
+from runner.text import plural
 
 FORMATS = ("html", "md", "csv", "tex", "png")
-USUAL = ("html", "md", "csv")
+DEFAULT_FORMATS = ("html", "md", "csv")
 
 
-def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[str] = USUAL) -> Tables:
+def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[str] = DEFAULT_FORMATS) -> Tables:
     """Write the report of `plan` into `folder` in the given formats; equal input gives equal files.
 
-    `html` and `md` come with their figures as SVG, `png` writes these in pixels too; `csv` and `tex` are the tables.
+    `html` and `md` come with their figures as SVG; `png` writes the figures as PNG, too. `csv` and `tex` write the
+    tables. `folder` has the arrays of the fits in ``fits/``. Raises RunnerError if one of those files is damaged.
     """
     formats = set(formats)
     tables = make_tables(plan, journal, folder / "fits")
@@ -43,7 +45,7 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
 
 
 def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
-    """The figures as files; those of an earlier report that there is nothing to draw for any more go."""
+    """Write the figures, and delete those of an earlier report that this one does not have."""
     for old in folder.glob("*.svg"):
         if old.stem not in figures:
             old.unlink()
@@ -56,5 +58,11 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
 def _template(name: str, escape: bool) -> jinja2.Template:
     loader = jinja2.PackageLoader("runner.reporting.pages", "templates")
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    environment.filters["markdown"] = _escape_markdown
+    environment.filters["plural"] = plural
     return environment.get_template(name)
+
+
+def _escape_markdown(text: object) -> str:
+    """One line that neither ends an entry of a table nor starts an HTML tag."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

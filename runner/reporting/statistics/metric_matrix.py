@@ -1,4 +1,4 @@
-"""What an experiment measured, as arrays in the order of its plan: what comparisons and effects are computed from."""
+"""The results of an experiment as arrays in the order of its plan: the input of the comparisons and the effects."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.corrected_t import Floats
 
 Codes = np.ndarray
-"""A number for each cell: equal numbers, equal levels."""
+"""An integer for each cell (cells,): cells with equal levels have equal codes."""
 
 
-def test_share(plan: Plan) -> float:
+def test_train_ratio(plan: Plan) -> float:
     """n_test / n_train of the plan's cross-validation."""
     return 1 / (plan.folds - 1)
 
 
 @dataclass(frozen=True)
 class MetricMatrix:
-    """The cells that have planned fits, and of each a row of `values`: the plan's metric by repeat and then fold.
+    """The plan's metric for every cell that has planned fits.
 
-    nan where the fit is not good. `costs`: a row a cell of parameters, MACs, mean seconds of a good fit; nan where
-    unknown.
+    `values` is (cells, repeats * folds), ordered by repeat and then fold; nan for a fit that failed or is missing.
+    `costs` is (cells, 3): parameters, MACs per image, and the mean seconds of a good fit; nan if unknown.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -32,35 +32,38 @@ class MetricMatrix:
     costs: Floats
 
     def codes(self, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], Codes]:
-        """The combinations of levels of `factors` that there are, in the plan's order, and which one each cell has."""
-        found: dict[tuple[str, ...], int] = {}
-        codes = [found.setdefault(tuple(c.levels[name] for name in factors), len(found)) for c in self.cells]
-        return list(found), np.array(codes, dtype=np.int64)
+        """The combinations of levels of `factors` that occur, in the plan's order, and the index of each cell's."""
+        index: dict[tuple[str, ...], int] = {}
+        codes = [index.setdefault(tuple(c.levels[name] for name in factors), len(index)) for c in self.cells]
+        return list(index), np.array(codes, dtype=np.int64)
 
 
 def metric_matrix(plan: Plan, fits: pd.DataFrame) -> MetricMatrix:
-    """From the table of fits."""
-    known = set(fits["cell"])
-    cells = tuple(cell for cell in plan.cells if cell.name in known)
+    """The matrix from the table of fits (see `tables.study_tables.fits_table`)."""
+    with_fits = set(fits["cell"])
+    cells = tuple(cell for cell in plan.cells if cell.name in with_fits)
     names = [cell.name for cell in cells]
     good = fits[fits["status"] == "ok"]
     values = np.full((len(cells), plan.repeats * plan.folds), np.nan)
     columns = (good["repeat"] * plan.folds + good["fold"]).to_numpy(dtype=np.int64)
     values[pd.Index(names).get_indexer(good["cell"]), columns] = good[plan.metric].to_numpy(dtype=np.float64)
     seconds = good.groupby("cell")["seconds"].mean().reindex(names)
+    # The reshape gives an experiment without cells its two columns.
     costs = np.array([(cell.parameters, cell.macs) for cell in cells], dtype=np.float64).reshape(len(cells), 2)
     return MetricMatrix(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]))
 
 
-def averages(values: Floats) -> tuple[Floats, np.ndarray]:
-    """The mean over the members of each group, and which members are in it.
+def average_complete(values: Floats) -> tuple[Floats, np.ndarray]:
+    """The mean over axis 1 of `values` (sets, members, repeats * folds), and which members it includes.
 
-    `values` is (groups, members, repeats * folds), nan where there is none; the result (groups, repeats * folds).
-    The members with every value are in the mean; where a group has none, all that have any value are, and the mean is
-    known for the (repeat, fold)s that all of them have.
+    nan marks a missing value. Members with all their values are averaged. In a set without any such member, all members
+    with any value are, and the mean is nan for each (repeat, fold) that one of them lacks.
+
+    Returns the means (sets, repeats * folds) and the included members (sets, members).
     """
     known = ~np.isnan(values)
     complete, some = np.asarray(known.all(axis=2)), np.asarray(known.any(axis=2))
     used = complete | (some & ~np.asarray(complete.any(axis=1))[:, None])
+    # Not nanmean, which would average different members in different folds.
     with np.errstate(invalid="ignore"):
         return np.where(used[:, :, None], values, 0.0).sum(axis=1) / used.sum(axis=1)[:, None], used

@@ -1,4 +1,4 @@
-"""How the fits learned: curves averaged by level, the gap between training and validation, time to an accuracy."""
+"""How the fits learned: mean curves by level, the gap between training and validation, the time to an accuracy."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ from runner.planning.plan import Plan
 
 
 def curves_table(plan: Plan, frames: Frames) -> pd.DataFrame:
-    """A row an epoch of each level of each factor: every curve's mean and, as NAME_low and NAME_high, its band.
+    """One row per epoch of each level of each factor: the mean of every curve and its band, NAME_low and NAME_high.
 
-    The fits of a (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
-    side of their mean (nan where there is one alone). `fits` counts the fits that got as far as that epoch. Where
-    there is no factor, factor and level are "".
+    The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
+    side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
+    factor and level are "".
     """
     rows = planned_fits(plan).merge(frames.curves, on="id")
     levels = {cell.name: cell.levels for cell in plan.cells}
+    # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
     tables = [
         _by_level(rows.assign(level=[levels[cell][factor] for cell in rows["cell"]]), factor) for factor in plan.factors
     ]
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
-    found = pd.concat(tables or [_by_level(rows.assign(level=""), "")], ignore_index=True)
-    return found.reindex(columns=["factor", "level", "epoch", "fits", *bands])
+    table = pd.concat(tables or [_by_level(rows.assign(level=""), "")], ignore_index=True)
+    return table.reindex(columns=["factor", "level", "epoch", "fits", *bands])
 
 
 def planned_fits(plan: Plan) -> pd.DataFrame:
-    """A row a planned fit: id, cell (its name), repeat, fold."""
+    """One row per planned fit: id, cell (its name), repeat, fold."""
     names = {cell.id: cell.name for cell in plan.cells}
     rows = [(fit, names[cell], repeat, fold) for fit, cell, repeat, fold in plan.fit_keys()]
     return pd.DataFrame(rows, columns=["id", "cell", "repeat", "fold"])
 
 
 def _by_level(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
-    """The curves of one factor's levels, in the order in which they occur."""
+    """The mean curves of one factor's levels, in the order in which they occur."""
     keys = ["level", "epoch"]
+    # Averaging over the cells first makes the band show the spread between splits, not between cells.
     averages = rows.groupby([*keys, "repeat", "fold"], sort=False)[list(CURVES)].mean()
     by_epoch = averages.groupby(keys, sort=False)
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=1)
     table = pd.concat([mean, (mean - spread).add_suffix("_low"), (mean + spread).add_suffix("_high")], axis=1)
     table.insert(0, "fits", rows.groupby(keys, sort=False).size())
-    order = {level: place for place, level in enumerate(rows["level"].unique())}
+    order = {level: position for position, level in enumerate(rows["level"].unique())}
     table = table.reset_index().sort_values(keys, key=lambda c: c.map(order) if c.name == "level" else c)
     table.insert(0, "factor", factor)
     return table
 
 
 def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> pd.DataFrame:
-    """A row a cell: how far training and validation part, and how long a validation accuracy takes.
+    """One row per cell: the gap between training and validation, and the time to a validation accuracy.
 
     `accuracy_gap` is training minus validation accuracy after the last epoch, `loss_gap` validation minus training
-    loss: means over the good fits, positive where a network does better on what it has seen. `reached` counts the
-    fits that ever reach `target`, an accuracy in 0..1; by default 95% of the best cell's last one, in whole percents.
-    `epochs_to_target` and `seconds_to_target` are medians over the good fits; nan where fewer than half of them reach
-    it. An epoch's share of a fit's seconds is one in its epochs.
+    loss: means over the good fits, positive if the networks do better on their training images. `reached` counts the
+    fits that ever reach `target`, an accuracy in 0..1. Its default is 95% of the best cell's accuracy after the last
+    epoch, rounded down to a whole percent. `epochs_to_target` and `seconds_to_target` are medians over the good fits,
+    nan unless more than half of them reach it; every epoch of a fit is taken to last equally long.
     """
     rows = (
         planned_fits(plan)[["id", "cell"]].merge(frames.curves, on="id").merge(frames.fits[["id", "seconds"]], on="id")
@@ -65,6 +67,7 @@ def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> p
     best = last.groupby("cell")["val_accuracy"].mean().max()
     goal = np.floor(95 * best) / 100 if target is None else target
     first = rows[rows["val_accuracy"] >= goal].groupby("id")["epoch"].min().reindex(last.index)
+    # Fits that never reach it count as infinite, which is exact for a median while they are fewer than half.
     fits = last.assign(
         accuracy_gap=last["train_accuracy"] - last["val_accuracy"],
         loss_gap=last["val_loss"] - last["train_loss"],

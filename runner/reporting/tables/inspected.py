@@ -1,4 +1,4 @@
-"""What the networks learned: which classes they confuse, where their time goes, and the arrays kept of a fit."""
+"""What the networks learned: which classes they confuse, where their time goes, and the arrays saved from a fit."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from runner.reporting.tables.curves import planned_fits
 
 
 def confusions_table(plan: Plan, confusions: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair of classes that occurred in a cell: cell, truth and predicted (names), count over all its fits.
+    """One row per pair of classes that occurred in a cell: cell, truth and predicted (names), count over all its fits.
 
-    `confusions` is the journal's frame, with the numbers of the classes and a row a fit.
+    `confusions` is the journal's frame (see `Frames`), with one row per pair of a fit and the classes as integers.
     """
     rows = confusions.merge(planned_fits(plan)[["id", "cell"]], on="id")
     counts = rows.groupby(["cell", "truth", "predicted"], sort=False, as_index=False)["count"].sum()
-    order = {cell.name: place for place, cell in enumerate(plan.cells)}
+    order = {cell.name: position for position, cell in enumerate(plan.cells)}
+    # Sorted while the classes are still integers, since their names have another order.
     counts = counts.sort_values(["cell", "truth", "predicted"], key=lambda c: c.map(order) if c.name == "cell" else c)
     names = dict(enumerate(map(str, plan.data.get("class_names", ()))))
-    named = {column: counts[column].map(names).astype(object) for column in ("truth", "predicted")}
-    return counts.assign(**named).reset_index(drop=True)
+    columns = {column: counts[column].map(names).astype(object) for column in ("truth", "predicted")}
+    return counts.assign(**columns).reset_index(drop=True)
 
 
 def most_confused(confusions: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of different classes, the most frequent mistake first: truth, predicted, count, share.
+    """One row per mistaken pair of classes, the most frequent first: truth, predicted, count, share.
 
-    Counts are summed over all the cells in `confusions`; `share` is that of the truth's images taken for `predicted`.
+    Counts are summed over the cells in `confusions`; `share` is the part of the images of `truth` that were classified
+    as `predicted`.
     """
     counts = confusions.groupby(["truth", "predicted"], sort=False, as_index=False)["count"].sum()
     counts["share"] = counts["count"] / counts.groupby("truth")["count"].transform("sum")
@@ -42,73 +44,88 @@ def most_confused(confusions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion_matrix(confusions: pd.DataFrame, class_names: Iterable[str]) -> np.ndarray:
-    """Counts (K, K), a row a true class and a column a predicted one, summed over the cells in `confusions`."""
+    """Counts (K, K), one row per true class and one column per predicted class, summed over the cells given."""
     names = list(class_names)
     counts = confusions.pivot_table(index="truth", columns="predicted", values="count", aggfunc="sum")
     return np.asarray(counts.reindex(index=names, columns=names).fillna(0), dtype=np.int64)
 
 
-def by_row(matrix: np.ndarray) -> np.ndarray:
-    """The shares of each row; a class without images has zeros."""
+def row_shares(matrix: np.ndarray) -> np.ndarray:
+    """Each row of counts (K, K) divided by its sum; the row of a class without images stays 0."""
     total = matrix.sum(axis=1, keepdims=True)
     shares: np.ndarray = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     return shares
 
 
 def best_cell(cells: pd.DataFrame, metric: str) -> str | None:
-    """The name of the cell with the best mean, the first in the plan of equal ones; None where no fit is good."""
+    """The name of the cell with the best mean, the first in the plan if several are equal; None if no fit is good.
+
+    `cells` is the table of cells or a part of it.
+    """
     means = cells["mean"].dropna() if len(cells) else pd.Series(dtype=float)
     if means.empty:
         return None
     return str(cells.loc[means.idxmax() if find_metric(metric).direction > 0 else means.idxmin(), "cell"])
 
 
-def kept_files(plan: Plan, folder: Path | None) -> dict[str, Path]:
-    """By cell name, the file with the arrays kept of its first fit, where there is one."""
+def array_files(plan: Plan, folder: Path | None) -> dict[str, Path]:
+    """By cell name, the file with the arrays saved from the cell's first fit, for the cells that have one."""
     if folder is None:
         return {}
     files = {cell.name: folder / f"{plan.fits[cell.id][0]}.npz" for cell in plan.cells if plan.fits.get(cell.id)}
     return {cell: path for cell, path in files.items() if path.is_file()}
 
 
-def read_kept(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The arrays of these names that are in the file, all without names; raises RunnerError where it is damaged."""
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays with these names that are in the file, or all of them; raises RunnerError if the file is damaged.
+
+    The arrays and their shapes are listed in `runner.engines.inspection`.
+    """
     try:
+        # Reports are shared, and a pickle in an untrusted file could run any code.
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names or archive.files if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RunnerError(f"{path}: damaged ({error}); delete it, and the report does without") from None
+        raise RunnerError(f"{path}: damaged ({error}); delete it to write the report without its arrays") from None
 
 
 def layers_table(files: Mapping[str, Path]) -> pd.DataFrame:
-    """A row a layer, in the order of work: cell, layer, type, and the shares of a training step's seconds.
+    """One row per layer, in the order of execution: cell, layer, type, and its shares of a training step's seconds.
 
-    `forward_share` and `backward_share` of all the layers of a cell sum to 1. `files` is what `kept_files` finds.
+    `forward_share` and `backward_share` sum to 1 over all layers of a cell. `files` is the result of `array_files`.
     """
     tables = []
     for cell, path in files.items():
-        kept = read_kept(path, "layers", "types", "seconds")
-        if "seconds" in kept and (total := kept["seconds"].sum()) > 0:
-            forward, backward = kept["seconds"].T / total
-            names = {"layer": kept["layers"], "type": kept["types"]}
+        arrays = read_arrays(path, "layers", "types", "seconds")
+        # Avoids dividing by 0 for a network whose layers took no measurable time.
+        if "seconds" in arrays and (total := arrays["seconds"].sum()) > 0:
+            forward, backward = arrays["seconds"].T / total
+            names = {"layer": arrays["layers"], "type": arrays["types"]}
             tables.append(pd.DataFrame({"cell": cell, **names, "forward_share": forward, "backward_share": backward}))
     columns = ["cell", "layer", "type", "forward_share", "backward_share"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def wrong_in(files: Mapping[str, Path], index: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, int]:
-    """In how many cells each validation image at `positions` is mistaken, and how many cells validated on `index`."""
-    mistaken, cells = np.zeros(len(positions), dtype=np.int64), 0
+def count_mistakes(files: Mapping[str, Path], index: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, int]:
+    """The number of cells that misclassify each image, and the number of cells that were validated on these images.
+
+    `index` (V,) has the validation images as positions in the data set, and `positions` (M,) selects the images to
+    count from it; the counts are (M,). Cells whose first fit was validated on other images are left out.
+    """
+    counts, cells = np.zeros(len(positions), dtype=np.int64), 0
     for path in files.values():
-        kept = read_kept(path, "index", "truth", "predicted")
-        if np.array_equal(kept.get("index", ()), index):
-            mistaken += (kept["predicted"] != kept["truth"])[positions]
+        arrays = read_arrays(path, "index", "truth", "predicted")
+        if np.array_equal(arrays.get("index", ()), index):
+            counts += (arrays["predicted"] != arrays["truth"])[positions]
             cells += 1
-    return mistaken, cells
+    return counts, cells
 
 
 def matched_cells(plan: Plan, factor: str, a: str, b: str, known: set[str]) -> tuple[list[str], list[str]]:
-    """The names of the known cells of two levels that have a known partner, equal to them in all other factors."""
+    """The names of the cells of level `a` and of their partners of level `b`, equal to them in all other factors.
+
+    Only cells in `known` count; both lists are in the order of the plan's cells of `a`.
+    """
 
     def others(level: str) -> dict[tuple[str, ...], str]:
         return {

@@ -17,11 +17,11 @@ from runner.reporting.statistics.comparisons import (
     comparisons_table,
     rank_ranges,
 )
-from runner.reporting.statistics.corrected_t import corrected_rows
+from runner.reporting.statistics.corrected_t import corrected_t_test
 from runner.reporting.statistics.effects import interactions_table, levels_table
-from runner.reporting.statistics.metric_matrix import metric_matrix, test_share
+from runner.reporting.statistics.metric_matrix import metric_matrix, test_train_ratio
 from runner.reporting.tables.curves import curves_table, learning_table
-from runner.reporting.tables.inspected import confusions_table, kept_files, layers_table
+from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
 
 VARYING = ("seconds", "worker")
 """Columns of the fits that may differ between equal runs; they come last."""
@@ -34,10 +34,10 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Tables:
-    """`fits`: a row a fit; `cells`: a row a cell; `comparisons`: a row a pair of levels of a factor;
-    `cell_comparisons`: a row a pair of cells; `levels`: a row a level; `interactions`: a row a pair of levels of two
-    factors; `curves`: a row an epoch of a level; `learning`: a row a cell; `confusions`: a row a pair of classes of a
-    cell; `layers`: a row a layer of a cell.
+    """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
+    (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
+    (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); layer
+    of a cell (`layers`).
     """
 
     fits: pd.DataFrame
@@ -52,16 +52,17 @@ class Tables:
     layers: pd.DataFrame
 
     def write(self, folder: Path) -> None:
-        """Each as NAME.csv, figures with all their digits."""
+        """Write each table to `folder` as NAME.csv, numbers with all their digits."""
         for table in fields(self):
+            # The default line terminator is that of the platform, and the files are to be equal on all of them.
             text = getattr(self, table.name).to_csv(index=False, lineterminator="\n")
             atomic_write.write(folder / f"{table.name}.csv", text)
 
 
-def make_tables(plan: Plan, journal: Frames, kept: Path | None = None) -> Tables:
+def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tables:
     """The tables of `plan`; a fit that has not run has the status ``missing``.
 
-    `kept` is the folder with the arrays that were kept of fits; without it there is nothing in `layers`.
+    `arrays` is the folder with the arrays saved from fits; without it, `layers` is empty.
     """
     fits = fits_table(plan, journal.fits)
     pairs = compare_cells(plan, fits)
@@ -75,58 +76,64 @@ def make_tables(plan: Plan, journal: Frames, kept: Path | None = None) -> Tables
         curves_table(plan, journal),
         learning_table(plan, journal),
         confusions_table(plan, journal.confusions),
-        layers_table(kept_files(plan, kept)),
+        layers_table(array_files(plan, arrays)),
     )
 
 
 def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
+    """One row per planned fit: its keys and levels, status and reason, final metrics, epochs, seconds, worker.
+
+    `journal` is the journal's frame of fits; fits that are not planned are left out.
+    """
     cells = {cell.id: cell for cell in plan.cells}
     rows = [
         (fit, cells[cell].name, *cells[cell].levels.values(), repeat, fold)
         for fit, cell, repeat, fold in plan.fit_keys()
     ]
     columns = ["id", "cell", *plan.factors, "repeat", "fold"]
-    known = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
-    table = pd.DataFrame(rows, columns=columns).merge(known, on="id", how="left")
+    # A fit that was trained again has two lines in the journal, and the later one counts.
+    latest = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
+    table = pd.DataFrame(rows, columns=columns).merge(latest, on="id", how="left")
     table["status"] = table["status"].fillna("missing")
     table["reason"] = table["reason"].fillna("")
+    # The left join turns the integers into floats if a fit is missing.
     table["epochs"] = table["epochs"].fillna(0).astype("int64")
     return table[[*columns, "status", "reason", *plan.metrics, "epochs", *VARYING]]
 
 
 def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and corrected 95% interval of the metric over the good fits; the cost beside them.
+    """One row per cell: mean, standard deviation and corrected 95% interval of the metric over the good fits, and cost.
 
-    `pairs` is the comparison of all cells, which says what ranks a cell may have.
+    `pairs` is the comparison of all cells (see `compare_cells`), which gives the range of each cell's rank.
     """
-    found = metric_matrix(plan, fits)
-    row = corrected_rows(found.values, test_share(plan))
-    low, high = rank_ranges(plan, pairs, row["n"] > 0)
-    names = [cell.name for cell in found.cells]
+    matrix = metric_matrix(plan, fits)
+    estimates = corrected_t_test(matrix.values, test_train_ratio(plan))
+    low, high = rank_ranges(plan, pairs, estimates["n"] > 0)
+    names = [cell.name for cell in matrix.cells]
     good = fits[fits["status"] == "ok"].groupby("cell")
     others = [metric for metric in plan.metrics if metric != plan.metric]
     failed = (fits["status"] == "failed").groupby(fits["cell"]).sum()
     columns: dict[str, Any] = {
         "cell": names,
-        **{factor: [cell.levels[factor] for cell in found.cells] for factor in plan.factors},
+        **{factor: [cell.levels[factor] for cell in matrix.cells] for factor in plan.factors},
         "fits": fits.groupby("cell").size().reindex(names).to_numpy(),
         "ok": good.size().reindex(names, fill_value=0).to_numpy(),
         "failed": failed.reindex(names).to_numpy(),
-        "mean": row["mean"],
-        "std": row["std"],
-        "ci_low": row["low"],
-        "ci_high": row["high"],
+        "mean": estimates["mean"],
+        "std": estimates["std"],
+        "ci_low": estimates["low"],
+        "ci_high": estimates["high"],
         "rank_low": low,
         "rank_high": high,
         **{f"{metric}_mean": good[metric].mean().reindex(names).to_numpy() for metric in others},
-        "parameters": [cell.parameters for cell in found.cells],
-        "macs": [cell.macs for cell in found.cells],
-        "receptive_field": [_field(cell) for cell in found.cells],
-        "id": [cell.id for cell in found.cells],
-        "seconds": found.costs[:, 2],
+        "parameters": [cell.parameters for cell in matrix.cells],
+        "macs": [cell.macs for cell in matrix.cells],
+        "receptive_field": [_receptive_field(cell) for cell in matrix.cells],
+        "id": [cell.id for cell in matrix.cells],
+        "seconds": matrix.costs[:, 2],
     }
     return pd.DataFrame(columns)
 
 
-def _field(cell: PlannedCell) -> str:
+def _receptive_field(cell: PlannedCell) -> str:
     return "x".join(map(str, cell.receptive_field)) if cell.receptive_field else ""

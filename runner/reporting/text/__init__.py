@@ -1,1 +1,1 @@
-"""Numbers, sentences and tables as a reader sees them, in HTML, Markdown, LaTeX or a terminal."""
+"""Numbers, sentences and tables as text for a reader, in HTML, Markdown, LaTeX or a terminal."""

@@ -1,34 +1,35 @@
-"""Listings as LaTeX tables with booktabs, ready for \\input."""
+"""Text tables as LaTeX tables with booktabs, ready for \\input."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from runner.reporting.text import numbers
-from runner.reporting.text.listing import TextTable
+from runner.reporting.text.text_tables import TextTable
 
-SYMBOLS = {numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
-"""What LaTeX fonts may lack, and how it is written there."""
+LATEX_SYMBOLS = {numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
+"""The characters that LaTeX fonts may lack, and the commands for them."""
 
 
-def latex(listing: TextTable) -> str:
-    """The listing as a table float; needs ``\\usepackage{booktabs}``. Special characters in names are escaped."""
-    # Titles may occur twice (a class can be called like a column), so the frame's own columns are numbers.
-    frame = pd.DataFrame(listing.texts(), columns=range(len(listing.columns)))
-    table = frame.to_latex(
+def latex(table: TextTable) -> str:
+    """The table as a float; needs ``\\usepackage{booktabs}``. Special characters in names are escaped."""
+    # Two titles may be equal (a class can have the name of a column), so the frame's columns are numbered instead.
+    frame = pd.DataFrame(table.texts(), columns=range(len(table.columns)))
+    source = frame.to_latex(
         index=False,
         escape=True,
-        header=[_escaped(column.title) for column in listing.columns],
-        column_format="".join("l" if column.text else "r" for column in listing.columns),
-        caption=_escaped(listing.title),
-        label=f"tab:{listing.name}",
+        header=[_escape(column.title) for column in table.columns],
+        column_format="".join("l" if column.is_text else "r" for column in table.columns),
+        caption=_escape(table.title),
+        label=f"tab:{table.name}",
         position="htbp",
     )
-    for symbol, written in SYMBOLS.items():
-        table = table.replace(symbol, written)
-    return f"% {listing.note}\n{table}"
+    # After pandas has escaped the text: it would escape these commands, too.
+    for symbol, command in LATEX_SYMBOLS.items():
+        source = source.replace(symbol, command)
+    return f"% {table.note}\n{source}"
 
 
-def _escaped(text: str) -> str:
-    """A caption or a title, which pandas takes as LaTeX."""
+def _escape(text: str) -> str:
+    """A caption or a title, which pandas inserts as it is."""
     return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)

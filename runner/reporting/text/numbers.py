@@ -1,4 +1,4 @@
-"""Figures as a reader sees them: one way to write each kind of number."""
+"""Numbers as text: one way to write each kind of number in tables, figures and sentences."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def scaled(metric: str, value: float) -> float:
-    """The value as it is shown: accuracies in percent, their differences in points, losses unchanged."""
+    """The value in the unit of the report: accuracies in percent, their differences in points, losses unchanged."""
     return find_metric(metric).scale * value
 
 
 def number(metric: str, value: float, sign: bool = False) -> str:
-    """A value of the metric: two decimals of a percentage, four of a loss."""
+    """A value of the metric, with two decimals if it is a percentage and four if it is a loss; unknown is a dash."""
     if value is None or math.isnan(value):
         return "–"
+    # The z option writes a negative value that rounds to zero as 0.00, not as -0.00.
     text = f"{scaled(metric, value):{'+' if sign else ''}z.{find_metric(metric).decimals}f}"
     return text.replace("-", MINUS)
 
 
 def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
+    """``0.35 to 3.09``: in words, since a dash between the ends would be hard to tell from a minus sign."""
     return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
 
 
@@ -30,20 +32,21 @@ def count(value: float | None) -> str:
     """A count with its magnitude: 318, 12.4 k, 3.71 M, 15.5 G."""
     if value is None or math.isnan(value):
         return "–"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.3g} {letter}"
+    for threshold, prefix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= threshold:
+            return f"{value / (1e3 if prefix == 'k' else threshold):.3g} {prefix}"
     return f"{value:.0f}"
 
 
 def probability(value: float) -> str:
+    """A probability in a table."""
     if math.isnan(value):
         return "–"
     return "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"{value:.3f}"
 
 
 def chance(value: float) -> str:
-    """A probability in a sentence: two digits, three where it is small."""
+    """A probability in a sentence: two decimals, or three if it is below 0.1."""
     if value > 0.995:
         return "above 0.995"
     return "below 0.001" if value < 0.001 else f"{value:.{2 if value >= 0.1 else 3}f}"

@@ -1,1 +1,1 @@
-"""Where fits run: in this process, or in a pool of processes that outlives a worker's death."""
+"""Executors: run fits in this process, or in a pool of worker processes that survives the death of a worker."""

@@ -1,4 +1,4 @@
-"""What an executor promises."""
+"""The interface of an executor."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from runner.fits.records import FitResult
 class Executor(Protocol):
     """Runs groups of fits.
 
-    Every fit of every group gets exactly one result: a fit that raises, or whose worker dies or takes too long, gets
-    a failed one with the reason. Closing the iterator early (Ctrl-C) stops what is running and starts nothing new.
+    Every fit of every group gets exactly one result. A fit that raises, or whose worker dies or exceeds its time limit,
+    gets a failed result with the reason. Closing the iterator early (as Ctrl-C does) stops the running fits and starts
+    no new ones.
     """
 
     def prepare(self, engine: str) -> None:
-        """Begin to load the engine; returns at once. A run does so itself where nobody has."""
+        """Start loading the engine in the background and return at once. Optional: `run` does it if nobody has."""
         ...
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
-        """The results of one group after another, in the order in which they come."""
+        """Yield the results of one group at a time, in the order in which the groups finish."""
         ...

@@ -1,4 +1,4 @@
-"""Executors: where fits run. Each yields results as they come; none changes a bit of them."""
+"""The executors by name. Which one runs the fits changes no bit of their results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ NAMES = ("process", "serial")
 
 
 def default_workers() -> int:
-    """One a core that this process may use."""
+    """One worker per core that this process may use."""
+    # sched_getaffinity respects taskset and cpusets, which cpu_count does not; macOS lacks it.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make(name: str, workers: int) -> Executor:
-    """The executor `name` with that many workers."""
+def create_executor(name: str, workers: int) -> Executor:
+    """The executor called `name` (see NAMES); the serial one ignores `workers`."""
     if name == "serial":
         from runner.workers.executors.serial import SerialExecutor
 

@@ -1,7 +1,7 @@
-"""Processes from the fork server whose end is told right, whichever thread asks first, and what they leave behind.
+"""Worker processes from the fork server, with a reliable exit status, and the files through which they report.
 
-Starting a process asks after all others, so with a pool a worker two threads may ask after one at once. Its exit
-status can be read once; multiprocessing's own `poll` gives whoever comes second 255.
+The exit status of such a process can be read only once, and multiprocessing's own `poll` returns 255 to whoever asks
+second. With one pool per worker several threads ask, because starting any process polls all the others.
 """
 
 from __future__ import annotations
@@ -16,19 +16,26 @@ from multiprocessing.popen_forkserver import Popen
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-ENDED = 256
-"""Where a status of 0 would be: pebble takes that for no death, and would wait for the worker's result for ever."""
-LAST = 20_000
-"""So many bytes of what a worker printed are kept."""
+NORMAL_EXIT = 256
+"""Stands for exit status 0, which pebble does not count as a death: it would wait for the worker's result forever.
+
+256 is none of the statuses that the system reports (0 to 255), and modulo itself it is 0 again.
+"""
+LOG_LIMIT = 20_000
+"""The most bytes of a worker's output that are read; what came before is dropped."""
 
 
-class Handle(Popen):
-    """A process as its parent sees it."""
+class ProcessHandle(Popen):
+    """A worker process as its parent sees it; `poll` may be called from several threads."""
 
     reading = threading.Lock()
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """The exit status, the signal's number negated; None while it runs. Without the flag, wait for it."""
+        """The exit status, minus the signal's number if a signal ended it, or None while the process runs.
+
+        Without the flag, wait for the end.
+        """
+        # Wait outside the lock, which all workers share: only reading the status needs it.
         if self.returncode is None and wait([self.sentinel], 0 if flag == os.WNOHANG else None):
             with self.reading:
                 return super().poll()
@@ -36,27 +43,33 @@ class Handle(Popen):
 
 
 class Process(ForkServerProcess):
+    """A process whose `exitcode` is NORMAL_EXIT where it would be 0."""
+
     @staticmethod
-    def _Popen(process_obj: Process) -> Handle:  # type: ignore[override]
-        return Handle(process_obj)
+    def _Popen(process_obj: Process) -> ProcessHandle:  # type: ignore[override]
+        return ProcessHandle(process_obj)
 
     @property
     def exitcode(self) -> int | None:
         code = super().exitcode
-        return ENDED if code == 0 else code
+        return NORMAL_EXIT if code == 0 else code
 
 
 class Context(ForkServerContext):
+    """The multiprocessing context that starts worker processes as `Process`."""
+
     Process = Process
 
 
 class WorkerNotes:
-    """Two nameless files that a worker writes and its parent reads, whatever becomes of the worker: what it printed,
-    and its peak memory. No kill leaves them behind.
+    """Two temporary files that a worker writes and the driver reads: its output, and its peak memory.
+
+    They can be read however the worker ended. They have no name in the file system, so that the system removes them
+    when both processes have ended, even if they were killed.
     """
 
     def __init__(self, printed: int | None = None, peak: int | None = None) -> None:
-        """New files, or those with the descriptors."""
+        """Create the files, or open those with the given descriptors."""
         self.printed, self.peak = (
             tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
             if number is None
@@ -65,16 +78,22 @@ class WorkerNotes:
         )
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Only to a process that is being started: it inherits the descriptors, and with them the place in the file."""
-        return _inherited, (DupFd(self.printed.fileno()), DupFd(self.peak.fileno()))
+        """Pickle for a process that is being started, and for nothing else.
 
-    def note_peak(self, count: int) -> None:
+        The process inherits the descriptors. Driver and worker then share one position in each file, so that after
+        `read_and_clear` the worker writes from the start.
+        """
+        return _inherited_notes, (DupFd(self.printed.fileno()), DupFd(self.peak.fileno()))
+
+    def write_peak(self, count: int) -> None:
+        """Record the peak memory in bytes, in place of the last one."""
         os.pwrite(self.peak.fileno(), count.to_bytes(8, "big"), 0)
 
-    def take(self) -> tuple[str, int]:
-        """What was printed since the last time, its end if it is long, and the peak noted last (0 where none was)."""
+    def read_and_clear(self) -> tuple[str, int]:
+        """The output since the last call (its last LOG_LIMIT bytes), and the peak memory in bytes, 0 if unknown."""
         end = os.fstat(self.printed.fileno()).st_size
-        text = os.pread(self.printed.fileno(), LAST, max(0, end - LAST)).decode(errors="replace")
+        # pread leaves the shared position alone: the worker may be writing at this moment.
+        text = os.pread(self.printed.fileno(), LOG_LIMIT, max(0, end - LOG_LIMIT)).decode(errors="replace")
         peak = int.from_bytes(os.pread(self.peak.fileno(), 8, 0), "big")
         for file in (self.printed, self.peak):
             file.truncate(0)
@@ -82,5 +101,5 @@ class WorkerNotes:
         return text, peak
 
 
-def _inherited(printed: Any, peak: Any) -> WorkerNotes:
+def _inherited_notes(printed: Any, peak: Any) -> WorkerNotes:
     return WorkerNotes(printed.detach(), peak.detach())

@@ -1,4 +1,4 @@
-"""One group of fits after another in this process: for debugging, and for the smallest studies."""
+"""Run one group of fits after another in this process: for debugging, and for the smallest studies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from runner.workers.run_group import run_group
 
 
 class SerialExecutor:
-    """A fit that takes the process down takes the run down; `training.timeout` can't be kept here."""
+    """Runs every fit in this process.
+
+    A fit that crashes the process ends the run, and `training.timeout` and `training.retries` have no effect.
+    """
 
     def prepare(self, engine: str) -> None:
-        """There is no other process to load it in."""
+        """Does nothing: the engine is loaded by the first fit."""
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
+        """Train the groups in the given order; see `Executor.run`."""
         for group in groups:
             yield run_group(group)

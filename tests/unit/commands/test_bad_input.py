@@ -49,7 +49,7 @@ cross_validation: {folds: 1}           => 7 cross_validation.folds | found 1; al
 report: {metric: val_acuracy}          => 11 report.metric | 'val_acuracy'; did you mean 'val_accuracy'? | val_loss
 training: {epochs: 1, checkpoint: 0}   => 6 training.checkpoint | found 0; allowed: more than 0
 training: {epochs: 1, checkpoint: 10m} => 6 training.checkpoint | found '10m'; expected seconds | such as 10min
-training: {epochs: 2, stuck_after: 3}  => 6 training.stuck_after | found 3; allowed: 1 to 2, the epochs
+training: {epochs: 2, stuck_after: 3}  => 6 training.stuck_after | found 3; allowed: 1 to 2, the number of epochs
 training: {epochs: 1, retries: -1}     => 6 training.retries | found -1; allowed: 0 or more
 training: {epochs: 1, timeout: 5 days} => 6 training.timeout | found '5 days'; expected seconds | such as 10min
 architecture: {name: stage}            => 3 architecture | 'stage'; did you mean 'stages'? | allowed: alexnet, all_cnn
@@ -64,38 +64,38 @@ architecture: {name: stages, downsample: max_pol} => 3 architecture.downsample |
 optimizer: {name: adam, beta1: 1.5}         => 5 optimizer.beta1 | found 1.5; allowed: less than 1
 optimizer: {name: sgd, lr: 1, nesterov: true} => 5 optimizer | needs a momentum above 0
 optimizer: sgd                              => 5 optimizer | sgd needs the parameter 'lr' (float > 0)
-grid:\n  filters: [1, 2]                    => 10 grid.filters | not a path | architecture, augmentation, optimizer
-grid:\n  dataset: [digits]                  => 10 grid.dataset | data set can't vary | same splits
+grid:\n  filters: [1, 2]                    => 10 grid.filters | not a path to a setting | allowed: architecture, aug
+grid:\n  dataset: [digits]                  => 10 grid.dataset | data set cannot vary | same splits
 grid:\n  architecure.width: [1]             => 10 grid.architecure.width | did you mean 'architecture'?
-grid:\n  training: [1]                      => 10 grid.training | set its parts, such as training.epochs
+grid:\n  training: [1]                      => 10 grid.training | set one of its keys, such as training.epochs
 grid:\n  optimizer.lr: []                   => 10 grid.optimizer.lr | found []; expected a list of values
-grid:\n  optimizer.lr: [1,\n    2,\n    1]  => 12 grid.optimizer.lr | the level 1 stands here twice
+grid:\n  optimizer.lr: [1,\n    2,\n    1]  => 12 grid.optimizer.lr | level 1 is listed twice
 grid:\n  f:\n    a: 3                       => 11 grid.f.a | found 3; expected a mapping from paths to values
-grid:\n  f: {a: {optimizer.lr: 1}}\n  optimizer.lr: [2] => 11 grid.optimizer.lr | which the factor 'f' sets too
+grid:\n  f: {a: {optimizer.lr: 1}}\n  optimizer.lr: [2] => 11 grid.optimizer.lr | which factor 'f' also sets
 grid:\n  f:\n    a: {training.epoch: 3}     => 11 training.epoch | did you mean 'epochs'? | batch_size
 grid:\n  architecture.widht: [1]            => 10 architecture.widht | did you mean 'width'? | convs
 grid:\n  optimizer.lr: [1,\n    0]          => 11 optimizer.lr | found 0; allowed: more than 0
 grid:\n  optimizer:\n    - adam\n    - sgd  => 12 optimizer | sgd needs the parameter 'lr'
-augmentation: [none]\ngrid:\n  augmentation.pixels: [1] => 10 augmentation.pixels | is a list | set it whole
-exclude:\n  - {augmentatio: none}           => 12 exclude[0] | did you mean 'augmentation'?
-exclude:\n  - {augmentation: non}           => 12 exclude[0] | no level non; did you mean 'none'? allowed: none, shift
+augmentation: [none]\ngrid:\n  augmentation.pixels: [1] => 10 augmentation.pixels | is a list | set the whole list
+exclude:\n  - {augmentatio: none}           => 12 exclude[0] | unknown factor | did you mean 'augmentation'?
+exclude:\n  - {augmentation: non}           => 12 exclude[0] | unknown level 'non' | mean 'none'? allowed: none, shift
 exclude: [{augmentation: none}, {augmentation: shift}] => 11 exclude | excludes every cell
 exclude: {augmentation: none}               => 11 exclude | expected a list of mappings
-grid:\n  optimizer.lr: [1, 1.0]             => 9 cell 'lr=1.0' | 'lr=1' | the two cells are the same
+grid:\n  optimizer.lr: [1, 1.0]             => 9 cell 'lr=1.0' | the same as cell 'lr=1'
 plugins: p.py                               => 11 plugins | found 'p.py'; expected a list
-plugins: [./pp.py]                          => 11 plugins[0] | './pp.py' | beside the experiment | did you mean './p
+plugins: [./pp.py]                          => 11 plugins[0] | './pp.py' in the experiment's folder; did you mean
 plugins: [p.txt]                            => 11 plugins[0] | p.txt is not a Python file | .py
 plugins: [p.py, q.py]                       => 11 plugins[1] | 'mine' is provided twice: by | p.py and by | q.py
 plugins: [3]                                => 11 plugins[0] | found 3; expected text
 plugins: [p.py, ./p.py]                     => 11 plugins[1] | './p.py' is listed twice
 grid:\n  - f: {a: {optimizer.lr: 1}}\n  - f: {a: {optimizer.lr: 2}} => 9 grid | two blocks | 'a' different settings
-grid:\n  - f: {a: {optimizer.lr: 1}}\n  - f: {b: {optimizer.lr: 1}} => 9 cell 'b' | 'a' | the two cells are the same
+grid:\n  - f: {a: {optimizer.lr: 1}}\n  - f: {b: {optimizer.lr: 1}} => 9 cell 'b' | the same as cell 'a'
 architecture: stage\ngrid:\n  architecture.width: [1] => 3 architecture | did you mean 'stages'?
 optimizer: sgd\ngrid:\n  optimizer.momentum: [0.5] => 5 optimizer | needs the parameter 'lr'
 training: {batch_size: 5}\ngrid:\n  training.precision: [float32] => 6 training.epochs | required
 architecture: 3\ngrid:\n  architecture.width: [1] => 3 architecture | found 3; expected a name
 -architecture:\ngrid:\n  architecture.width: [1] => 1 architecture | is missing
-grid:\n  seed: [1, 2]                        => 10 grid.seed | 'seed' can't vary
+grid:\n  seed: [1, 2]                        => 10 grid.seed | 'seed' cannot vary
 grid:\n  optimizer.lr.x: [1]                 => 10 optimizer.lr | found {"x": 1}; expected a number
 grid:\n  optimizer.lr: [1, 2]\nexclude: [{optimizer.lr: [1, 2]}] => 11 exclude[0] | found [1, 2]; expected one level
 description: !mine 'x'                      => 11 | the tag !mine is not allowed
@@ -120,7 +120,7 @@ WHOLE_FILES = [
     ("long text", f"seed: {'x' * 5000}", "8 seed | found 'xxx | xxx... | expected a whole number"),
     ("long list", f"seed: {NUMBERS}", "8 seed | found [1, 2, | ... | expected a whole number"),
     ("exclude nothing", BLOCKS + "  - {augmentation: flip, optimizer.lr: 1}", "13 exclude[0] | matches no combination"),
-    ("too many cells", f"grid:\n  optimizer.lr: {NUMBERS}\n  architecture.width: {NUMBERS}", "9 grid | makes 159201"),
+    ("too many cells", f"grid:\n  optimizer.lr: {NUMBERS}\n  architecture.width: {NUMBERS}", "9 grid | 159201 cells"),
     ("Latin-1", BASE.encode() + b"description: caf\xe9\n", "11 | not UTF-8 text"),
     ("NUL", BASE.encode() + b"description: a\x00b\n", "11 | not valid YAML | x00"),
     ("NUL after accents", f"name: {'é' * 9}\n\x00\n\n\n\n\n\n".encode(), "2 | not valid YAML"),
@@ -133,14 +133,14 @@ WHOLE_FILES = [
 
 COMMANDS = r"""
 plan es.yaml                                => es.yaml: no such file; did you mean 'e.yaml'?
-run sub                                     => sub: can't be read: Is a directory
+run sub                                     => sub: cannot be read: Is a directory
 rn e.yaml                                   => runner: COMMAND: unknown 'rn'; did you mean 'run'? | allowed: compare
 run e.yaml --wokers 2                       => runner run: unknown option '--wokers'; did you mean '--workers'?
 run e.yaml --workers 0                      => runner run: argument --workers: found '0'; allowed: 1 or more
 run e.yaml --executor proces                => runner run: --executor: unknown 'proces'; did you mean 'process'?
 run e.yaml --tracking-uri mlflow.db         => --tracking-uri: found 'mlflow.db'; expected an address, such as
 ui --tracking-uri none                      => --tracking-uri none: there is no store to look at
-plan e.yaml --set cross_validation.test=true => --set cross_validation.test=true: | no held-out test images; leave
+plan e.yaml --set cross_validation.test=true => --set cross_validation.test=true: | digits has no held-out test images
 run e.yaml --reports e.yaml                 => e.yaml/base: Not a directory
 run e.yaml --set training.epochs            => --set training.epochs: expected PATH=VALUE
 plan e.yaml --set training.epoch=3          => --set training.epoch=3: training.epoch: | did you mean 'epochs'?
@@ -160,8 +160,8 @@ run e.yaml --worker 2                      => runner run: unknown option '--work
 run e.yaml extra                           => runner run: one argument too many: 'extra'
 plan e.yaml --set augmentation=flip        => --set augmentation=flip: the grid varies augmentation | 'grid.FACTOR=[
 plan e.yaml --set augmentation.pixels=2    => --set augmentation.pixels=2: the grid varies augmentation | no effect
-plan list.yaml --set augmentation.name=none => --set augmentation.name=none: augmentation is a list | set the whole
-plan blocks.yaml --set grid.optimizer.lr=[1] => --set grid.optimizer.lr=[1]: grid is a list | set the whole
+plan list.yaml --set augmentation.name=none => --set augmentation.name=none: augmentation is a list | set the whole list
+plan blocks.yaml --set grid.optimizer.lr=[1] => --set grid.optimizer.lr=[1]: grid is a list | set the whole list
 plan e.yaml --set optimizer.lr.x=3         => --set optimizer.lr.x=3: optimizer.lr: | expected a number
 plan e.yaml --set seed=[1                  => --set seed=[1: not valid YAML: | expected ',' or ']'
 plan e.yaml --set epochs=3                 => --set epochs=3: epochs: unknown key | did you mean 'training.epochs'?
@@ -200,8 +200,8 @@ PLUGINS = [
     ("name twice", MINE.replace("yield", "yield from 2 * [") + "]", "9 plugins[0] | 'mine' is provided twice"),
     ("build is no function", MINE.replace("=f)", "=None)"), "9 plugins[0] | p.py: architecture 'mine' | build (a func"),
     ("type unknown", MINE.replace("width: int", "width: 'Nope'"), "9 plugins[0] | p.py raised NameError: name 'Nope'"),
-    ("positional", MINE.replace("*, ", ""), "9 plugins[0] | p.py: the parameters of mine must stand behind a *"),
-    ("default", MINE.replace("= 3", "= 'x'"), "9 plugins[0] | mine's parameter 'width' does not fit: found 'x'; exp"),
+    ("positional", MINE.replace("*, ", ""), "9 plugins[0] | p.py: the parameters of mine must be keyword-only, after a *"),
+    ("default", MINE.replace("= 3", "= 'x'"), "9 plugins[0] | mine's parameter 'width' is invalid: found 'x'; exp"),
     ("exits", "import sys\nsys.exit(3)\n", "9 plugins[0] | p.py:2 raised SystemExit: 3"),
     ("two lines", "raise ValueError('a\\nb')\n", "9 plugins[0] | p.py:1 raised ValueError: a b"),
     ("escapes", "raise ValueError('\\x1b[31m')\n", r"9 plugins[0] | p.py:1 raised ValueError: \x1b[31m"),
@@ -380,7 +380,7 @@ def test_of_very_many_complaints_the_first_hundred_are_printed(capsys):
     Path("e.yaml").write_bytes(BASE.encode() + "".join(f"k{number}: 1\n" for number in range(300)).encode())
     assert main(["plan", "e.yaml"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 101 and lines[-1] == "and 200 complaints more"
+    assert len(lines) == 101 and lines[-1] == "and 200 more problems"
 
 
 def test_numbers_and_text_are_those_of_yaml_1_2():

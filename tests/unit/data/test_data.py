@@ -1,4 +1,4 @@
-"""Data sets as they are read: once, into a cache that all workers map."""
+"""Prepared data sets: loaded once, into a cache that all workers map into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from command import ROOT, environment
 
 from runner.components.records import ImageData
-from runner.data.prepare import UNUSED, prepared, read
+from runner.data.prepare import EXPIRY_SECONDS, prepare_part, read
 from runner.errors import PluginError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 2, 4, 5), dtype=np.uint8)
@@ -23,19 +23,19 @@ LABELS = np.arange(30) % 3
 
 
 class Source:
-    """A data set that counts how often it is read."""
+    """A data set that counts how often it is loaded."""
 
     def __init__(self, version: str = "1") -> None:
-        self.reads = 0
+        self.loads = 0
         self.data = ImageData((2, 4, 5), ("a", "b", "c"), 30, self.load, test_size=10, load_test=self.load_test)
         self.data = replace(self.data, version=version)
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
-        self.reads += 1
+        self.loads += 1
         return IMAGES, LABELS
 
     def load_test(self) -> tuple[np.ndarray, np.ndarray]:
-        self.reads += 1
+        self.loads += 1
         return IMAGES[:10] // 2, LABELS[:10]
 
 
@@ -46,73 +46,73 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fingerprint(source: Source, origin: str = "us", test: bool = False) -> str:
-    with prepared(source.data, origin, test) as part:
+    with prepare_part(source.data, origin, test) as part:
         images, labels = read(part.folder)
-        wanted = IMAGES[:10] // 2 if test else IMAGES
-        assert np.array_equal(images, wanted) and np.array_equal(labels, LABELS[: len(wanted)])
+        expected = IMAGES[:10] // 2 if test else IMAGES
+        assert np.array_equal(images, expected) and np.array_equal(labels, LABELS[: len(expected)])
         assert np.array_equal(part.labels, labels) and labels.dtype == np.int64
         return part.fingerprint
 
 
-def test_data_are_read_once_and_found_the_next_time(cache: Path) -> None:
+def test_data_are_loaded_once_and_cached(cache: Path) -> None:
     source = Source()
-    assert fingerprint(source) == fingerprint(source) == fingerprint(Source()) and source.reads == 1
-    assert fingerprint(source, test=True) != fingerprint(source) and source.reads == 2
+    assert fingerprint(source) == fingerprint(source) == fingerprint(Source()) and source.loads == 1
+    assert fingerprint(source, test=True) != fingerprint(source) and source.loads == 2
     assert len(list((cache / "prepared").glob("*/"))) == 2
 
 
-def test_what_may_have_changed_is_read_again() -> None:
+def test_data_that_may_have_changed_are_loaded_again() -> None:
     source = Source()
     fingerprint(source)
     for other in (Source("2"), Source("")):
-        assert fingerprint(other) == fingerprint(source) and other.reads == 1
+        assert fingerprint(other) == fingerprint(source) and other.loads == 1
     fingerprint(source, "somebody else")
-    assert source.reads == 2
+    assert source.loads == 2
     unknown = Source("")
     fingerprint(unknown)
     fingerprint(unknown)
-    assert unknown.reads == 2, "without a version nothing says that it is the same"
+    assert unknown.loads == 2, "without a version they may have changed"
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "facts.json"])
 @pytest.mark.parametrize("content", [None, b"", b"half of it"])
-def test_a_damaged_entry_is_read_again(cache: Path, name: str, content: bytes | None) -> None:
+def test_a_damaged_entry_is_loaded_again(cache: Path, name: str, content: bytes | None) -> None:
     source = Source()
-    whole = fingerprint(source)
+    intact = fingerprint(source)
     (file,) = (cache / "prepared").glob(f"*/{name}")
     file.unlink()
     if content is not None:
         file.write_bytes(content)
-    assert fingerprint(source) == whole and source.reads == 2
-    assert fingerprint(source) == whole and source.reads == 2, "and mended"
+    assert fingerprint(source) == intact and source.loads == 2
+    assert fingerprint(source) == intact and source.loads == 2, "and repaired"
 
 
-def test_a_cache_that_can_not_be_written_costs_time_and_nothing_else(
+def test_a_cache_that_cannot_be_written_costs_only_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("ARCHRUNNER_CACHE", str(tmp_path / "file" / "cache"))
     source = Source()
-    assert fingerprint(source) == fingerprint(source) and source.reads == 2
-    assert "can't keep the data here: Not a directory" in caplog.text
+    assert fingerprint(source) == fingerprint(source) and source.loads == 2
+    assert "cannot cache the data here: Not a directory" in caplog.text
 
 
-def test_runs_at_once_find_the_same() -> None:
+def test_concurrent_runs_get_the_same_data() -> None:
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(lambda _: fingerprint(Source()), range(40)))) == 1
 
 
-def test_what_nobody_asked_for_in_a_month_goes(cache: Path) -> None:
+def test_parts_unused_for_a_month_are_removed(cache: Path) -> None:
     old, used = Source("old"), Source("used")
     fingerprint(old)
     fingerprint(used)
-    for place in (cache / "prepared").glob("*/"):
-        os.utime(place, (0, time.time() - UNUSED - 60))
+    for part in (cache / "prepared").glob("*/"):
+        os.utime(part, (0, time.time() - EXPIRY_SECONDS - 60))
     fingerprint(used)
     fingerprint(Source("new"))
     assert len(list((cache / "prepared").glob("*/"))) == 2
     fingerprint(old)
-    assert (used.reads, old.reads) == (1, 2)
+    assert (used.loads, old.loads) == (1, 2)
 
 
 GROWTH = """\
@@ -121,14 +121,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import engine_jobs
+import engine_fits
 
 from runner.engines.training_loop import train
 
-learner_of = engine_jobs.LEARNERS[sys.argv[1]]
+learner_of = engine_fits.LEARNERS[sys.argv[1]]
 images = np.load(sys.argv[2], mmap_mode="c")
 labels, index = np.arange(len(images)) % 3, np.arange(len(images))
-job = replace(engine_jobs.job(), transforms=())
+job = replace(engine_fits.built_fit(), transforms=())
 train([job], learner_of)
 
 def own():
@@ -138,7 +138,7 @@ before = own()
 spec = replace(job.spec, train=index, validation=index)
 learner = learner_of([replace(job, spec=spec, images=images, labels=labels)])
 learner.step([index[::5000]], [()])
-learner.evaluate(learner.part(images, labels, [index[:1000]]))
+learner.evaluate(learner.subset(images, labels, [index[:1000]]))
 print(own() - before)
 """
 
@@ -146,7 +146,7 @@ print(own() - before)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("engine", ["torch", "numpy"])
 def test_a_fit_holds_no_copy_of_the_images(engine: str, tmp_path: Path) -> None:
-    """A fit's own memory holds the batches in work: so eight workers cost one copy."""
+    """A fit's own memory holds only its current batches, so eight workers share one copy of the images."""
     images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (2_400_000, 2, 8, 8))
     images[::100_000] = 100  # the rest of the file is a hole
     images.flush()
@@ -158,16 +158,16 @@ def test_a_fit_holds_no_copy_of_the_images(engine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "message"),
     [
         (MemoryError("Unable to allocate 107. PiB"), "dataset: its images do not fit into memory: Unable to allocate"),
         (KeyError("pixels"), "dataset: loading it raised KeyError: 'pixels'"),
     ],
 )
-def test_what_a_data_set_s_own_code_raises_is_told_in_one_line(error: Exception, words: str) -> None:
+def test_an_exception_in_a_data_set_is_a_one_line_error(error: Exception, message: str) -> None:
     def load() -> tuple[np.ndarray, np.ndarray]:
         raise error
 
-    with pytest.raises(PluginError) as raised, prepared(ImageData((1, 2, 2), ("a", "b"), 4, load), "here"):
+    with pytest.raises(PluginError) as raised, prepare_part(ImageData((1, 2, 2), ("a", "b"), 4, load), "here"):
         pass
-    assert str(raised.value).startswith(words)
+    assert str(raised.value).startswith(message)

@@ -12,7 +12,7 @@ from runner.errors import RunnerError
 
 @st.composite
 def labelled(draw):
-    """Labels (any whole numbers in any order) and a number of folds that every class can fill."""
+    """Labels, any whole numbers in any order, and a number of folds that no class is too small for."""
     folds = draw(st.integers(2, 6))
     classes = draw(st.lists(st.integers(-1000, 1000), unique=True, min_size=1, max_size=5))
     counts = [draw(st.integers(folds, folds + 12)) for _ in classes]
@@ -29,7 +29,7 @@ def spread(counts):
 
 @many
 @given(labelled(), st.integers(1, 3), seeds)
-def test_every_image_is_validated_once_a_repeat(data, repeats, seed):
+def test_every_image_is_validated_once_per_repeat(data, repeats, seed):
     labels, folds = data
     splits = stratified_splits(labels, folds, repeats, seed)
     everything = list(range(len(labels)))
@@ -43,7 +43,7 @@ def test_every_image_is_validated_once_a_repeat(data, repeats, seed):
 
 @many
 @given(labelled(), seeds)
-def test_sizes_and_shares_of_classes_differ_by_one_at_most(data, seed):
+def test_sizes_and_class_counts_of_folds_differ_by_at_most_one(data, seed):
     labels, folds = data
     parts = [labels[s.validation] for s in stratified_splits(labels, folds, 1, seed)]
     assert spread([len(part) for part in parts]) <= 1
@@ -53,7 +53,7 @@ def test_sizes_and_shares_of_classes_differ_by_one_at_most(data, seed):
 
 @many
 @given(labelled())
-def test_at_least_as_even_as_scikit_learn(data):
+def test_folds_are_at_least_as_even_as_those_of_scikit_learn(data):
     labels, folds = data
     ours = [len(s.validation) for s in stratified_splits(labels, folds, 1, 0)]
     theirs = [len(test) for _, test in StratifiedKFold(folds).split(labels, labels)]
@@ -63,7 +63,7 @@ def test_at_least_as_even_as_scikit_learn(data):
 
 @settings(deadline=None, max_examples=25)
 @given(seeds)
-def test_repeats_and_seeds_shuffle_anew_and_equal_seeds_do_not(seed):
+def test_repeats_and_seeds_shuffle_differently_and_equal_seeds_equally(seed):
     labels = np.arange(60) % 3
     splits = [s.validation.tolist() for s in stratified_splits(labels, 3, 2, seed)]
     assert splits == [s.validation.tolist() for s in stratified_splits(labels, 3, 2, seed)]
@@ -71,7 +71,7 @@ def test_repeats_and_seeds_shuffle_anew_and_equal_seeds_do_not(seed):
     assert splits[:3] != [s.validation.tolist() for s in stratified_splits(labels, 3, 1, seed ^ 1)]
 
 
-def test_a_later_repeat_leaves_the_earlier_ones_alone():
+def test_adding_a_repeat_does_not_change_the_earlier_ones():
     labels = np.arange(40) % 4
     one, two = (stratified_splits(labels, 4, repeats, 5) for repeats in (1, 2))
     assert [s.train.tolist() for s in one] == [s.train.tolist() for s in two[:4]]
@@ -85,7 +85,7 @@ def test_a_class_with_fewer_images_than_folds_is_refused(rare, message):
 
 @many
 @given(labelled(), seeds, st.data())
-def test_a_part_keeps_each_class_s_share_and_depends_on_the_seed(data, seed, more):
+def test_a_subset_has_each_class_s_share_and_depends_on_the_seed(data, seed, more):
     labels, _ = data
     count = more.draw(st.integers(1, len(labels)))
     part = stratified_part(labels, count, seed)

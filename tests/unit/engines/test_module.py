@@ -1,4 +1,4 @@
-"""The escape hatch: an architecture that builds a torch module of its own."""
+"""Architectures that build a torch module of their own instead of layer records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from command import RUNNER, TINY, environment, stable_tables
-from engine_jobs import job
+from engine_fits import built_fit
 from torch import nn
 
 from runner.cli import main
@@ -110,7 +110,7 @@ def register_architectures():
 
 
 def write_study(folder: Path) -> None:
-    """An experiment beside plugin files with modules; its grid is to be given with `--set grid=`."""
+    """An experiment and plugin files with modules; tests set its grid with `--set grid=`."""
     (folder / "modules.py").write_text(PLUGIN)
     (folder / "late.py").write_text(IMPORTS_LATE)
     text = TINY[: TINY.index("grid:")].replace("plugins: []", "plugins: [./modules.py]")
@@ -120,14 +120,14 @@ def write_study(folder: Path) -> None:
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the study, from where commands run in this process."""
+    """The folder of the study, which is also the current one, as commands run in this process."""
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path)
     return tmp_path
 
 
-def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[dict[str, object]], str]:
-    """The cells of the plan, and what was complained of."""
+def plan_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list[dict[str, object]], str]:
+    """The cells of the plan as --json prints them, and what was printed on stderr."""
     main(["plan", "e.yaml", "--json", *arguments])
     printed = capsys.readouterr()
     cells: list[dict[str, object]] = json.loads(printed.out)["cells"]
@@ -139,13 +139,15 @@ Done = subprocess.CompletedProcess[str]
 
 
 def command(folder: Path, *arguments: str) -> Done:
-    given = [str(RUNNER), *arguments]
-    return subprocess.run(given, cwd=folder, env=environment(), capture_output=True, text=True, timeout=240)
+    """Run the command line as a process of its own."""
+    return subprocess.run(
+        [str(RUNNER), *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=240
+    )
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """The folder in which three modules and a network of ours were trained, and what the command printed."""
+    """A folder in which three modules and a network of layer records were trained, and the finished command."""
     folder = tmp_path_factory.mktemp("trained")
     write_study(folder)
     done = command(folder, "run", "e.yaml", "--set", GRID)
@@ -153,7 +155,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     return folder, done
 
 
-def test_modules_are_trained_beside_networks(trained: tuple[Path, Done]) -> None:
+def test_modules_and_networks_are_trained_in_one_study(trained: tuple[Path, Done]) -> None:
     report = trained[0] / "reports" / "tiny"
     cells = pd.read_csv(report / "tables" / "cells.csv").set_index("cell")
     assert (cells["ok"] == 2).all() and (cells["mean"] > 0.2).all()
@@ -163,7 +165,7 @@ def test_modules_are_trained_beside_networks(trained: tuple[Path, Done]) -> None
     assert "counting" in (report / "report.html").read_text() and "summing" in (report / "report.md").read_text()
 
 
-def test_a_field_that_is_not_known_is_a_dash_in_the_table(trained: tuple[Path, Done]) -> None:
+def test_an_unknown_receptive_field_is_a_dash_in_the_table(trained: tuple[Path, Done]) -> None:
     folder, done = trained
     for text in (done.stdout, (folder / "reports" / "tiny" / "report.md").read_text()):
         row = next(line for line in text.splitlines() if re.match(r"(\| )?counting .*\d", line))
@@ -177,49 +179,51 @@ def test_modules_give_the_same_bits_in_other_processes(trained: tuple[Path, Done
     assert stable_tables(folder / "again" / "tiny") == stable_tables(folder / "reports" / "tiny")
 
 
-def test_an_edit_of_the_plugin_makes_other_fits_of_modules(trained: tuple[Path, Done], tmp_path: Path) -> None:
-    """Only a module's code says what it computes."""
+def test_an_edit_of_the_plugin_changes_the_identity_of_modules(trained: tuple[Path, Done], tmp_path: Path) -> None:
+    """What a module computes is known only from its code, so its fits are trained again; those of networks are not."""
     write_study(tmp_path)
     shutil.copytree(trained[0] / "reports", tmp_path / "reports")
     (tmp_path / "modules.py").write_text(PLUGIN.replace("signal + self.body", "signal - self.body"))
     done = command(tmp_path, "plan", "e.yaml", "--set", GRID.replace(", coded", ""))
-    assert "4 fits to train" in done.stdout, "but not those of simple_convnet"
+    assert "4 fits to train" in done.stdout, "those of summing and counting, not of simple_convnet"
 
 
-def test_a_modules_code_counts_whatever_its_parameters_are_called(trained: tuple[Path, Done], tmp_path: Path) -> None:
+def test_a_modules_code_is_in_its_identity_whatever_its_parameters_are_called(
+    trained: tuple[Path, Done], tmp_path: Path
+) -> None:
     write_study(tmp_path)
-    (tmp_path / "modules.py").write_text(PLUGIN + "# another thought\n")
+    (tmp_path / "modules.py").write_text(PLUGIN + "# a comment\n")
     cells = json.loads(command(tmp_path, "plan", "e.yaml", "--set", GRID, "--json").stdout)["cells"]
     before = [cell.id for cell in read(trained[0] / "reports" / "tiny" / "plan.yaml").cells]
-    others = {cell["levels"]["architecture"] for cell in cells if cell["id"] not in before}
-    assert others == {"summing", "counting", "coded"}
+    changed = {cell["levels"]["architecture"] for cell in cells if cell["id"] not in before}
+    assert changed == {"summing", "counting", "coded"}
 
 
-def test_strict_is_no_part_of_a_modules_identity(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = {planned(capsys, *given)[0][0]["id"] for given in ((), ("--set", "architecture.strict=true"))}
+def test_strict_is_not_part_of_a_modules_identity(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = {plan_json(capsys, *options)[0][0]["id"] for options in ((), ("--set", "architecture.strict=true"))}
     assert len(ids) == 1
 
 
-def test_a_plan_knows_what_a_module_costs(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_has_a_modules_parameters_and_macs(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By hand, with 4 filters: 3x3x1x4 + 4 and 3x3x4x4 + 4 weights, 2x4 of the normalisation, 64x10 + 10."""
-    (cell,), complaints = planned(capsys)
+    (cell,), errors = plan_json(capsys)
     assert (cell["parameters"], cell["macs"]) == (40 + 148 + 8 + 650, 64 * 4 * 9 + 64 * 4 * 36 + 640)
-    assert cell["receptive_field"] == [6, 6] and not complaints
+    assert cell["receptive_field"] == [6, 6] and not errors
 
 
 @pytest.mark.parametrize("name", ["counting", "deciding"])
-def test_a_module_that_cant_be_traced_has_an_unknown_field(
+def test_a_module_that_cannot_be_traced_has_an_unknown_receptive_field(
     name: str, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its forward asks for numbers, of which tracing has none: the number of images, or what they hold."""
-    (cell,), complaints = planned(capsys, "--set", f"architecture={name}")
-    assert (cell["problem"], cell["parameters"], cell["receptive_field"]) == (None, 846, None), complaints
+    """Its forward depends on numbers that tracing does not have: the number of images, or their pixels."""
+    (cell,), errors = plan_json(capsys, "--set", f"architecture={name}")
+    assert (cell["problem"], cell["parameters"], cell["receptive_field"]) == (None, 846, None), errors
     assert main(["plan", "e.yaml", "--set", f"architecture={name}"]) == 0
     assert "–" in capsys.readouterr().out
 
 
 class Shuffle(nn.Module):
-    """ShuffleNet's channel shuffle (Zhang et al. 2018, section 3.1): positions stay where they are."""
+    """ShuffleNet's channel shuffle (Zhang et al. 2018, section 3.1): it moves no position."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         count, channels, height, width = 2, 4, 8, 8
@@ -227,14 +231,14 @@ class Shuffle(nn.Module):
 
 
 class ChannelMean(nn.Module):
-    """The mean over channels, as in CBAM's spatial attention (Woo et al. 2018): positions stay where they are."""
+    """The mean over channels, as in CBAM's spatial attention (Woo et al. 2018): it moves no position."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean(1, keepdim=True)
 
 
 class Below(nn.Module):
-    """Two copies of the image, one below the other."""
+    """Concatenates two copies of the image along its height, so positions do not align."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.cat([images, images], 2)
@@ -270,17 +274,17 @@ def conv(before: int, after: int, kernel: int = 3, **options: object) -> nn.Conv
     ],
     ids=lambda value: None if value is None or isinstance(value, tuple) else re.sub(r"\s+", "", str(value))[:60],
 )  # fmt: skip
-def test_a_modules_field_is_exact_or_unknown_and_never_wrong(
+def test_a_modules_receptive_field_is_exact_or_unknown_and_never_wrong(
     parts: list[nn.Module], expected: tuple[object, ...] | None
 ) -> None:
-    """Where a step may be known or not, either is right."""
+    """`expected` is one field, or a tuple of allowed ones if an operation may or may not be known."""
     features = nn.Sequential(*parts, nn.Flatten())
     module = nn.Sequential(features, nn.Linear(features(torch.zeros(1, 1, 8, 8)).shape[1], 3))
     allowed = expected if expected and not isinstance(expected[0], int) else (expected,)
     assert measure(module, (1, 8, 8), 3).receptive_field in allowed
 
 
-def test_what_happens_outside_of_modules_and_what_is_used_twice_is_counted_once() -> None:
+def test_operations_outside_of_submodules_and_submodules_used_twice_are_counted_once() -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -291,10 +295,10 @@ def test_what_happens_outside_of_modules_and_what_is_used_twice_is_counted_once(
             signal = nn.functional.conv2d(images, self.weights, padding=1)
             return self.head(self.again(self.again(signal)).flatten(1))
 
-    found = measure(Own(), (1, 8, 8), 3)
-    assert found.parameters == 18 + 38 + 387 == sum(p.numel() for p in Own().parameters())
-    assert found.macs == 64 * 2 * 9 + 2 * 64 * 2 * 18 + 384
-    assert [(layer.path, layer.parameters) for layer in found.layers] == [
+    analysis = measure(Own(), (1, 8, 8), 3)
+    assert analysis.parameters == 18 + 38 + 387 == sum(p.numel() for p in Own().parameters())
+    assert analysis.macs == 64 * 2 * 9 + 2 * 64 * 2 * 18 + 384
+    assert [(layer.path, layer.parameters) for layer in analysis.layers] == [
         ("again", 38), ("again", 0), ("head", 387), ("(outside of modules)", 18),
     ]  # fmt: skip
 
@@ -308,20 +312,22 @@ sys.exit(status)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
-    ("file", "name", "given", "parameters"),
+    ("file", "name", "options", "parameters"),
     [
         ("modules.py", "huge", [], 64 * 16_000_000 + 16_000_000 * 11 + 10),
         ("late.py", "late", ["--set", "units=5000000"], 64 * 5_000_000 + 5_000_000 * 11 + 10),
     ],
 )
-def test_measuring_holds_no_numbers(file: str, name: str, given: list[str], parameters: int, study: Path) -> None:
-    """4.8 GB of weights, and 1.5 GB where torch is imported within the function, are described in less than 1 GB.
+def test_measuring_a_module_allocates_no_numbers(
+    file: str, name: str, options: list[str], parameters: int, study: Path
+) -> None:
+    """4.8 GB of weights, and 1.5 GB if torch is imported in the function, are described in less than 1 GB of memory.
 
-    The high-water mark of `/proc` is this program's own; that of getrusage begins with the size of who started it.
+    Measured by the high-water mark of `/proc`: that of getrusage starts with the size of the parent process.
     """
-    arguments = ["describe", name, "--plugin", file, "--input", "1x8x8", "--json", *given]
+    arguments = ["describe", name, "--plugin", file, "--input", "1x8x8", "--json", *options]
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *arguments], cwd=study, env=environment(), capture_output=True, text=True
     )
@@ -331,9 +337,9 @@ def test_measuring_holds_no_numbers(file: str, name: str, given: list[str], para
     assert int(peak) < 1_000_000, "KiB"
 
 
-def test_what_is_described_is_what_is_trained_where_a_function_can_do_without_torch(study: Path) -> None:
+def test_an_architecture_that_can_do_without_torch_is_described_with_torch_if_it_is_installed(study: Path) -> None:
     done = command(study, "describe", "either", "--plugin", "late.py", "--input", "1x8x8", "--json")
-    assert [layer["type"] for layer in json.loads(done.stdout)["layers"]] == ["Flatten", "Linear"], "torch is here"
+    assert [layer["type"] for layer in json.loads(done.stdout)["layers"]] == ["Flatten", "Linear"], "torch is installed"
 
 
 @pytest.mark.parametrize(
@@ -346,45 +352,47 @@ def test_what_is_described_is_what_is_trained_where_a_function_can_do_without_to
         ("forgot", "architecture forgot of "),
     ],
 )
-def test_a_faulty_module_is_a_cells_problem_in_one_line(
+def test_a_faulty_module_is_a_problem_of_its_cell_in_one_line(
     name: str, message: str, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cells, complaints = planned(capsys, "--set", f"grid={{architecture: [summing, {name}]}}")
+    cells, errors = plan_json(capsys, "--set", f"grid={{architecture: [summing, {name}]}}")
     assert [bool(cell["problem"]) for cell in cells] == [False, True]
-    assert complaints.startswith("--set grid=") and f"cell '{name}': {message}" in complaints
-    assert complaints.count("\n") == 1 and "Traceback" not in complaints
+    assert errors.startswith("--set grid=") and f"cell '{name}': {message}" in errors
+    assert errors.count("\n") == 1 and "Traceback" not in errors
 
 
 @pytest.mark.parametrize("name", ["four", "twice", "channels", "raising", "forgot"])
-def test_describe_says_in_one_line_what_is_wrong(name: str, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_reports_a_faulty_module_in_one_line(
+    name: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["describe", name, "--plugin", "modules.py", "--input", "1x8x8"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_what_a_module_does_not_train_is_counted_apart() -> None:
+def test_parameters_that_are_not_trained_are_counted_separately() -> None:
     module = nn.Sequential(conv(1, 2), nn.Flatten(), nn.Linear(128, 3))
     module[0].requires_grad_(False)
-    found = measure(module, (1, 8, 8), 3)
-    assert (found.parameters, found.not_trained) == (128 * 3 + 3, 18 + 2)
+    analysis = measure(module, (1, 8, 8), 3)
+    assert (analysis.parameters, analysis.not_trained) == (128 * 3 + 3, 18 + 2)
 
 
 def test_a_lazy_module_is_refused_or_trained() -> None:
-    """What is planned without a problem does not fail for its architecture later."""
+    """A module that is planned without a problem must not fail in training because of its architecture."""
 
     def module() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 
     with suppress(ShapeError):
-        with torch.device("meta"):  # as it is when it is planned
+        with torch.device("meta"):  # as planning does
             built = module()
         measure(built, (2, 8, 8), 3)
-        (outcome,) = TorchEngine().fit([dataclasses.replace(job(), network=module())])
+        (outcome,) = TorchEngine().fit([dataclasses.replace(built_fit(), network=module())])
         assert isinstance(outcome, TrainedFit), outcome
 
 
-def test_a_module_on_the_numpy_engine_is_that_cells_problem(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("--set", "grid={architecture: [simple_convnet, summing]}", "--set", "training.engine=numpy")
-    cells, complaints = planned(capsys, *given)
-    words = "summing(width=4) is a torch module, which the numpy engine can't train"
+def test_a_module_on_the_numpy_engine_is_a_problem_of_its_cell(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--set", "grid={architecture: [simple_convnet, summing]}", "--set", "training.engine=numpy")
+    cells, errors = plan_json(capsys, *options)
+    words = "summing(width=4) is a torch module, which the numpy engine cannot train"
     assert [cell["problem"] for cell in cells] == [None, words]
-    assert complaints.count("\n") == 1 and f"cell 'summing': {words}" in complaints
+    assert errors.count("\n") == 1 and f"cell 'summing': {words}" in errors

@@ -1,4 +1,4 @@
-"""YAML text to nodes: the scalars, the keys, the lines, and what is refused."""
+"""YAML text to nodes: scalars, keys, lines, and what is refused."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from runner.errors import InputError
 from runner.files import yaml_nodes
 from runner.files.yaml_nodes import MOST_NODES, parse
 
-# YAML has no surrogate pairs, by which JSON writes what lies beyond the first plane.
+# JSON escapes characters beyond the first plane as surrogate pairs, which YAML does not have.
 texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 nested = st.recursive(
@@ -61,13 +61,13 @@ def plain(text):
     ],
 )
 def test_scalars(text, value):
-    found = plain(f"key: {text}\n")["key"]
-    assert found == value and type(found) is type(value)
+    parsed = plain(f"key: {text}\n")["key"]
+    assert parsed == value and type(parsed) is type(value)
 
 
 def test_an_empty_value_is_null_and_nan_is_nan():
-    found = plain("a:\nb: .nan\n")
-    assert found["a"] is None and math.isnan(found["b"])
+    parsed = plain("a:\nb: .nan\n")
+    assert parsed["a"] is None and math.isnan(parsed["b"])
 
 
 def test_keys_are_text():
@@ -97,7 +97,7 @@ def test_json_is_yaml(value, indent):
         ("a: &a [*a]\n", 1, "nested deeper"),
     ],
 )
-def test_refused_with_its_line(text, line, message):
+def test_invalid_yaml_is_refused_with_its_line(text, line, message):
     with pytest.raises(InputError, match=message) as error:
         parse(text, "file.yaml")
     assert error.value.complaints[0].where.line == line
@@ -110,7 +110,7 @@ def test_an_empty_file_is_refused(text):
 
 
 @pytest.mark.parametrize("loader", [yaml_nodes._LOADER, yaml.SafeLoader])
-def test_half_a_character_is_refused(loader, monkeypatch):
+def test_half_a_surrogate_pair_is_refused(loader, monkeypatch):
     monkeypatch.setattr(yaml_nodes, "_LOADER", loader)
     for text in ('a: 1\nb: "x\\ud800"', 'a: 1\n"\\udfff": 2', "a: 1\nb: \udced"):
         with pytest.raises(InputError, match="file.yaml:2: .*(surrogate|escape|UTF-8)"):
@@ -118,19 +118,19 @@ def test_half_a_character_is_refused(loader, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["a: \x00\n", "[" * 5000, "a: *b\n", "\t- a\n"])
-def test_what_is_no_yaml_is_an_input_error(text):
+def test_text_that_is_not_yaml_is_an_input_error(text):
     with pytest.raises(InputError):
         parse(text, "file.yaml")
 
 
-def test_aliases_count_each_time():
+def test_an_alias_counts_at_each_use():
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 8)]
     with pytest.raises(InputError, match=f"more than {MOST_NODES} values"):
         parse("\n".join(lines), "file.yaml")
 
 
-def test_a_node_knows_its_line_or_that_of_the_nearest_part():
+def test_a_path_has_the_line_of_its_longest_existing_part():
     node = parse("a: 1\nb:\n  - x\n  - {c: 2,\n     d: 3}\n", "file.yaml")
-    places = {("a",): 1, ("b",): 2, ("b", 1): 4, ("b", 1, "d"): 5, ("b", 1, "e", "f"): 4, ("b", 9): 2, ("z",): 1}
-    assert {path: node.find(path).line for path in places} == places
+    lines = {("a",): 1, ("b",): 2, ("b", 1): 4, ("b", 1, "d"): 5, ("b", 1, "e", "f"): 4, ("b", 9): 2, ("z",): 1}
+    assert {path: node.find(path).line for path in lines} == lines

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import re
 import shutil
 import zlib
@@ -55,6 +56,23 @@ def fit(name, fold=0, **facts):
 
 def ids(path):
     return [result.id for result in read(path)[0]]
+
+
+def test_an_append_returns_once_its_lines_are_on_disk(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def noted(descriptor):
+        sync(descriptor)
+        state = os.fstat(descriptor)
+        synced.append((state.st_ino, state.st_size))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        assert tmp_path.stat().st_ino in [inode for inode, _ in synced], "the new file's name is durable too"
+        for name in "ab":
+            journal.append(fit(name))
+            assert synced[-1] == (path.stat().st_ino, path.stat().st_size)
 
 
 @pytest.fixture
@@ -146,7 +164,7 @@ def test_reading_alone_mends_nothing(three):
         (lambda line: b"\n", "not a journal line"),
         (lambda line: b"[1, 2]\n", "not a journal line"),
         (lambda line: b"\xff\xfe\n", "not a journal line"),
-        (lambda line: line.replace(b",", b"\r", 1), "the line has no end"),
+        (lambda line: line.replace(b",", b"\r", 1), "the line contains a carriage return"),
         (lambda line: line.replace(b"0.75", b"0.76"), "the checksum does not match"),
         (lambda line: line.replace(b'"format":1', b'"format":2'), "written in format 2; this version reads format 1"),
     ],
@@ -208,7 +226,7 @@ def edited(fit, **changes):
         ({"versions": {"numpy": 2}}, "versions is"),
         ({"confusion": [[0, 1]]}, "confusion is .*; expected rows of truth"),
         ({"confusion": [[0, 1, -1]]}, "confusion is"),
-        ({"kept": {}}, "the journal holds no kept"),
+        ({"arrays": {}}, "unknown key 'arrays'"),
         ({"colour": 3}, "unexpected keyword argument 'colour'"),
     ],
 )
@@ -296,8 +314,8 @@ def test_the_frames_hold_the_epochs_and_confusions_of_good_fits():
     assert known.confusions.to_numpy().tolist() == [["a", 0, 0, 3], ["a", 0, 1, 1]]
 
 
-def test_kept_arrays_do_not_stand_in_the_journal():
-    assert b"kept" not in encode(fit("a", kept={"filters": [1.0]}))
+def test_arrays_for_inspection_are_not_in_the_journal():
+    assert b"arrays" not in encode(fit("a", arrays={"filters": [1.0]}))
 
 
 def lines_of(report):
@@ -360,16 +378,16 @@ def test_every_command_refuses_a_damaged_journal_in_one_line(command, one, capsy
 
 
 @pytest.mark.parametrize("edit, words", [
-    (lambda text: text.replace("folds: 2", "folds: 1"), "1 folds and 1 repeats"),
+    (lambda text: text.replace("folds: 2", "folds: 1"), "found 1 folds and 1 repeats; expected at least 2 folds"),
     (lambda text: text.replace("folds: 2", "folds: x"), "folds: found 'x'; expected a whole number"),
     (lambda text: text.replace("metric: val_accuracy", "metric: speed"), "metric is speed; allowed: val_accuracy"),
-    (lambda text: text.replace("factors: []", "factors: [depth]"), "a cell lacks a level of a factor"),
-    (lambda text: text.replace("  class_names:", "  names:"), "class_names: is missing"),
+    (lambda text: text.replace("factors: []", "factors: [depth]"), "a cell does not have one level per factor"),
+    (lambda text: text.replace("  class_names:", "  names:"), "class_names: is required"),
     (lambda text: text.replace("seed: 0", "seed: 0\nmore: 1"), "more"),
     (lambda text: text.replace("seed: 0", "seed: 2001-99-99"), "month must be in 1..12"),
     (lambda text: text.replace("seed: 0", "seed: 2001-01-01"), "not a plan"),
     (lambda text: text.replace("seed: 0", f"seed: {'[' * 3000}"), "nested deeper than 40 levels"),
-    (lambda text: text.replace("seed: 0", "seed: &a 0\nfile: *a"), "aliases have no place in this file"),
+    (lambda text: text.replace("seed: 0", "seed: &a 0\nfile: *a"), "aliases are not allowed in this file"),
     (lambda text: re.sub(r"fits:\n(?!  \{)(.|\n)*?made_with:", "fits: {}\nmade_with:", text),
      "a cell does not have 2 fits"),
     (lambda text: text[: len(text) // 2], "not a plan"),

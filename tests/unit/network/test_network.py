@@ -1,4 +1,4 @@
-"""Networks as data: exact figures from the literature, and random networks against torch."""
+"""Networks as data: exact numbers from the literature, and random networks compared with torch."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from runner.engines.torch_engine import layers
 from runner.engines.torch_engine.build import build_module
 from runner.errors import ShapeError
 from runner.files.content_hash import canonical, content_id
-from runner.network.analysis import analyse, place
+from runner.network.analysis import analyse, iterate_layers
 from runner.network.graph import Concat, Residual, Sequential
 from runner.network.layers import (
     AvgPool,
@@ -59,31 +59,31 @@ def test_ten_filters_of_5x5x3_have_760_parameters():
     assert analyse(network, (3, 32, 32), 1).layers[0].parameters == 760
 
 
-def test_one_7x7_sees_what_three_3x3_see_with_49_for_27_weights():
+def test_a_7x7_has_the_receptive_field_of_three_3x3_and_49_weights_for_27():
     """Simonyan and Zisserman 2015, section 2.3, for C channels in and out."""
     channels = 5
     one, three = [Conv(channels, 7, bias=False)], [Conv(channels, 3, bias=False)] * 3
-    found = [analyse(Sequential(*convs, Flatten(), Dense(1)), (channels, 16, 16), 1) for convs in (one, three)]
-    assert [a.receptive_field for a in found] == [(7, 7), (7, 7)]
-    weights = [sum(layer.parameters for layer in a.layers if layer.type == "conv") for a in found]
+    analyses = [analyse(Sequential(*convs, Flatten(), Dense(1)), (channels, 16, 16), 1) for convs in (one, three)]
+    assert [a.receptive_field for a in analyses] == [(7, 7), (7, 7)]
+    weights = [sum(layer.parameters for layer in a.layers if layer.type == "conv") for a in analyses]
     assert weights == [49 * channels**2, 27 * channels**2]
 
 
 def test_vgg_d():
-    """Parameters and multiply-adds as torchvision publishes them for vgg16; receptive field by Araujo et al. 2019."""
-    found = analyse(vgg_d(), (3, 224, 224), 1000)
-    assert found.parameters == 138_357_544
-    assert found.macs == 15_470_264_320
-    assert found.receptive_field == (212, 212)
-    last = [layer for layer in found.layers if layer.type == "max_pool"][-1]
+    """Parameters and MACs as torchvision publishes them for vgg16; receptive field from Araujo et al. 2019."""
+    analysis = analyse(vgg_d(), (3, 224, 224), 1000)
+    assert analysis.parameters == 138_357_544
+    assert analysis.macs == 15_470_264_320
+    assert analysis.receptive_field == (212, 212)
+    last = [layer for layer in analysis.layers if layer.type == "max_pool"][-1]
     assert (last.output, last.receptive_field, last.jump) == ((512, 7, 7), (212, 212), (32, 32))
 
 
 def test_lenet_5():
-    found = analyse(lenet_5(), (1, 32, 32), 10)
-    assert found.parameters == 61_706
-    assert [layer.parameters for layer in found.layers if layer.parameters] == [156, 2416, 48120, 10164, 850]
-    assert found.macs == 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
+    analysis = analyse(lenet_5(), (1, 32, 32), 10)
+    assert analysis.parameters == 61_706
+    assert [layer.parameters for layer in analysis.layers if layer.parameters] == [156, 2416, 48120, 10164, 850]
+    assert analysis.macs == 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
 
 
 TYPES = {
@@ -96,21 +96,21 @@ TYPES = {
 
 
 def kind(part):
-    """The layer's type; None for what only holds modules together, and for ReLU."""
+    """The layer's type; None for ReLU, and for modules that only contain others."""
     return next((TYPES[type] for type in TYPES if isinstance(part, type)), None)
 
 
-def noted(module, images):
-    """(type, output, trained numbers, others) of each module in the order of computation; floating-point operations."""
+def measure(module, images):
+    """(type, output, trained numbers, other numbers) of each module, in order of computation, and the total FLOPs."""
     rows = []
 
-    def note(part, inputs, output):
+    def record(part, inputs, output):
         own = [sum(v.numel() for v in values if v.dim()) for values in (part.parameters(False), part.buffers(False))]
         rows.append((kind(part), tuple(output.shape[1:]), *own))
 
     for part in module.modules():
         if kind(part):
-            part.register_forward_hook(note)
+            part.register_forward_hook(record)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(images)
     return rows, counter.get_total_flops()
@@ -119,16 +119,17 @@ def noted(module, images):
 @settings(deadline=None, max_examples=200)
 @given(networks())
 def test_shapes_parameters_and_macs_agree_with_torch(drawn):
-    """ReLU is left out of the rows: the module may swap it with the pooling behind it."""
+    """ReLU is left out of the rows: the module may swap it with a pooling layer after it."""
     network, shape = drawn
-    found, module = analyse(network, shape, 3), module_of(network, shape)
-    rows, operations = noted(module, torch.zeros(2, *shape))
-    facts = [(f.type, f.output, f.parameters, f.not_trained) for f in found.layers if f.type != "relu"]
+    analysis, module = analyse(network, shape, 3), module_of(network, shape)
+    rows, operations = measure(module, torch.zeros(2, *shape))
+    facts = [(f.type, f.output, f.parameters, f.not_trained) for f in analysis.layers if f.type != "relu"]
     assert facts == rows
-    assert found.parameters == sum(p.numel() for p in module.parameters())
-    assert 2 * 2 * found.macs == operations  # two images, two operations
-    assert found.activations == sum(math.prod(f.output) for f in found.layers if f.type not in ("relu", "flatten"))
-    assert len({f.path for f in found.layers}) == len(found.layers)
+    assert analysis.parameters == sum(p.numel() for p in module.parameters())
+    assert 2 * 2 * analysis.macs == operations  # two images, two operations per MAC
+    stored = [f for f in analysis.layers if f.type not in ("relu", "flatten")]
+    assert analysis.activations == sum(math.prod(f.output) for f in stored)
+    assert len({f.path for f in analysis.layers}) == len(analysis.layers)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_batch_normalisation_starts_as_the_identity():
     }
 
 
-def test_initial_values_depend_on_path_and_keys_alone():
+def test_initial_values_depend_only_on_path_and_keys():
     def values(*layers, keys=(0, 0, 0)):
         return initial_values(Sequential(*layers, Flatten(), Dense(2)), (1, 8, 8), *keys)
 
@@ -202,7 +203,7 @@ trees = st.recursive(
 
 
 def paths(network):
-    return [placed.path for placed in place(network, (1, 4, 4))]
+    return [layer.path for layer in iterate_layers(network, (1, 4, 4))]
 
 
 @settings(deadline=None, max_examples=100)
@@ -211,7 +212,7 @@ def test_paths_are_unique(network):
     assert len(set(paths(network))) == len(paths(network))
 
 
-def test_paths_name_groups_and_number_kinds():
+def test_paths_have_names_of_groups_and_numbers_by_type():
     block = Sequential(Conv(1, 1), ReLU(), Conv(1, 1), name="block")
     network = Sequential(block, block, Sequential(ReLU()), ReLU())
     layers = ["conv1", "relu1", "conv2"]
@@ -220,8 +221,8 @@ def test_paths_name_groups_and_number_kinds():
 
 
 @pytest.mark.parametrize("name", ["a/b", "a/conv1", "shortcut/conv1", 3, None])
-def test_a_name_that_is_no_part_of_a_path_is_refused(name):
-    """Else two layers may have one path, and so one array."""
+def test_a_name_that_is_not_a_path_segment_is_refused(name):
+    """Otherwise two layers could have the same path, and so the same arrays."""
     with pytest.raises(ShapeError):
         Sequential(Conv(2, 1), name=name)
 
@@ -240,7 +241,7 @@ def test_paths_of_branches():
     ]  # fmt: skip
 
 
-def test_paths_are_unique_where_a_group_is_named_as_if_numbered():
+def test_paths_are_unique_if_a_group_is_named_as_if_numbered():
     def group(name):
         return Sequential(Conv(1, 1), name=name)
 
@@ -250,28 +251,31 @@ def test_paths_are_unique_where_a_group_is_named_as_if_numbered():
 
 DOES_NOT_FIT = [
     (Sequential(ReLU(), Sequential(Conv(2, 3), MaxPool(9), name="stage1")), "layer stage1/max_pool1: a 9x9 window"),
-    (Sequential(Conv(2, (9, 1), padding=1)), r"layer conv1: .*9x1 window .* 6x6 input \(padding counted\)"),
+    (Sequential(Conv(2, (9, 1), padding=1)), r"layer conv1: .*9x1 window .* 6x6 input \(padding included\)"),
     (Sequential(Conv(2, 3, padding="valid", dilation=2)), "layer conv1: a 5x5 window does not fit the 4x4 input$"),
     (Sequential(ReLU(), Dense(3)), "layer dense1: dense needs a vector, but its input is 1x4x4"),
     (Sequential(Flatten(), Dense(4)), "output is 4x1x1, not one number for each of 3 classes"),
     (Sequential(Conv(3, 1)), "output is 3x4x4, not one number"),
-    (Sequential(Conv(2, 1, groups=2)), "layer conv1: the input has 1 channels, which 2 groups do not divide"),
-    (Sequential(Conv(4, 1), Conv(3, 1, groups=2)), "layer conv2: the layer has 3 channels, which 2 groups do not"),
-    (Conv(3, 9, padding_mode="reflect"), "layer conv: an input of 4 can't be mirrored over a padding of 4"),
-    (Sequential(Conv(2, 1), PadChannels(1)), "layer pad_channels1: the input has 2 channels, more than 1"),
-    (Residual(Conv(2, 3)), "residual residual: the layers give 2x4x4 and the shortcut 1x4x4; a sum needs equal"),
-    (Residual(ReLU(), shortcut=Conv(1, 1, 2), name="b"), "residual residual: the layers give 1x4x4 .* shortcut 1x2x2"),
-    (Sequential(Residual(Flatten(), Dense(3), Dense(3)), name="a"), "residual residual1: the layers give 3x1x1 and"),
+    (Sequential(Conv(2, 1, groups=2)), "layer conv1: the input has 1 channels, not a multiple of its 2 groups"),
+    (Sequential(Conv(4, 1), Conv(3, 1, groups=2)), "layer conv2: the layer has 3 channels, not a multiple of its 2"),
+    (Conv(3, 9, padding_mode="reflect"), "layer conv: an input of 4 is too small to reflect into a padding of 4"),
+    (Sequential(Conv(2, 1), PadChannels(1)), "layer pad_channels1: the input has 2 channels, more than the 1 of"),
+    (Residual(Conv(2, 3)), "residual residual: the layers output 2x4x4 and the shortcut 1x4x4; a sum needs equal"),
+    (
+        Residual(ReLU(), shortcut=Conv(1, 1, 2), name="b"),
+        "residual residual: the layers output 1x4x4 .* shortcut 1x2x2",
+    ),
+    (Sequential(Residual(Flatten(), Dense(3), Dense(3)), name="a"), "residual residual1: the layers output 3x1x1 and"),
     (Residual(MaxPool(9), name="b"), "layer residual/max_pool1: a 9x9 window"),
     (Sequential(Residual(ReLU(), shortcut=MaxPool(9), name="b")), "layer b/shortcut: a 9x9 window"),
     (Sequential(Concat(ReLU(), Sequential(ReLU(), MaxPool(9), name="p"))), "layer concat1/p/max_pool1: a 9x9 window"),
-    (Sequential(Concat(ReLU(), MaxPool(2), name="c")), "concat c: the branches give 1x4x4, 1x2x2; they need equal"),
-    (Sequential(Concat()), "concat concat1: the branches give nothing"),
+    (Sequential(Concat(ReLU(), MaxPool(2), name="c")), "concat c: the branches output 1x4x4, 1x2x2; they need equal"),
+    (Sequential(Concat()), "concat concat1: the branches output nothing"),
 ]
 
 
 @pytest.mark.parametrize(("network", "message"), DOES_NOT_FIT, ids=lambda value: str(value)[:40])
-def test_what_does_not_fit_is_named(network, message):
+def test_a_layer_that_does_not_fit_is_named(network, message):
     with pytest.raises(ShapeError, match=message):
         analyse(network, (1, 4, 4), 3)
 
@@ -279,21 +283,22 @@ def test_what_does_not_fit_is_named(network, message):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Sequential(ReLU(), 3), "a network is made of layers, but 3 is none"),
-        (lambda: Concat(nn.ReLU()), r"a network is made of layers, but ReLU\(\) is none"),
-        (lambda: Residual(ReLU(), shortcut=None), "a shortcut is a network, but None is none"),
-        (lambda: Residual(Sequential(ReLU(), name="shortcut")), "'shortcut' names a residual's other branch"),
+        (lambda: Sequential(ReLU(), 3), "a network is built of layers and groups, but 3 is neither"),
+        (lambda: Concat(nn.ReLU()), r"a network is built of layers and groups, but ReLU\(\) is neither"),
+        (lambda: Residual(ReLU(), shortcut=None), "a shortcut is a layer or a group, but None is neither"),
+        (lambda: Residual(Sequential(ReLU(), name="shortcut")), "'shortcut' is the name of a residual's other branch"),
         (lambda: MaxPool(2, padding=2), "max_pool: padding is 2; allowed: at most half the window 2"),
         (lambda: AvgPool((3, 4), padding=(2, 1)), r"padding is \(2, 1\); allowed: at most half the window \(3, 4\)"),
     ],
 )
-def test_what_makes_no_network_is_refused(build, message):
+def test_an_invalid_network_is_refused(build, message):
     with pytest.raises(ShapeError, match=message):
         build()
 
 
-WHOLE, SIZES, MARGINS = "whole numbers of at least 1", "one or (height, width)", "whole numbers of at least 0"
-INITIAL, RATE = "he, xavier, lecun, zeros, or a standard deviation", "0 up to, but not, 1"
+WHOLE, PAIR = "a whole number of at least 1", "or a pair (height, width)"
+SIZES, MARGINS = f"{WHOLE}, {PAIR}", f"a whole number of at least 0, {PAIR}"
+INITIAL, RATE = "he, xavier, lecun, zeros, or a standard deviation", "a number of at least 0 and less than 1"
 NAN, INF = float("nan"), float("inf")
 WRONG = [
     (Conv(2, 3), "filters", (0, -1, 1.5, "2", True, None, (1, 2)), WHOLE),
@@ -315,9 +320,9 @@ WRONG = [
     (Dense(2), "units", (0, 2.0, (2, 2)), WHOLE),
     (Dense(2), "initial", ("kaiming", -1), INITIAL),
     (BatchNorm(), "momentum", (1.0, 1, -0.1, NAN, True, None), RATE),
-    (BatchNorm(), "epsilon", (0, -1e-5, INF, NAN, "small"), "numbers above 0"),
+    (BatchNorm(), "epsilon", (0, -1e-5, INF, NAN, "small"), "a number above 0"),
     (LocalResponseNorm(), "size", (0, 2.0), WHOLE),
-    *((LocalResponseNorm(), name, (0, -1, NAN, INF, None), "numbers above 0") for name in ("alpha", "beta", "k")),
+    *((LocalResponseNorm(), name, (0, -1, NAN, INF, None), "a number above 0") for name in ("alpha", "beta", "k")),
     (Dropout(), "rate", (1.0, 1, 1.5, -0.1, NAN, True, None, "0.5"), RATE),
 ]
 
@@ -333,8 +338,8 @@ def test_a_wrong_field_is_named_with_what_is_allowed(layer, field, value, allowe
     assert str(caught.value).endswith(allowed)
 
 
-def test_an_identity_holds_what_is_said_and_no_defaults_and_not_strict():
-    """So that a record may gain a field without any fit becoming another."""
+def test_an_identity_leaves_out_defaults_and_strict():
+    """So that a record can gain a field without changing any fit id."""
     network = Sequential(Conv(8, 3, strict=True), Conv(8, 3, stride=2, bias=True), MaxPool(2, strict=True), ReLU())
     assert canonical(network)["layers"] == [
         {"": "Conv", "filters": 8, "kernel": 3}, {"": "Conv", "filters": 8, "kernel": 3, "stride": 2},
@@ -344,8 +349,8 @@ def test_an_identity_holds_what_is_said_and_no_defaults_and_not_strict():
 
 @settings(deadline=None, max_examples=200)
 @given(networks(), st.data())
-def test_networks_have_one_identity_exactly_if_they_are_equal(drawn, data):
-    """But for `strict`, which says what is allowed and not what is computed."""
+def test_networks_have_the_same_identity_exactly_if_they_are_equal(drawn, data):
+    """Except for `strict`, which affects what is allowed, not what is computed."""
     network, _ = drawn
     other, change = data.draw(variants(network))
     assert (content_id(network) == content_id(other)) == (change in ("", "strict"))
@@ -354,5 +359,5 @@ def test_networks_have_one_identity_exactly_if_they_are_equal(drawn, data):
 
 @settings(deadline=None, max_examples=100)
 @given(*[networks(most_channels=1, lengths=st.just(4))] * 2)
-def test_two_networks_have_one_identity_exactly_if_they_are_equal(one, two):
+def test_two_networks_have_the_same_identity_exactly_if_they_are_equal(one, two):
     assert (content_id(one[0]) == content_id(two[0])) == (one[0] == two[0])

@@ -127,7 +127,7 @@ EDITS = [
     (
         "folds: 2", "folds: 3",
         [
-            "8 of 12 fits are trained again: cross_validation.folds 2 -> 3, which makes every split another (all ",
+            "8 of 12 fits are trained again: cross_validation.folds 2 -> 3, which changes every split (all cells)",
             "4 of 12 fits are new: cross_validation.folds 2 -> 3 (all cells)", UNUSED.format(8),
         ],
     ),
@@ -238,7 +238,7 @@ def test_a_new_version_of_ours_that_trains_otherwise(study: Path, runner: Comman
     for id in ids:
         text = text.replace(id, f"f{id[1:]}x")
     (report / "plan.yaml").write_text(text.replace("archrunner: 0.1.0", "archrunner: 0.0.9"))
-    why = "this version of archrunner trains them otherwise (0.0.9 -> 0.1.0)"
+    why = "this version of archrunner gives different results (0.0.9 -> 0.1.0)"
     assert again(runner, study) == [f"8 of 8 fits are trained again: {why} (all cells)", UNUSED.format(8)]
 
 
@@ -266,7 +266,7 @@ def test_a_plan_of_the_last_run_that_can_t_be_read(study: Path, runner: Command)
     edit(study, "epochs: 1", "epochs: 2")
     (line,) = again(runner, study)
     assert line.startswith(
-        "the last run's plan can't be read, so changes since then are unknown: reports/tiny/plan.yaml: not a plan that"
+        "the last run's plan cannot be read, so changes since then are unknown: reports/tiny/plan.yaml: not a plan that"
     )
 
 

@@ -51,9 +51,9 @@ def older(first: int) -> Callable[[int, FitResult], FitResult]:
 def test_a_run_that_goes_on_with_other_libraries_says_so_before_and_after(report: Path, runner: Command) -> None:
     rewrite(report, older(5), keep=5)
     ahead = (
-        f"warning: the journal has fits made with numpy {OLD} (5 fits); the 7 left will be made with numpy "
-        f"{NEW}, so comparisons will mix them. `runner run tiny.yaml --set training.epochs=1 --set "
-        "training.engine=numpy --reports NEWDIR` trains all 12 fits with those that are installed."
+        f"warning: the journal has fits made with numpy {OLD} (5 fits); the remaining 7 will be made with numpy "
+        f"{NEW}, so comparisons will mix versions. `runner run tiny.yaml --set training.epochs=1 --set "
+        "training.engine=numpy --reports NEWDIR` trains all 12 fits with the installed versions."
     )
     assert ahead in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout.splitlines()
     done = runner("run", "tiny.yaml", *SERIAL)
@@ -94,10 +94,10 @@ def test_compare_warns_within_and_between(report: Path, runner: Command) -> None
     assert same.returncode == 0 and "numpy" not in same.stderr
     rewrite(other, older(12))
     between = runner("compare", "tiny", "reports/other").stderr
-    assert f"warning: A and B were made with numpy {NEW} and {OLD}; with another --reports, `runner run`" in between
+    assert f"warning: A and B were made with numpy {NEW} and {OLD}; to train either again with the" in between
     shutil.copy(report / "journal.jsonl", other)
     rewrite(other, older(4))
     mixed = runner("compare", "tiny", "reports/other", "--json")
-    within = f"B was made with numpy {OLD} (4 fits) and {NEW} (8 fits). `runner run tiny.yaml"
+    within = f"B mixes fits made with numpy {OLD} (4 fits) and {NEW} (8 fits). `runner run tiny.yaml"
     assert [warning[: len(within)] for warning in json.loads(mixed.stdout)["warnings"]][0] == within
     assert f"A and B were made with numpy {NEW} and {OLD}/{NEW}; " in mixed.stderr

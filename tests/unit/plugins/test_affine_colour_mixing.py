@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command import Command
-from engine_jobs import ENGINES, job
+from engine_fits import ENGINES, built_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runner.plugins.augmentations.affine import Affine, rotation, scale, shear
@@ -153,13 +153,13 @@ def test_mixup_mixes_images_and_labels_alike():
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 @pytest.mark.parametrize("name", ["mixup", "rotation", "colour_jitter", "cutout", "noise", "pad_and_crop"])
 def test_every_engine_learns_from_augmented_images(engine: str, name: str) -> None:
-    outcomes = [ENGINES[engine]().fit([job(chosen)])[0].curves for chosen in (name, name, "none")]
+    outcomes = [ENGINES[engine]().fit([built_fit(chosen)])[0].curves for chosen in (name, name, "none")]
     assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
 @pytest.mark.parametrize("name", ["mixup", "rotation", "colour_jitter"])
 def test_both_engines_learn_the_same_from_augmented_images(name: str) -> None:
-    given = job(name, 2, "float64", ComponentRef("sgd", {"lr": 0.05}))
+    given = built_fit(name, 2, "float64", ComponentRef("sgd", {"lr": 0.05}))
     ours, theirs = (ENGINES[engine]().fit([dataclasses.replace(given)])[0].curves for engine in ("numpy", "torch"))
     assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-7)
 

@@ -128,7 +128,7 @@ def test_the_real_mnists(name: str, folder: str, source: str, mean: float, devia
 
 @real
 @pytest.mark.parametrize("known, source", [(MNIST, "mnist"), (FASHION_MNIST, "fashion-mnist")])
-def test_real_files_unpacked_give_the_same(known: idx.IdxSet, source: str, tmp_path: Path) -> None:
+def test_real_files_unpacked_give_the_same(known: idx.IdxDataset, source: str, tmp_path: Path) -> None:
     place = tmp_path / known.folder
     place.mkdir(parents=True)
     for file in (DATA / source).glob("*.gz"):
@@ -160,7 +160,7 @@ def test_the_real_cifar10(tmp_path: Path) -> None:
     test, test_labels = data.load_test()
     assert test.shape == (10_000, 3, 32, 32) and list(test_labels[:5]) == [3, 8, 8, 0, 6]
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").unlink()
-    with pytest.raises(RunnerError, match="no cifar-10-batches-py/data_batch_3 and no cifar-10-python.tar.gz; put it"):
+    with pytest.raises(RunnerError, match="neither cifar-10-batches-py/data_batch_3 nor cifar-10-python.tar.gz;"):
         data.load()
 
 
@@ -194,7 +194,7 @@ def test_what_a_pickle_may_name_is_only_what_makes_an_array(tmp_path: Path) -> N
     for hostile in (Evil(), {b"data": Evil(), b"coarse_labels": [0]}):
         small, contents, *_ = small_cifar({"train": hostile, "test": hostile})
         with pytest.raises(
-            RunnerError, match=r"train is no batch of images: UnpicklingError: posix.mkdir has no place"
+            RunnerError, match=r"train is not a batch of images: UnpicklingError: posix.mkdir is not allowed"
         ):
             small.data(str(write(tmp_path, contents))).load()
     assert not (tmp_path / "owned").exists()
@@ -202,18 +202,18 @@ def test_what_a_pickle_may_name_is_only_what_makes_an_array(tmp_path: Path) -> N
 
 def test_a_pickle_is_not_opened_before_its_checksum_matched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, contents, tar, _ = small_cifar()
-    monkeypatch.setattr(batches._Arrays, "load", lambda self: pytest.fail("opened"))
+    monkeypatch.setattr(batches._ArrayUnpickler, "load", lambda self: pytest.fail("opened"))
     changed = contents["cifar-100-python/train"] + b"."
     write(tmp_path, {"cifar-100-python/train": changed})
-    with pytest.raises(RunnerError, match=r"cifar-100-python/train: it has \d+ bytes, and its MD5 sum is .* fetch it"):
+    with pytest.raises(RunnerError, match=r"cifar-100-python/train: it has \d+ bytes, and its MD5 sum is .* download"):
         small.data(str(tmp_path)).load()
 
 
 @pytest.mark.parametrize(
     "batch, words",
     [
-        ({b"coarse_labels": [0]}, "train is no batch of images: KeyError: b'data'"),
-        ([1], "train is no batch of images: TypeError"),
+        ({b"coarse_labels": [0]}, "train is not a batch of images: KeyError: b'data'"),
+        ([1], "train is not a batch of images: TypeError"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"coarse_labels": [0]}, r"holds uint8 \(2, 3072\) and int64 \(1,\)"),
         ({b"data": np.zeros((1, 3072)), b"coarse_labels": [0]}, "holds float64"),
         ({b"data": np.zeros((1, 3072), np.uint8), b"coarse_labels": [0]}, "train hold 1 images; expected 3"),
@@ -229,9 +229,9 @@ def test_an_archive_that_lacks_a_file_or_is_none(tmp_path: Path) -> None:
     small, contents, *_ = small_cifar()
     del contents["cifar-100-python/train"]
     for content, words in (
-        (archive(contents), "holds no cifar-100-python/train; fetch it again"),
-        (b"no archive", "not a whole archive: "),
-        (archive(contents)[:60], "not a whole archive: "),
+        (archive(contents), "does not contain cifar-100-python/train; download it again"),
+        (b"no archive", "not a complete archive: "),
+        (archive(contents)[:60], "not a complete archive: "),
     ):
         write(tmp_path, {"cifar-100-python.tar.gz": content})
         wrong = replace(small, archive=replace(small.archive, md5=md5(content)))
@@ -252,8 +252,8 @@ WHOLE = idx_bytes(np.zeros((2, 28, 28), np.uint8))
         ),
         (b"GIF89a", "x: it begins with 47494638; idx images"),
         (WHOLE[:9], "x: it begins with 00000803; idx images"),
-        (WHOLE[:-3], r"x: 1565 bytes follow where it announces 1568 \(2 x 28 x 28\); fetch it again"),
-        (WHOLE + b"\0", "x: 1569 bytes follow where it announces 1568"),
+        (WHOLE[:-3], r"x: 1565 bytes follow the header, which announces 1568 \(2 x 28 x 28\); download it again"),
+        (WHOLE + b"\0", "x: 1569 bytes follow the header, which announces 1568"),
     ],
     ids=["empty", "labels for images", "another format", "header cut off", "cut off", "too long"],
 )
@@ -267,16 +267,16 @@ def test_a_packed_file_that_is_damaged(damage: bytes, tmp_path: Path) -> None:
     small, contents, _ = small_mnist()
     write(tmp_path, {**contents, "MNIST/raw/train-images-idx3-ubyte.gz": damage})
     empty = "it is empty; its MD5" if not damage else f"it has {len(damage)} bytes, and its MD5"
-    with pytest.raises(RunnerError, match=rf"train-images-idx3-ubyte\.gz: {empty} sum .*fetch it again$"):
+    with pytest.raises(RunnerError, match=rf"train-images-idx3-ubyte\.gz: {empty} sum .*download it again$"):
         small.data(str(tmp_path)).load()
     sums = {**small.md5, idx.TRAIN[0]: (md5(damage), "")}
-    with pytest.raises(RunnerError, match="not a whole gzip file|it is empty"):
+    with pytest.raises(RunnerError, match="not a complete gzip file|it is empty"):
         replace(small, md5=sums).data(str(tmp_path)).load()
 
 
 def test_a_set_of_another_size_than_announced(tmp_path: Path) -> None:
     small, contents, _ = small_mnist()
-    with pytest.raises(RunnerError, match=r"holds an array of \(6, 28, 28\); expected \(60000, 28, 28\)"):
+    with pytest.raises(RunnerError, match=r"holds an array of shape \(6, 28, 28\); expected \(60000, 28, 28\)"):
         replace(small, size=60_000).data(str(write(tmp_path, contents))).load()
 
 
@@ -287,7 +287,7 @@ def test_a_root_that_is_none_or_lacks_a_file(tmp_path: Path) -> None:
         (tmp_path / "file", "file: not a folder"),
         (
             tmp_path,
-            "has no MNIST/raw/train-images-idx3-ubyte.gz and no .*; put it there from http.*, or leave out root",
+            "has neither MNIST/raw/train-images-idx3-ubyte.gz nor .*; put it there from http.*, or leave out root",
         ),
     ):
         with pytest.raises(RunnerError, match=words):

@@ -100,7 +100,7 @@ def test_other_files_are_left_out_and_said_so(pictures: Path, caplog: pytest.Log
     data = built("image-folder", root=str(pictures), size=8)
     assert data.size == 12 and not caplog.text
     data.load()
-    assert "1 files left out, such as" in caplog.text and "notes.txt" in caplog.text
+    assert "ignored 1 files that are not .png, .jpg or .jpeg, such as" in caplog.text and "notes.txt" in caplog.text
 
 
 def test_the_version_is_that_of_names_sizes_and_times(pictures: Path) -> None:
@@ -135,13 +135,13 @@ def broken_truncated(file: Path) -> None:
 @pytest.mark.parametrize(
     "breaking, words",
     [
-        (lambda file: file.write_bytes(b""), "can't be read as a PNG or JPEG image: it is empty; mend it or remove it"),
-        (lambda file: file.write_bytes(b"hello"), "can't be read as a PNG or JPEG image: UnidentifiedImageError"),
-        (broken_truncated, "can't be read as a PNG or JPEG image: OSError: .*truncated"),
-        (lambda file: picture().save(file, "GIF"), "can't be read as a PNG or JPEG image: UnidentifiedImageError"),
+        (lambda file: file.write_bytes(b""), "cannot be read as a PNG or JPEG image: it is empty; repair or remove it"),
+        (lambda file: file.write_bytes(b"hello"), "cannot be read as a PNG or JPEG image: UnidentifiedImageError"),
+        (broken_truncated, "cannot be read as a PNG or JPEG image: OSError: .*truncated"),
+        (lambda file: picture().save(file, "GIF"), "cannot be read as a PNG or JPEG image: UnidentifiedImageError"),
         (
             lambda file: picture(colour=9, mode="I;16").save(file),
-            "its pixels are of Pillow's mode I;16; allowed: 8",
+            "its Pillow mode is I;16; allowed: modes with 8",
         ),
     ],
     ids=["empty", "text", "truncated", "another format", "16 bits"],
@@ -159,17 +159,17 @@ def test_folders_that_make_no_data_set(pictures: Path, tmp_path: Path) -> None:
     for root, words in (
         (tmp_path / "nope", "nope: no such folder"),
         (pictures / "red" / "0.png", "0.png: not a folder"),
-        (pictures / "red", "red: no sub-folders; expected a sub-folder for each of two classes or more"),
-        (tmp_path / "one", "one: one sub-folder, only; expected a sub-folder for each"),
-        (pictures, "green: no images of this class; found nothing; allowed: .png, .jpg, .jpeg"),
+        (pictures / "red", "red: no sub-folders; expected one sub-folder per class, and two classes or more"),
+        (tmp_path / "one", "one: one sub-folder, only; expected one sub-folder per class"),
+        (pictures, "green: no images; found nothing; allowed: .png, .jpg, .jpeg"),
     ):
         with pytest.raises(RunnerError, match=words):
             built("image-folder", root=str(root), size=8)
     (pictures / "green" / "a.webp").touch()
-    with pytest.raises(RunnerError, match=r"green: no images of this class; found 1 files, such as \S+a.webp"):
+    with pytest.raises(RunnerError, match=r"green: no images; found 1 files, such as \S+a.webp"):
         built("image-folder", root=str(pictures), size=8)
     (pictures / "green" / "b.png").symlink_to("gone.png")
-    with pytest.raises(RunnerError, match=r"b.png: can't be read: No such file"):
+    with pytest.raises(RunnerError, match=r"b.png: cannot be read: No such file"):
         built("image-folder", root=str(pictures), size=8)
 
 
@@ -222,14 +222,14 @@ def test_the_order_of_axes(shape: tuple, order: str, expected: tuple, tmp_path: 
     [
         ({"images": None}, "no array 'images'; it holds labels; allowed: images, labels"),
         ({"labels": None}, "labels is missing; expected 12 whole numbers"),
-        ({"labels": np.zeros(11, int)}, r"labels is int64 \(11,\); expected 12 whole numbers, one for each image"),
+        ({"labels": np.zeros(11, int)}, r"labels is int64 \(11,\); expected 12 whole numbers, one per image"),
         ({"labels": np.zeros((12, 1), int)}, r"labels is int64 \(12, 1\); expected 12"),
         ({"labels": np.zeros(12)}, "labels is float64"),
         ({"labels": np.zeros(12, int)}, "labels are 1 different numbers from 0 to 0; expected two classes or more"),
         ({"labels": np.arange(12) % 3 + 1}, "3 different numbers from 1 to 3; expected all of 0 to 2, numbered from 0"),
         ({"labels": np.arange(12) % 2 * 10**9}, "2 different numbers from 0 to 1000000000; expected all of 0 to 1"),
         ({"labels": np.arange(12) % 3 - 1}, "3 different numbers from -1 to 1"),
-        ({"class_names": np.array(["a", "b"])}, "from 0 to 2; expected all of 0 to 1, .* as class_names has it"),
+        ({"class_names": np.array(["a", "b"])}, "from 0 to 2; expected all of 0 to 1, .* one per class name"),
         ({"class_names": np.array(list("abcd"))}, "from 0 to 2; expected all of 0 to 3"),
         ({"images": np.zeros((12, 8, 8))}, "images is float64; expected uint8, 0 to 255"),
         ({"images": np.zeros((12, 8), np.uint8)}, r"images has shape \(12, 8\); expected \(N, H, W\), "),
@@ -270,14 +270,14 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     for file, words in (
         ("nope.npz", "nope.npz: no such file"),
         (".", "not a file"),
-        ("one.npy", "one.npy: not a .whole. .npz file; numpy.savez makes one"),
-        ("empty.npz", "empty.npz: not a .whole. .npz file"),
-        ("cut.npz", "cut.npz: not a .whole. .npz file"),
-        ("other.npz", "other.npz: can't be read: "),
+        ("one.npy", "one.npy: not a .complete. .npz file; numpy.savez writes one"),
+        ("empty.npz", "empty.npz: not a .complete. .npz file"),
+        ("cut.npz", "cut.npz: not a .complete. .npz file"),
+        ("other.npz", "other.npz: cannot be read: "),
     ):
         with pytest.raises(RunnerError, match=words):
             built("npz", file=str(tmp_path / file))
-    with pytest.raises(RunnerError, match="flipped.npz: can't be read: Bad CRC-32"):
+    with pytest.raises(RunnerError, match="flipped.npz: cannot be read: Bad CRC-32"):
         built("npz", file=str(tmp_path / "flipped.npz")).load()
 
 
@@ -306,7 +306,7 @@ def test_a_folder_of_images_is_planned_and_run(tiny: Path, runner, pictures: Pat
     (pictures / "red" / "3.png").write_bytes(b"hello")
     done = runner("run", tiny, "--executor", "serial")
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert done.stderr.count("\n") == 1 and "pictures/red/3.png: can't be read" in done.stderr
+    assert done.stderr.count("\n") == 1 and "pictures/red/3.png: cannot be read" in done.stderr
 
 
 def test_arrays_are_planned_and_run(tiny: Path, runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,15 +349,15 @@ class TestFilesMeantToDoHarm:
     @pytest.mark.parametrize(
         ("header", "words"),
         [
-            ("{'descr': '|u1', 'fortran_order': False, 'shape': (10**12, 8, 8), }", "can't be read"),
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (10**12, 8, 8), }", "cannot be read"),
             (
                 "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 8, 8), }",
                 "announces uint8 .* 384 follow",
             ),
             ("{'descr': '|u1', 'fortran_order': False, 'shape': (-6, 8, 8), }", "announces"),
             ("{'descr': '|O', 'fortran_order': False, 'shape': (6, 8, 8), }", "holds pickled objects"),
-            ("(" * 9000, "can't be read"),
-            ("9" * 5000, "can't be read"),
+            ("(" * 9000, "cannot be read"),
+            ("9" * 5000, "cannot be read"),
         ],
     )
     def test_headers_that_lie(self, header: str, words: str, tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ class TestFilesMeantToDoHarm:
     def test_a_small_file_that_unpacks_to_gigabytes(self, tmp_path: Path) -> None:
         bomb = fuzz_data._zeros("{'descr': '|u1', 'fortran_order': False, 'shape': (46875000, 8, 8), }")
         (tmp_path / "x.npz").write_bytes(fuzz_data._zip({"images": bomb}))
-        with pytest.raises(RunnerError, match="images unpacks from 2.* MB to 3,000 MB, as no images do"):
+        with pytest.raises(RunnerError, match="images unpacks from 2.* MB to 3,000 MB, more than images do"):
             built("npz", file=str(tmp_path / "x.npz"))
 
     @pytest.mark.parametrize("text", ["x" * 5000, "\0", "~nobody-of-this-name/x"])

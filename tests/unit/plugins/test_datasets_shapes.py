@@ -167,7 +167,7 @@ def test_the_version_is_of_all_parameters() -> None:
         ({"extent": 30}, r"shapes: a figure of 30 pixels, .* needs 44 pixels; size is 32"),
         ({"test_shift": 20}, r"20 to each side, needs 59.2 pixels; size is 32"),
         ({"extent": 9}, "a figure may shrink to 7.2 pixels; allowed: 8 or more; lower scale"),
-        ({"count": 3}, "3 images of 4 classes; allowed: one of each or more"),
+        ({"count": 3}, "3 images for 4 classes; allowed: at least one per class"),
         ({"figure": "dots", "texture": "stripes"}, "dots are always solid; found texture: stripes; allowed with"),
     ],
 )

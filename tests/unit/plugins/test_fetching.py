@@ -85,15 +85,15 @@ def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
 ) -> None:
     small, contents, _ = small_mnist()
     place = tmp_path / "cache/MNIST/raw"
-    words = r"^mnist: train-images-idx3-ubyte\.gz could not be had from http://\S+/train-images-idx3-ubyte\.gz \({}\); "
-    words += f"put it into {place}, or name the folder that holds it as root$"
-    with pytest.raises(RunnerError, match=words.format("the server says 404 File not found")):
+    words = r"^mnist: train-images-idx3-ubyte\.gz could not be downloaded from http://\S+/train-images-idx3-ubyte\.gz "
+    words += rf"\({{}}\); put it into {place}, or set root to the folder that holds it$"
+    with pytest.raises(RunnerError, match=words.format("the server answered 404 File not found")):
         small.data(None).load()
     write(mirror, {"MNIST/raw/train-images-idx3-ubyte.gz": b"something else"})
-    with pytest.raises(RunnerError, match=words.format(r"what came is not the published file, whose MD5 sum is \w+")):
+    with pytest.raises(RunnerError, match=words.format(r"the MD5 sum .* does not match the published \w+")):
         small.data(None).load()
     monkeypatch.setattr(Handler, "breaks_off", True)
-    with pytest.raises(RunnerError, match=words.format("the connection broke off")):
+    with pytest.raises(RunnerError, match=words.format("the connection was lost")):
         small.data(None).load()
     assert not list(place.glob("*")), "nothing half or wrong is kept"
     write(place.parents[1], contents)
@@ -107,12 +107,12 @@ def test_without_a_network_the_next_address_is_tried_and_the_last_is_named(
     write(mirror, contents)
     good = f"{os.environ['ARCHRUNNER_MIRROR']}/MNIST/raw/"
     monkeypatch.delenv("ARCHRUNNER_MIRROR")
-    assert np.array_equal(replace(small, addresses=(NOWHERE, good)).data(None).load()[0][:, 0], train)
+    assert np.array_equal(replace(small, base_urls=(NOWHERE, good)).data(None).load()[0][:, 0], train)
     (tmp_path / "cache/MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(b"damaged")
     with pytest.raises(RunnerError, match=rf"from {NOWHERE}train-\S+ \(no connection; \S+ is not the published file\)"):
-        replace(small, addresses=(NOWHERE,)).data(None).load()
-    assert all(len(known.addresses) for known in (MNIST, FASHION_MNIST, CIFAR10.archive))
-    assert files.Published("a/b.gz", "", ("https://x/y/",)).urls() == ["https://x/y/b.gz"]
+        replace(small, base_urls=(NOWHERE,)).data(None).load()
+    assert all(len(known.base_urls) for known in (MNIST, FASHION_MNIST, CIFAR10.archive))
+    assert files.PublishedFile("a/b.gz", "", ("https://x/y/",)).urls() == ["https://x/y/b.gz"]
 
 
 def test_a_terminal_shows_a_progress_bar(mirror: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_terminal_shows_a_progress_bar(mirror: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
-    got = fetching.fetch("mnist", files.Published("MNIST/raw/x.gz", md5(content), ()))
+    got = fetching.fetch("mnist", files.PublishedFile("MNIST/raw/x.gz", md5(content), ()))
     assert got.read_bytes() == content
     assert "x.gz" in sys.stderr.getvalue() and "300.0/300.0 kB" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
@@ -135,7 +135,7 @@ def test_a_cache_that_can_not_be_written(mirror: Path, tmp_path: Path, monkeypat
     write(mirror, contents)
     (tmp_path / "file").touch()
     monkeypatch.setenv("ARCHRUNNER_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(RunnerError, match="could not be had .*file/cache"):
+    with pytest.raises(RunnerError, match="could not be downloaded .*file/cache"):
         small.data(None).load()
 
 
@@ -145,5 +145,5 @@ def test_plan_works_without_the_files_and_run_says_in_a_line_what_it_lacks(tiny:
     done = runner("run", tiny, "--executor", "serial")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
-    assert "fashion-mnist: train-images-idx3-ubyte.gz could not be had from " + NOWHERE in done.stderr
+    assert "fashion-mnist: train-images-idx3-ubyte.gz could not be downloaded from " + NOWHERE in done.stderr
     assert f"put it into {tiny.parent / 'cache/FashionMNIST/raw'}" in done.stderr

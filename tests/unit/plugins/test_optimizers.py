@@ -14,7 +14,7 @@ from runner.plugins.optimizers.rmsprop import rmsprop
 from runner.plugins.optimizers.sgd import sgd
 
 from runner.api import RunnerError, Step
-from runner.engines.optimizer_step import clipped
+from runner.engines.optimizer_step import clip_by_norm
 
 STEPS = 20
 SHAPES = [(6,), (5, 7), (4, 3, 3, 3)]
@@ -211,21 +211,21 @@ def test_clipping_is_that_of_torch_and_each_fits_own(library, most):
     array = LIBRARIES[library]
     for dtype in ("float64", "float32"):
         gradients = [drawn(shape, dtype, fits=3, steps=1)[0] * 0.1 for shape in [*SHAPES, LARGE]]
-        together = clipped([None, *map(array, gradients)], most)
+        together = clip_by_norm([None, *map(array, gradients)], most)
         assert together[0] is None
         for fit in range(3):
             theirs = [torch.nn.Parameter(torch.from_numpy(gradient[fit])) for gradient in gradients]
             for parameter in theirs:
                 parameter.grad = parameter.detach().clone()
             torch.nn.utils.clip_grad_norm_(theirs, most)
-            alone = clipped([array(gradient[fit : fit + 1]) for gradient in gradients], most)
+            alone = clip_by_norm([array(gradient[fit : fit + 1]) for gradient in gradients], most)
             for mine, own, expected in zip(together[1:], alone, theirs, strict=True):
                 np.testing.assert_array_equal(mine[fit], own[0])
                 np.testing.assert_allclose(own[0], expected.grad, rtol=1e-12 if dtype == "float64" else 2e-5)
 
 
 def test_clipping_nothing_is_nothing():
-    assert clipped([None, None], 1.0) == [None, None]
+    assert clip_by_norm([None, None], 1.0) == [None, None]
 
 
 def test_nesterov_without_momentum_is_refused():

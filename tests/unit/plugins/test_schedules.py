@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from command import TINY
-from runner.plugins.optimizers.schedules import checked
+from runner.plugins.optimizers.schedule_setting import normalise_schedule
 from runner.plugins.optimizers.sgd import sgd
 from torch.optim import lr_scheduler
 
@@ -110,7 +110,7 @@ def test_the_shortest_fits_have_a_rate(schedule):
         assert ours({"name": "one_cycle", "rising": 1 / steps}, steps)[0] == pytest.approx(LR)
 
 
-@pytest.mark.parametrize(("written", "kept"), [
+@pytest.mark.parametrize(("written", "shortest"), [
     ("cosine", "cosine"),
     ({"name": "cosine"}, "cosine"),
     ({"name": "cosine", "final": 0, "warmup": 0.0}, "cosine"),
@@ -118,8 +118,8 @@ def test_the_shortest_fits_have_a_rate(schedule):
     ({"name": "step", "factor": 0.1, "every": 30}, {"name": "step", "every": 30}),
     ({"name": "multi_step", "at": [1, 2], "factor": 1}, {"name": "multi_step", "at": [1, 2], "factor": 1.0}),
 ])  # fmt: skip
-def test_a_schedule_has_one_form_however_it_is_written(written, kept):
-    assert checked(written) == kept and checked(kept) == kept
+def test_a_schedule_has_one_form_however_it_is_written(written, shortest):
+    assert normalise_schedule(written) == shortest and normalise_schedule(shortest) == shortest
 
 
 ALLOWED = "allowed: constant, cosine, multi_step, one_cycle, step"
@@ -132,13 +132,13 @@ cosin                             => : found 'cosin'; did you mean 'cosine'? ALL
 {name: cosine, warmpu: 3}         => .warmpu: cosine has no parameter 'warmpu'; did you mean 'warmup'? allowed: final, \
 warmup
 {name: constant, every: 3}        => .every: constant has no parameter 'every'; allowed: warmup
-step                              => .every: is missing, and it is required
+step                              => .every: is required, but missing
 {name: step, every: 0}            => .every: found 0; allowed: 1 or more
 {name: step, every: 2.5}          => .every: found 2.5; expected a whole number
 {name: step, every: 1, factor: 0} => .factor: found 0; allowed: more than 0.0
 {name: multi_step, at: 3}         => .at: found 3; expected a list
-{name: multi_step, at: []}        => .at: found []; expected epochs in rising order, such as [30, 60]
-{name: multi_step, at: [3, 2]}    => .at: found [3, 2]; expected epochs in rising order, such as [30, 60]
+{name: multi_step, at: []}        => .at: found []; expected epochs in increasing order, such as [30, 60]
+{name: multi_step, at: [3, 2]}    => .at: found [3, 2]; expected epochs in increasing order, such as [30, 60]
 {name: multi_step, at: [1, x]}    => .at[1]: found 'x'; expected a whole number
 {name: cosine, final: 2}          => .final: found 2; allowed: 1.0 or less
 {name: cosine, warmup: x}         => .warmup: found 'x'; expected a number
@@ -164,7 +164,7 @@ def test_a_grid_may_vary_a_schedule_and_its_parts(tiny, capsys):
     assert main(["plan", str(tiny), "--set", "grid.optimizer.schedule=[cosine, {name: step, every: 2}]"]) == 0
     capsys.readouterr()
     assert main(["plan", str(tiny), "--set", "grid.optimizer.schedule=[cosine, {name: cosine, final: 0}]"]) == 2
-    assert "the two cells are the same" in capsys.readouterr().err
+    assert "both have the same settings" in capsys.readouterr().err
 
 
 def test_plugins_lists_the_schedules(capsys):

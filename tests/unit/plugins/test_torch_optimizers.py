@@ -159,7 +159,8 @@ momentum_decay, weight_decay
 {name: NAdam, betas: [1]}  => : NAdam: betas is [1]; expected a list like [0.9, 0.999]
 {name: SGD, nesterov: 1}   => : SGD: nesterov is 1; expected true or false
 {name: SGD, clip: x}       => .clip: found 'x'; expected a number
-{name: Rprop, schedule: cosine} => : Rprop takes no schedule: it finds its own step sizes, and reads lr only at first
+{name: Rprop, schedule: cosine} => : Rprop takes no schedule: it adapts its step sizes and uses lr only at the \
+first step
 """
 ROWS = [line.split("=> ") for line in REFUSED.strip().splitlines()]
 

@@ -1,4 +1,4 @@
-"""The statistics agree to 1e-9 with independent implementations, on random and on degenerate figures."""
+"""The statistics agree to 1e-9 with independent implementations, on random and on degenerate values."""
 
 import math
 
@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlxtend.evaluate import combined_ftest_5x2cv, paired_ttest_5x2cv
 from scipy import stats
+from single_sample import corrected
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from runner.reporting.statistics.corrected_t import corrected, five_by_two, holm, power
+from runner.reporting.statistics.corrected_t import five_by_two, holm, power
 
 many = settings(deadline=None, max_examples=300)
 
-# In steps of 1/1024 sums are exact, so that equal differences are equal in both programs; few steps make ties.
+# Sums of steps of 1/1024 are exact, so that equal differences are equal in both programs; few steps make ties.
 fine, coarse = st.integers(0, 1024).map(lambda v: v / 1024), st.integers(0, 2).map(lambda v: v / 1024)
 
 
@@ -29,13 +30,13 @@ def scores(draw):
 
 
 def agrees_with_baycomp(folds, repeats, x, y, rope):
-    found = corrected(y - x, 1 / (folds - 1), rope)
-    known = baycomp.two_on_single(x, y, rope=rope, runs=repeats)
+    ours = corrected(y - x, 1 / (folds - 1), rope)
+    theirs = baycomp.two_on_single(x, y, rope=rope, runs=repeats)
     if rope:
-        assert (found.p_below, found.p_within, found.p_above) == pytest.approx(known, rel=0, abs=1e-9)
-    else:  # without a region there are two sides, and what is exactly 0 counts half to each
-        within = found.p_within / 2
-        assert (found.p_below + within, found.p_above + within) == pytest.approx(known, rel=0, abs=1e-9)
+        assert (ours.p_below, ours.p_within, ours.p_above) == pytest.approx(theirs, rel=0, abs=1e-9)
+    else:  # without a region baycomp has two sides, and gives half of the mass at exactly 0 to each
+        within = ours.p_within / 2
+        assert (ours.p_below + within, ours.p_above + within) == pytest.approx(theirs, rel=0, abs=1e-9)
 
 
 @many
@@ -58,7 +59,7 @@ def test_bayesian_correlated_t_test(given, rope):
         (5, 1, [1e-9, 2e-9, 0.0, -1e-9, 3e-9]),
     ],
 )
-def test_bayesian_correlated_t_test_on_degenerate_figures(folds, repeats, differences, rope):
+def test_bayesian_correlated_t_test_on_degenerate_values(folds, repeats, differences, rope):
     agrees_with_baycomp(folds, repeats, np.zeros(folds * repeats), np.array(differences), rope)
 
 
@@ -66,19 +67,19 @@ def test_bayesian_correlated_t_test_on_degenerate_figures(folds, repeats, differ
 @given(scores(), st.sampled_from([0.0, 0.001, 0.1]))
 def test_corrected_t_test_under_the_variance_of_nadeau_and_bengio(given, equivalent):
     folds, repeats, x, y = given
-    sample, n, share = x - y, folds * repeats, 1 / (folds - 1)
-    found = corrected(sample, share, equivalent)
+    sample, n, ratio = x - y, folds * repeats, 1 / (folds - 1)
+    ours = corrected(sample, ratio, equivalent)
     if np.ptp(sample) == 0:
-        assert found.std == 0 and found.low == found.high == sample[0]
+        assert ours.std == 0 and ours.low == ours.high == sample[0]
         return
-    scale = math.sqrt(np.var(sample, ddof=1) * (1 / n + share))
+    scale = math.sqrt(np.var(sample, ddof=1) * (1 / n + ratio))
     posterior = stats.t(n - 1, loc=np.mean(sample), scale=scale)
-    assert (found.low, found.high) == pytest.approx(posterior.interval(0.95), rel=1e-9, abs=1e-12)
-    assert found.t == pytest.approx(np.mean(sample) / scale, rel=1e-9, abs=1e-12)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(np.mean(sample)) / scale, n - 1), rel=1e-9, abs=1e-12)
-    assert found.p_below == pytest.approx(posterior.cdf(-equivalent), rel=1e-9, abs=1e-12)
-    assert found.p_above == pytest.approx(posterior.sf(equivalent), rel=1e-9, abs=1e-12)
-    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+    assert (ours.low, ours.high) == pytest.approx(posterior.interval(0.95), rel=1e-9, abs=1e-12)
+    assert ours.t == pytest.approx(np.mean(sample) / scale, rel=1e-9, abs=1e-12)
+    assert ours.p == pytest.approx(2 * stats.t.sf(abs(np.mean(sample)) / scale, n - 1), rel=1e-9, abs=1e-12)
+    assert ours.p_below == pytest.approx(posterior.cdf(-equivalent), rel=1e-9, abs=1e-12)
+    assert ours.p_above == pytest.approx(posterior.sf(equivalent), rel=1e-9, abs=1e-12)
+    assert (ours.p < 0.05) == (ours.low > 0 or ours.high < 0)
 
 
 @settings(deadline=None, max_examples=60)
@@ -90,17 +91,17 @@ def test_holm(ps):
 @many
 @given(st.floats(0, 5), st.integers(2, 20), st.integers(1, 20), st.sampled_from([0.05, 0.01]))
 def test_power(effect, folds, repeats, alpha):
-    """A mean with the variance of the correction is as that of fewer, independent values, but for the freedom."""
+    """The corrected variance is that of a mean of fewer, independent values; only the degrees of freedom differ."""
     n = folds * repeats
     size = effect / math.sqrt(1 + n / (folds - 1))
-    known = TTestPower().power(size, nobs=n, alpha=alpha, alternative="two-sided")
-    if math.isnan(known):  # of a far tail
-        known = TTestPower().power(size, nobs=n, alpha=alpha / 2, alternative="larger")
-    assert power(effect, 1.0, folds, repeats, alpha) == pytest.approx(known, rel=0, abs=1e-9)
+    theirs = TTestPower().power(size, nobs=n, alpha=alpha, alternative="two-sided")
+    if math.isnan(theirs):  # for a far tail
+        theirs = TTestPower().power(size, nobs=n, alpha=alpha / 2, alternative="larger")
+    assert power(effect, 1.0, folds, repeats, alpha) == pytest.approx(theirs, rel=0, abs=1e-9)
 
 
-class Scored:
-    """An estimator for mlxtend that learns nothing: its scores are given."""
+class FixedScores:
+    """An estimator for mlxtend that learns nothing and has given scores."""
 
     _estimator_type = "classifier"
 
@@ -116,12 +117,12 @@ class Scored:
 def test_5x2cv(differences):
     if all(first == second for first, second in differences):
         return
-    found = five_by_two(differences)
+    ours = five_by_two(differences)
 
-    def known(test):
+    def theirs(test):
         data = np.zeros((4, 1)), np.array([0, 1, 0, 1])
-        pair = Scored(np.ravel(differences)), Scored(np.zeros(10))
+        pair = FixedScores(np.ravel(differences)), FixedScores(np.zeros(10))
         return test(*pair, *data, scoring=lambda estimator, images, labels: next(estimator.values))
 
-    assert (found["t_5x2cv"], found["p_t_5x2cv"]) == pytest.approx(known(paired_ttest_5x2cv), rel=1e-9)
-    assert (found["f_5x2cv"], found["p_f_5x2cv"]) == pytest.approx(known(combined_ftest_5x2cv), rel=1e-9)
+    assert (ours["t_5x2cv"], ours["p_t_5x2cv"]) == pytest.approx(theirs(paired_ttest_5x2cv), rel=1e-9)
+    assert (ours["f_5x2cv"], ours["p_f_5x2cv"]) == pytest.approx(theirs(combined_ftest_5x2cv), rel=1e-9)

@@ -1,6 +1,6 @@
-"""The 5% test and the 95% interval keep their word on real fits: 2,000 experiments drawn from a kept frame.
+"""The 5% test and the 95% interval have these rates on real fits: 2,000 experiments drawn from a stored frame.
 
-The frame is that of benchmarks/calibration.py; docs/explanation/calibration.md says how it was made and what it shows.
+The frame is that of benchmarks/calibration.py; docs/explanation/calibration.md describes it and what it shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runner.components.records import ComponentRef
 from runner.network.parameters import initial_values
 
 BENCHMARKS = ROOT / "benchmarks"
-MOST_FALSE, LEAST_COVERED = 0.07, 0.93
+MAX_FALSE, MIN_COVERED = 0.07, 0.93
 DESIGNS = [(5, 1), (5, 2), (5, 4), (5, 8), (2, 1), (2, 2), (2, 5)]
 
 
@@ -34,7 +34,7 @@ def frame(rates: dict[str, Any]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 8), (2, 5)])
-def test_the_frame_is_whole_and_of_many_repeats(frame: pd.DataFrame, folds: int, repeats: int) -> None:
+def test_the_frame_is_complete_and_has_many_repeats(frame: pd.DataFrame, folds: int, repeats: int) -> None:
     part = frame[frame["folds"] == folds]
     keys = ["data_set", "network", "repeat", "fold"]
     assert len(part) == len(part[keys].drop_duplicates()) == part["data_set"].nunique() * 3 * repeats * folds
@@ -42,7 +42,7 @@ def test_the_frame_is_whole_and_of_many_repeats(frame: pd.DataFrame, folds: int,
     assert part["correct"].between(1, 500 // folds).all()
 
 
-def test_two_names_are_of_one_architecture_that_starts_elsewhere() -> None:
+def test_the_two_names_are_one_architecture_with_different_initial_values() -> None:
     plan = runner.plan(BENCHMARKS / "calibration.yaml")
     glimpse, again, pixels = plan.cells
     assert (glimpse.parameters, glimpse.macs) == (again.parameters, again.macs) != (pixels.parameters, pixels.macs)
@@ -55,14 +55,14 @@ def test_two_names_are_of_one_architecture_that_starts_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("folds", "repeats"), DESIGNS)
-def test_one_architecture_under_two_names_is_seldom_told_apart(
+def test_one_architecture_under_two_names_is_seldom_found_to_differ(
     rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
 ) -> None:
     outcomes, _ = rates["both"](rates["differences"](frame, "glimpse", "again", folds), 0.0, repeats)
-    found = outcomes["corrected"]
-    assert len(found) == 2000
-    assert found["finds"].mean() <= MOST_FALSE
-    assert found["covers"].mean() >= LEAST_COVERED
+    corrected = outcomes["corrected"]
+    assert len(corrected) == 2000
+    assert corrected["finds"].mean() <= MAX_FALSE
+    assert corrected["covers"].mean() >= MIN_COVERED
 
 
 @pytest.mark.parametrize(("folds", "repeats"), DESIGNS)
@@ -71,19 +71,19 @@ def test_the_interval_covers_the_long_run_difference_of_two_architectures(
 ) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", folds)
     outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
-    assert outcomes["corrected"]["covers"].mean() >= LEAST_COVERED
+    assert outcomes["corrected"]["covers"].mean() >= MIN_COVERED
 
 
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 4), (5, 8), (2, 5)])
-def test_the_plain_paired_t_test_claims_too_much(
+def test_the_interval_of_the_plain_paired_t_test_is_too_narrow(
     rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
 ) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", folds)
     outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
-    assert outcomes["plain"]["covers"].mean() < LEAST_COVERED
+    assert outcomes["plain"]["covers"].mean() < MIN_COVERED
 
 
-def test_the_plain_test_here_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFrame) -> None:
+def test_the_plain_test_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFrame) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", 5).reshape(-1, 40)
     plain = rates["judged"](values, 0.03, 0.0)
     theirs = stats.ttest_1samp(values, 0.0, axis=1)
@@ -95,8 +95,8 @@ def test_the_plain_test_here_is_that_of_scipy(rates: dict[str, Any], frame: pd.D
 def test_more_repeats_find_the_difference_more_often(rates: dict[str, Any], frame: pd.DataFrame) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", 5)
     truth, _ = rates["long_run"](values)
-    found = [rates["both"](values, truth, repeats)[0]["corrected"]["finds"].mean() for repeats in (1, 8)]
-    assert MOST_FALSE < found[0] < found[1] < 1
+    few, many = (rates["both"](values, truth, repeats)[0]["corrected"]["finds"].mean() for repeats in (1, 8))
+    assert MAX_FALSE < few < many < 1
 
 
 def test_the_page_shows_these_tables(rates: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`runner compare`: small experiments that are trained, and made-up ones whose figures are known."""
+"""`runner compare`: small trained experiments, and invented ones with known values."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from command import RUNNER, TINY, Command, environment, journal_lines
 from scipy import stats
+from single_sample import corrected
 
 from runner.cli import main
 from runner.components.records import ComponentRef
@@ -26,11 +27,10 @@ from runner.fits.records import FitResult, TrainingPlan
 from runner.journal.frames import frames
 from runner.journal.line import encode
 from runner.planning import plan_file
-from runner.planning.differences import Setting, match_cells
+from runner.planning.differences import SettingDifference, match_cells
 from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.reporting.between_studies.compare import LoadedReport, compare
 from runner.reporting.between_studies.side_by_side import document, sections, write
-from runner.reporting.statistics.corrected_t import corrected
 
 FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
 MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
@@ -46,7 +46,7 @@ Value = Callable[[dict[str, str], int, int], float]
 
 
 def grid(factors: dict[str, Sequence[str]] = FACTORS, mark: str = "x", reverse: bool = False, **changes) -> Plan:
-    """A plan of the full grid; `mark` is what the cells' content is, beside their levels."""
+    """A plan of the full grid; two cells have the same id if their `mark` and their levels are the same."""
     combinations = [dict(zip(factors, levels, strict=True)) for levels in itertools.product(*factors.values())]
     cells = [
         PlannedCell(f"{mark}-{sorted(levels.items())}", ", ".join(levels.values()) or "base", levels, SETTINGS)
@@ -63,22 +63,22 @@ def grid(factors: dict[str, Sequence[str]] = FACTORS, mark: str = "x", reverse: 
 
 
 def accuracy(levels: dict[str, str], repeat: int, fold: int) -> float:
-    """max is .05 better than avg and 2 better than 1 by .10, give or take .01 by fold."""
+    """max is better than avg by .05 plus .01 per fold, and 2 is better than 1 by .10."""
     gain = 0.05 * (levels.get("pool") == "max") + 0.1 * (levels.get("depth") == "2")
     return 0.7 + gain + 0.01 * fold * (levels.get("pool") == "max") + 0.002 * repeat
 
 
 def results(plan: Plan, value: Value = accuracy, missing: Sequence[tuple[str, int]] = ()) -> list[FitResult]:
-    """A result of every fit; those at (cell name, index) in `missing` have none."""
+    """A result for every fit, except for those in `missing`: (cell name, repeat * folds + fold)."""
     cells = {cell.id: cell for cell in plan.cells}
-    found = []
+    results = []
     for fit, cell, repeat, fold in plan.fit_keys():
         if (cells[cell].name, repeat * plan.folds + fold) in missing:
             continue
-        figure = value(cells[cell].levels, repeat, fold)
-        curves = {"val_accuracy": [figure], "val_loss": [1 - figure], "train_accuracy": [1.0], "train_loss": [0.0]}
-        found.append(FitResult(fit, cell, repeat, fold, "ok", "", 1, curves, seconds=1.0))
-    return found
+        measured = value(cells[cell].levels, repeat, fold)
+        curves = {"val_accuracy": [measured], "val_loss": [1 - measured], "train_accuracy": [1.0], "train_loss": [0.0]}
+        results.append(FitResult(fit, cell, repeat, fold, "ok", "", 1, curves, seconds=1.0))
+    return results
 
 
 def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> LoadedReport:
@@ -86,27 +86,27 @@ def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> 
 
 
 def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
-    """The study as a folder that `runner compare` reads; what a plan on disk has besides is made up."""
+    """The study as a folder that `runner compare` reads; the facts that only a plan on disk has are invented."""
     plan_file.save(replace(plan, data=FACTS | plan.data), folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan, value))))
     return folder
 
 
 def lower(by: float) -> Value:
-    """`accuracy` less `by`, and less by .01 a fold beside it."""
+    """`accuracy` minus `by` and minus .01 per fold."""
     return lambda levels, repeat, fold: accuracy(levels, repeat, fold) - by - 0.01 * fold
 
 
 def text(*studies: LoadedReport) -> str:
-    found = sections(compare(studies))
+    tables = sections(compare(studies))
     return "\n".join(
-        "\n".join([section.title, *(" | ".join(row) for row in section.rows), *section.notes]) for section in found
+        "\n".join([section.title, *(" | ".join(row) for row in section.rows), *section.notes]) for section in tables
     )
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Reports of the tiny experiment: as it is, and on two more data sets."""
+    """Reports of the tiny experiment, unchanged and on two more data sets."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
     changes = {"reports": [], "five": ["dataset={name: mnist-5k, subset: 300}"],
@@ -118,8 +118,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_journal_beside_itself_has_no_differences(trained: Path, runner: Command) -> None:
-    """The second one is given as a folder, with its grid and its journal's lines in another order."""
+def test_a_report_compared_with_itself_has_no_differences(trained: Path, runner: Command) -> None:
+    """The second is given as a folder, with its cells and its journal's lines in another order."""
     first = trained / "reports" / "tiny"
     other = trained / "elsewhere"
     shutil.copytree(first, other, dirs_exist_ok=True)
@@ -159,7 +159,7 @@ def test_three_data_sets_are_ranked_and_drawn(trained: Path, runner: Command, tm
     assert len(pd.read_csv(tmp_path / "out" / "factors.csv")) == 4
 
 
-def test_a_file_stands_for_its_report_and_names_are_suggested(trained: Path, runner: Command) -> None:
+def test_a_file_names_its_report_and_misspelt_names_get_suggestions(trained: Path, runner: Command) -> None:
     reports = ("--reports", trained / "reports")
     assert runner("compare", trained / "tiny.yaml", "tiny", *reports).returncode == 0
     done = runner("compare", "tiny", "tinny", *reports)
@@ -176,7 +176,9 @@ def test_a_folder_without_a_plan_or_a_journal(lacks: str, tmp_path: Path, capsys
     assert capsys.readouterr().err.startswith(f"{b / lacks}: no such file; ")
 
 
-def test_nothing_shared_says_what_each_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_that_share_nothing_are_refused_with_the_factors_of_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a = report(tmp_path / "a", grid({"pool": ("max", "avg")}))
     b = report(tmp_path / "b", grid({"pool": ("max", "none"), "width": tuple("123456789")}, mark="y"))
     assert main(["compare", str(a), str(b)]) == 2
@@ -195,8 +197,8 @@ def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
     assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
 
 
-def test_paired_differences_are_the_corrected_ones() -> None:
-    """The differences of each cell are .1 .11 .12 in both repeats."""
+def test_paired_differences_have_the_corrected_test() -> None:
+    """The differences of each cell are .1, .11 and .12 in both repeats."""
     (pair,) = compare([study(grid()), study(grid(), lower(0.1), "b")]).pairs
     values = [0.1, 0.11, 0.12] * 2
     scale = pd.Series(values).std() * math.sqrt(1 / 6 + 1 / 2)
@@ -210,10 +212,10 @@ def test_paired_differences_are_the_corrected_ones() -> None:
         assert row["mean_a"] - row["mean_b"] == pytest.approx(0.11)
 
 
-def test_of_a_loss_less_is_better_and_the_first_metric_holds_for_all() -> None:
+def test_lower_is_better_for_a_loss_and_the_first_metric_is_used_for_all() -> None:
     other = grid()
     found = compare([study(grid(metric="val_loss")), study(other, lower(0.1), "b")])
-    assert found.warnings == ("B is about val_accuracy; all are compared by val_loss, as A is",)
+    assert found.warnings == ("the metric of B is val_accuracy; all are compared by val_loss, the metric of A",)
     (pair,) = found.pairs
     assert pair.cells["difference"].tolist() == pytest.approx([-0.11] * 4)
     assert (pair.cells["p_better"] > 0.99).all()
@@ -231,10 +233,10 @@ def test_a_missing_fit_leaves_the_others_paired() -> None:
     )
 
 
-def test_experiments_without_any_finished_fit_are_shown_without_figures() -> None:
+def test_experiments_without_any_finished_fit_are_printed_without_numbers() -> None:
     nothing = [(cell.name, fit) for cell in grid().cells for fit in range(6)]
-    shown = text(study(grid()), study(grid(), folder="b", missing=nothing))
-    assert "max, 1 | 76.10 | – | – | – | – | 0" in shown
+    printed = text(study(grid()), study(grid(), folder="b", missing=nothing))
+    assert "max, 1 | 76.10 | – | – | – | – | 0" in printed
     assert json.loads(json.dumps(document(compare([study(grid()), study(grid(), missing=nothing)]))))
 
 
@@ -249,7 +251,7 @@ def test_experiments_without_any_finished_fit_are_shown_without_figures() -> Non
         ({"data": {}}, "data"),
     ],
 )
-def test_other_splits_are_not_paired(changes: dict, reason: str) -> None:
+def test_fits_on_different_splits_are_not_paired(changes: dict, reason: str) -> None:
     (pair,) = compare([study(grid()), study(grid(**changes), lower(0.1), "b")]).pairs
     assert pair.unpaired == f"different {reason}: no paired comparison"
     assert pair.cells["difference"].isna().all() and pair.cells["p_holm"].isna().all() and (pair.cells["n"] == 0).all()
@@ -258,13 +260,13 @@ def test_other_splits_are_not_paired(changes: dict, reason: str) -> None:
     assert (row["mean_b"], row["ci_low_b"], row["ci_high_b"]) == pytest.approx((own.mean, own.low, own.high))
 
 
-def test_data_that_neither_knows_is_not_taken_for_the_same() -> None:
+def test_data_without_fingerprints_are_not_taken_for_the_same() -> None:
     (pair,) = compare([study(grid(data={})), study(grid(data={}), folder="b")]).pairs
     assert pair.unpaired == "different data: no paired comparison"
 
 
 def test_cells_are_matched_by_content_before_levels() -> None:
-    """b calls a's max `avg` and the other way round; its third cell is like a's third by its levels alone."""
+    """b has the names max and avg swapped; its third cell matches the third of a by its levels only."""
     a, b = grid({"pool": ("max", "avg", "none")}), grid({"pool": ("max", "avg", "none")}, mark="y")
     swapped = {"max": a.cells[1].id, "avg": a.cells[0].id}
     cells = [replace(cell, id=swapped.get(cell.name, cell.id)) for cell in b.cells]
@@ -275,11 +277,11 @@ def test_cells_are_matched_by_content_before_levels() -> None:
     ]
 
 
-def test_a_cell_under_another_name_is_shown_with_both() -> None:
+def test_a_cell_under_another_name_is_printed_with_both() -> None:
     other = grid()
     cells = tuple(replace(cell, name=f"{cell.name}!") for cell in other.cells)
-    shown = text(study(grid()), study(replace(other, cells=cells), folder="b"))
-    assert "max, 1 (b: max, 1!)" in shown
+    printed = text(study(grid()), study(replace(other, cells=cells), folder="b"))
+    assert "max, 1 (b: max, 1!)" in printed
 
 
 def test_settings_that_differ_are_listed_with_their_cells() -> None:
@@ -295,21 +297,21 @@ def test_settings_that_differ_are_listed_with_their_cells() -> None:
     (pair,) = compare([study(grid()), study(b, folder="b")]).pairs
     augmentation = [{"name": "shift", "pixels": 2}, {"name": "flip"}]
     assert pair.settings == (
-        Setting("dataset", {"name": "digits"}, {"name": "shapes", "count": 9, "root": None}),
-        Setting("architecture.width", 4, 8, ("max, 1", "max, 2")),
-        Setting("augmentation", [{"name": "none"}], augmentation),
-        Setting("training.epochs", 2, 3),
+        SettingDifference("dataset", {"name": "digits"}, {"name": "shapes", "count": 9, "root": None}),
+        SettingDifference("architecture.width", 4, 8, ("max, 1", "max, 2")),
+        SettingDifference("augmentation", [{"name": "none"}], augmentation),
+        SettingDifference("training.epochs", 2, 3),
     )
-    shown = text(study(grid()), study(b, folder="b"))
-    assert "dataset | all | digits | shapes(count=9)" in shown
-    assert "architecture.width | max, 1; max, 2 | 4 | 8" in shown
-    assert "augmentation | all | [none] | [shift(pixels=2), flip]" in shown
-    assert "they are shared by the names of their levels, not by their content" in shown
+    printed = text(study(grid()), study(b, folder="b"))
+    assert "dataset | all | digits | shapes(count=9)" in printed
+    assert "architecture.width | max, 1; max, 2 | 4 | 8" in printed
+    assert "augmentation | all | [none] | [shift(pixels=2), flip]" in printed
+    assert "the cells are matched by the names of their levels, not by their content" in printed
 
 
-def test_cells_that_no_setting_tells_apart_are_said_to_differ_in_code() -> None:
+def test_cells_that_differ_in_no_setting_are_reported_to_differ_in_code() -> None:
     (pair,) = compare([study(grid()), study(grid(mark="y"), folder="b")]).pairs
-    assert {setting.path for setting in pair.settings} == {"code that makes it"} and len(pair.settings) == 4
+    assert {setting.path for setting in pair.settings} == {"component code"} and len(pair.settings) == 4
     larger = grid(mark="y", data={"fingerprint": "f2", "shape": [1, 9, 9], "class_names": ["a", "b"]})
     (pair,) = compare([study(grid()), study(larger, folder="b")]).pairs
     assert [setting.path for setting in pair.settings] == ["data.fingerprint", "data.shape"]
@@ -317,22 +319,24 @@ def test_cells_that_no_setting_tells_apart_are_said_to_differ_in_code() -> None:
 
 def test_many_settings_are_counted() -> None:
     wide = {"w": [f"w{n}" for n in range(30)]}
-    shown = text(study(grid(wide)), study(grid(wide, mark="y"), folder="b"))
-    assert "and 10 more, which --json lists" in shown
+    printed = text(study(grid(wide)), study(grid(wide, mark="y"), folder="b"))
+    assert "and 10 more (use --json to list all)" in printed
 
 
-def test_other_versions_are_warned_of() -> None:
+def test_different_versions_give_a_warning() -> None:
     b = grid(made_with={**MADE_WITH, "torch": "2.1", "commit": "c2", "processor": "p2"})
     found = compare([study(grid()), study(b, folder="b")])
     (warning,) = found.warnings
-    assert warning.startswith("A and B were made with torch 2.0 and 2.1; with another --reports, ")
+    assert warning.startswith(
+        "A and B were made with torch 2.0 and 2.1; to train either again with the installed versions, "
+    )
     assert [setting.path for setting in found.pairs[0].settings] == [
         "made_with.torch", "made_with.commit", "made_with.processor",
     ]  # fmt: skip
 
 
-def test_factors_are_compared_where_only_they_are_shared() -> None:
-    """b has avg before max, and another depth; there max is .2 worse, a little less in later folds."""
+def test_factors_are_compared_if_only_they_are_shared() -> None:
+    """b has avg before max and another depth; in it max is worse by .2, a little less in later folds."""
 
     def other(levels: dict[str, str], repeat: int, fold: int) -> float:
         return 0.6 - (0.2 - 0.001 * fold) * (levels["pool"] == "max")
@@ -348,7 +352,7 @@ def test_factors_are_compared_where_only_they_are_shared() -> None:
     assert "max − avg | no | +6.00 |" in text(study(grid()), study(b, other, "b"))
 
 
-def test_two_intervals_agree_only_where_both_leave_out_zero() -> None:
+def test_two_intervals_agree_only_if_both_exclude_zero() -> None:
     def unsure(levels: dict[str, str], repeat: int, fold: int) -> float:
         return 0.5 + 0.1 * (fold - 1) * (levels["pool"] == "max") + 0.1 * (levels["depth"] == "2")
 
@@ -370,61 +374,68 @@ def on(name: str, **changes) -> Plan:
 def test_data_sets_are_ranked_by_their_means() -> None:
     found = compare([study(on(name), folder=name) for name in ("one", "two", "three")])
     assert found.refused == "" and found.ranks is not None and found.warnings == ()
-    assert found.ranks.found.ranks.to_dict() == {"max, 2": 1, "avg, 2": 2, "max, 1": 3, "avg, 1": 4}
-    assert found.ranks.found.difference == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 3)), abs=0.001)  # Demsar's q
-    assert found.ranks.found.groups == (("max, 2", "avg, 2", "max, 1"), ("avg, 2", "max, 1", "avg, 1"))
+    assert found.ranks.result.ranks.to_dict() == {"max, 2": 1, "avg, 2": 2, "max, 1": 3, "avg, 1": 4}
+    assert found.ranks.result.difference == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 3)), abs=0.001)  # Demsar's q
+    assert found.ranks.result.groups == (("max, 2", "avg, 2", "max, 1"), ("avg, 2", "max, 1", "avg, 1"))
     by_loss = [study(on(name, metric="val_loss"), folder=name) for name in ("one", "two", "three")]
-    assert compare(by_loss).ranks.found.ranks.equals(found.ranks.found.ranks)  # type: ignore[union-attr]
+    assert compare(by_loss).ranks.result.ranks.equals(found.ranks.result.ranks)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("plans", "reason"),
     [
         (["one", "two"], "ranks on 2 data sets"),
-        (["one", "two", "one"], "'one' is there more than once"),
-        (["one", "one", "one"], "'one' is there more than once"),
+        (["one", "two", "one"], "'one' occurs more than once"),
+        (["one", "one", "one"], "'one' occurs more than once"),
         (["one", "one"], ""),
     ],
 )
 def test_why_there_are_no_ranks(plans: list[str], reason: str) -> None:
-    found = compare([study(on(name), folder=f"{name}{place}") for place, name in enumerate(plans)])
+    found = compare([study(on(name), folder=f"{name}{index}") for index, name in enumerate(plans)])
     assert found.ranks is None and reason in found.refused and bool(reason) == bool(found.refused)
     assert len(found.pairs) == len(plans) - 1
 
 
-def test_one_shared_cell_is_no_question_of_ranks() -> None:
+def test_one_shared_cell_is_not_ranked() -> None:
     one, two = (grid({"pool": levels}, data={"fingerprint": levels[1]}) for levels in (("max", "avg"), ("max", "none")))
     found = compare([study(one), study(two, folder="b")])
     assert len(found.pairs[0].cells) == 1 and (found.ranks, found.refused) == (None, "")
 
 
-def test_a_refusal_of_ranks_is_said_and_the_rest_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_for_no_ranks_is_printed_with_the_rest_of_the_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [str(report(tmp_path / name, on(name))) for name in ("one", "two")]
     assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
     found = capsys.readouterr()
-    assert found.err.startswith("no critical-difference diagram: of 4 ") and "Cells that A and B share" in found.out
+    assert (
+        found.err.startswith("no critical-difference diagram: with 4 levels, ")
+        and "Cells that A and B share" in found.out
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cells.csv", "factors.csv"]
 
 
-def test_data_of_one_name_or_one_source() -> None:
-    """Files of one name are not one data set where their fingerprints differ; one citation makes suspicious."""
-    plans = [replace(on("npz"), data={"fingerprint": print, "citation": "me"}) for print in ("f1", "f2", "f3")]
-    found = compare([study(plan, folder=str(place)) for place, plan in enumerate(plans)])
+def test_data_with_one_name_or_one_source() -> None:
+    """Data sets with one name are different if their fingerprints differ; one citation for several gives a warning."""
+    plans = [
+        replace(on("npz"), data={"fingerprint": fingerprint, "citation": "me"}) for fingerprint in ("f1", "f2", "f3")
+    ]
+    found = compare([study(plan, folder=str(index)) for index, plan in enumerate(plans)])
     assert found.ranks is not None and list(found.ranks.means.index) == ["npz", "npz f2", "npz f3"]
     assert found.warnings == (
-        "A and B and C are on data of one source, which the ranks count as independent data sets: me",
+        "A and B and C have data from the same source, which the ranks count as independent data sets: me",
     )
 
 
 HOSTILE = ("<script>alert(1)</script>", "a|b & [red]", "$x_1$", "two\nlines \x1b[31m")
 
 
-def test_hostile_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_are_printed_and_written_literally(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("o[bold]ne", "t|wo", "<three>")
     plans = [replace(on(name), name=name) for name in names]
     plans = [replace(grid({"<b>": HOSTILE}, mark=plan.name), name=plan.name, data=plan.data, dataset=plan.dataset)
              for plan in plans]  # fmt: skip
-    folders = [str(report(tmp_path / str(n), plan, _by_place)) for n, plan in enumerate(plans)]
+    folders = [str(report(tmp_path / str(n), plan, _by_position)) for n, plan in enumerate(plans)]
     assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     for name in (*names, *HOSTILE[:3], "two lines \\x1b[31m"):
@@ -439,18 +450,18 @@ def test_hostile_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["ranks"]["data_sets"] == list(names)
 
 
-def _by_place(levels: dict[str, str], repeat: int, fold: int) -> float:
+def _by_position(levels: dict[str, str], repeat: int, fold: int) -> float:
     return 0.5 + 0.1 * HOSTILE.index(levels["<b>"]) + 0.01 * fold
 
 
-def test_a_document_has_no_figures_that_json_lacks() -> None:
-    """As far apart in every fold: an infinite t."""
+def test_a_document_has_no_numbers_that_json_lacks() -> None:
+    """The same difference in every fold gives an infinite t."""
     found = document(compare([study(grid()), study(grid(), lambda *key: accuracy(*key) - 0.25, "b")]))
     row = json.loads(json.dumps(found, allow_nan=False))["pairs"][0]["cells"][0]
     assert (row["t"], row["p"], row["effect_size"]) == ("inf", 0, None)
 
 
-def test_what_is_written_is_what_is_compared(tmp_path: Path) -> None:
+def test_the_written_files_have_all_pairs(tmp_path: Path) -> None:
     found = compare([study(grid(), folder=name) for name in ("a", "b", "c")])
     write(found, tmp_path / "out")
     cells = pd.read_csv(tmp_path / "out" / "cells.csv")
@@ -458,7 +469,7 @@ def test_what_is_written_is_what_is_compared(tmp_path: Path) -> None:
     assert len(cells) == 8
 
 
-def test_the_first_that_shares_nothing_is_named() -> None:
+def test_the_first_experiment_that_shares_nothing_is_named() -> None:
     alone = grid({"other": ("x", "y")}, mark="z")
     with pytest.raises(RunnerError, match="^a and c share no cell"):
         compare([study(grid()), study(grid(), folder="b"), study(alone, folder="c")])

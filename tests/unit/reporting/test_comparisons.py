@@ -1,4 +1,4 @@
-"""Comparisons of levels and of cells: known figures, a plain reference, costs, rank ranges, many levels."""
+"""Comparisons of levels and of cells: known values, a plain reference, costs, rank ranges, many levels."""
 
 import itertools
 import math
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from single_sample import corrected
 from small_study import ACCURACY, fits_of, folds, make_plan
 
 from runner.reporting.statistics import comparisons as module
@@ -16,7 +17,7 @@ from runner.reporting.statistics.comparisons import (
     comparisons_table,
     rank_ranges,
 )
-from runner.reporting.statistics.corrected_t import corrected, five_by_two, holm, repeats_needed
+from runner.reporting.statistics.corrected_t import five_by_two, holm, repeats_needed
 
 few = settings(deadline=None, max_examples=60)
 
@@ -27,7 +28,7 @@ def comparisons(plan, *arguments, **options):
 
 
 def one_factor(values, **options):
-    """A plan of a factor with a level for each row of `values`, and its fits."""
+    """A plan with one factor that has a level for each row of `values`, and its fits."""
     names = [f"level {number}" for number in range(len(values))]
     plan = make_plan([(name,) for name in names], factors=("size",), **options)
     return plan, fits_of(plan, {(name,): row for name, row in zip(names, values, strict=True)})
@@ -43,13 +44,13 @@ def test_balanced():
     assert row["t"] == pytest.approx(2 / math.sqrt(1 / 3 + 1 / 2))
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((-0.0192776, 0.0592776), abs=1e-7)
     assert row["p"] == row["p_holm"] == pytest.approx(0.1598320, abs=1e-7)
-    chances = (row["p_better"], row["p_same"], row["p_worse"])
-    assert chances == pytest.approx((0.8061862, 0.1530931, 0.0407207), abs=1e-7)
+    probabilities = (row["p_better"], row["p_same"], row["p_worse"])
+    assert probabilities == pytest.approx((0.8061862, 0.1530931, 0.0407207), abs=1e-7)
     assert row["effect_size"] == pytest.approx(2)
     assert found["depth"]["difference"] == pytest.approx(-0.29 / 3)  # -.10 -.10 -.09
 
 
-def test_of_a_loss_less_is_better():
+def test_lower_is_better_for_a_loss():
     row = comparisons(make_plan(ACCURACY, metric="val_loss"))["pool"]
     assert row["difference"] == pytest.approx(-0.02)
     assert (row["p_better"], row["p_worse"]) == pytest.approx((0.8061862, 0.0407207), abs=1e-7)
@@ -73,19 +74,19 @@ def test_a_failed_fit_leaves_its_pair_out_and_cells_says_so():
     assert found["depth"]["cells"] == 1
 
 
-def test_where_no_pair_is_complete_the_folds_that_all_have_count():
+def test_without_a_complete_pair_the_folds_that_all_pairs_have_count():
     row = comparisons(make_plan(ACCURACY), failed=[("avg", "1", 0), ("max", "2", 1)])["pool"]
     assert (row["cells"], row["n"]) == (2, 1)
     assert row["difference"] == pytest.approx((0.02 + 0.04) / 2)
     assert math.isnan(row["ci_low"]) and math.isnan(row["p_holm"])
 
 
-def test_a_fold_that_failed_in_every_cell_is_not_made_up_for():
-    nowhere = [(*levels, 0) for levels in ACCURACY]
-    row = comparisons(make_plan(ACCURACY), failed=nowhere)["pool"]
+def test_a_fold_that_failed_in_every_cell_lowers_n():
+    everywhere = [(*levels, 0) for levels in ACCURACY]
+    row = comparisons(make_plan(ACCURACY), failed=everywhere)["pool"]
     assert (row["cells"], row["n"], row["df"]) == (2, 2, 1)
     assert row["difference"] == pytest.approx(0.025)
-    row = comparisons(make_plan(ACCURACY), failed=[*nowhere, ("avg", "2", 1)])["pool"]
+    row = comparisons(make_plan(ACCURACY), failed=[*everywhere, ("avg", "2", 1)])["pool"]
     assert (row["cells"], row["n"]) == (2, 1)
 
 
@@ -99,19 +100,19 @@ def test_three_levels_are_adjusted_for_three_tests():
     assert list(table["p_holm"]) == pytest.approx([3 * first, 2 * second, third])
 
 
-def test_holm_counts_the_pairs_of_one_factor_alone():
+def test_holm_adjusts_for_the_pairs_of_one_factor_only():
     found = comparisons(make_plan(ACCURACY))
     assert all(row["p_holm"] == row["p"] for row in found.values())
 
 
-def test_a_pair_of_which_one_cell_has_nothing_is_left_out_before_the_folds_are_counted():
+def test_a_pair_with_a_cell_without_results_does_not_lower_n():
     row = comparisons(make_plan(ACCURACY), failed=[*folds(("avg", "1")), ("max", "2", 1)])["pool"]
     assert (row["cells"], row["pairs"], row["n"]) == (1, 2, 2)
     assert row["difference"] == pytest.approx(0.025)
 
 
 def reference(plan, fits, factor, a, b):
-    """(difference, used, matched, values) of two levels, cell by cell and fit by fit."""
+    """(used pairs, matched pairs, values) of two levels, cell by cell and fit by fit."""
     ok = fits[fits["status"] == "ok"]
     known = {(r["cell"], r["repeat"], r["fold"]): r[plan.metric] for r in ok.to_dict("records")}
     keys = list(itertools.product(range(plan.repeats), range(plan.folds)))
@@ -143,13 +144,13 @@ def test_agrees_with_a_plain_reference_on_grids_with_holes(data):
     for row in comparisons_table(plan, fits).to_dict("records"):
         used, matched, values = reference(plan, fits, row["factor"], row["level_a"], row["level_b"])
         assert (row["cells"], row["pairs"], row["n"]) == (used, matched, len(values))
-        known = corrected(values, 1.0, plan.equivalent)
-        assert row["difference"] == pytest.approx(known.mean, nan_ok=True)
+        expected = corrected(values, 1.0, plan.equivalent)
+        assert row["difference"] == pytest.approx(expected.mean, nan_ok=True)
         for name, field in (("ci_low", "low"), ("ci_high", "high"), ("p", "p"), ("p_better", "p_above"), ("t", "t")):
-            assert row[name] == pytest.approx(getattr(known, field), rel=1e-9, abs=1e-12, nan_ok=True)
+            assert row[name] == pytest.approx(getattr(expected, field), rel=1e-9, abs=1e-12, nan_ok=True)
 
 
-def test_costs_are_the_geometric_mean_over_the_pairs_that_count():
+def test_cost_ratios_are_geometric_means_over_the_included_pairs():
     costs = {("max", "1"): (100, 1000), ("avg", "1"): (50, 1000), ("max", "2"): (800, 500), ("avg", "2"): (100, 1000)}
     plan = make_plan(ACCURACY, costs=costs)
     row = comparisons(plan)["pool"]
@@ -160,26 +161,26 @@ def test_costs_are_the_geometric_mean_over_the_pairs_that_count():
     assert (row["parameters_ratio"], row["macs_ratio"]) == pytest.approx((2, 1))
 
 
-def test_a_cost_is_unknown_where_that_of_one_cell_is():
+def test_a_cost_ratio_is_unknown_if_the_cost_of_one_cell_is():
     plan = make_plan(ACCURACY, costs=dict.fromkeys([*ACCURACY][:3], (100, 1000)))
     found = comparisons(plan)["pool"]
     assert math.isnan(found["parameters_ratio"]) and math.isnan(found["macs_ratio"])
     assert comparisons(plan, failed=[("avg", "2", 0)])["pool"]["parameters_ratio"] == 1
 
 
-def test_what_varies_between_equal_runs_comes_last():
+def test_columns_that_vary_between_equal_runs_come_last():
     plan = make_plan(ACCURACY)
     assert list(comparisons_table(plan, fits_of(plan)).columns)[-1] == "seconds_ratio"
 
 
-def test_repeats_that_would_be_needed():
+def test_repeats_needed_to_find_the_difference():
     row = comparisons(make_plan(ACCURACY))["pool"]
     assert row["repeats_needed"] == repeats_needed(0.02, 0.01, 3) > 1
     plan, fits = one_factor([(0.8, 0.9, 0.7), (0.8, 0.7, 0.9)])
     assert comparisons_table(plan, fits)["repeats_needed"].isna().all()
 
 
-def test_five_repeats_of_two_folds_have_their_tests_beside_the_corrected_one():
+def test_five_repeats_of_two_folds_add_the_5x2cv_tests():
     random = np.random.default_rng(1)
     values = random.random((2, 10))
     plan, fits = one_factor(values, folds=2, repeats=5)
@@ -220,18 +221,18 @@ def test_cells_share_the_folds_that_both_have():
     assert (row["n"], row["difference"]) == (2, pytest.approx((-0.11 - 0.10) / 2))
 
 
-def test_of_many_cells_those_with_the_best_are_shown_adjusted_for_all(monkeypatch):
+def test_with_many_cells_only_pairs_with_the_best_are_listed_adjusted_for_all(monkeypatch):
     random = np.random.default_rng(2)
     plan, fits = one_factor(random.random((6, 3)) * 0.02 + np.arange(6)[:, None] % 4 * 0.1)
     full = cell_pairs(plan, fits)
     means = fits.groupby("cell")["val_accuracy"].mean()
     with_best = full[(full["cell_a"] == means.idxmax()) | (full["cell_b"] == means.idxmax())].reset_index(drop=True)
     ranges = rank_ranges(plan, compare_cells(plan, fits), np.full(6, True))
-    monkeypatch.setattr(module, "MOST_SHOWN", 5)
+    monkeypatch.setattr(module, "MAX_LISTED", 5)
     assert cell_pairs(plan, fits).equals(with_best)
     assert len(comparisons_table(plan, fits)) == 5
     assert all(map(np.array_equal, ranges, rank_ranges(plan, compare_cells(plan, fits), np.full(6, True))))
-    monkeypatch.setattr(module, "MOST_PAIRED", 5)
+    monkeypatch.setattr(module, "MAX_COMPARED", 5)
     cautious = cell_pairs(plan, fits)
     assert cautious.drop(columns="p_holm").equals(with_best.drop(columns="p_holm"))
     assert (cautious["p_holm"] >= with_best["p_holm"]).all()
@@ -247,21 +248,21 @@ def ranges(plan, fits, ranked):
 CLEAR = [(0.50, 0.51, 0.52, 0.50), (0.90, 0.91, 0.92, 0.90), (0.70, 0.71, 0.72, 0.7001)]
 
 
-def test_clear_differences_give_one_rank_each_and_a_loss_the_other_way_round():
+def test_clear_differences_give_one_rank_each_and_a_loss_reverses_them():
     plan, fits = one_factor(CLEAR, folds=4)
     assert ranges(plan, fits, [True] * 3) == [(3, 3), (1, 1), (2, 2)]
     plan, fits = one_factor([[1 - v for v in row] for row in CLEAR], folds=4, metric="val_loss")
     assert ranges(plan, fits, [True] * 3) == [(1, 1), (3, 3), (2, 2)]
 
 
-def test_cells_that_are_alike_may_have_any_rank():
+def test_cells_without_clear_differences_may_have_any_rank():
     plan, fits = one_factor([(0.8, 0.9, 0.7), (0.7, 0.8, 0.9), (0.9, 0.7, 0.8)])
     assert ranges(plan, fits, [True] * 3) == [(1, 3)] * 3
     plan, fits = one_factor([(0.8, 0.9, 0.7)])
     assert ranges(plan, fits, [True]) == [(1, 1)]
 
 
-def test_a_cell_without_results_has_no_rank_and_takes_none():
+def test_a_cell_without_results_has_no_rank_and_uses_none_up():
     plan = make_plan([("a",), ("b",)], factors=("size",))
     fits = fits_of(plan, {("a",): (0.8, 0.9, 0.7)}, folds(("b",)))
     first, second = ranges(plan, fits, [True, False])
@@ -270,9 +271,9 @@ def test_a_cell_without_results_has_no_rank_and_takes_none():
 
 @few
 @given(st.integers(0, 1000), st.floats(0, 0.2))
-def test_the_rank_that_was_seen_is_within_the_range(seed, spread):
+def test_the_observed_rank_is_within_the_range(seed, spread):
     random = np.random.default_rng(seed)
     values = random.random((5, 4)) * 0.05 + random.random((5, 1)) * spread
     plan, fits = one_factor(values, folds=4)
-    seen = 1 + (-values.mean(axis=1)).argsort().argsort()
-    assert all(low <= rank <= high for rank, (low, high) in zip(seen, ranges(plan, fits, [True] * 5), strict=True))
+    observed = 1 + (-values.mean(axis=1)).argsort().argsort()
+    assert all(low <= rank <= high for rank, (low, high) in zip(observed, ranges(plan, fits, [True] * 5), strict=True))

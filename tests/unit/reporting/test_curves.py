@@ -1,4 +1,4 @@
-"""Learning curves by level, the gap, and the time to an accuracy, against figures worked out by hand."""
+"""Learning curves by level, the gap, and the time to an accuracy, against values worked out by hand."""
 
 import math
 import statistics
@@ -54,7 +54,7 @@ def test_a_level_has_the_mean_and_the_spread_of_its_fold_averages():
     assert row(table, factor="depth", level="2", epoch=1)["val_accuracy"] == pytest.approx((0.7 + 0.6 + 0.2 + 0.3) / 4)
 
 
-def test_rows_are_in_the_order_of_the_plan_whatever_that_of_the_journal():
+def test_rows_are_in_the_order_of_the_plan_whatever_the_order_of_the_journal():
     table, whole = curves_table(PLAN, journal()), journal()
     assert list(zip(table["factor"], table["level"], table["epoch"], strict=True)) == [
         *(("pool", level, epoch) for level in ("max", "avg") for epoch in (1, 2)),
@@ -80,7 +80,7 @@ def test_one_fold_has_no_band():
     assert table["val_loss"].notna().all() and table["val_loss_low"].isna().all()
 
 
-def test_fits_that_ended_earlier_count_as_far_as_they_got():
+def test_fits_that_ended_earlier_count_up_to_their_last_epoch():
     values = {**VALIDATION, ("avg", "2"): ((0.2, 0.9, 1.0), (0.3, 0.9, 1.0))}
     table = curves_table(PLAN, journal(values=values))
     found = row(table, factor="pool", level="avg", epoch=3)
@@ -88,12 +88,12 @@ def test_fits_that_ended_earlier_count_as_far_as_they_got():
     assert "max" not in set(table[table["epoch"] == 3]["level"])
 
 
-def test_fits_of_no_planned_cell_are_left_out():
+def test_fits_of_cells_that_are_not_planned_are_left_out():
     fewer = replace(PLAN, cells=PLAN.cells[:2], factors=("depth",))
     assert set(curves_table(fewer, journal())["fits"]) == {2}
 
 
-def test_a_factor_may_be_called_like_a_column():
+def test_a_factor_may_have_the_name_of_a_column():
     plan = make_plan({"fold": ("a", "b"), "id": ("c", "d")}, folds=2)
     table = curves_table(plan, make_frames(plan))
     assert set(table["factor"]) == {"fold", "id"} and set(table["level"]) == {"a", "b", "c", "d"}
@@ -111,7 +111,7 @@ def test_gap_and_time_to_an_accuracy():
     assert never["reached"] == 0 and math.isnan(never["epochs_to_target"])
 
 
-def test_a_target_that_fewer_than_half_reach_takes_no_known_time():
+def test_the_time_to_a_target_is_unknown_unless_more_than_half_reach_it():
     table = learning_table(PLAN, journal(), target=0.75)
     half = row(table, cell="max, 1")
     assert half["reached"] == 1 and math.isnan(half["epochs_to_target"]) and math.isnan(half["seconds_to_target"])

@@ -1,4 +1,4 @@
-"""Main effects and interactions: balanced where they can be, and saying so where they can't."""
+"""Main effects and interactions: balanced if possible, and marked if not."""
 
 import itertools
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from single_sample import corrected
 from small_study import ACCURACY, fits_of, folds, make_plan
 
 from runner.reporting.statistics.comparisons import comparisons_table
-from runner.reporting.statistics.corrected_t import corrected
 from runner.reporting.statistics.effects import interactions_table, levels_table
 
 few = settings(deadline=None, max_examples=60)
@@ -42,21 +42,21 @@ def test_a_failed_fit_leaves_its_combination_out():
     assert found["pool", "max"]["mean"] == pytest.approx(0.82)
 
 
-def test_a_level_without_any_result_takes_nothing_from_the_others():
+def test_a_level_without_any_result_does_not_affect_the_others():
     found = levels(make_plan(ACCURACY), failed=[*folds(("avg", "1")), *folds(("avg", "2"))])
     assert (found["pool", "max"]["cells"], found["pool", "max"]["balanced"]) == (2, True)
     assert (found["pool", "avg"]["cells"], found["pool", "avg"]["n"]) == (0, 0)
     assert np.isnan(found["pool", "avg"]["mean"])
 
 
-def test_levels_that_share_nothing_have_the_mean_of_their_own_cells():
+def test_levels_that_share_no_combination_have_the_mean_of_their_own_cells():
     found = levels(make_plan([("max", "1"), ("avg", "2")]))
     assert [found["pool", level]["balanced"] for level in ("max", "avg")] == [False, False]
     assert found["pool", "max"]["mean"] == pytest.approx(0.82)
     assert found["pool", "avg"]["mean"] == pytest.approx(2.69 / 3)
 
 
-def test_without_a_complete_cell_the_folds_that_all_have_count():
+def test_without_a_complete_cell_the_folds_that_all_cells_have_count():
     found = levels(
         make_plan(ACCURACY), failed=[(*cell, fold) for fold, cell in enumerate([*ACCURACY][:3])] + [("avg", "2", 0)]
     )
@@ -77,27 +77,27 @@ def test_all_failed_and_no_factor():
     assert "factor_b" in interactions_table(plan, fits) and interactions_table(plan, fits).empty
 
 
-def test_of_two_factors_the_interactions_are_the_cells():
+def test_with_two_factors_the_interactions_are_the_cells():
     plan = make_plan(ACCURACY)
     table = interactions_table(plan, fits_of(plan))
     assert list(table.columns[:4]) == ["factor_a", "level_a", "factor_b", "level_b"]
     for row, (cell, values) in zip(table.to_dict("records"), ACCURACY.items(), strict=True):
         assert (row["factor_a"], row["level_a"], row["factor_b"], row["level_b"]) == ("pool", cell[0], "depth", cell[1])
-        known = corrected(values, 0.5)
-        assert (row["mean"], row["ci_low"], row["cells"]) == pytest.approx((known.mean, known.low, 1))
+        expected = corrected(values, 0.5)
+        assert (row["mean"], row["ci_low"], row["cells"]) == pytest.approx((expected.mean, expected.low, 1))
 
 
 def test_interactions_of_three_factors_are_balanced_over_the_third():
     cells = [
         c for c in itertools.product("ab", "xy", "12") if c not in {("a", "x", "2"), ("b", "y", "1"), ("b", "y", "2")}
     ]
-    figures = {cell: np.full(3, index / 10) for index, cell in enumerate(cells)}
+    values = {cell: np.full(3, index / 10) for index, cell in enumerate(cells)}
     plan = make_plan(cells, factors=("one", "two", "three"))
-    table = interactions_table(plan, fits_of(plan, figures))
+    table = interactions_table(plan, fits_of(plan, values))
     found = {(r["level_a"], r["level_b"]): r for r in table[table["factor_b"] == "two"].to_dict("records")}
     assert list(found) == [("a", "x"), ("a", "y"), ("b", "x")]
     assert all((row["cells"], row["balanced"]) == (1, True) for row in found.values())  # of the third factor's level 1
-    assert found["b", "x"]["mean"] == pytest.approx(figures["b", "x", "1"][0])
+    assert found["b", "x"]["mean"] == pytest.approx(values["b", "x", "1"][0])
 
 
 @few
@@ -105,7 +105,7 @@ def test_interactions_of_three_factors_are_balanced_over_the_third():
     st.integers(0, 999),
     st.sets(st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.integers(0, 3)), max_size=2),
 )
-def test_where_all_pairs_are_matched_alike_levels_differ_by_what_the_comparisons_say(seed, lost):
+def test_if_all_pairs_match_on_the_same_cells_levels_differ_as_the_comparisons_say(seed, lost):
     random = np.random.default_rng(seed)
     cells = list(itertools.product("abc", "xyz"))
     plan = make_plan(cells, factors=("one", "two"), folds=2, repeats=2)

@@ -1,4 +1,4 @@
-"""The report's figures: what a reader sees in them, whatever the names, the size and the gaps of an experiment."""
+"""The report's figures: their content, for any names, sizes and gaps of an experiment."""
 
 import re
 from dataclasses import replace
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting_samples import HOSTILE, Sample, make_frames, make_plan, sample, write_kept
+from reporting_samples import HOSTILE, Sample, make_frames, make_plan, sample, write_arrays
 
 from runner.errors import RunnerError
 from runner.reporting.figures.cost import pareto
 from runner.reporting.figures.draw import DARK_CSS, make_figures
-from runner.reporting.figures.scales import round_steps
-from runner.reporting.figures.text import breadth, folded, layer_name
+from runner.reporting.figures.scales import log_ticks
+from runner.reporting.figures.text import layer_name, text_width, wrap
 from runner.reporting.tables.study_tables import make_tables
 
 ALL = [
@@ -25,12 +25,13 @@ ODD = "an\x1b[31mescape"
 NAMES = {"<b>factor</b>": HOSTILE[:2], "$y_2$": HOSTILE[2:], "odd": ("#ffffff", ': #0072b2" id="x"', ODD)}
 
 
-def figures(made: Sample, png: bool = False):
-    return make_figures(made.plan, make_tables(made.plan, made.frames, made.kept), made.kept, png)
+def figures(example: Sample, png: bool = False):
+    tables = make_tables(example.plan, example.frames, example.arrays)
+    return make_figures(example.plan, tables, example.arrays, png)
 
 
 def texts(svg: str) -> list[str]:
-    """The pieces of text in an SVG file, as they are shown."""
+    """The pieces of text in an SVG file."""
     return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter() if element.tag[-4:] == "text"]
 
 
@@ -60,7 +61,7 @@ def test_equal_input_gives_equal_files(usual, drawn):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_is_valid_on_its_own_and_within_a_page(drawn, name):
+def test_each_figure_is_valid_as_a_file_and_within_a_page(drawn, name):
     for text in (drawn[name].svg, drawn[name].inline):
         root = ElementTree.fromstring(text)
         assert root.tag.endswith("svg") and root.get("viewBox")
@@ -75,7 +76,7 @@ def test_the_ids_of_all_figures_differ_and_every_reference_has_its_target(drawn)
         assert used == set(re.findall(r' id="([^"]+)"', picture.inline))
 
 
-def test_a_page_brings_its_own_colours_and_font(drawn):
+def test_an_embedded_figure_takes_the_colours_and_the_font_of_the_page(drawn):
     for picture in drawn.values():
         assert "font-family" in picture.svg and "var(" not in picture.svg and 'fill="#ffffff"' in picture.svg
         assert "font-family" not in picture.inline and 'fill="#ffffff"' not in picture.inline
@@ -85,7 +86,7 @@ def test_a_page_brings_its_own_colours_and_font(drawn):
 
 
 def test_captions_are_one_line_and_name_an_existing_table(usual, drawn, tmp_path):
-    make_tables(usual.plan, usual.frames, usual.kept).write(tmp_path)
+    make_tables(usual.plan, usual.frames, usual.arrays).write(tmp_path)
     for name, picture in drawn.items():
         assert "\n" not in picture.caption and picture.caption.endswith(".")
         named = re.findall(r"tables/(\w+\.csv)", picture.caption)
@@ -95,49 +96,49 @@ def test_captions_are_one_line_and_name_an_existing_table(usual, drawn, tmp_path
 
 def test_levels_and_factors_are_named_where_they_matter(usual, drawn):
     for name in ("effects", "interactions", "curves"):
-        found = texts(drawn[name].svg)
-        assert set(usual.plan.factors) <= set(found)
-        assert {level for cell in usual.plan.cells for level in cell.levels.values()} <= set(found)
+        labels = texts(drawn[name].svg)
+        assert set(usual.plan.factors) <= set(labels)
+        assert {level for cell in usual.plan.cells for level in cell.levels.values()} <= set(labels)
     assert {"7x7 − 3x3 x 3", "max_pool − strided_conv", "stages=1 − stages=2"} <= set(texts(drawn["differences"].svg))
 
 
-def test_hostile_names_are_shown_as_they_are(hostile):
+def test_hostile_names_are_displayed_unchanged(hostile):
     for name in ("effects", "curves", "interactions"):
-        found = texts(hostile[name].svg)
+        labels = texts(hostile[name].svg)
         for level in (*HOSTILE, *NAMES, "#ffffff", ': #0072b2" id="x"', "an�[31mescape"):
-            assert level in found, name
-        assert texts(hostile[name].inline) == found
+            assert level in labels, name
+        assert texts(hostile[name].inline) == labels
     for class_name in ("<i>zero</i>", "a&b", "$3", "_four"):
         assert class_name in texts(hostile["confusion"].svg)
     for picture in hostile.values():
         assert "<script>" not in picture.svg and "<i>" not in picture.inline and "\x1b" not in picture.caption
 
 
-def test_a_long_name_is_folded_and_nothing_of_it_is_lost(tmp_path):
+def test_a_long_name_is_wrapped_without_losing_text(tmp_path):
     long = "a level whose name goes on and on, with every word of it needed, " * 3 + "W" * 90
-    found = texts(figures(sample(tmp_path, {"f": (long, "short")}))["effects"].svg)
-    assert "".join(found).replace(" ", "").count(long.replace(" ", "")) == 1
+    labels = texts(figures(sample(tmp_path, {"f": (long, "short")}))["effects"].svg)
+    assert "".join(labels).replace(" ", "").count(long.replace(" ", "")) == 1
 
 
-def test_values_stand_beside_their_points(usual, drawn):
-    levels = make_tables(usual.plan, usual.frames, usual.kept).levels
+def test_values_are_next_to_their_points(usual, drawn):
+    levels = make_tables(usual.plan, usual.frames, usual.arrays).levels
     assert {f"{100 * mean:.2f}" for mean in levels["mean"]} <= set(texts(drawn["effects"].svg))
 
 
 def test_losses_are_drawn_in_their_own_unit(tmp_path):
-    found = figures(sample(tmp_path, {"depth": ("1", "2", "3")}, metric="val_loss"))
-    assert "validation loss, nats" in texts(found["effects"].svg)
-    assert "logarithmic in the loss" in found["curves"].caption and "loss, nats" in texts(found["curves"].svg)
+    drawings = figures(sample(tmp_path, {"depth": ("1", "2", "3")}, metric="val_loss"))
+    assert "validation loss, nats" in texts(drawings["effects"].svg)
+    assert "logarithmic in the loss" in drawings["curves"].caption and "loss, nats" in texts(drawings["curves"].svg)
 
 
 def test_without_factors_there_is_nothing_to_compare(tmp_path):
-    found = figures(sample(tmp_path, {}))
-    assert list(found) == ["curves", "confusion", "mistakes", "filters", "activations", "layers"]
+    drawings = figures(sample(tmp_path, {}))
+    assert list(drawings) == ["curves", "confusion", "mistakes", "filters", "activations", "layers"]
 
 
-def test_what_was_not_kept_is_left_out(usual, tmp_path):
-    found = figures(replace(usual, kept=tmp_path / "nowhere"))
-    assert list(found) == ["effects", "differences", "interactions", "cost", "curves", "confusion"]
+def test_figures_without_saved_arrays_are_left_out(usual, tmp_path):
+    drawings = figures(replace(usual, arrays=tmp_path / "nowhere"))
+    assert list(drawings) == ["effects", "differences", "interactions", "cost", "curves", "confusion"]
 
 
 def test_old_journals_without_confusions_have_no_matrix(usual, tmp_path):
@@ -145,93 +146,93 @@ def test_old_journals_without_confusions_have_no_matrix(usual, tmp_path):
     assert "confusion" not in figures(Sample(usual.plan, frames, tmp_path))
 
 
-def test_where_all_fits_failed_nothing_is_drawn(tmp_path):
+def test_nothing_is_drawn_if_all_fits_failed(tmp_path):
     plan = make_plan({"depth": ("1", "2")})
     assert figures(Sample(plan, make_frames(plan, failed=tuple(key[0] for key in plan.fit_keys())), tmp_path)) == {}
 
 
 def test_a_cell_whose_fits_all_failed_is_left_out_of_the_figures(tmp_path):
     plan = make_plan({"depth": ("1", "2", "3")})
-    found = figures(Sample(plan, make_frames(plan, failed=tuple(plan.fits[plan.cells[1].id])), tmp_path))
-    assert {"1", "3"} <= set(texts(found["curves"].svg)) and "2" not in texts(found["effects"].svg)
+    drawings = figures(Sample(plan, make_frames(plan, failed=tuple(plan.fits[plan.cells[1].id])), tmp_path))
+    assert {"1", "3"} <= set(texts(drawings["curves"].svg)) and "2" not in texts(drawings["effects"].svg)
 
 
-def test_one_epoch_makes_no_curve(tmp_path):
+def test_one_epoch_gives_no_curve(tmp_path):
     plan = make_plan({"depth": ("1", "2")})
     assert "curves" not in figures(Sample(plan, make_frames(plan, epochs=1), tmp_path))
 
 
-def test_a_damaged_file_is_named(tmp_path):
+def test_the_error_for_a_damaged_file_names_it(tmp_path):
     plan = make_plan({"depth": ("1", "2")})
-    write_kept(plan, tmp_path)
+    write_arrays(plan, tmp_path)
     path = tmp_path / f"{plan.fits[plan.cells[1].id][0]}.npz"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RunnerError, match=f"{path.name}: damaged"):
         figures(Sample(plan, make_frames(plan), tmp_path))
 
 
-def test_a_network_without_a_convolution_has_no_filters(tmp_path):
+def test_a_network_without_convolutions_has_no_filters(tmp_path):
     plan = make_plan({"depth": ("1", "2")})
-    write_kept(plan, tmp_path)
+    write_arrays(plan, tmp_path)
     for path in tmp_path.glob("*.npz"):
         with np.load(path) as arrays:
             few = {name: arrays[name] for name in arrays if not name.startswith(("filters", "activation"))}
         np.savez(path, **few)
-    found = figures(Sample(plan, make_frames(plan), tmp_path))
-    assert "filters" not in found and "activations" not in found and {"mistakes", "layers"} <= set(found)
+    drawings = figures(Sample(plan, make_frames(plan), tmp_path))
+    assert "filters" not in drawings and "activations" not in drawings and {"mistakes", "layers"} <= set(drawings)
 
 
-def test_many_levels_and_cells_are_cut_down_and_the_captions_say_so(tmp_path):
+def test_of_many_levels_and_cells_some_are_omitted_and_the_captions_say_so(tmp_path):
     levels = tuple(f"level {place:02}" for place in range(20))
     plan = make_plan({"a": levels, "b": ("x", "y", "z"), "c": ("1", "2")}, folds=2)
-    found = figures(Sample(plan, make_frames(plan, epochs=3), tmp_path))
-    assert "the 15 best levels of each factor, 5 more are in the table" in found["effects"].caption
-    assert "the 15 largest of each factor" in found["differences"].caption
-    assert "the best levels of factors with many" in found["interactions"].caption
-    assert "the 7 levels of a factor that end best" in found["curves"].caption
-    assert "8 of its" in found["cost"].caption
-    assert "level 19" in texts(found["effects"].svg) and "level 00" not in texts(found["effects"].svg)
+    drawings = figures(Sample(plan, make_frames(plan, epochs=3), tmp_path))
+    assert "the 15 best levels of each factor; the table has 5 more" in drawings["effects"].caption
+    assert "the 15 largest differences of each factor" in drawings["differences"].caption
+    assert "Of factors with many levels, the best are plotted" in drawings["interactions"].caption
+    assert "Of factors with many levels, the 7 with the best final accuracy are plotted" in drawings["curves"].caption
+    assert re.search(r"8 of \d+ are labelled", drawings["cost"].caption)
+    assert "level 19" in texts(drawings["effects"].svg) and "level 00" not in texts(drawings["effects"].svg)
 
 
-def test_pairs_of_factors_beyond_those_that_fit_are_left_out_by_strength(tmp_path):
+def test_of_many_pairs_of_factors_the_strongest_interactions_are_plotted(tmp_path):
     plan = make_plan({f"factor {place}": ("a", "b") for place in range(5)}, folds=2)
     caption = figures(Sample(plan, make_frames(plan, epochs=2), tmp_path))["interactions"].caption
     assert "the 6 strongest of 10 pairs" in caption
 
 
-def test_of_many_classes_the_most_mistaken_are_shown(tmp_path):
-    made = sample(tmp_path, {"depth": ("1", "2")}, class_names=tuple(f"class {place}" for place in range(50)))
-    picture = figures(made)["confusion"]
+def test_of_many_classes_those_with_the_most_mistakes_are_plotted(tmp_path):
+    example = sample(tmp_path, {"depth": ("1", "2")}, class_names=tuple(f"class {place}" for place in range(50)))
+    picture = figures(example)["confusion"]
     assert "the 20 of 50 classes with the most mistakes" in picture.caption
     assert len({text for text in texts(picture.svg) if text.startswith("class ")}) == 20
 
 
 def test_the_matrix_holds_the_counts_of_the_best_cell(tmp_path):
-    made = sample(tmp_path, {}, class_names=("cat", "dog", "emu", "fox", "gnu"))
-    counts = made.frames.confusions.groupby(["truth", "predicted"])["count"].sum()
-    found = texts(figures(made)["confusion"].svg)
-    assert {str(count) for count in counts} <= set(found) and "difference" not in found
+    example = sample(tmp_path, {}, class_names=("cat", "dog", "emu", "fox", "gnu"))
+    counts = example.frames.confusions.groupby(["truth", "predicted"])["count"].sum()
+    labels = texts(figures(example)["confusion"].svg)
+    assert {str(count) for count in counts} <= set(labels) and "difference" not in labels
 
 
-def test_mistakes_tell_truth_prediction_confidence_and_how_many_cells_agree(usual, drawn):
-    found = texts(drawn["mistakes"].svg)
-    cells = [text for text in found if "%, " in text]
+def test_mistakes_have_truth_prediction_confidence_and_how_many_cells_agree(usual, drawn):
+    labels = texts(drawn["mistakes"].svg)
+    cells = [text for text in labels if "%, " in text]
     assert len(cells) == 24 and all(1 <= int(text.split(", ")[1].split("/")[0]) <= 12 for text in cells)
     assert all(text.endswith("/12") for text in cells)
     shares = [int(text.split("%")[0]) for text in cells]
     assert shares == sorted(shares, reverse=True)
-    assert sum("→ " in text for text in found) == 24
+    assert sum("→ " in text for text in labels) == 24
 
 
-def test_shares_of_the_layers_sum_to_everything(drawn):
-    found = [text for text in texts(drawn["layers"].svg) if re.fullmatch(r"\d+\.\d", text)]
-    assert len(found) == 11 and sum(map(float, found)) == pytest.approx(100, abs=0.6)
+def test_shares_of_the_layers_sum_to_1(drawn):
+    shares = [text for text in texts(drawn["layers"].svg) if re.fullmatch(r"\d+\.\d", text)]
+    assert len(shares) == 11 and sum(map(float, shares)) == pytest.approx(100, abs=0.6)
 
 
-def test_pictures_are_made_in_pixels_only_where_asked_for(usual, drawn):
+def test_png_is_written_only_on_request(usual, drawn):
     assert all(picture.png == b"" for picture in drawn.values())
-    found = figures(usual, png=True)
-    for name, picture in found.items():
+    drawings = figures(usual, png=True)
+    for name, picture in drawings.items():
         width, height = (int.from_bytes(picture.png[start : start + 4]) for start in (16, 20))
         assert picture.png[:8] == b"\x89PNG\r\n\x1a\n" and width == 1480 and 100 < height < 4000
         assert picture.svg == drawn[name].svg
@@ -245,32 +246,32 @@ numbers = st.one_of(st.integers(0, 4).map(float), st.floats(0, 1e9), st.just(flo
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=30))
-def test_the_front_is_what_brute_force_finds(points):
-    def beaten(point):
+def test_the_pareto_front_equals_that_of_brute_force(points):
+    def dominated(point):
         return any(
             other[0] <= point[0] and other[1] >= point[1] and other != point
             for other in points
             if not np.isnan(other).any()
         )
 
-    expected = [not np.isnan(point).any() and not beaten(point) for point in points]
+    expected = [not np.isnan(point).any() and not dominated(point) for point in points]
     assert list(pareto([cost for cost, _ in points], [value for _, value in points])) == expected
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=200), st.floats(0.5, 5))
-def test_folded_text_fits_and_keeps_its_letters(text, inches):
-    lines = folded(text, inches).split("\n")
-    assert all(breadth(line) <= inches or len(line) == 1 for line in lines)
+def test_wrapped_text_fits_and_keeps_its_letters(text, inches):
+    lines = wrap(text, inches).split("\n")
+    assert all(text_width(line) <= inches or len(line) == 1 for line in lines)
     assert len("".join("".join(lines).split())) == len("".join(text.split()))
 
 
 @given(st.floats(1e-3, 1e9), st.floats(1, 6))
-def test_ticks_lie_within_the_axis_and_are_few(low, decades):
-    steps = round_steps(low, low * 10**decades)
-    assert 0 < len(steps) <= 6 and all(low <= step <= low * 10**decades for step in steps)
+def test_log_ticks_are_few_and_within_the_axis(low, decades):
+    ticks = log_ticks(low, low * 10**decades)
+    assert 0 < len(ticks) <= 6 and all(low <= tick <= low * 10**decades for tick in ticks)
 
 
-def test_a_layers_type_is_said_where_its_path_does_not_say_it():
+def test_a_layers_type_is_added_if_its_path_does_not_contain_it():
     assert layer_name("stage1/max_pool1", "max_pool") == "stage1/max_pool1"
     assert layer_name("stage1/0", "Conv2d") == "stage1/0 · Conv2d"

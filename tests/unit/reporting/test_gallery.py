@@ -1,4 +1,4 @@
-"""The reports that are kept say what their journals say, and what was asked of them."""
+"""The reports of the gallery: equal to what their journals give, and as good as required."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GALLERY = ROOT / "reports" / "gallery"
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in GALLERY.iterdir()))
-def test_a_kept_report_is_that_of_its_journal(name: str, tmp_path: Path, runner: Command) -> None:
+def test_a_report_of_the_gallery_equals_that_of_its_journal(name: str, tmp_path: Path, runner: Command) -> None:
     shutil.copytree(GALLERY / name, tmp_path / "reports" / name, ignore=shutil.ignore_patterns("tables", "report.*"))
     done = runner("report", name)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The report's files: what every format says, that it says it twice alike, and what there is of unfinished studies."""
+"""The report's files: the content of each format, equal files for equal input, and reports on unfinished runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
-from runner.reporting.pages.content import made
+from runner.reporting.pages.content import provenance
 from runner.reporting.pages.write import FORMATS, write_report
 
 FIGURES = {
@@ -21,20 +21,20 @@ FIGURES = {
 }  # fmt: skip
 
 
-def written(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    made_up = sample(folder / "fits")
-    write_report(made_up.plan, made_up.frames, folder, FORMATS)
+    example = sample(folder / "fits")
+    write_report(example.plan, example.frames, folder, FORMATS)
     return folder
 
 
 def test_every_figure_and_table_is_a_file_that_both_pages_name(report: Path) -> None:
-    files, page, text = written(report), (report / "report.html").read_text(), (report / "report.md").read_text()
+    files, page, text = contents(report), (report / "report.html").read_text(), (report / "report.md").read_text()
     for name in FIGURES:
         assert files[f"figures/{name}.svg"].startswith(b"<svg") and files[f"figures/{name}.png"].startswith(b"\x89PNG")
         assert f"(figures/{name}.svg)" in text
@@ -44,10 +44,10 @@ def test_every_figure_and_table_is_a_file_that_both_pages_name(report: Path) -> 
     assert {"cells", "comparisons", "learning", "levels", "interactions", "curves", "confusions", "layers"} <= named
 
 
-def test_the_answer_comes_first_and_both_pages_give_the_same_one(report: Path) -> None:
+def test_the_answer_comes_first_and_is_the_same_in_both_pages(report: Path) -> None:
     page, text = (report / "report.html").read_text(), (report / "report.md").read_text()
     sentences = re.findall(r"^- \*\*filters\*\*: (.*)$", text, re.MULTILINE)
-    assert len(sentences) == 1 and "95% interval" in sentences[0] and "for +" in sentences[0]
+    assert len(sentences) == 1 and "95% interval" in sentences[0] and re.search(r"\), with \d", sentences[0])
     assert f"<li>{sentences[0]}</li>" in page
     assert page.index(sentences[0]) < page.index("<figure>") < page.index("<table>")
 
@@ -57,15 +57,15 @@ def test_equal_results_in_another_order_give_equal_files(report: Path, tmp_path:
     backwards = again.frames.curves.sort_values(["id", "epoch"], ascending=[False, True])
     shuffled = Frames(again.frames.fits.iloc[::-1], backwards, again.frames.confusions.iloc[::-1])
     write_report(again.plan, shuffled, tmp_path, FORMATS)
-    assert written(tmp_path) == written(report)
+    assert contents(tmp_path) == contents(report)
 
 
-def test_what_there_is_nothing_to_draw_of_any_more_goes(tmp_path: Path) -> None:
-    made_up = sample(tmp_path / "fits")
-    write_report(made_up.plan, made_up.frames, tmp_path)
+def test_figures_that_an_earlier_report_left_are_deleted(tmp_path: Path) -> None:
+    example = sample(tmp_path / "fits")
+    write_report(example.plan, example.frames, tmp_path)
     for path in (tmp_path / "fits").iterdir():
         path.unlink()
-    write_report(made_up.plan, made_up.frames, tmp_path)
+    write_report(example.plan, example.frames, tmp_path)
     left = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert left == FIGURES - {"mistakes", "filters", "activations", "layers"}
     assert "activations" not in (tmp_path / "report.md").read_text()
@@ -74,7 +74,7 @@ def test_what_there_is_nothing_to_draw_of_any_more_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folds", [2, 5])
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
 @pytest.mark.parametrize("factors", [{}, {"one": ("only",)}, {"a": ("x", "y")}, FACTORS], ids=["0", "1x1", "1", "3"])
-def test_partial_studies_of_any_shape_have_a_report(
+def test_partial_experiments_of_any_shape_have_a_report(
     tmp_path: Path, factors: dict[str, tuple[str, ...]], metric: str, folds: int
 ) -> None:
     plan = make_plan(factors, folds=folds, metric=metric)
@@ -83,13 +83,13 @@ def test_partial_studies_of_any_shape_have_a_report(
         known = dataclasses.replace(whole, fits=whole.fits[:count], curves=whole.curves.iloc[: 8 * count])
         write_report(plan, known, tmp_path, ("html", "md", "csv", "tex"))
         text = (tmp_path / "report.md").read_text()
-        assert f"of {plan.fit_count} fits are good" in text
-        assert ("are missing, so this report is partial" in text) == (count < plan.fit_count)
+        assert re.search(rf"of {plan.fit_count} fits? completed", text)
+        assert ("This report is partial: " in text) == (count < plan.fit_count)
         assert ("the loss is not finite" in text) == (count == plan.fit_count)
         assert "nan" not in re.sub(r"finan\w*|tenant\w*", "", text) and "None" not in text
 
 
-def test_names_are_written_out_in_latex_and_markdown(tmp_path: Path) -> None:
+def test_names_are_escaped_in_latex_and_markdown(tmp_path: Path) -> None:
     plan = make_plan({"factor_1 & 50%": HOSTILE, "second": ("a", "b")}, class_names=HOSTILE)
     write_report(plan, make_frames(plan), tmp_path, ("md", "tex"))
     table = (tmp_path / "tables" / "comparisons.tex").read_text()
@@ -106,7 +106,7 @@ def test_names_are_written_out_in_latex_and_markdown(tmp_path: Path) -> None:
         if line.startswith("|"):
             bars.add(len(re.findall(r"(?<!\\)\|", line)))
         else:
-            assert len(bars) <= 1, "a name parts the row of a table"
+            assert len(bars) <= 1, "a name splits the row of a table"
             bars.clear()
 
 
@@ -117,16 +117,20 @@ def fits(*spans: tuple[float, float, float]) -> pd.DataFrame:
 
 def timed(*spans: tuple[float, float, float]) -> str:
     plan: Plan = dataclasses.replace(make_plan({}), fits={"cell": ["x"]})
-    return made(plan, fits(*spans))["time"]
+    return provenance(plan, fits(*spans))["time"]
 
 
-def test_the_time_is_that_in_which_any_fit_ran() -> None:
+def test_wall_time_counts_the_time_while_any_fit_ran() -> None:
     day = 1e6
-    apart_and_beside = timed((day, day + 60, 50), (day + 30, day + 90, 50), (day + 1000, day + 1030, 20))
-    assert apart_and_beside == "2 min 0 s in which fits ran; 2 min 30 s over all fits, 2 min 0 s of processor time"
-    assert timed((day, day + 60, 0)) == "1 min 0 s in which fits ran; 1 min 0 s over all fits"
+    overlapping_and_apart = timed((day, day + 60, 50), (day + 30, day + 90, 50), (day + 1000, day + 1030, 20))
+    assert overlapping_and_apart == (
+        "2 min 0 s of wall time while fits ran; 2 min 30 s summed over fits, 2 min 0 s of processor time"
+    )
+    assert timed((day, day + 60, 0)) == "1 min 0 s of wall time while fits ran; 1 min 0 s summed over fits"
 
 
-def test_the_command_that_repeats_it_is_one_that_a_shell_takes() -> None:
+def test_the_command_that_repeats_a_run_is_quoted_for_a_shell() -> None:
     plan = dataclasses.replace(make_plan({}), file="my file.yaml", overrides=("seed=1", "dataset={name: digits}"))
-    assert made(plan, fits())["again"] == "runner run 'my file.yaml' --set seed=1 --set 'dataset={name: digits}'"
+    assert (
+        provenance(plan, fits())["command"] == "runner run 'my file.yaml' --set seed=1 --set 'dataset={name: digits}'"
+    )

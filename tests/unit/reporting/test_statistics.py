@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from single_sample import corrected
 
-from runner.reporting.statistics.corrected_t import corrected, corrected_rows, five_by_two, holm, power, repeats_needed
+from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_two, holm, power, repeats_needed
 
 many = settings(deadline=None, max_examples=200)
 values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 6)), min_size=2, max_size=30)
-shares = st.integers(2, 20).map(lambda folds: 1 / (folds - 1))
+ratios = st.integers(2, 20).map(lambda folds: 1 / (folds - 1))
 p_values = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=8)
 
 
@@ -53,26 +54,26 @@ def test_the_variance_is_neither_of_the_known_mistakes(folds, repeats):
 
 
 @many
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=10), shares, st.floats(0, 1))
-def test_chances_are_chances_and_sum_to_one(sample, share, equivalent):
-    found = corrected(sample, share, equivalent)
-    chances = (found.p_above, found.p_within, found.p_below)
-    assert all(0 <= chance <= 1 for chance in chances)
-    assert sum(chances) == pytest.approx(1)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=10), ratios, st.floats(0, 1))
+def test_probabilities_lie_in_0_to_1_and_sum_to_one(sample, ratio, equivalent):
+    found = corrected(sample, ratio, equivalent)
+    probabilities = (found.p_above, found.p_within, found.p_below)
+    assert all(0 <= probability <= 1 for probability in probabilities)
+    assert sum(probabilities) == pytest.approx(1)
     assert found.low <= found.mean <= found.high
 
 
 @many
-@given(values, shares, st.floats(0, 0.1))
-def test_the_other_sign_swaps_above_and_below(sample, share, equivalent):
-    found, mirrored = corrected(sample, share, equivalent), corrected([-v for v in sample], share, equivalent)
+@given(values, ratios, st.floats(0, 0.1))
+def test_the_other_sign_swaps_above_and_below(sample, ratio, equivalent):
+    found, mirrored = corrected(sample, ratio, equivalent), corrected([-v for v in sample], ratio, equivalent)
     assert (mirrored.p_above, mirrored.p_below) == pytest.approx((found.p_below, found.p_above))
     assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
     assert mirrored.p == pytest.approx(found.p)
 
 
 @pytest.mark.parametrize(("sample", "mean"), [([], math.nan), ([0.25], 0.25)])
-def test_too_few_values_say_nothing_but_their_mean(sample, mean):
+def test_one_value_has_only_a_mean_and_no_value_nothing(sample, mean):
     found = corrected(sample, 0.25)
     assert (found.n, found.mean) == pytest.approx((len(sample), mean), nan_ok=True)
     unknown = (found.std, found.low, found.high, found.t, found.p, found.p_above, found.p_within, found.p_below)
@@ -80,7 +81,7 @@ def test_too_few_values_say_nothing_but_their_mean(sample, mean):
 
 
 @pytest.mark.parametrize(
-    ("value", "equivalent", "p", "chances"),
+    ("value", "equivalent", "p", "probabilities"),
     [
         (0.0, 0.0, 1.0, (0, 1, 0)),
         (0.1, 0.0, 0.0, (1, 0, 0)),
@@ -89,20 +90,20 @@ def test_too_few_values_say_nothing_but_their_mean(sample, mean):
         (0.1, 0.2, 0.0, (0, 1, 0)),
     ],
 )
-def test_without_variance_what_was_measured_is_certain(value, equivalent, p, chances):
+def test_without_variance_the_mean_is_certain(value, equivalent, p, probabilities):
     found = corrected([value] * 3, 0.5, equivalent)
     assert (found.low, found.high, found.std) == pytest.approx((value, value, 0.0))
     assert found.p == p
-    assert (found.p_above, found.p_within, found.p_below) == chances
+    assert (found.p_above, found.p_within, found.p_below) == probabilities
     assert math.isnan(found.effect_size)
 
 
-def test_values_equal_up_to_rounding_are_without_variance():
+def test_values_equal_up_to_rounding_have_no_variance():
     found = corrected([0.9 - 0.8, 0.8 - 0.7, 0.4 - 0.3], 0.5)
     assert found.std == 0 and math.isnan(found.effect_size)
 
 
-def test_equal_values_on_the_border_lie_within():
+def test_equal_values_on_the_border_of_the_region_lie_within_it():
     assert corrected([0.1] * 3, 0.5, 0.1).p_within == 1
 
 
@@ -113,12 +114,12 @@ def test_holm_known_value():
 def rejected(ps, alpha):
     """Holm 1979 as a procedure: go up through the p-values and stop at the first that is too large."""
     tests = sorted((p, i) for i, p in enumerate(ps) if not math.isnan(p))
-    out = set()
+    rejections = set()
     for step, (p, index) in enumerate(tests):
         if (len(tests) - step) * p > alpha:
             break
-        out.add(index)
-    return out
+        rejections.add(index)
+    return rejections
 
 
 @many
@@ -129,18 +130,18 @@ def test_holm_rejects_what_the_procedure_rejects(ps, alpha):
 
 @many
 @given(p_values, st.integers(0, 5))
-def test_holm_of_a_larger_family_is_on_the_safe_side(ps, more):
+def test_holm_of_a_larger_family_is_conservative(ps, more):
     known = sum(not math.isnan(p) for p in ps)
     adjusted, cautious = holm(ps), holm(ps, known + more)
     assert np.array_equal(np.isnan(adjusted), np.isnan(cautious))
     assert not (cautious < adjusted).any() and (more or np.array_equal(adjusted, cautious, equal_nan=True))
-    unseen = holm([*ps, *[1.0] * more])[: len(ps)]  # the others may be as large as can be
-    assert cautious == pytest.approx(unseen, nan_ok=True)
+    with_others = holm([*ps, *[1.0] * more])[: len(ps)]  # the others have the largest possible p-values
+    assert cautious == pytest.approx(with_others, nan_ok=True)
 
 
 @many
 @given(p_values)
-def test_holm_keeps_nan_bounds_and_order(ps):
+def test_holm_preserves_nan_bounds_and_order(ps):
     adjusted = holm(ps)
     assert [math.isnan(p) for p in adjusted] == [math.isnan(p) for p in ps]
     known = sorted((p, float(q)) for p, q in zip(ps, adjusted, strict=True) if not math.isnan(p))
@@ -149,11 +150,11 @@ def test_holm_keeps_nan_bounds_and_order(ps):
 
 
 @many
-@given(st.lists(st.lists(st.floats(-1, 1) | st.just(math.nan), min_size=4, max_size=4), min_size=1, max_size=5), shares)
-def test_rows_are_judged_one_by_one_and_nan_is_no_value(rows, share):
-    found = corrected_rows(np.array(rows), share, 0.01)
+@given(st.lists(st.lists(st.floats(-1, 1) | st.just(math.nan), min_size=4, max_size=4), min_size=1, max_size=5), ratios)
+def test_rows_are_independent_and_nan_counts_as_no_value(rows, ratio):
+    found = corrected_t_test(np.array(rows), ratio, 0.01)
     for index, row in enumerate(rows):
-        alone = corrected([value for value in row if not math.isnan(value)], share, 0.01)
+        alone = corrected([value for value in row if not math.isnan(value)], ratio, 0.01)
         for name, column in found.items():
             assert column[index] == pytest.approx(getattr(alone, name), rel=1e-9, abs=1e-12, nan_ok=True)
 
@@ -164,7 +165,7 @@ designs = st.tuples(st.integers(2, 20), st.integers(1, 50)).filter(lambda design
 
 @many
 @given(effects, effects, designs)
-def test_power_grows_with_the_difference_from_the_level_of_the_test_to_one(one, other, design):
+def test_power_grows_with_the_difference_from_alpha_to_one(one, other, design):
     small, large = sorted((one, other))
     assert power(0.0, 1.0, *design) == pytest.approx(0.05)
     assert power(small, 1.0, *design) <= power(large, 1.0, *design) + 1e-9
@@ -174,7 +175,7 @@ def test_power_grows_with_the_difference_from_the_level_of_the_test_to_one(one, 
 
 @many
 @given(effects, st.integers(2, 20), st.integers(1, 999))
-def test_power_grows_with_the_repeats_towards_that_of_a_known_variance(effect, folds, repeats):
+def test_power_grows_with_the_repeats_up_to_that_of_a_known_variance(effect, folds, repeats):
     fewer, more = power(effect, 1.0, folds, np.array([repeats, repeats + 1]))
     assert fewer <= more + 1e-9
     floor = effect * math.sqrt(folds - 1)
@@ -182,37 +183,36 @@ def test_power_grows_with_the_repeats_towards_that_of_a_known_variance(effect, f
 
 
 @pytest.mark.parametrize(("effect", "folds", "repeats"), [(1.0, 5, 1), (1.0, 5, 4), (0.5, 10, 3), (2.0, 2, 5)])
-def test_power_is_how_often_the_test_finds_it_under_the_correlated_model(effect, folds, repeats):
-    """A part that all values share has the variance std2 / (folds - 1) of the correction; the rest is independent."""
+def test_power_is_the_rate_of_rejections_under_the_correlated_model(effect, folds, repeats):
+    """A term that all values share has the variance std^2 / (folds - 1) of the correction; the rest is independent."""
     random, count = np.random.default_rng(folds), 20_000
     shared = random.normal(0, math.sqrt(1 / (folds - 1)), (count, 1))
     samples = effect + shared + random.normal(0, 1, (count, folds * repeats))
-    found = (corrected_rows(samples, 1 / (folds - 1))["p"] < 0.05).mean()
-    assert power(effect, 1.0, folds, repeats) == pytest.approx(found, abs=4 * math.sqrt(0.25 / count))
+    rejected = (corrected_t_test(samples, 1 / (folds - 1))["p"] < 0.05).mean()
+    assert power(effect, 1.0, folds, repeats) == pytest.approx(rejected, abs=4 * math.sqrt(0.25 / count))
 
 
 @many
 @given(effects, st.integers(2, 20), st.sampled_from([0.5, 0.8, 0.9]))
 def test_repeats_needed_is_the_smallest_number_that_reaches_the_power(effect, folds, wanted):
     needed = repeats_needed(effect, 1.0, folds, wanted)
-    if needed is None:
+    if np.isnan(needed):
         assert power(effect, 1.0, folds, 1000) < wanted
         return
     assert power(effect, 1.0, folds, needed) >= wanted
     assert needed == 1 or power(effect, 1.0, folds, needed - 1) < wanted
 
 
-def test_repeats_that_no_number_of_is_enough():
+def test_no_number_of_repeats_finds_a_difference_that_is_too_small():
     """With 5 folds the deviation of the mean stays above std / 2, and power 0.8 takes 1.96 + 0.84 of those."""
-    assert repeats_needed(1.39, 1.0, 5) is None
-    assert repeats_needed(1.45, 1.0, 5) is not None
-    assert repeats_needed(0.0, 1.0, 5) is None and repeats_needed(0.0, 0.0, 5) is None
-    assert repeats_needed(math.nan, math.nan, 5) is None
-    assert repeats_needed(0.1, 0.0, 5) == 1
+    differences, stds = [1.39, 1.45, 0.0, 0.0, math.nan, 0.1], [1.0, 1.0, 1.0, 0.0, math.nan, 0.0]
+    needed = repeats_needed(differences, stds, 5)
+    assert np.isnan(needed).tolist() == [True, False, True, True, True, False]
+    assert needed[-1] == 1
 
 
-def test_5x2cv_t_takes_the_first_difference_and_f_takes_all():
-    """Within each repeat the variance is (0.02)2 / 2, so t = 0.03 / 0.0141 and F = mean square / that."""
+def test_5x2cv_t_uses_the_first_difference_and_f_uses_all():
+    """Within each repeat the variance is 0.02^2 / 2, so t = 0.03 / 0.0141 and F = mean square / variance."""
     found = five_by_two([[0.03, 0.01]] * 5)
     assert found["t_5x2cv"] == pytest.approx(0.03 / math.sqrt(2e-4))
     assert found["f_5x2cv"] == pytest.approx(((9 + 1) / 2 * 1e-4) / 2e-4)
@@ -222,5 +222,5 @@ def test_5x2cv_t_takes_the_first_difference_and_f_takes_all():
 
 
 @pytest.mark.parametrize("values", [[[0.1, 0.1]] * 5, [[0.0, 0.0]] * 5, [[math.nan, 0.1]] + [[0.1, 0.2]] * 4])
-def test_5x2cv_says_nothing_without_a_deviation_or_a_value(values):
+def test_5x2cv_is_nan_without_a_deviation_or_with_a_value_missing(values):
     assert all(math.isnan(value) for value in five_by_two(values).values())

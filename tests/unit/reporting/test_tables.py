@@ -1,9 +1,8 @@
-"""The report's tables on small plans, with figures worked out by hand."""
+"""The report's tables on small plans, with values worked out by hand."""
 
 import math
 from dataclasses import fields, replace
 
-import pandas as pd
 import pytest
 from small_study import ACCURACY, SETTINGS, fits_of, folds, frames_of, journal, make_plan
 
@@ -11,15 +10,10 @@ import runner
 from runner.errors import InputError
 from runner.fits.metrics import CURVES
 from runner.fits.records import FitResult
-from runner.journal.frames import Frames, frames
+from runner.journal.frames import frames
 from runner.planning.plan import PlannedCell
 from runner.reporting.statistics.comparisons import compare_cells
 from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables
-
-
-def whole(fits: pd.DataFrame) -> Frames:
-    """The journal's frames with these fits, which left no curves."""
-    return replace(frames([]), fits=fits)
 
 
 def test_all_failed():
@@ -38,7 +32,7 @@ def test_one_cell_has_nothing_to_compare():
     assert tables.cells["mean"][0] == pytest.approx(0.9)
 
 
-def test_a_row_a_cell():
+def test_cells_have_one_row_each():
     plan = make_plan(ACCURACY)
     cell = PlannedCell("id-max-1", "max, 1", {"pool": "max", "depth": "1"}, SETTINGS, 10, 200, (3, 5))
     plan = replace(plan, cells=(cell, *plan.cells[1:]))
@@ -57,10 +51,10 @@ def test_a_row_a_cell():
     assert (last["mean"], last["seconds"]) == pytest.approx((0.90, 2.5))
 
 
-def test_fits_are_in_the_order_of_the_plan_and_the_missing_are_named():
+def test_fits_are_in_the_order_of_the_plan_and_missing_ones_are_marked():
     plan = make_plan(ACCURACY)
-    known = journal(plan, failed=[("max", "1", 1)]).iloc[::-1]
-    table = fits_table(plan, known[known["fold"] < 2])
+    fits = journal(plan, failed=[("max", "1", 1)]).iloc[::-1]
+    table = fits_table(plan, fits[fits["fold"] < 2])
     assert list(table["id"]) == [fit for fit, *_ in plan.fit_keys()]
     assert list(table["status"])[:4] == ["ok", "failed", "missing", "ok"]
     assert list(table["reason"])[:3] == ["", "diverged", ""]
@@ -70,7 +64,7 @@ def test_fits_are_in_the_order_of_the_plan_and_the_missing_are_named():
     assert list(table.columns[-3:]) == ["epochs", "seconds", "worker"]
 
 
-def test_fits_of_other_plans_are_left_out_and_of_two_rows_the_later_counts():
+def test_fits_of_other_plans_are_left_out_and_the_later_of_two_rows_counts():
     plan = make_plan([("max", "1")])
     table = fits_table(
         plan, frames([*results(0.1, "id-max-1"), *results(0.2, "id-max-1"), *results(0.3, "other")]).fits
@@ -83,13 +77,13 @@ def results(value, cell):
     return [FitResult(f"{cell}-{fold}", cell, 0, fold, "ok", curves=curves, epochs=1) for fold in range(3)]
 
 
-def test_an_empty_journal_makes_tables_all_the_same():
+def test_an_empty_journal_gives_tables_too():
     tables = make_tables(make_plan(ACCURACY), frames([]))
     assert set(tables.fits["status"]) == {"missing"}
     assert tables.cells["mean"].isna().all() and list(tables.comparisons["n"]) == [0, 0]
 
 
-def test_the_files_hold_all_digits(tmp_path):
+def test_the_files_have_all_digits(tmp_path):
     plan = make_plan(ACCURACY)
     tables = make_tables(plan, frames_of(plan))
     tables.write(tmp_path / "tables")

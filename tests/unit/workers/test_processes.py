@@ -1,4 +1,4 @@
-"""How a worker ended is told right, however many threads ask."""
+"""The exit status of a worker process is reported correctly, however many threads ask for it."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from multiprocessing.connection import wait
 
 import pytest
 
-from runner.workers.executors.processes import ENDED, Context
+from runner.workers.executors.processes import NORMAL_EXIT, Context
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_threads_that_ask_at_once_are_all_told_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slow reading keeps the moment open in which one thread has seen the end and not yet read its status."""
+def test_threads_that_ask_at_once_all_get_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow read widens the race: one thread has seen the end of the process and not yet read its status."""
     read = multiprocessing.forkserver.read_signed
 
-    def slowly(file: int) -> int:
+    def read_slowly(descriptor: int) -> int:
         time.sleep(0.2)
-        return int(read(file))
+        return int(read(descriptor))
 
     process = Context().Process(target=die)
     process.start()
     wait([process.sentinel], 60)
-    monkeypatch.setattr(multiprocessing.forkserver, "read_signed", slowly)
+    monkeypatch.setattr(multiprocessing.forkserver, "read_signed", read_slowly)
     with ThreadPoolExecutor(4) as threads:
-        told = [task.result() for task in [threads.submit(lambda: process.exitcode) for _ in range(4)]]
-    assert told == [-signal.SIGKILL] * 4
+        statuses = [task.result() for task in [threads.submit(lambda: process.exitcode) for _ in range(4)]]
+    assert statuses == [-signal.SIGKILL] * 4
 
 
-def test_joining_waits_for_the_end() -> None:
+def test_join_waits_for_the_end_of_the_process() -> None:
     process = Context().Process(target=time.sleep, args=(0.3,))
     process.start()
     assert process.is_alive() and process.exitcode is None
     process.join(60)
-    assert process.exitcode == ENDED
+    assert process.exitcode == NORMAL_EXIT
 
 
-BEGINNING = """\
+STARTING_WORKER = """\
 import os, sys
 from multiprocessing.synchronize import SemLock
 from runner.workers.executors.processes import Context
 
-class Wrong:
+class Unpicklable:
     def __reduce__(self):
-        return int, ("no number",)
+        return int, ("not a number",)
 
 context = Context()
 context.set_forkserver_preload(["runner.workers.fork_server"])
 lock = context.Lock()
-process = context.Process(target=print, args=(lock if sys.argv[1] == "taken back" else Wrong(),))
-if sys.argv[1] == "taken back":
+process = context.Process(target=print, args=(lock if sys.argv[1] == "stopping" else Unpicklable(),))
+if sys.argv[1] == "stopping":
     SemLock._cleanup(lock._semlock.name)
 process.start()
 process.join()
@@ -67,10 +67,10 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize(("fault", "shown"), [("taken back", ""), ("wrong", "ValueError: invalid literal for int()")])
-def test_a_worker_that_starts_while_its_driver_stops_is_silent(fault: str, shown: str) -> None:
-    """The driver's semaphores have no names any more then; another fault is still shown."""
-    command = [sys.executable, "-c", BEGINNING, fault]
+@pytest.mark.parametrize(("fault", "words"), [("stopping", ""), ("bug", "ValueError: invalid literal for int()")])
+def test_a_worker_that_starts_while_its_driver_stops_is_silent(fault: str, words: str) -> None:
+    """A stopping driver has already removed the names of its semaphores; any other error is still printed."""
+    command = [sys.executable, "-c", STARTING_WORKER, fault]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "1\n"
-    assert shown in done.stderr and bool(done.stderr) == bool(shown), done.stderr
+    assert words in done.stderr and bool(done.stderr) == bool(words), done.stderr

@@ -1,4 +1,4 @@
-"""Fits on images of noise, for benchmarks that clock an engine's steps."""
+"""Fits on images of random noise, for benchmarks that time an engine's training steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SMALL = ComponentRef("stages")
 """conv 16 - pool - conv 32 - pool - dense."""
 
 
-def job(
+def noise_fit(
     engine: str, shape: Shape, batch: int, steps: int, network: ComponentRef = SMALL, *augmentation: ComponentRef
 ) -> BuiltFit:
-    """A fit of so many steps an epoch, and of more epochs than anyone will clock, by SGD with momentum."""
+    """A fit with SGD and momentum, of `steps` steps per epoch and more epochs than a benchmark will run."""
     catalog, rng, count = load_catalog(), np.random.default_rng(0), batch * steps
 
     def build(kind: str, ref: ComponentRef, *arguments: Any) -> Any:

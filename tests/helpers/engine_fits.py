@@ -1,4 +1,4 @@
-"""Fits for the engines: on 40 random images, trained by either engine."""
+"""Fits on 40 random images, to be trained by either engine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ OPTIMIZERS = [
 ]
 
 
-def job(
+def built_fit(
     augmentation: str = "none",
     epochs: int = 2,
     precision: str = "float32",
@@ -66,7 +66,7 @@ def job(
     network: Network | None = None,
     **architecture: object,
 ) -> BuiltFit:
-    """A fit on 40 random images, batches of 16; validated on 20."""
+    """A fit on 40 random images in batches of 16, with 20 for validation; `architecture` are parameters of `stages`."""
     rng = np.random.default_rng(0)
     catalog = load_catalog()
     spec = FitSpec(
@@ -85,9 +85,9 @@ def job(
     )
 
 
-def fit(given: BuiltFit, engine: str = "torch") -> Curves:
-    """The curves of the fit."""
-    (outcome,) = train([given], LEARNERS[engine])
+def train_curves(fit: BuiltFit, engine: str = "torch") -> Curves:
+    """Train the fit and return its curves. Raises the exception that ended it, if any."""
+    (outcome,) = train([fit], LEARNERS[engine])
     if isinstance(outcome, Exception):
         raise outcome
     return outcome.curves

@@ -1,0 +1,111 @@
+"""Learning-rate schedules: one class per schedule, whose fields are the schedule's parameters in YAML."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from runner.api import Count, Fraction, Positive, Probability, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateSchedule:
+    """A constant learning rate, and the base of all other schedules: a multiplier of `lr` for each step.
+
+    Every schedule may start with `warmup` epochs of linear warm-up. If they last W steps, step n of them takes n / W
+    of the schedule's own multiplier. Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.2.
+    """
+
+    # The upper bound also rules out infinity, which `round` below cannot take.
+    warmup: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+
+    def multiplier(self, step: Step) -> float:
+        """What `lr` is multiplied by at `step`, warm-up included."""
+        warmup_steps = round(self.warmup * step.in_epoch)
+        ramp = min(step.number / warmup_steps, 1.0) if warmup_steps else 1.0
+        # A fit may be shorter than its warm-up: the schedule then stays at its first step, and has at least one.
+        done, steps = max(step.number - 1 - warmup_steps, 0), max(step.total - warmup_steps, 1)
+        return ramp * self.without_warmup(int(step.epochs), done, steps)
+
+    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+        """The multiplier in `epoch` of the fit (from 0), when `done` of the `steps` after the warm-up are done."""
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSchedule(RateSchedule):
+    """Multiplies the rate by `factor` every `every` epochs, as torch's StepLR."""
+
+    every: Count
+    factor: Positive = 0.1
+
+    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+        return float(self.factor ** (epoch // self.every))
+
+
+def _increasing(epochs: list[int]) -> list[int]:
+    if not epochs or sorted(set(epochs)) != epochs:
+        raise ValueError(f"found {epochs}; expected epochs in increasing order, such as [30, 60]")
+    return epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiStepSchedule(RateSchedule):
+    """Multiplies the rate by `factor` at each of the epochs `at`, as torch's MultiStepLR."""
+
+    at: Annotated[list[Count], AfterValidator(_increasing)]
+    factor: Positive = 0.1
+
+    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+        return float(self.factor ** sum(epoch >= milestone for milestone in self.at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineSchedule(RateSchedule):
+    """From 1 down to `final` along half a cosine.
+
+    Source: Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", equation 5, without
+    restarts.
+    """
+
+    final: Probability = 0.0
+
+    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+        return self.final + (1 - self.final) * half_cosine(1.0, 0.0, done, steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycleSchedule(RateSchedule):
+    """From `start` up to 1 in the fraction `rising` of the steps, then down to `final`, both along half a cosine.
+
+    Source: Smith and Topin 2018, "Super-Convergence"; shape and defaults are those of torch's OneCycleLR.
+    """
+
+    rising: Fraction = 0.3
+    start: Probability = 1 / 25
+    final: Probability = 1 / 25 / 1e4
+
+    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+        # Steps count from 0 here, so the last step of the rise is number rising * steps - 1, as in torch.
+        peak = self.rising * steps - 1
+        if done < peak:
+            return half_cosine(self.start, 1.0, done, peak)
+        return half_cosine(1.0, self.final, done - peak, steps - 1 - peak)
+
+
+def half_cosine(first: float, last: float, done: float, steps: float) -> float:
+    """The value on half a cosine from `first` to `last` when `done` of `steps` are done."""
+    return last + (first - last) * ((1 + math.cos(math.pi * done / steps)) / 2)
+
+
+RATE_SCHEDULES: dict[str, type[RateSchedule]] = {
+    "constant": RateSchedule,
+    "step": StepSchedule,
+    "multi_step": MultiStepSchedule,
+    "cosine": CosineSchedule,
+    "one_cycle": OneCycleSchedule,
+}
+"""By the name used in YAML."""

@@ -1,0 +1,130 @@
+"""The parameters of a registered component: read from its signature, then bound to the values of a YAML file.
+
+Only keyword-only parameters are set from YAML; positional ones (an architecture's input shape and number of classes)
+are the runner's own arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+
+from runner.components.records import Component, ComponentRef
+from runner.components.validation import InvalidValues, KeyPath, type_name, validate
+from runner.text import did_you_mean
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword-only parameter of a component."""
+
+    name: str
+    annotation: Any
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Checks values against the annotation; raises TypeError (pydantic's) for an annotation it cannot check."""
+        # Built on first use, as most components of a catalog are never bound.
+        return TypeAdapter(self.annotation)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, type and, unless required, default, as `runner plugins` lists them."""
+        facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
+        return facts if self.required else {**facts, "default": self.default}
+
+
+@dataclass(frozen=True)
+class RegisteredComponent:
+    """A component and its source: a distribution with its version, or the path of a plugin file.
+
+    `version` is the hash of a plugin file, so that an edit of it is noticed. It is "" for an installed plugin: the
+    versions of installed software are recorded with each fit instead.
+    """
+
+    component: Component
+    source: str
+    version: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Identifies the component among all of the same name, earlier edits of its file included."""
+        return f"{self.component.name} from {self.source} {self.version}"
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The keyword-only parameters by name. Raises what evaluating the annotations raises."""
+        hints = get_type_hints(self.component.build, include_extras=True)
+        return {
+            parameter.name: Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
+            for parameter in self._signature
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    @property
+    def positional(self) -> list[str]:
+        """The names of the parameters that are not keyword-only, which YAML cannot set."""
+        keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        return [parameter.name for parameter in self._signature if parameter.kind not in keywords]
+
+    @property
+    def accepts_any_name(self) -> bool:
+        """Whether it takes parameters of any name (``**parameters``) and checks them itself."""
+        return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._signature)
+
+    @property
+    def _signature(self) -> list[inspect.Parameter]:
+        return list(inspect.signature(self.component.build).parameters.values())
+
+    @property
+    def _common(self) -> dict[str, Parameter]:
+        """The parameters that the runner reads for every component of the kind, unless it names one of its own so."""
+        common = self.component.common
+        return {name: Parameter(name, type) for name, type in common.items() if name not in self.parameters}
+
+    def build_arguments(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that the component's function takes, without those that only the runner reads."""
+        by_any_name = self.accepts_any_name
+        return {
+            name: value
+            for name, value in bound.items()
+            if name in self.parameters or (by_any_name and name not in self.component.common)
+        }
+
+    def bind(self, given: Mapping[str, Any]) -> ComponentRef:
+        """A reference to the component with every parameter set: the given values, checked, and the defaults.
+
+        Raises InvalidValues with every unknown, missing or wrong parameter.
+        """
+        # A common parameter has no default: unless it is given, it stays unset.
+        parameters = self.parameters | {name: p for name, p in self._common.items() if name in given}
+        unknown = [name for name in given if name not in parameters]
+        bound: dict[str, Any] = {name: given[name] for name in unknown} if self.accepts_any_name else {}
+        problems = [] if self.accepts_any_name else [self._unknown(name) for name in unknown]
+        for name, parameter in parameters.items():
+            if name in given:
+                try:
+                    bound[name] = validate(parameter.adapter, given[name])
+                except InvalidValues as invalid:
+                    problems += [((name, *path), message) for path, message in invalid.problems]
+            elif parameter.required:
+                message = f"{self.component.name} needs the parameter '{name}' ({type_name(parameter.annotation)})"
+                problems.append(((), message))
+            else:
+                bound[name] = parameter.default
+        if problems:
+            raise InvalidValues(sorted(problems, key=str))
+        return ComponentRef(self.component.name, bound)
+
+    def _unknown(self, name: str) -> tuple[KeyPath, str]:
+        allowed = [*self.parameters, *self._common]
+        return (name,), f"{self.component.name} has no parameter '{name}'{did_you_mean(name, allowed)}"

@@ -1,0 +1,223 @@
+"""Checks the cells of a grid one by one: binds their components, analyses their networks and computes their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from runner.components.catalog import Catalog
+from runner.components.protocols import UpdateRule, required_engine
+from runner.components.records import ComponentRef, ImageData
+from runner.components.validation import InvalidValues
+from runner.engines import selection
+from runner.errors import Complaint, RunnerError
+from runner.experiment.expand import Cell
+from runner.experiment.schema import Experiment, Training
+from runner.files.content_hash import canonical_text, content_id, mapping_id
+from runner.fits.records import TrainingPlan
+from runner.network.analysis import Analysis
+from runner.planning import stacking
+from runner.planning.architecture_facts import examine
+from runner.planning.plan import CellSettings, PlannedCell
+from runner.text import dotted
+
+MAX_SIZE = 10**18
+"""More parameters, multiply-adds or activations than any computer can train."""
+
+
+@dataclass
+class CellChecker:
+    """Checks cells and collects `complaints`; each distinct component is bound, built and analysed only once.
+
+    The cells of a grid share most of their components, so without the cache a grid of thousands of cells would build
+    the same few networks thousands of times.
+    """
+
+    experiment: Experiment
+    catalog: Catalog
+    complaints: list[Complaint] = field(default_factory=list)
+    cache: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def check_dataset(self) -> ImageData | None:
+        """The data set, with the size of the subset if one is set; None if there is a complaint about it."""
+        ref = self.experiment.header.dataset
+        data: ImageData | None = self._build("dataset", ref, self.experiment.document, ("dataset",))
+        subset = ref.parameters.get("subset")
+        if data is not None and self.experiment.header.cross_validation.test and data.load_test is None:
+            message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
+            self._complain(self.experiment.document, ("cross_validation", "test"), message)
+        if data is None or subset is None:
+            return data
+        if subset > data.size:
+            message = f"found {subset}; allowed: 1 to {data.size}, the number of images"
+            self._complain(self.experiment.document, ("dataset", "subset"), message)
+        return replace(data, size=subset)
+
+    def check_cell(self, cell: Cell, name: str, data: ImageData | None) -> PlannedCell | None:
+        """The cell with its components bound and its network analysed; None if there is a complaint about it."""
+        settings, document = cell.settings, cell.document
+        is_list = isinstance(document.value.get("augmentation", document).value, list)
+        architecture = self._bind_or_complain("architecture", settings.architecture, document, ("architecture",))
+        augmentation = [
+            self._build("augmentation", ref, document, ("augmentation", *([index] if is_list else [])))
+            for index, ref in enumerate(settings.augmentation)
+        ]
+        optimizer = self._build("optimizer", settings.optimizer, document, ("optimizer",))
+        training = self._training_plan(cell)
+        engine = required_engine(optimizer)
+        if training and engine and training.engine != engine:
+            message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
+            self._complain(document, ("optimizer",), message)
+        if None in (architecture, optimizer, training, data, *augmentation):
+            return None
+        assert architecture is not None and data is not None and training is not None
+        return self._planned_cell(cell, name, architecture, training, optimizer, data)
+
+    def _training_plan(self, cell: Cell) -> TrainingPlan | None:
+        """The training settings with ``auto`` resolved, but without stacking, which depends on the network."""
+        training = cell.settings.training
+        if training.stuck_after is not None and training.stuck_after > training.epochs:
+            message = f"found {training.stuck_after}; allowed: 1 to {training.epochs}, the number of epochs"
+            self._complain(cell.document, ("training", "stuck_after"), message)
+
+        def resolve(key: str, function: Callable[..., str], *arguments: str) -> Any:
+            value = getattr(training, key)
+            action = partial(function, value, *arguments)
+            return self._guarded(
+                cell.document, ("training", key), lambda: self._cached((key, value, *arguments), action)
+            )
+
+        engine = resolve("engine", selection.resolve_engine)
+        if not engine:
+            return None
+        device = resolve("device", selection.resolve_device, engine)
+        precision = resolve("precision", selection.resolve_precision, engine)
+        if not device or not precision:
+            return None
+        create = partial(_create_training_plan, training, engine, device, precision)
+        return self._cached(("training", repr(training)), create)  # type: ignore[no-any-return]
+
+    def _planned_cell(
+        self,
+        cell: Cell,
+        name: str,
+        architecture: ComponentRef,
+        training: TrainingPlan,
+        rule: UpdateRule,
+        data: ImageData,
+    ) -> PlannedCell:
+        requested = cell.settings
+        augmentation = tuple(self._bind("augmentation", ref) for ref in requested.augmentation)
+        optimizer = self._bind("optimizer", requested.optimizer)
+        settings = CellSettings(architecture, augmentation, optimizer, training)
+        try:
+            analysis, network, is_module = self._analyse(architecture, training, data)
+        except RunnerError as error:
+            return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
+        training = self._add_stacking(cell, training, rule, analysis, is_module)
+        # The architecture enters the id as the network that it builds, so that two descriptions of the same network
+        # give the same cell. Of augmentations and optimizers only their names and parameters are known; `code` adds
+        # the versions of the plugin files that define them.
+        content = {
+            "architecture": network,
+            "augmentation": f"[{','.join(map(self._canonical_text, augmentation))}]",
+            "optimizer": self._canonical_text(optimizer),
+            "training": self._canonical_text(training),
+            "shape": canonical_text(data.shape),
+            "classes": canonical_text(data.classes),
+            "code": canonical_text(self._code_versions(cell)),
+        }
+        return PlannedCell(
+            mapping_id(content), name, cell.levels, replace(settings, training=training),
+            analysis.parameters, analysis.macs, analysis.receptive_field, timeout=requested.training.timeout,
+            checkpoint=requested.training.checkpoint, warnings=analysis.warnings, retries=requested.training.retries,
+        )  # fmt: skip
+
+    def _analyse(
+        self, architecture: ComponentRef, training: TrainingPlan, data: ImageData
+    ) -> tuple[Analysis, str, bool]:
+        """The analysis of the network, the canonical text that identifies it, and whether it is a torch module.
+
+        Raises RunnerError if the network cannot be built or trained.
+        """
+
+        def action() -> tuple[Analysis, str, bool]:
+            analysis, identity = examine(self.catalog, architecture, data.shape, data.classes)
+            return analysis, canonical_text(identity), "module" in identity
+
+        analysis, network, is_module = self._cached(("analysis", repr(architecture)), action)
+        if is_module and training.engine != "torch":
+            raise RunnerError(f"{architecture} is a torch module, which the {training.engine} engine cannot train")
+        if max(analysis.parameters, analysis.macs or 0, analysis.activations or 0) > MAX_SIZE:
+            raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
+        return analysis, network, is_module
+
+    def _add_stacking(
+        self, cell: Cell, training: TrainingPlan, rule: UpdateRule, analysis: Analysis, is_module: bool
+    ) -> TrainingPlan:
+        validation = self.experiment.header.cross_validation
+        obstacle = stacking.obstacle(training.engine, is_module, rule)
+
+        def decide() -> int | None:
+            requested = cell.settings.training.stacking
+            return stacking.decide(requested, obstacle, training, analysis, validation.folds, validation.repeats)
+
+        return replace(training, stacking=self._guarded(cell.document, ("training", "stacking"), decide))
+
+    def _code_versions(self, cell: Cell) -> list[str]:
+        """The versions of the plugin files that define the cell's augmentations and optimizer."""
+        refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
+        return [self.catalog.find(kind, ref.name).version for kind, ref in refs]
+
+    def _build(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
+        """The component that `ref` describes; None, after a complaint, if it cannot be built."""
+        bound = self._bind_or_complain(kind, ref, document, path)
+        if bound is None:
+            return None
+        build = partial(self.catalog.build, kind, bound)
+        return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
+
+    def _bind_or_complain(
+        self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]
+    ) -> ComponentRef | None:
+        return self._guarded(document, path, lambda: self._bind(kind, ref))  # type: ignore[no-any-return]
+
+    def _bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
+        bind = partial(self.catalog.bind, kind, ref)
+        return self._cached(("bound", kind, repr(ref)), bind)  # type: ignore[no-any-return]
+
+    def _canonical_text(self, record: ComponentRef | TrainingPlan) -> str:
+        return self._cached(("text", repr(record)), lambda: canonical_text(record.to_dict()))  # type: ignore[no-any-return]
+
+    def _cached(self, key: tuple[Any, ...], action: Callable[[], Any]) -> Any:
+        """The result of `action`, which runs once per `key`; an error that it raises is raised again each time."""
+        if key not in self.cache:
+            try:
+                self.cache[key] = action()
+            except (InvalidValues, RunnerError) as error:
+                self.cache[key] = error
+        result = self.cache[key]
+        if isinstance(result, (InvalidValues, RunnerError)):
+            raise result.with_traceback(None)  # each raise of the same object would lengthen its traceback
+        return result
+
+    def _guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
+        """The result of `action`; None, after a complaint about `path`, if it raises."""
+        try:
+            return action()
+        except InvalidValues as error:
+            for inner, message in error.problems:
+                self._complain(document, (*path, *inner), message)
+        except RunnerError as error:
+            self._complain(document, path, str(error))
+        return None
+
+    def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
+        self.complaints.append(Complaint(document.find(path), dotted(path), message))
+
+
+def _create_training_plan(training: Training, engine: str, device: str, precision: str) -> TrainingPlan:
+    unresolved = training.model_dump(include={"epochs", "batch_size", "stuck_after"})
+    return TrainingPlan(engine=engine, device=device, precision=precision, **unresolved)

@@ -1,0 +1,219 @@
+"""The tables that people read, with each entry as text: every format of the report displays the same ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from runner.fits.metrics import find_metric
+from runner.planning.plan import Plan
+from runner.reporting.tables.study_tables import Tables, records
+from runner.reporting.text import numbers, sentences
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, how an entry is written, and the value to sort it by (None: the column cannot be sorted)."""
+
+    title: str
+    write: Callable[[Row], str]
+    sort_key: Callable[[Row], Any] | None = None
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as text, and the value to sort it by ("" if there is none)."""
+
+    text: str
+    sort_key: str
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table as text. `name` is that of the CSV file with its numbers, and `note` explains its columns."""
+
+    name: str
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+
+    def texts(self) -> list[list[str]]:
+        return [[entry.text for entry in row] for row in self.rows]
+
+
+def text_table(name: str, title: str, note: str, columns: Sequence[Column | None], rows: Sequence[Row]) -> TextTable:
+    """The rows as text, in the columns that are not None."""
+    present = tuple(column for column in columns if column)
+    return TextTable(
+        name, title, note, present, tuple(tuple(_entry(column, row) for column in present) for row in rows)
+    )
+
+
+def _entry(column: Column, row: Row) -> Entry:
+    key = column.sort_key(row) if column.sort_key else ""
+    unknown = key is None or (isinstance(key, float) and math.isnan(key))
+    return Entry(column.write(row), "" if unknown else str(key))
+
+
+def _three_digits(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}".replace("-", numbers.MINUS)
+
+
+def _seconds(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
+
+
+def _ratio(value: float) -> str:
+    return "–" if math.isnan(value) else f"× {value:.3g}"
+
+
+def _rank_range(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "–"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+
+
+def _t_statistic(t: float, df: float) -> str:
+    return "–" if math.isnan(t) else f"{t:.2f} ({df:.0f})".replace("-", numbers.MINUS)
+
+
+def _text_column(title: str, name: str) -> Column:
+    return Column(title, lambda row: str(row[name]), lambda row: str(row[name]), is_text=True)
+
+
+def _number_column(title: str, name: str, write: Callable[[Any], str]) -> Column:
+    return Column(title, lambda row: write(row[name]), lambda row: row[name])
+
+
+def leaderboard(plan: Plan, tables: Tables) -> TextTable:
+    """The cells, best first."""
+    metric = plan.metric
+    unit = find_metric(plan.metric).value_unit
+
+    def value(number: float) -> str:
+        return numbers.number(metric, number)
+
+    def interval(row: Row) -> str:
+        return numbers.interval(metric, row["ci_low"], row["ci_high"])
+
+    def rank(row: Row) -> str:
+        return _rank_range(row["rank_low"], row["rank_high"])
+
+    test = _number_column("test accuracy %", "test_accuracy_mean", lambda v: numbers.number("test_accuracy", v))
+    columns = (
+        _text_column("cell", "cell"),
+        _number_column(f"{metric} {unit}", "mean", value),
+        _number_column("std", "std", value),
+        Column("95% interval", interval, lambda row: row["ci_low"]),
+        Column("rank", rank, lambda row: row["rank_low"]),
+        test if plan.test else None,
+        _number_column("parameters", "parameters", numbers.count),
+        _number_column("MACs/image", "macs", numbers.count),
+        Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
+        _number_column("s/fit", "seconds", _seconds),
+        Column("completed fits", lambda row: f"{row['ok']} of {row['fits']}", lambda row: row["ok"]),
+    )
+    note = (
+        f"Mean, standard deviation and corrected 95% interval of {metric} over folds and repeats, best cell first. "
+        "Rank: the possible range, since only a significant difference (Holm-adjusted p < 0.05) orders two cells. "
+        "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
+    )
+    if plan.test:
+        note += f" Test accuracy: mean over fits on the {plan.data.get('test_size')} held-out test images."
+    best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
+    return text_table("cells", "Cells", note, columns, records(best_first))
+
+
+def _area(row: Row) -> int | None:
+    """The pixels of a receptive field, by which the column is sorted."""
+    sides = str(row["receptive_field"]).split("x")
+    return int(sides[0]) * int(sides[1]) if len(sides) == 2 else None
+
+
+def comparisons(plan: Plan, tables: Tables) -> TextTable:
+    """The pairs of levels of each factor."""
+    metric = plan.metric
+
+    def interval(row: Row) -> str:
+        return numbers.interval(metric, row["ci_low"], row["ci_high"], sign=True)
+
+    def probabilities(row: Row) -> str:
+        return " / ".join(numbers.probability(row[key]) for key in ("p_better", "p_same", "p_worse"))
+
+    columns = (
+        _text_column("factor", "factor"),
+        Column("levels", lambda row: f" {numbers.MINUS} ".join(sentences.level_names(row)), is_text=True),
+        _number_column("difference", "difference", lambda v: numbers.number(metric, v, sign=True)),
+        Column("95% interval", interval, lambda row: row["ci_low"]),
+        Column("t (df)", lambda row: _t_statistic(row["t"], row["df"]), lambda row: row["t"]),
+        _number_column("p", "p", numbers.probability),
+        _number_column("p (Holm)", "p_holm", numbers.probability),
+        Column("P(better / equivalent / worse)", probabilities, lambda row: row["p_better"]),
+        _number_column("effect size", "effect_size", _three_digits),
+        _number_column("parameters", "parameters_ratio", _ratio),
+        _number_column("MACs", "macs_ratio", _ratio),
+        Column("cells × folds", lambda row: f"{row['cells']} × {row['n']}"),
+    )
+    note = (
+        f"Difference: first level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other "
+        "factors. p: corrected t-test; p (Holm): adjusted for all pairs of levels of the factor. P: probability that "
+        "the first level is better, practically equivalent or worse (Bayesian correlated t-test). Effect size: "
+        "difference divided by its standard deviation. Parameters and MACs: first level divided by second."
+    )
+    incomplete = int((tables.comparisons["pairs"] > tables.comparisons["cells"]).sum())
+    if incomplete:
+        note += f" Comparisons that leave out incomplete cells: {incomplete}."
+    return text_table("comparisons", "Differences between levels", note, columns, records(tables.comparisons))
+
+
+def learning(tables: Tables) -> TextTable:
+    """The generalisation gap of each cell, and its time to a given accuracy."""
+    rows = records(tables.learning)
+    target = numbers.number("val_accuracy", rows[0]["target"]) if rows else "–"
+    columns = (
+        _text_column("cell", "cell"),
+        _number_column("accuracy gap", "accuracy_gap", lambda v: numbers.number("val_accuracy", v, sign=True)),
+        _number_column("loss gap", "loss_gap", lambda v: numbers.number("val_loss", v, sign=True)),
+        _number_column(f"epochs to {target}%", "epochs_to_target", _three_digits),
+        _number_column(f"seconds to {target}%", "seconds_to_target", _seconds),
+        Column("reached by", lambda row: f"{row['reached']} of {row['fits']}", lambda row: row["reached"]),
+    )
+    note = (
+        "Generalisation gap after the last epoch: training minus validation accuracy in points, validation minus "
+        f"training loss in nats. Epochs and seconds until the validation accuracy first reaches {target}% (95% of the "
+        "best cell's final accuracy, rounded down): medians over fits, a dash if fewer than half of them reach it."
+    )
+    return text_table("learning", "Generalisation and time to accuracy", note, columns, rows)
+
+
+def confused_classes(cell: str, pairs: pd.DataFrame, limit: int = 10) -> TextTable:
+    """The most frequent mistakes of a cell; `pairs` are those of `most_confused`."""
+    columns = (
+        _text_column("true class", "truth"),
+        _text_column("predicted as", "predicted"),
+        _number_column("images", "count", numbers.count),
+        _number_column("share of class", "share", lambda v: f"{100 * v:.1f}%"),
+    )
+    note = f"The most frequent mistakes of {cell} (at most {limit}), over the validation images of all its fits."
+    return text_table("confusions", "Most confused classes", note, columns, records(pairs.head(limit)))
+
+
+def failures(tables: Tables) -> TextTable:
+    """The failed fits; repeats and folds count from 1, as in the progress of a run."""
+    failed = tables.fits[tables.fits["status"] == "failed"]
+    columns = (
+        _text_column("cell", "cell"),
+        _number_column("repeat", "repeat", lambda v: str(v + 1)),
+        _number_column("fold", "fold", lambda v: str(v + 1)),
+        _text_column("reason", "reason"),
+    )
+    note = "Excluded from all means; their logs are in fits/."
+    return text_table("fits", "Failed fits", note, columns, records(failed))

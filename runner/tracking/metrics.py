@@ -1,0 +1,47 @@
+"""The metrics that a tracker publishes for a fit and for a cell, as plain numbers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from runner.fits.records import Curves, FitResult
+from runner.planning.plan import PlannedCell
+
+
+def fit_metrics(fit: FitResult) -> dict[str, float]:
+    """The last value of each curve, the best values of the validation curves, and the seconds.
+
+    A failed fit has only the seconds.
+    """
+    metrics = {"seconds": fit.seconds}
+    if fit.status == "ok":
+        metrics |= {name: fit.final(name) for name in fit.curves}
+        metrics["best_val_accuracy"] = max(fit.curves["val_accuracy"])
+        metrics["best_val_loss"] = min(fit.curves["val_loss"])
+    return metrics
+
+
+def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, float]:
+    """The cost of the cell, and the mean and standard deviation of each metric over its successful fits."""
+    successful = [fit for fit in fits if fit.status == "ok"]
+    metrics: dict[str, float] = {"fits_ok": len(successful), "fits_failed": len(fits) - len(successful)}
+    for name, value in (("parameters", cell.parameters), ("macs", cell.macs)):
+        if value is not None:
+            metrics[name] = value
+    if cell.receptive_field is not None:
+        metrics["receptive_field_height"], metrics["receptive_field_width"] = cell.receptive_field
+    if successful:
+        metrics["seconds"] = statistics.fmean(fit.seconds for fit in successful)
+    for name in successful[0].curves if successful else ():
+        values = [fit.final(name) for fit in successful]
+        metrics[name] = statistics.fmean(values)
+        metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    return metrics
+
+
+def cell_curves(fits: Sequence[FitResult]) -> Curves:
+    """The mean of each curve over the successful fits, epoch by epoch."""
+    curves = [fit.curves for fit in fits if fit.status == "ok"]
+    names = curves[0] if curves else {}
+    return {name: [statistics.fmean(values) for values in zip(*(c[name] for c in curves), strict=True)] for name in names}
