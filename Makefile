@@ -30,7 +30,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER for the job medium
+bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER for the grid medium
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/stacking.py

@@ -61,9 +61,7 @@ def main(rounds: int = 40) -> None:
         )
         # The first two rounds are for warming up.
         step, draw, apply = np.array([run_round(plain, augmented, rng) for _ in range(rounds)][2:]).T
-        print(
-            f"{name}: {1000 * np.median(step) / STEPS:.1f} ms/step; relative to that (median, quartiles of the rounds)"
-        )
+        print(f"{name}: {1000 * np.median(step) / STEPS:.1f} ms/step; in % of it (median and quartiles of the rounds)")
         for part, seconds_taken in (("draw", draw), ("apply", apply), ("both", draw + apply)):
             print(f"  {part:5} {quartiles(seconds_taken / step)}")
 

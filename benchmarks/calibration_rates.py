@@ -1,9 +1,9 @@
-"""How often the report's statistics are right about experiments drawn from the frame of calibration.py.
+"""How often the report's statistics are right, on experiments resampled from the frame of calibration.py.
 
     python benchmarks/calibration_rates.py [FRAME.csv.gz]
 
-A drawn experiment is one data set of the frame and some of its repeats. What it should find is the long-run difference:
-the mean over all data sets and repeats, or 0 where one architecture stands under two names. Prints Markdown.
+A resampled experiment is one data set of the frame and some of its repeats. The true difference is the mean over all
+data sets and repeats, or 0 for the architecture that has two names. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_tw
 
 FRAME = Path(__file__).parents[1] / "tests" / "data" / "calibration.csv.gz"
 DESIGNS = {5: (1, 2, 4, 8), 2: (1, 2, 5)}
-"""Folds, and of how many repeats experiments are drawn."""
+"""By number of folds: how many repeats the resampled experiments have."""
 IMAGES = 500
 DRAWS = 2000
 LEVEL = 0.05
 
 
 def differences(frame: pd.DataFrame, a: str, b: str, folds: int) -> np.ndarray:
-    """Accuracy of a less that of b: (data sets, repeats, folds)."""
+    """Accuracy of `a` minus that of `b`, (data sets, repeats, folds)."""
     rows = frame[frame["folds"] == folds]
     keys = ["data_set", "repeat", "fold"]
     wide = rows.pivot(index=keys, columns="network", values="correct").sort_index()
@@ -41,9 +41,10 @@ def long_run(values: np.ndarray) -> tuple[float, float]:
 
 
 def spread(values: np.ndarray) -> tuple[float, float]:
-    """The standard deviation over the (repeat, fold)s of a data set, and the correlation of two of them.
+    """The standard deviation over the fits of a data set, and the correlation of two of them.
 
-    From the variances within and between data sets (the intraclass correlation of a one-way analysis of variance).
+    The latter is the intraclass correlation of a one-way analysis of variance: from the variances within and between
+    data sets.
     """
     flat = values.reshape(len(values), -1)
     within = flat.var(axis=1, ddof=1).mean()
@@ -52,83 +53,88 @@ def spread(values: np.ndarray) -> tuple[float, float]:
 
 
 def draw(values: np.ndarray, repeats: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`DRAWS` experiments (draws, repeats * folds) of different repeats, and the data set (draws,) of each."""
+    """DRAWS experiments (draws, repeats * folds), each of distinct repeats, and the data set (draws,) of each."""
     sets, most, _ = values.shape
     data_set = rng.integers(sets, size=DRAWS)
     chosen = rng.permuted(np.tile(np.arange(most), (DRAWS, 1)), axis=1)[:, :repeats]
     return values[data_set[:, None], chosen].reshape(DRAWS, -1), data_set
 
 
-def judged(experiments: np.ndarray, truth: float, test_train_ratio: float) -> pd.DataFrame:
-    """A row an experiment: does the 95% interval cover the truth, does the 5% test find a difference?
+def outcomes(experiments: np.ndarray, truth: float, test_train_ratio: float) -> pd.DataFrame:
+    """One row per experiment: whether the 95% interval covers `truth`, and whether the 5% test finds a difference.
 
     With a `test_train_ratio` of 0 these are the plain paired t-test and its interval.
     """
-    found = corrected_t_test(experiments, test_train_ratio)
-    return pd.DataFrame({"covers": (found["low"] <= truth) & (truth <= found["high"]), "finds": found["p"] < LEVEL})
+    tests = corrected_t_test(experiments, test_train_ratio)
+    return pd.DataFrame({"covers": (tests["low"] <= truth) & (truth <= tests["high"]), "finds": tests["p"] < LEVEL})
 
 
-def both(values: np.ndarray, truth: float, repeats: int, seed: int = 0) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
-    """`judged` by the corrected and by the plain test, and the data set of each of the draws, the same for both."""
+def both_tests(
+    values: np.ndarray, truth: float, repeats: int, seed: int = 0
+) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
+    """The outcomes of the corrected and of the plain test on the same draws, and the data set of each draw."""
     experiments, data_set = draw(values, repeats, np.random.default_rng(seed))
-    shares = {"corrected": 1 / (values.shape[2] - 1), "plain": 0.0}
-    return {test: judged(experiments, truth, share) for test, share in shares.items()}, data_set
+    ratios = {"corrected": 1 / (values.shape[2] - 1), "plain": 0.0}
+    return {test: outcomes(experiments, truth, ratio) for test, ratio in ratios.items()}, data_set
 
 
 def standard_error(outcome: np.ndarray, data_set: np.ndarray, rounds: int = 2000) -> float:
-    """Of the share of true outcomes: experiments on one data set are alike, so whole data sets are drawn again."""
+    """The bootstrap standard error of the rate of true outcomes.
+
+    Experiments on one data set are not independent, so whole data sets are resampled.
+    """
     sets = int(data_set.max()) + 1
-    right, drawn = np.bincount(data_set, outcome, sets), np.bincount(data_set, minlength=sets)
+    true, drawn = np.bincount(data_set, outcome, sets), np.bincount(data_set, minlength=sets)
     weights = np.random.default_rng(0).multinomial(sets, np.full(sets, 1 / sets), size=rounds)
-    return float(((weights @ right) / (weights @ drawn)).std())
+    return float(((weights @ true) / (weights @ drawn)).std())
 
 
 def rates(values: np.ndarray, truth: float, repeats: int) -> list[str]:
     """How often the interval of each test covers the truth, and how often it finds a difference, in %."""
-    outcomes, data_set = both(values, truth, repeats)
-    shares = [found[name].to_numpy() for found in outcomes.values() for name in found]
-    return [f"{100 * share.mean():.1f} ± {100 * standard_error(share, data_set):.1f}" for share in shares]
+    by_test, data_set = both_tests(values, truth, repeats)
+    columns = [frame[name].to_numpy() for frame in by_test.values() for name in frame]
+    return [f"{100 * column.mean():.1f} ± {100 * standard_error(column, data_set):.1f}" for column in columns]
 
 
 def widths(values: np.ndarray, truth: float, repeats: int) -> list[str]:
-    """The standard deviation of an experiment's mean, in points: the real one, and what each test takes it for."""
+    """The standard deviation of an experiment's mean, in points: the actual one, and each test's estimate."""
     experiments, _ = draw(values, repeats, np.random.default_rng(0))
     n, variance = experiments.shape[1], experiments.var(axis=1, ddof=1).mean()
-    taken = [math.sqrt(variance * (1 / n + share)) for share in (1 / (values.shape[2] - 1), 0.0)]
-    return [f"{100 * deviation:.2f}" for deviation in (experiments.mean(axis=1).std(), *taken)]
+    estimates = [math.sqrt(variance * (1 / n + ratio)) for ratio in (1 / (values.shape[2] - 1), 0.0)]
+    return [f"{100 * deviation:.2f}" for deviation in (experiments.mean(axis=1).std(), *estimates)]
 
 
 def powers(values: np.ndarray, truth: float, repeats: int) -> list[str]:
-    """How often the corrected test finds the difference, and how often it should by `power`, in %.
+    """How often the corrected test finds the difference, and in brackets what `power` predicts, in %.
 
-    As it is, and if it were 2, 4, 6 or 8 points and all else the same.
+    For the actual difference, and for values shifted so that it is 2, 4, 6 or 8 points.
     """
     cells = []
     for difference in (truth, 0.02, 0.04, 0.06, 0.08):
-        outcomes, _ = both(values - truth + difference, difference, repeats)
+        by_test, _ = both_tests(values - truth + difference, difference, repeats)
         predicted = float(power(difference, spread(values)[0], values.shape[2], repeats))
-        cells.append(f"{100 * outcomes['corrected']['finds'].mean():.0f} ({100 * predicted:.0f})")
+        cells.append(f"{100 * by_test['corrected']['finds'].mean():.0f} ({100 * predicted:.0f})")
     return cells
 
 
-def five_by_twos(values: np.ndarray, truth: float) -> list[str]:
-    """Of the 5x2cv t and F: how often each finds a difference where none is, and where it is as it is, in %."""
-    nothing, something = five_by_two(values - truth), five_by_two(values)
+def five_by_two_rows(values: np.ndarray, truth: float) -> list[str]:
+    """Rows for the 5x2cv t and F tests: how often each finds a difference that is 0, and the actual one, in %."""
+    without, actual = five_by_two(values - truth), five_by_two(values)
     return [
         f"| 5x2cv {name} | "
-        + " | ".join(f"{100 * (found[key] < LEVEL).mean():.0f}" for found in (nothing, something))
+        + " | ".join(f"{100 * (tests[key] < LEVEL).mean():.0f}" for tests in (without, actual))
         + " |"
         for name, key in (("t", "p_t_5x2cv"), ("F", "p_f_5x2cv"))
     ]
 
 
 RATES = (rates, "corrected: covers | finds | plain: covers | finds")
-WIDTHS = (widths, "real | corrected | plain")
-POWERS = (powers, "as it is | 2 points | 4 points | 6 points | 8 points")
+WIDTHS = (widths, "actual | corrected | plain")
+POWERS = (powers, "actual | 2 points | 4 points | 6 points | 8 points")
 
 
-def shown(frame: pd.DataFrame, a: str, b: str, same: bool) -> None:
-    """Print the figures of a pair; of one architecture under two names only how often it is told apart."""
+def print_pair(frame: pd.DataFrame, a: str, b: str, same: bool) -> None:
+    """Print the tables of two networks; if they are the `same` architecture, only the rates of coverage and error."""
     print(f"\n## {a} - {b}\n")
     pairs = {folds: differences(frame, a, b, folds) for folds in DESIGNS}
     truths = {folds: 0.0 if same else long_run(values)[0] for folds, values in pairs.items()}
@@ -142,14 +148,14 @@ def shown(frame: pd.DataFrame, a: str, b: str, same: bool) -> None:
             for repeats in DESIGNS[folds]:
                 print(f"| {folds} x {repeats} | {' | '.join(cells(values, truths[folds], repeats))} |")
     if not same:
-        print("\n| | finds what is not there | finds what is there |\n|---|---:|---:|")
-        print("\n".join(five_by_twos(pairs[2], truths[2])))
+        print("\n| | finds a difference if there is none | finds the actual difference |\n|---|---:|---:|")
+        print("\n".join(five_by_two_rows(pairs[2], truths[2])))
 
 
 def main(path: str = str(FRAME)) -> None:
     frame = pd.read_csv(path)
-    shown(frame, "glimpse", "again", same=True)
-    shown(frame, "pixels", "glimpse", same=False)
+    print_pair(frame, "glimpse", "again", same=True)
+    print_pair(frame, "pixels", "glimpse", same=False)
 
 
 if __name__ == "__main__":

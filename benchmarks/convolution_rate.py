@@ -2,10 +2,10 @@
 
     python benchmarks/convolution_rate.py [--json]
 
-For every convolution at a batch of 128: the output, the gradient of its input (not of the first layer, where nobody
-needs it) and of its weights; one thread; contiguous and channels_last, of which the faster counts; the best of several
-calls. Once in one process, and once in two at the same time, as when fits run: they share memory and its caches. From
-these rates follow the seconds that the convolutions of a fit take at least, its floor.
+Measured for every convolution with a batch of 128: its output, the gradient of its input (except in the first layer,
+which needs none) and that of its weights. One thread; the faster of the layouts contiguous and channels_last; the best
+of several calls. Once in one process, and once in two at the same time, as when fits run, since those share memory and
+caches. The rates give a lower bound on the seconds that the convolutions of a fit take.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ SHAPE, CLASSES = (3, 32, 32), 10
 PRECISIONS = ("float32", "bfloat16")
 LAYOUTS = (torch.channels_last, torch.contiguous_format)
 SECONDS, CALLS = 0.15, 5
-"""The least that each rate is measured for."""
+"""The minimum time and number of calls for each measurement."""
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A layer at its place. `learned_from` is false where no gradient of its input is needed."""
+    """A layer and the size of its input. `learned_from`: whether the gradient of its input is needed.
+
+    The fields are keys in the JSON results.
+    """
 
     channels: int
     filters: int
@@ -55,7 +58,7 @@ class Convolution:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds an image, the same in each direction."""
+        """MACs per image, the same in each direction."""
         return self.output_side**2 * self.filters * self.channels * self.kernel**2
 
     @property
@@ -70,15 +73,15 @@ def study() -> dict[str, Any]:
 def networks() -> dict[str, list[Convolution]]:
     """The convolutions of each network of medium.yaml."""
     catalog, fixed = load_catalog(), dict(study()["architecture"])
-    name, found = fixed.pop("name"), {}
+    name, by_network = fixed.pop("name"), {}
     for level in study()["grid"]["architecture.downsample"]:
         ref = catalog.bind("architecture", ComponentRef(name, fixed | {"downsample": level}))
-        placed = iterate_layers(catalog.build("architecture", ref, SHAPE, CLASSES), SHAPE)
-        layers = [p for p in placed if isinstance(p.layer, Conv)]
-        found[level] = [_convolution(p.layer, p.input, number > 0) for number, p in enumerate(layers)]
-        exact = [p.layer.macs(p.input) for p in layers]
-        assert [convolution.macs for convolution in found[level]] == exact
-    return found
+        layers = iterate_layers(catalog.build("architecture", ref, SHAPE, CLASSES), SHAPE)
+        convolutions = [layer for layer in layers if isinstance(layer.layer, Conv)]
+        by_network[level] = [_convolution(c.layer, c.input, number > 0) for number, c in enumerate(convolutions)]
+        exact = [c.layer.macs(c.input) for c in convolutions]
+        assert [convolution.macs for convolution in by_network[level]] == exact
+    return by_network
 
 
 def _convolution(layer: Any, shape: tuple[int, ...], learned_from: bool) -> Convolution:
@@ -87,29 +90,31 @@ def _convolution(layer: Any, shape: tuple[int, ...], learned_from: bool) -> Conv
     return Convolution(*values, learned_from)
 
 
-def seconds(of: Convolution, direction: str, precision: str, batch: int) -> float:
-    """For a batch, in the faster layout."""
-    return min(_best(_call(of, direction, getattr(torch, precision), batch, layout)) for layout in LAYOUTS)
+def seconds(conv: Convolution, direction: str, precision: str, batch: int) -> float:
+    """CPU seconds per batch, in the faster layout."""
+    return min(_best(_call(conv, direction, getattr(torch, precision), batch, layout)) for layout in LAYOUTS)
 
 
-def _call(of: Convolution, direction: str, dtype: torch.dtype, batch: int, layout: torch.memory_format) -> Any:
+def _call(conv: Convolution, direction: str, dtype: torch.dtype, batch: int, layout: torch.memory_format) -> Any:
+    """A function without arguments that computes one direction of a convolution."""
+
     def array(*shape: int) -> torch.Tensor:
         return torch.randn(shape).to(dtype).contiguous(memory_format=layout)
 
-    images = array(batch, of.channels, of.side, of.side)
-    weights = array(of.filters, of.channels, of.kernel, of.kernel)
-    stride, padding = (of.stride,) * 2, (of.padding,) * 2
+    images = array(batch, conv.channels, conv.side, conv.side)
+    weights = array(conv.filters, conv.channels, conv.kernel, conv.kernel)
+    stride, padding = (conv.stride,) * 2, (conv.padding,) * 2
     if direction == "forward":
         return lambda: torch.conv2d(images, weights, None, stride, padding)
-    gradient = array(batch, of.filters, of.output_side, of.output_side)
-    wanted = [direction == "input gradient", direction == "weight gradient", False]
+    gradient = array(batch, conv.filters, conv.output_side, conv.output_side)
+    output_mask = [direction == "input gradient", direction == "weight gradient", False]
     backward = torch.ops.aten.convolution_backward
-    return lambda: backward(gradient, images, weights, None, stride, padding, (1, 1), False, (0, 0), 1, wanted)
+    return lambda: backward(gradient, images, weights, None, stride, padding, (1, 1), False, (0, 0), 1, output_mask)
 
 
 @torch.inference_mode()
 def _best(call: Any) -> float:
-    """Processor seconds of the quickest call: on one thread those of the clock, but for what other programs take."""
+    """CPU seconds of the fastest call: with one thread the wall-clock seconds, less those of other programs."""
     times, end = [], time.perf_counter() + SECONDS
     call()
     while len(times) < CALLS or time.perf_counter() < end:
@@ -123,70 +128,72 @@ Key = tuple[str, Convolution, str]
 
 
 def keys() -> list[Key]:
-    """Precision, convolution and direction of all that is measured, each once."""
-    shapes = dict.fromkeys(of for convolutions in networks().values() for of in convolutions)
-    return [(precision, of, direction) for precision in PRECISIONS for of in shapes for direction in of.directions]
+    """Precision, convolution and direction of each measurement; equal layers are measured once."""
+    shapes = dict.fromkeys(conv for convolutions in networks().values() for conv in convolutions)
+    return [
+        (precision, conv, direction) for precision in PRECISIONS for conv in shapes for direction in conv.directions
+    ]
 
 
-def _measured(batch: int) -> list[float]:
+def _measure_all(batch: int) -> list[float]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    return [seconds(of, direction, precision, batch) for precision, of, direction in keys()]
+    return [seconds(conv, direction, precision, batch) for precision, conv, direction in keys()]
 
 
-def measured() -> dict[str, dict[Key, float]]:
-    """Seconds a batch, by number of processes at work."""
-    # As our workers, without which the time to get memory from the system would count as the convolution's.
+def measure() -> dict[str, dict[Key, float]]:
+    """Seconds per batch: by number of processes at work, then by key."""
+    # The workers' allocator settings: without them, getting memory from the system would count as convolution time.
     os.environ.update(ENVIRONMENT)
-    batch, context, found = study()["training"]["batch_size"], multiprocessing.get_context("spawn"), {}
+    batch, context, times_by_work = study()["training"]["batch_size"], multiprocessing.get_context("spawn"), {}
     for name, processes in (("alone", 1), ("two at once", 2)):
         with context.Pool(processes) as pool:
-            times = pool.map(_measured, [batch] * processes, chunksize=1)
+            times = pool.map(_measure_all, [batch] * processes, chunksize=1)
         means = [sum(column) / processes for column in zip(*times, strict=True)]
-        found[name] = dict(zip(keys(), means, strict=True))
-    return found
+        times_by_work[name] = dict(zip(keys(), means, strict=True))
+    return times_by_work
 
 
 def per_image(times: dict[Key, float], precision: str) -> dict[str, dict[str, float]]:
-    """Of each network, per image: seconds and multiply-adds to learn from it, and seconds to judge it."""
-    batch, found = study()["training"]["batch_size"], {}
+    """By network: seconds ("learn") and MACs per image of training, and seconds per image of validation ("judge")."""
+    batch, by_network = study()["training"]["batch_size"], {}
     for name, convolutions in networks().items():
-        all_of_it = [(of, direction) for of in convolutions for direction in of.directions]
-        found[name] = {
-            "learn": sum(times[precision, of, direction] for of, direction in all_of_it) / batch,
-            "judge": sum(times[precision, of, "forward"] for of in convolutions) / batch,
-            "macs": sum(of.macs for of, _ in all_of_it),
+        calls = [(conv, direction) for conv in convolutions for direction in conv.directions]
+        by_network[name] = {
+            "learn": sum(times[precision, conv, direction] for conv, direction in calls) / batch,
+            "judge": sum(times[precision, conv, "forward"] for conv in convolutions) / batch,
+            "macs": sum(conv.macs for conv, _ in calls),
         }
-    return found
+    return by_network
 
 
 def report(times: dict[str, dict[Key, float]]) -> dict[str, Any]:
-    """As plain data: what `per_image` says, by processes at work and precision, and the rate of every shape."""
+    """As plain data: the values of `per_image` by number of processes and precision, and the rate of every shape."""
     batch = study()["training"]["batch_size"]
     rates = [
-        {"at work": work, "precision": p, **asdict(of), "direction": d, "gmacs a second": batch * of.macs / t / 1e9}
-        for work, some in times.items()
-        for (p, of, d), t in some.items()
+        {"at work": work, "precision": p, **asdict(conv), "direction": d, "gmacs a second": batch * conv.macs / t / 1e9}
+        for work, times_by_key in times.items()
+        for (p, conv, d), t in times_by_key.items()
     ]
-    floors = {work: {p: per_image(some, p) for p in PRECISIONS} for work, some in times.items()}
-    return {"per image": floors, "rates": rates}
+    by_work = {work: {p: per_image(times_by_key, p) for p in PRECISIONS} for work, times_by_key in times.items()}
+    return {"per image": by_work, "rates": rates}
 
 
 def main() -> None:
-    found = report(measured())
+    results = report(measure())
     if "--json" in sys.argv:
-        print(json.dumps(found))
+        print(json.dumps(results))
         return
-    print(f"instructions for bfloat16: {bfloat16_instructions()}; GMAC/s, one thread a process\n")
-    for rate in found["rates"]:
+    print(f"bfloat16 instructions: {bfloat16_instructions()}; GMAC/s, one thread per process\n")
+    for rate in results["rates"]:
         shape = "{channels:4} -> {filters:3}, {kernel}x{kernel} / {stride}, {side:2}x{side:2}".format(**rate)
-        words = f"{rate['at work']:12} {rate['precision']:9} {shape}  {rate['direction']:16}"
-        print(f"{words}{rate['gmacs a second']:8.1f}")
-    for work, by_precision in found["per image"].items():
+        row = f"{rate['at work']:12} {rate['precision']:9} {shape}  {rate['direction']:16}"
+        print(f"{row}{rate['gmacs a second']:8.1f}")
+    for work, by_precision in results["per image"].items():
         for precision, by_network in by_precision.items():
-            for name, of in by_network.items():
-                rate = of["macs"] / of["learn"] / 1e9
-                print(f"{work:12} {precision:9} {name:13} {rate:6.1f} GMAC/s, {1e6 * of['learn']:.0f} us an image")
+            for name, image in by_network.items():
+                rate = image["macs"] / image["learn"] / 1e9
+                print(f"{work:12} {precision:9} {name:13} {rate:6.1f} GMAC/s, {1e6 * image['learn']:.0f} us/image")
 
 
 if __name__ == "__main__":

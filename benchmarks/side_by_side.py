@@ -1,4 +1,4 @@
-"""Whole programs by the clock and by their processor seconds, all their processes included."""
+"""Runs whole programs and measures their wall-clock and CPU seconds, all their processes included."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36  # of Linux's prctl(2)
-EVERY = 0.2
-"""Seconds between two looks at the processes of a program."""
-PATIENCE = 60.0
-"""Seconds in which what a program leaves behind must have ended."""
+SAMPLING_INTERVAL = 0.2
+"""Seconds between two samples of a program's processes."""
+ORPHAN_TIMEOUT = 60.0
+"""Seconds within which the processes that a program leaves behind must have ended."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Seconds from start to end, processor seconds of the program and all that it started, and its stdout."""
+class Measurement:
+    """Wall-clock seconds, CPU seconds of the program and all processes it started, and its stdout."""
 
     wall: float
     cpu: float
@@ -35,19 +35,20 @@ class Taken:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what programs leave behind (fork servers, Ray's daemons), so that it can be waited for.
+    """Become the parent of the processes that programs leave behind (fork servers, Ray's daemons), to wait for them.
 
-    Elsewhere than on Linux it can't, and the processor seconds are too low.
+    Only Linux can do that; elsewhere the CPU seconds of those processes are missing.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def timed(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Taken:
-    """Run a program in `folder` to its end. Raises SystemExit with the end of its stderr where it fails."""
+def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Measurement:
+    """Run a program in `folder` to its end. Raises SystemExit with the end of its stderr if it fails."""
+    # Files rather than pipes: a process left behind would keep a pipe open.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        before, watch, start = _processor_seconds(), Watch(), time.perf_counter()
-        with watch:
+        before, sampler, start = _cpu_seconds(), CpuSampler(), time.perf_counter()
+        with sampler:
             status = subprocess.run(command, env=environment, cwd=folder, stdout=output, stderr=errors).returncode
             wall = time.perf_counter() - start
             _wait_for_orphans()
@@ -55,57 +56,58 @@ def timed(command: Sequence[str], environment: Mapping[str, str], folder: Path) 
         errors.seek(0)
         if status:
             sys.exit(f"{' '.join(command[-3:])} ended with {status}:\n{errors.read()[-3000:]}")
-        return Taken(wall, max(_processor_seconds() - before, watch.seconds()), output.read())
+        return Measurement(wall, max(_cpu_seconds() - before, sampler.seconds()), output.read())
 
 
-def _processor_seconds() -> float:
+def _cpu_seconds() -> float:
+    """CPU seconds of all child processes that have ended and been waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-class Watch(threading.Thread):
-    """Looks now and then at the processor seconds of all processes below this one, where there is a /proc.
+class CpuSampler(threading.Thread):
+    """Samples the CPU seconds of all processes below this one, on systems with a /proc.
 
-    The system's own count of them lacks those whose parent did not wait for them, such as Ray's workers; this one lacks
-    the last `EVERY` seconds of each. Neither can be too high.
+    The system's own count misses processes whose parent did not wait for them, such as Ray's workers; this one misses
+    the last SAMPLING_INTERVAL of each process. Neither can be too high, so `measure` takes the larger.
     """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._seen: dict[tuple[int, str], float] = {}
-        self._over = threading.Event()
+        self._seconds: dict[tuple[int, str], float] = {}
+        self._done = threading.Event()
 
     def __enter__(self) -> None:
         self.start()
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._done.set()
         self.join()
 
     def run(self) -> None:
-        while not self._over.wait(EVERY):
-            self._look(os.getpid())
+        while not self._done.wait(SAMPLING_INTERVAL):
+            self._sample_children(os.getpid())
 
-    def _look(self, parent: int) -> None:
+    def _sample_children(self, parent: int) -> None:
         for file in Path(f"/proc/{parent}/task").glob("*/children"):
             with suppress(OSError):  # it has just ended
                 for child in map(int, file.read_text().split()):
-                    self._note(child)
-                    self._look(child)
+                    self._sample(child)
+                    self._sample_children(child)
 
-    def _note(self, child: int) -> None:
+    def _sample(self, child: int) -> None:
         with suppress(OSError):
-            # Behind the name in brackets: the state is the first, user and system time are the 12th and 13th, and the
-            # time of the start, which tells it from an earlier one of that number, is the 20th.
+            # Fields after the name in brackets, counted from 1: 12 and 13 are user and system time, 20 the start time,
+            # which distinguishes the process from an earlier one with the same id.
             fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            self._seen[child, fields[19]] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            self._seconds[child, fields[19]] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def seconds(self) -> float:
-        return sum(self._seen.values())
+        return sum(self._seconds.values())
 
 
 def _wait_for_orphans() -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + ORPHAN_TIMEOUT
     while time.monotonic() < end:
         try:
             child, _ = os.waitpid(-1, os.WNOHANG)
@@ -113,11 +115,11 @@ def _wait_for_orphans() -> None:
             return
         if not child:
             time.sleep(0.05)
-    sys.exit(f"processes of the last program still run after {PATIENCE:.0f} s; they would be in the way of the next")
+    sys.exit(f"processes of the last program still run after {ORPHAN_TIMEOUT:.0f} s and would slow the next one down")
 
 
 def machine(packages: Iterable[str]) -> dict[str, object]:
-    """The processor, its cores, and the versions; nothing that says whose machine it is."""
+    """The processor, its cores, and the versions of `packages`; nothing that identifies the machine's owner."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -130,10 +132,10 @@ def machine(packages: Iterable[str]) -> dict[str, object]:
 
 def _cpuinfo(key: str) -> str:
     try:
-        found = re.search(rf"^{key}\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        match = re.search(rf"^{key}\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return ""
-    return found[1] if found else ""
+    return match[1] if match else ""
 
 
 def _processor() -> str:
@@ -142,7 +144,7 @@ def _processor() -> str:
 
 
 def bfloat16_instructions() -> str:
-    """Those the processor has for products of bfloat16 numbers."""
+    """The processor's instructions for products of bfloat16 numbers."""
     flags = _cpuinfo("flags").split()
     return ", ".join(flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags) or "none known"
 

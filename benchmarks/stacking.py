@@ -1,10 +1,10 @@
-"""Five fits trained together against one after another, by the size of a fit's batch: what the rule in
-runner/engines/stacking.py stands on.
+"""Five fits trained together against one after another, by the cost of a batch.
 
     .venv/bin/python benchmarks/stacking.py [ROUNDS]
 
-Seconds of the processor on one thread, with the allocator's settings of our workers (the program starts itself again
-with them). Networks: `stages` of several widths and depths, two stages, SGD with momentum.
+The limits in runner/planning/stacking.py come from these figures. CPU seconds on one thread, with the memory-allocator
+settings of the workers (the program restarts itself to set them). Networks: `stages` of several widths and depths, two
+stages, SGD with momentum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from jobs import CLASSES, job
+from noise_fits import CLASSES, noise_fit
 
 from runner.components.records import ComponentRef
 from runner.engines.torch_engine.learner import TorchLearner
@@ -30,18 +30,19 @@ from runner.workers.executors.process_pool import ENVIRONMENT
 TOGETHER, STEPS = 5, 10
 SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32))
 LARGEST = 4.5e6
-"""Of height x width x batch x width of the network x convolutions: larger ones take minutes and show nothing more."""
+"""Limit on height x width x batch x filters x convolutions: larger ones take minutes and show nothing new."""
 
 
 def learner(shape: Shape, batch: int, network: ComponentRef, precision: str, fits: int) -> TorchLearner:
-    given = job("torch", shape, batch, STEPS, network)
-    training = replace(given.spec.training, precision=precision)
-    specs = [replace(given.spec, training=training, fold=fold) for fold in range(fits)]
-    return TorchLearner([replace(given, spec=spec) for spec in specs])
+    """A learner that trains `fits` fits together."""
+    fit = noise_fit("torch", shape, batch, STEPS, network)
+    training = replace(fit.spec.training, precision=precision)
+    specs = [replace(fit.spec, training=training, fold=fold) for fold in range(fits)]
+    return TorchLearner([replace(fit, spec=spec) for spec in specs])
 
 
 def seconds(together: TorchLearner, batch: int) -> float:
-    """Of the processor, for a step of one fit."""
+    """CPU seconds per step and fit."""
     fits = len(together.group)
     steps = np.arange(batch * STEPS).reshape(STEPS, batch)[: STEPS // fits]
     start = time.process_time()
@@ -50,7 +51,8 @@ def seconds(together: TorchLearner, batch: int) -> float:
     return (time.process_time() - start) / len(steps) / fits
 
 
-def gain(shape: Shape, batch: int, network: ComponentRef, precision: str, rounds: int) -> tuple[float, Analysis]:
+def speedup(shape: Shape, batch: int, network: ComponentRef, precision: str, rounds: int) -> tuple[float, Analysis]:
+    """How many times as fast TOGETHER fits train together as one after another, and the network's analysis."""
     learners = [learner(shape, batch, network, precision, fits) for fits in (1, TOGETHER)]
     pairs = [[seconds(one, batch) for one in learners] for _ in range(rounds + 1)][1:]  # the first warms up
     return median(alone / together for alone, together in pairs), analyse(learners[0].group[0].network, shape, CLASSES)
@@ -58,13 +60,13 @@ def gain(shape: Shape, batch: int, network: ComponentRef, precision: str, rounds
 
 def main(rounds: int = 3) -> None:
     torch.set_num_threads(1)
-    print("precision  image    batch  width  convs   M macs  M activations   together  as fast  (median of the rounds)")
+    print("precision  image    batch  width  convs   M MACs  M activations   together  speedup  (median of the rounds)")
     sizes = itertools.product(("float32", "bfloat16"), SHAPES, (25, 100), (8, 16, 32), (1, 3))
     for precision, shape, batch, width, convs in sizes:
         if shape[1] * shape[2] * batch * width * convs > LARGEST:
             continue
         network = ComponentRef("stages", {"width": width, "convs": convs})
-        faster, analysis = gain(shape, batch, network, precision, rounds)
+        faster, analysis = speedup(shape, batch, network, precision, rounds)
         macs, activations = batch * (analysis.macs or 0), batch * (analysis.activations or 0)
         chosen = "yes" if macs <= MAX_MACS and activations <= MAX_ACTIVATIONS else "no"
         print(

@@ -1,8 +1,8 @@
-"""The command `runner`, with an engine that returns at once, and with a look at its own work: benchmarks/scale.py.
+"""The command `runner` with an engine that returns at once, and with measurements of its own work, for scale.py.
 
     .venv/bin/python benchmarks/stub.py run FILE ...
 
-On stderr at the end a JSON document: seconds of processor of the driver in all and by part, and memory by fits done.
+Its last line on stderr is JSON: CPU seconds of the main process in total and by part, and memory by number of fits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLASSES, MISTAKES = 10, 20
 
 
 class Stub:
-    """Trains nothing; its results are as large as those of a small study."""
+    """An engine that trains nothing; its results are as large as those of a small study."""
 
     name = "stub"
 
@@ -35,42 +35,45 @@ class Stub:
         return nullcontext()
 
     def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit]:
-        return [self._trained(job) for job in group]
+        return [self._train(fit) for fit in group]
 
-    def _trained(self, job: BuiltFit) -> TrainedFit:
-        value = int(job.spec.id[:8], 16) / 2**32
-        curve = [0.5 + value / (4 + epoch) for epoch in range(job.spec.training.epochs)]
+    def _train(self, fit: BuiltFit) -> TrainedFit:
+        value = int(fit.spec.id[:8], 16) / 2**32
+        curve = [0.5 + value / (4 + epoch) for epoch in range(fit.spec.training.epochs)]
         names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         right = [[label, label, 30] for label in range(CLASSES)]
         wrong = [[label % CLASSES, (label * 7 + 1) % CLASSES, 1] for label in range(MISTAKES)]
         return TrainedFit(dict.fromkeys(names, curve), right + wrong)
 
 
-selection.get = lambda name: Stub()  # type: ignore[assignment, return-value]  # in the workers too: they import this file
+# At module level, so that it holds in the workers too: they import this file.
+selection.get = lambda name: Stub()  # type: ignore[assignment, return-value]
 
 
 class Watch:
-    """Seconds of processor that a thread spends in a function, and memory by the number of results in the journal."""
+    """CPU seconds that threads spend in chosen functions, and memory by the number of results in the journal."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
         self.fits = 0
         self.memory: list[tuple[int, int]] = []
 
-    def clock(self, owner: Any, name: str, part: str) -> None:
+    def time_calls(self, owner: Any, name: str, part: str) -> None:
+        """Replace a function by one that adds its CPU seconds to `part`."""
         function: Callable[..., Any] = getattr(owner, name)
 
         @wraps(function)
-        def clocked(*arguments: Any, **named: Any) -> Any:
-            started = time.thread_time()
+        def timed(*arguments: Any, **options: Any) -> Any:
+            start = time.thread_time()
             try:
-                return function(*arguments, **named)
+                return function(*arguments, **options)
             finally:
-                self.spent[part] = self.spent.get(part, 0.0) + time.thread_time() - started
+                self.spent[part] = self.spent.get(part, 0.0) + time.thread_time() - start
 
-        setattr(owner, name, clocked)
+        setattr(owner, name, timed)
 
-    def sample(self, owner: Any, name: str, every: int) -> None:
+    def sample_memory(self, owner: Any, name: str, every: int) -> None:
+        """Replace a method that takes results by one that notes the memory in use after every `every` of them."""
         import psutil
 
         function, process = getattr(owner, name), psutil.Process()
@@ -93,23 +96,23 @@ def main() -> int:
     from runner.tracking import mlflow_tracker
 
     watch = Watch()
-    watch.sample(Journal, "append", every=200)
+    watch.sample_memory(Journal, "append", every=200)
     parts = (
         (Journal, "append", "journal"), (Journal, "__enter__", "index"),
         (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
-        (mlflow_tracker.MlflowTracker, "_connected", "mlflow start"), (study, "runnable_plan", "plan"),
+        (mlflow_tracker.MlflowTracker, "_connect", "mlflow start"), (study, "runnable_plan", "plan"),
         (study, "plan_fits", "schedule"), (study.report, "write", "report"), (study.plan_file, "save", "plan.yaml"),
         (study.training, "train", "training"),
     )  # fmt: skip
     for owner, name, part in parts:
-        watch.clock(owner, name, part)
+        watch.time_calls(owner, name, part)
     status = cli.main()
     used = resource.getrusage(resource.RUSAGE_SELF)
-    told = {
+    measured = {
         "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024, "fits": watch.fits, **watch.spent,
         "memory": watch.memory,
     }  # fmt: skip
-    print(json.dumps(told), file=sys.stderr)
+    print(json.dumps(measured), file=sys.stderr)
     return status
 
 

@@ -14,22 +14,22 @@ from contextlib import suppress
 from typing import NoReturn
 
 from runner import __version__
-from runner.commands import compare, describe, plan, plugins, publish, report, run, ui
-from runner.commands.arguments import Parser
+from runner.commands.arguments import CommandParser, Parser
 from runner.errors import RunnerError
 from runner.flow.signals import exit_status, stopping
 from runner.text import printable
 
 COMMANDS = {
-    "run": run,
-    "plan": plan,
-    "describe": describe,
-    "report": report,
-    "publish": publish,
-    "compare": compare,
-    "plugins": plugins,
-    "ui": ui,
+    "run": "train what is missing, publish it to MLflow, write the report",
+    "plan": "show every cell, its cost and its problems; train nothing",
+    "describe": "show an architecture layer by layer, or a picture of what an augmentation does",
+    "report": "write the report again from the journal",
+    "publish": "publish to MLflow what it lacks; train nothing",
+    "compare": "put experiments side by side where they share cells or factors",
+    "plugins": "list every component with its parameters",
+    "ui": "open the MLflow UI on the store that `run` used",
 }
+"""What each does; the module of that name in `runner/commands` is imported when it is chosen."""
 
 
 class OneLine(logging.Formatter):
@@ -87,13 +87,11 @@ def make_parser() -> argparse.ArgumentParser:
         description="Experiments on convolutional architectures, from a YAML grid to a verdict.",
     )
     parser.add_argument("--version", action="version", version=f"archrunner {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
-        text = module.HELP
-        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        module.add_arguments(command)
-        command.add_argument("--verbose", action="store_true", help="log tracebacks of plugins and errors")
-        command.set_defaults(command=module.run, parser=command)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
+    for name, text in COMMANDS.items():
+        commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", module=f"runner.commands.{name}"
+        )
     return parser
 
 

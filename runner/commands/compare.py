@@ -16,8 +16,6 @@ from runner.text import printable
 if TYPE_CHECKING:
     from runner.reporting.between_studies.side_by_side import Section
 
-HELP = "put experiments side by side where they share cells or factors"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = "a file, a name, or a folder with plan.yaml and journal.jsonl"

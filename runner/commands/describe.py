@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from runner.components.records import ComponentRef
     from runner.network.analysis import Analysis, LayerFacts
 
-HELP = "show an architecture layer by layer, or a picture of what an augmentation does"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="an architecture or augmentation, as `runner plugins` lists them")

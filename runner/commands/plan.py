@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runner.planning.estimate import TimeEstimate
     from runner.planning.plan import Plan
 
-HELP = "show every cell, its cost and its problems; train nothing"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)

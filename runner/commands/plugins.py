@@ -15,8 +15,6 @@ from runner.text import yaml_value
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
 
-HELP = "list every component with its parameters"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plugin(parser)

@@ -6,8 +6,6 @@ import argparse
 
 from runner.commands.arguments import add_report, add_reports, add_tracking, report_folder
 
-HELP = "publish to MLflow what it lacks; train nothing"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_report(parser)

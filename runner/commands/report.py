@@ -8,8 +8,6 @@ from runner.commands.arguments import add_report, add_reports, report_folder
 from runner.errors import RunnerError
 from runner.text import did_you_mean
 
-HELP = "write the report again from the journal"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_report(parser)

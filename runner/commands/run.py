@@ -7,15 +7,12 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runner.commands import plan
 from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
 from runner.commands.output import print_line, print_table
 from runner.text import printable
 
 if TYPE_CHECKING:
     from runner.flow.outcome import Outcome
-
-HELP = "train what is missing, publish it to MLflow, write the report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +38,8 @@ def run(given: argparse.Namespace) -> int:
     from runner.flow.progress import Lines, Live
 
     if given.dry_run:
+        from runner.commands import plan
+
         return plan.run(argparse.Namespace(**vars(given), json=False))
     chosen = {"workers": given.workers} if given.workers else {}
     options = Options(

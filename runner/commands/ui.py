@@ -9,8 +9,6 @@ import sys
 from runner.commands.arguments import add_reports, add_tracking, positive
 from runner.errors import RunnerError
 
-HELP = "open the MLflow UI on the store that `run` used"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reports(parser)
@@ -21,14 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Become the MLflow server or, if the store is a server's, print its address."""
-    from runner.tracking.store_address import NONE, artifact_root, masked, sqlite_file, store_uri
+    from runner.tracking.store_address import NONE, artifact_root, mask_credentials, sqlite_file, store_uri
 
     uri = store_uri(given.tracking_uri, given.reports)
     file = sqlite_file(uri)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to look at")
     if uri.startswith(("http://", "https://")):
-        print(masked(uri))
+        print(mask_credentials(uri))
         return 0
     if file is not None and not file.exists():
         raise RunnerError(f"{file}: no such store; `runner run` makes it")

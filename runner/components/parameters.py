@@ -63,7 +63,7 @@ class RegisteredComponent:
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """The keyword-only parameters by name. Raises what evaluating the annotations raises."""
-        hints = get_type_hints(self.component.build, include_extras=True)
+        hints = get_type_hints(self.component.build, include_extras=True)  # extras: the bounds of Annotated types
         return {
             parameter.name: Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
             for parameter in self._signature

@@ -71,14 +71,14 @@ def _explain(detail: dict[str, Any], keys: Callable[[KeyPath], Iterable[str]]) -
         allowed = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         return path, f"found {yaml_value(value)}{did_you_mean(value, allowed)}"
     if kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
-        return path, f"found {yaml_value(value)}; allowed: {words.format(context[key])}"
+        key, template = _BOUNDS[kind]
+        return path, f"found {yaml_value(value)}; allowed: {template.format(context[key])}"
     if kind in _TEXTS:
         return path, f"found {yaml_value(value)}; expected {_TEXTS[kind].format(**context)}"
     expected = _EXPECTED.get(kind.split("_")[0]) or _EXPECTED.get(kind)
     if expected:
         return path, f"found {yaml_value(value)}; expected {expected}"
-    return path, detail["msg"].removeprefix("Value error, ")
+    return path, detail["msg"].removeprefix("Value error, ")  # pydantic's prefix for a validator's own message
 
 
 def type_name(annotation: Any) -> str:

@@ -32,7 +32,7 @@ log = logging.getLogger("runner.engines")
 class Checkpoint:
     """The checkpoint of a group of fits, a file in `folder` named after the first of them, due every `seconds`.
 
-    A state is loaded only if the same fits saved it with the same library `versions`: other versions give other bits.
+    A state is loaded only if the same fits saved it with the same library `versions`: bits may differ by version.
     `spent_before` is the wall time (`seconds`) and processor time (`cpu`), in seconds, that went into the loaded state.
     """
 

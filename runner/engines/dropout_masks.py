@@ -1,4 +1,4 @@
-"""Dropout masks, drawn once by NumPy for every engine."""
+"""Dropout masks, drawn by NumPy for every engine."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class OptimizerStep:
         steps = [next(counter) if takes else None for counter, takes in zip(self.counters, active, strict=True)]
         if self.clip is not None:
             gradients = clip_by_norm(gradients, self.clip)
-        # A rule takes one Step for all fits that it is given, so fits at different steps are updated apart.
+        # A rule takes one Step for all fits that it is given, so fits at different steps are updated separately.
         for fits, step in runs_of_equal(steps):
             if step is not None:
                 self._update(fits, gradients, step)
@@ -76,7 +76,7 @@ def can_flatten(group: Sequence[BuiltFit]) -> bool:
 def require_independent_updates(rule: Any) -> None:
     """Raise RunnerError if the rule mixes fits, for example by a sum over the first axis.
 
-    Tried out: two fits updated together must give what each gives when updated alone.
+    Tested on random arrays: two fits updated together must give what each gives when updated alone.
     """
     rng = np.random.default_rng(0)
     values, gradients = rng.standard_normal((2, 2, 3, 4))

@@ -23,7 +23,7 @@ from runner.fits.records import Curves
 from runner.seeding import stream
 
 EVALUATION_BATCH = 500
-"""Images per evaluation step. Losses are summed step by step, so another size gives other bits."""
+"""Images per evaluation step. Losses are summed step by step, so another size may give different bits."""
 NO_IMAGES = np.empty(0, np.int64)
 BatchDraws = Sequence[Mapping[str, Any]]
 """The random numbers for one batch of one fit: one mapping per transform."""

@@ -32,7 +32,7 @@ def read_stamp(stamp: Path, key: str) -> Any:
         files = [stamp.parent / name for name in written["files"]]
         current = written["key"] == key and written["files"] == file_states(files, stamp.parent)
         return written["content"] if current else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # as a damaged stamp may be nested too deep
         return None
 
 

@@ -10,6 +10,6 @@ def cache_folder() -> Path:
     """$ARCHRUNNER_CACHE, or the user's cache folder of the operating system. It need not exist yet."""
     if os.environ.get("ARCHRUNNER_CACHE"):
         return Path(os.environ["ARCHRUNNER_CACHE"]).expanduser()
-    import platformdirs  # only if it is needed
+    import platformdirs
 
     return platformdirs.user_cache_path("archrunner")

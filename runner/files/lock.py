@@ -1,4 +1,4 @@
-"""A lock on an experiment's folder: one process at a time may run it, and a second one is told which process does."""
+"""A lock on an experiment's folder: one process at a time may run it, and a second one reports which process does."""
 
 from __future__ import annotations
 

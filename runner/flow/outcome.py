@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runner.journal.index import SelectedResults
 from runner.planning import library_versions
 from runner.planning.plan import Plan
-from runner.tracking.publisher import PATIENCE
+from runner.tracking.publisher import DEFAULT_WAIT
 from runner.workers.executors.choose import default_workers
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Options:
     tracking_uri: str | None = None
     only_failed: bool = False
     fail_fast: bool = False
-    publish_wait: float = PATIENCE
+    publish_wait: float = DEFAULT_WAIT
     """Seconds that the end of the run waits for an MLflow server that answers."""
 
     @property

@@ -11,8 +11,8 @@ from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
 from runner.tracking.base import NullTracker, Tracker
-from runner.tracking.publisher import Publisher, describe
-from runner.tracking.store_address import NONE, masked, store_uri
+from runner.tracking.publisher import Publisher, describe_error
+from runner.tracking.store_address import NONE, mask_credentials, store_uri
 
 
 def publisher_for(uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool) -> Publisher:
@@ -36,7 +36,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
             tracker.publish_report(plan, folder)
             tracker.close()
         except Exception as error:
-            raise RunnerError(f"{masked(uri)}: {describe(error)}") from None
+            raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
     return len(results.select(fit for fit, *_ in plan.fit_keys())), plan.fit_count
 
 

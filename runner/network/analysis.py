@@ -88,6 +88,7 @@ class LayerWithInput:
 
 def iterate_layers(network: Network, shape: Shape) -> Iterator[LayerWithInput]:
     """Every layer, in order of computation, for images of `shape`. Raises ShapeError that names the layer."""
+    # Collected before the first is yielded, so that a ShapeError comes from this call and not from within a loop.
     layers: list[LayerWithInput] = []
 
     def visit(path: str, layer: Layer, shape: Shape) -> Shape:
@@ -169,6 +170,7 @@ class _Tally:
         shape = merged_shape(path, group, [end.shape for end in ends])
         field = merge_fields(end.field for end in ends)
         self._record(path, group.type, shape, field, activations=math.prod(shape))
+        # A branch that has mixed all positions keeps the reach that it had before, so the largest reach counts.
         mixed = any(end.mixed for end in ends)
         height, width = (max(sizes) for sizes in zip(*(end.reach for end in ends), strict=True))
         return _Signal(shape, field, (height, width) if mixed else field.size, mixed)
@@ -183,12 +185,13 @@ class _Tally:
         if not names:
             return
         problem = f"layer {path}: its stride does not tile the {shape[1]}x{shape[2]} input: {' and '.join(names)}"
-        if self.strict or getattr(layer, "strict", False):
+        if self.strict or getattr(layer, "strict", False):  # not every layer with a window has the field
             raise ShapeError(f"{problem} would never be seen, which strict: true forbids")
         self.warnings.append(f"{problem} are never seen")
 
 
 def _exceeds(size: Pair, image: Shape) -> bool:
+    # In both directions: a field that is larger in only one can still grow in the other.
     return size[0] > image[1] and size[1] > image[2]
 
 

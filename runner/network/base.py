@@ -187,6 +187,7 @@ def pads_of(padding: Padding, size: Pair, dilation: Pair = (1, 1)) -> tuple[Pair
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
+        # Of the stride nothing is needed: this total gives ceil(input / stride) positions for any stride.
         totals = [d * (k - 1) for d, k in zip(dilation, size, strict=True)]
         height, width = ((total // 2, total - total // 2) for total in totals)
         return height, width
@@ -209,6 +210,7 @@ def initial_deviation(initial: Initial, fan_in: int, fan_out: int) -> float:
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
+    # type() instead of isinstance(), as True is an int too.
     return lambda value: type(value) is int and value >= least
 
 

@@ -56,6 +56,7 @@ class Residual(Group):
         super().__init__(*layers, name=name)
         if not isinstance(shortcut, (Layer, Group)):
             raise ShapeError(f"a shortcut is a layer or a group, but {shortcut!r} is neither")
+        # Its layers would have the paths of the shortcut's, and so share the names of their arrays.
         if any(isinstance(layer, Group) and layer.name == "shortcut" for layer in layers):
             raise ShapeError("'shortcut' is the name of a residual's other branch; give the group another name")
         object.__setattr__(self, "shortcut", shortcut)
@@ -115,7 +116,7 @@ def steps(network: Network, path: str = "") -> Iterator[tuple[str, Layer | Branc
     """The network as one chain: the paths and records of its layers and branching groups, sequences flattened."""
     if not isinstance(network, Sequential):
         assert isinstance(network, (Layer, Residual, Concat))
-        yield path or network.type, network
+        yield path or network.type, network  # a network of one layer has no group that numbers it
         return
     for segment, part in children(network):
         yield from steps(part, join(path, segment))

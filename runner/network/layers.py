@@ -70,7 +70,7 @@ class Conv(Spatial):
         for what, number in (("input has", shape[0]), ("layer has", self.filters)):
             if number % self.groups:
                 raise ShapeError(f"the {what} {number} channels, not a multiple of its {self.groups} groups")
-        if self.padding_mode == "reflect":
+        if self.padding_mode == "reflect":  # the border itself is not repeated, so the padding must be shorter
             for pads, length in zip(self.geometry().pads, shape[1:], strict=True):
                 if max(pads) >= length:
                     raise ShapeError(f"an input of {length} is too small to reflect into a padding of {max(pads)}")
@@ -84,6 +84,7 @@ class Conv(Spatial):
         return _weight_and_bias(weights, initial_deviation(self.initial, fan_in, fan_out), self.bias)
 
     def macs(self, shape: Shape) -> int:
+        # Each output value is a sum over the kernel and over the input channels of one group.
         return math.prod(self.output_shape(shape)) * shape[0] // self.groups * math.prod(pair(self.kernel))
 
 
@@ -144,6 +145,7 @@ class PadChannels(Spatial):
     stride: Size = 1
 
     def geometry(self) -> Geometry:
+        # A 1x1 window: that the stride skips positions is intended, so they are not reported as unseen.
         return Geometry((1, 1), pair(self.stride), ((0, 0), (0, 0)))
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -184,7 +186,7 @@ class Flatten(Layer):
     """All values as one vector, in the order channel, row, column. Its window is the whole input."""
 
     type: ClassVar[str] = "flatten"
-    in_place: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True  # a view of the same memory
     mixes: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -242,7 +244,8 @@ class BatchNorm(Layer):
 class LocalResponseNorm(Layer):
     """x / (k + alpha * sum of x^2 over `size` neighbouring channels)^beta.
 
-    Source: Krizhevsky et al. 2012, section 3.3, where alpha multiplies the sum (in torch it multiplies the mean).
+    Source: Krizhevsky et al. 2012, section 3.3; the defaults are its constants. There alpha multiplies the sum, and in
+    torch the mean.
     """
 
     type: ClassVar[str] = "local_response_norm"
@@ -257,7 +260,7 @@ class ReLU(Layer):
     """max(0, x)."""
 
     type: ClassVar[str] = "relu"
-    in_place: ClassVar[bool] = True
+    in_place: ClassVar[bool] = True  # its gradient depends only on which outputs are positive
 
 
 @dataclass(frozen=True)

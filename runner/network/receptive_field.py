@@ -9,7 +9,7 @@ image turns a ray into
 
 By induction the size is r = 1 + the sum over layers of (k - 1) times the product of all earlier strides (Araujo et al.
 2019, "Computing receptive fields of convolutional neural networks"). If branches meet, rays of equal jump merge into
-the interval that covers both; rays of different jumps are kept separate.
+the interval that covers both; rays of different jumps stay separate.
 """
 
 from __future__ import annotations
@@ -99,8 +99,10 @@ def merge_fields(fields: Iterable[ReceptiveField]) -> ReceptiveField:
 
 
 def _merge_axes(axes: tuple[Axis, ...]) -> Axis:
+    # Of two rays with equal jumps the interval that covers both is exact at every position. With different jumps it
+    # would not be: which ray reaches farther depends on the position.
     by_jump: dict[int, Ray] = {}
     for first, last, jump in (ray for axis in axes for ray in axis.rays):
         known = by_jump.get(jump, Ray(first, last, jump))
         by_jump[jump] = Ray(min(first, known.first), max(last, known.last), jump)
-    return Axis(tuple(by_jump.values()), axes[0].positions)
+    return Axis(tuple(by_jump.values()), axes[0].positions)  # branches that meet have equally many positions

@@ -1,1 +1,1 @@
-"""Publishing: the journal's results and the plan in; MLflow runs out, by one writer and off the training path."""
+"""Publishing: the plan and the journal's results in; MLflow runs out. One thread publishes, so training never waits."""

@@ -1,4 +1,4 @@
-"""What a tracker promises."""
+"""The interface of a tracker."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from runner.planning.plan import Plan
 
 
 class Tracker(Protocol):
-    """Publishes results. Publishing what is published already changes nothing."""
+    """Publishes results. Publishing a result again changes nothing."""
 
     loading: bool
-    """Whether a library is being loaded: no server is to blame for that time."""
+    """Whether a library is being imported. That time does not count as waiting for the server."""
     local: bool
-    """Whether it writes to a file of this machine, which is worth waiting for to the end."""
+    """Whether it writes to a local file. The end of a run waits for that without a limit."""
 
     def prepare(self) -> None:
-        """Load what publishing needs: there will be something to publish."""
+        """Import libraries and connect, before there is anything to publish."""
         ...
 
     def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
-        """Publish whatever of `results` is of `plan`, and of these `cells` (else of all), and not published yet."""
+        """Publish the unpublished `results` of the fits of `plan`; with `cells`, only of the cells with these ids."""
         ...
 
     def publish_report(self, plan: Plan, folder: Path) -> None:
-        """Publish the report in `folder`, if it changed."""
+        """Publish the report in `folder` if it changed."""
         ...
 
     def close(self) -> None:
-        """Leave nothing that looks as if it were running."""
+        """Mark everything that is incomplete, so that nothing appears to be running."""
         ...
 
     def stop(self) -> None:
-        """Send nothing more than the request that is under way, whatever thread is at it."""
+        """Send no further requests, from any thread. A request in progress may finish."""
         ...
 
 
 class NullTracker:
-    """Publishes nothing. The journal keeps it all for a later run that does."""
+    """Publishes nothing. A later run can publish everything from the journal."""
 
     loading = False
     local = True

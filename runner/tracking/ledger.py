@@ -1,4 +1,4 @@
-"""The ledger: which MLflow run holds what, so that nothing is published twice and no store is searched for it."""
+"""The ledger: which MLflow run holds what, so that nothing is published twice and the store need not be searched."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.tracking.store_address import masked
+from runner.tracking.store_address import mask_credentials
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """`run` is "" from just before a run is created until its id is known; `content` is what was last published."""
+    """An MLflow run and a hash of the content last published to it.
+
+    `run` is "" while the run is being created; `content` is "" until the run is complete.
+    """
 
     run: str
     content: str
 
 
 class Ledger:
-    """A JSON line a change, for one store; a torn or unreadable line counts as never written."""
+    """The entries for one store, by key. The file has one JSON line per change; a torn or invalid line is ignored."""
 
     def __init__(self, path: Path, store: str) -> None:
-        self.path, self.store = path, masked(store)
+        self.path, self.store = path, mask_credentials(store)
         self.entries: dict[str, LedgerEntry] = {}
         content = path.read_bytes() if path.exists() else b""
         self._torn = not content.endswith(b"\n") and content != b""
@@ -34,15 +37,16 @@ class Ledger:
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
 
-    def note(self, key: str, run: str = "", content: str = "") -> None:
+    def record(self, key: str, run: str = "", content: str = "") -> None:
         self.entries[key] = LedgerEntry(run, content)
         row = {"store": self.store, "key": key, "run": run, "content": content}
+        # After a torn line a newline comes first; otherwise this line would become part of it and be lost too.
         line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
-        self._torn = True  # until it is written whole
+        self._torn = True  # until the whole line is written
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
         self._torn = False
 
-    def published(self, key: str, content: str) -> bool:
+    def is_published(self, key: str, content: str) -> bool:
         entry = self.entries.get(key)
         return entry is not None and bool(entry.run) and entry.content == content

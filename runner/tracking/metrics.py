@@ -44,4 +44,6 @@ def cell_curves(fits: Sequence[FitResult]) -> Curves:
     """The mean of each curve over the successful fits, epoch by epoch."""
     curves = [fit.curves for fit in fits if fit.status == "ok"]
     names = curves[0] if curves else {}
-    return {name: [statistics.fmean(values) for values in zip(*(c[name] for c in curves), strict=True)] for name in names}
+    return {
+        name: [statistics.fmean(values) for values in zip(*(c[name] for c in curves), strict=True)] for name in names
+    }

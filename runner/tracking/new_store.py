@@ -1,4 +1,8 @@
-"""A new sqlite store of MLflow's, made once by MLflow and then copied: its 60 migrations take a second of processor."""
+"""Creates a sqlite store for MLflow.
+
+MLflow creates an empty store by running 60 migrations, which takes a second of processor time. So the first one is
+cached, and later ones are copies of it.
+"""
 
 from __future__ import annotations
 
@@ -16,54 +20,54 @@ from runner.files import atomic_write
 from runner.files.cache import cache_folder
 from runner.tracking.store_address import SQLITE, artifact_root
 
-MAKERS = ("mlflow", "sqlalchemy", "alembic")
-"""What decides how an empty store looks."""
+SCHEMA_LIBRARIES = ("mlflow", "sqlalchemy", "alembic")
+"""The libraries whose versions determine the schema of an empty store."""
 
 
-def make_store(file: Path) -> None:
-    """A new sqlite store, there as a whole or not at all: one that was left half made can never be opened again."""
+def create_store(file: Path) -> None:
+    """Create a sqlite store atomically: MLflow cannot open a store whose creation was interrupted."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=file.parent) as folder:
         partial = Path(folder) / file.name
-        copied = _copied(partial)
+        is_copy = _copy_cached(partial)
         store: Any = SqlAlchemyStore
-        # It makes the tables that are missing, and the default experiment, which says where its artifacts go.
+        # This creates missing tables, and the default experiment, which holds the path of its artifacts.
         store(f"{SQLITE}{partial}", artifact_root(f"{SQLITE}{file}")).engine.dispose()
-        if not copied:
-            _keep(partial)
+        if not is_copy:
+            _cache(partial)
         try:
             os.link(partial, file)
         except FileExistsError:
-            pass  # another run was faster
-        except OSError:  # a file system without links
+            pass  # another run created it first
+        except OSError:  # a file system without hard links
             partial.rename(file)
 
 
-def _kept() -> Path:
-    return cache_folder() / "mlflow" / f"{'-'.join(version(name) for name in MAKERS)}.db"
+def _cached_file() -> Path:
+    return cache_folder() / "mlflow" / f"{'-'.join(version(name) for name in SCHEMA_LIBRARIES)}.db"
 
 
-def _copied(place: Path) -> bool:
-    """Lay the empty store of this version at `place`, if one was kept and is whole."""
+def _copy_cached(target: Path) -> bool:
+    """Copy the cached store to `target`; False if there is none for the installed versions or it is damaged."""
     try:
-        shutil.copyfile(_kept(), place)
-        with closing(sqlite3.connect(place)) as store:
-            whole = store.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-            whole = whole and store.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        shutil.copyfile(_cached_file(), target)
+        with closing(sqlite3.connect(target)) as store:
+            is_intact = store.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+            is_intact = is_intact and store.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
     except (OSError, sqlite3.Error):
-        whole = False
-    if not whole:
-        place.unlink(missing_ok=True)
-    return whole
+        is_intact = False
+    if not is_intact:
+        target.unlink(missing_ok=True)
+    return is_intact
 
 
-def _keep(store: Path) -> None:
-    """Keep a new store's tables for the next one; where that can't be, the next one takes its second again."""
+def _cache(store: Path) -> None:
+    """Cache the tables of a new store; if that fails, the next store is created without the cache."""
     with suppress(OSError, sqlite3.Error, StorageError):
         tables = shutil.copyfile(store, store.with_suffix(".tables"))
         with closing(sqlite3.connect(tables)) as content:
-            content.execute("DELETE FROM experiments")  # the default one: its artifacts have another place each time
+            content.execute("DELETE FROM experiments")  # the default one: its artifact path is specific to this store
             content.commit()
-        atomic_write.write(_kept(), tables.read_bytes())
+        atomic_write.write(_cached_file(), tables.read_bytes())

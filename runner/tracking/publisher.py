@@ -1,4 +1,4 @@
-"""The one writer that feeds a tracker from the journal, off the training path."""
+"""Publishes the journal's results through a tracker in a background thread, so that training never waits for it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,41 @@ from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan
 from runner.tracking.base import Tracker
-from runner.tracking.store_address import masked
+from runner.tracking.store_address import mask_credentials
 
-INTERVAL = 2.0
-"""Seconds between two looks for results to publish."""
+PUBLISH_INTERVAL = 2.0
+"""Seconds between two checks for new results."""
 
+DEFAULT_WAIT = 10.0
+"""Seconds that the end of a run waits by default for a server that answers."""
 
-PATIENCE = 10.0
-"""Seconds that the end of a run waits for a server that answers, unless told otherwise."""
+UNRESPONSIVE_WAIT = 1.0
+"""Seconds that the end of a run waits for a server whose last answer was an error, or that did not answer."""
 
-
-NOT_ANSWERING = 1.0
-"""Seconds that it waits for one whose last answer was an error, or none."""
-
-
-TICK = 0.05
+POLL_INTERVAL = 0.05
+"""Seconds between two checks whether the thread has ended."""
 
 
 class Publisher:
-    """A thread that publishes results as they are added, then the report; no one waits for it for long.
+    """A thread that publishes results as they are added, and finally the report.
 
-    `make` is called in the thread, as it may import a large library. A request may hang: the thread is a daemon, so
-    that the program can end without it. `expecting` says that results will be added.
+    `make_tracker` is called in the thread, because it may import a large library. `max_wait` is how many seconds the
+    end of the run waits for a server that answers. `expects_results` says that results will be added. The thread is a
+    daemon, so that the program can end even if a request hangs.
     """
 
     def __init__(
         self,
-        make: Callable[[], Tracker],
+        make_tracker: Callable[[], Tracker],
         plan: Plan,
         results: Results,
-        patience: float = PATIENCE,
-        expecting: bool = False,
+        max_wait: float = DEFAULT_WAIT,
+        expects_results: bool = False,
     ) -> None:
-        self._make, self._plan, self._results, self._patience = make, plan, results, patience
-        self._expecting = expecting
-        self._cells: set[str] | None = None  # those with news; at first any of them may have some
-        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._make_tracker, self._plan, self._results, self._max_wait = make_tracker, plan, results, max_wait
+        self._expects_results = expects_results
+        self._cells: set[str] | None = None  # cells with unpublished results; None, as at the start: any cell
+        self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tracker: Tracker | None = None
         self._folder: Path | None = None
         self._closing = threading.Event()
@@ -63,56 +62,57 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Where the run did not come to its `finish`, what is under way may end."""
+        """If the run ended without `finish`, wait briefly for the publication in progress."""
         if not self._closing.is_set():
-            self._patience = min(self._patience, NOT_ANSWERING)
+            self._max_wait = min(self._max_wait, UNRESPONSIVE_WAIT)
             self._end()
 
     def add(self, result: FitResult) -> None:
-        """Hear of a result that is in the journal, from where it will be read; returns at once."""
-        self._news.put(result.cell)
+        """Announce a result that is in the journal; the thread reads it from there. Returns at once."""
+        self._queue.put(result.cell)
 
     def finish(self, folder: Path) -> None:
-        """After the last result: publish what is left and the report in `folder`, as long as patience lasts."""
+        """Publish the remaining results and the report in `folder`; returns when done or after the longest wait."""
         self._folder = folder
         self._end()
 
     @property
     def problem(self) -> str:
-        """Why something could not be published; "" if everything was."""
+        """Why something could not be published; "" if everything is published."""
         if self._thread.is_alive():
-            return self._problem or f"no more than {self._patience:g} s were given to the server"
+            return self._problem or f"the server did not finish within {self._max_wait:g} s"
         return self._problem
 
     def _end(self) -> None:
         self._closing.set()
         waited = 0.0
-        while self._thread.is_alive() and waited < self._worth_waiting():
-            self._thread.join(TICK)
-            waited += 0.0 if self._tracker is None or self._tracker.loading else TICK
+        while self._thread.is_alive() and waited < self._wait_limit():
+            self._thread.join(POLL_INTERVAL)
+            # The time that an import takes says nothing about the server, so it does not count.
+            waited += 0.0 if self._tracker is None or self._tracker.loading else POLL_INTERVAL
         if self._tracker and self._thread.is_alive():
             self._tracker.stop()
 
-    def _worth_waiting(self) -> float:
+    def _wait_limit(self) -> float:
         if self._problem:
-            return min(self._patience, NOT_ANSWERING)
-        return math.inf if self._tracker is None or self._tracker.local else self._patience
+            return min(self._max_wait, UNRESPONSIVE_WAIT)
+        return math.inf if self._tracker is None or self._tracker.local else self._max_wait
 
     def _work(self) -> None:
-        if self._expecting:  # a library is loaded while the workers load theirs, not when results wait
+        if self._expects_results:  # import the library now, while the workers import theirs
             self._attempt(lambda tracker: tracker.prepare())
-        while not self._closing.wait(INTERVAL):
+        while not self._closing.wait(PUBLISH_INTERVAL):
             self._attempt(self._publish)
-        # A second attempt at once: by then the server may have got over what made it refuse the first.
+        # A second attempt at once: the server may have recovered from the error in the meantime.
         if not (self._attempt(self._publish_all) or self._attempt(self._publish_all)):
-            with suppress(Exception):  # what is said is why publishing failed
+            with suppress(Exception):  # `problem` already says why publishing failed
                 if self._tracker:
                     self._tracker.close()
 
     def _publish(self, tracker: Tracker) -> None:
-        """Publish the news; what could not be published stays news."""
-        while not self._news.empty():
-            cell = self._news.get()
+        """Publish the cells with new results. If that fails, they stay marked for the next attempt."""
+        while not self._queue.empty():
+            cell = self._queue.get()
             if self._cells is not None:
                 self._cells.add(cell)
         tracker.publish(self._plan, self._results, self._cells)
@@ -126,14 +126,16 @@ class Publisher:
 
     def _attempt(self, action: Callable[[Tracker], None]) -> bool:
         try:
-            self._tracker = self._tracker or self._make()
+            self._tracker = self._tracker or self._make_tracker()
             action(self._tracker)
             self._problem = ""
-        except Exception as error:  # whatever a server or its client may raise: the journal has it all
-            self._problem = describe(error)
+        except (
+            Exception
+        ) as error:  # any error of a server or its client: nothing is lost, because the journal has everything
+            self._problem = describe_error(error)
         return not self._problem
 
 
-def describe(error: Exception) -> str:
-    """What went wrong on one line, without the password of any address in it."""
-    return masked(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
+def describe_error(error: Exception) -> str:
+    """The error on one line of at most 300 characters, with credentials masked."""
+    return mask_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]

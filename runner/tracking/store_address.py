@@ -1,4 +1,4 @@
-"""Where MLflow keeps its runs, without importing it."""
+"""The address of the MLflow store, determined without importing MLflow."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from runner.errors import RunnerError
 
 SQLITE = "sqlite:///"
 NONE = "none"
-"""In the place of a tracking URI: publish nothing."""
+"""Given instead of a tracking URI, it means: publish nothing."""
 
 
 def store_uri(given: str | None, reports: Path) -> str:
-    """The tracking URI: the one given, that of the environment, or a sqlite file in the folder of the reports.
+    """The tracking URI: `given`, or else from the environment, or else a sqlite file in the `reports` folder.
 
-    Raises RunnerError for what is no URI.
+    Raises RunnerError if it is not a URI, or if it was given on the command line and contains a password.
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
     where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
-    if given and masked(given) != given:
-        words = "others on this machine can see it; put the address, or $MLFLOW_TRACKING_USERNAME and"
-        raise RunnerError(f"{where}: holds a password, and {words} $MLFLOW_TRACKING_PASSWORD, into the environment")
+    if given and mask_credentials(given) != given:
+        raise RunnerError(
+            f"{where}: contains a password, which other users of this machine can see; set $MLFLOW_TRACKING_URI, or "
+            "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, in the environment instead"
+        )
     if "://" not in uri and uri not in (NONE, "databricks"):
-        words = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
-        raise RunnerError(f"{where}: found '{masked(uri)}'; {words}")
+        expected = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
+        raise RunnerError(f"{where}: found '{mask_credentials(uri)}'; {expected}")
     return uri
 
 
 def sqlite_file(uri: str) -> Path | None:
+    """The file of a sqlite store; None for a server."""
     return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
 
 
 def artifact_root(uri: str) -> str | None:
-    """Where a sqlite store's artifacts go: beside it. A server decides for itself."""
+    """The artifact folder of a sqlite store, which is next to it; None for a server, which decides for itself."""
     file = sqlite_file(uri)
     return str(file.parent / "mlartifacts") if file else None
 
 
-def masked(text: str) -> str:
-    """The text without what stands for a user and a password in the addresses in it."""
+def mask_credentials(text: str) -> str:
+    """The text with user names, passwords and tokens in its addresses replaced by ``***``."""
     text = re.sub(r"(\w://)[^/\s'\"]*@", r"\1***@", text)
     return re.sub(r"(?i)([?&]\w*(?:password|passwd|token|secret|key)\w*=)[^&\s'\"]*", r"\1***", text)

@@ -1,4 +1,4 @@
-"""The experiment that broken inputs are edits of."""
+"""The valid experiment that the invalid inputs of the tests are derived from."""
 
 BASE = """\
 name: base

@@ -1,4 +1,4 @@
-"""The command line as the tests use it: as a real process, or in this one; and what a run leaves behind."""
+"""Running the command line, as a process or in the test process, and reading the journal and tables of a run."""
 
 from __future__ import annotations
 
@@ -41,30 +41,34 @@ VARYING = (
     "seconds", "worker", "cpu", "memory", "finished", "seconds_ratio", "seconds_to_target", "forward_share",
     "backward_share",
 )  # fmt: skip
-"""Columns of tables that may differ between equal runs."""
+"""Columns of tables, and keys of journal lines, that may differ between runs of the same plan."""
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def environment(publish: bool = False) -> dict[str, str]:
-    """The environment without what would send results elsewhere; they go to MLflow only where a test is about that,
-    as MLflow is most of a small run.
+    """The environment variables for a command, without any that would send results to another store.
+
+    Publishing takes most of the time of a small run, so it is off unless a test is about it.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept if publish else {**kept, "MLFLOW_TRACKING_URI": "none"}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return variables if publish else {**variables, "MLFLOW_TRACKING_URI": "none"}
 
 
-def stable(table: Path) -> str:
-    """A table without the columns that may differ between equal runs: they come last."""
+def stable_columns(table: Path) -> str:
+    """The text of a table without the columns in VARYING, which must be its last ones."""
     lines = table.read_text().splitlines()
-    varying = [name for name in lines[0].split(",") if name in VARYING]
-    assert lines[0].split(",")[len(lines[0].split(",")) - len(varying) :] == varying
+    columns = lines[0].split(",")
+    varying = [name for name in columns if name in VARYING]
+    assert columns[len(columns) - len(varying) :] == varying
+    # Cut from the right: cells further left may contain quoted commas.
     return "\n".join(line.rsplit(",", len(varying))[0] if varying else line for line in lines)
 
 
 def stable_tables(report: Path) -> dict[str, str]:
-    return {path.name: stable(path) for path in sorted((report / "tables").glob("*.csv"))}
+    """The tables of a report by file name, without the columns in VARYING."""
+    return {path.name: stable_columns(path) for path in sorted((report / "tables").glob("*.csv"))}
 
 
 def journal_lines(report: Path) -> list[str]:
@@ -72,7 +76,7 @@ def journal_lines(report: Path) -> list[str]:
 
 
 def journal_by_id(report: Path) -> dict[str, Any]:
-    """The journal's fits without what may differ between equal runs: times, worker, the order of the lines."""
+    """The journal's fits by id, without the keys in VARYING. Lines may be in any order, but no id may repeat."""
     fits = [json.loads(line)["fit"] for line in journal_lines(report)]
     by_id = {fit.pop("id"): {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
     assert len(by_id) == len(fits)
@@ -82,7 +86,7 @@ def journal_by_id(report: Path) -> dict[str, Any]:
 def run_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], publish: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, in `folder`, as if it were a process of its own."""
+    """Run the command line in this process, in `folder`, with the environment, log and catalog of a new process."""
     if arguments[0] == "run" and "--executor" not in arguments:
         arguments = [*arguments, "--executor", "serial"]
     out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
@@ -92,8 +96,8 @@ def run_here(
             patch.delenv(key)
         for key, value in environment(publish).items():
             patch.setenv(key, value)
-        patch.setattr(root, "handlers", [])  # pytest's own would keep the command from setting up its log
-        load_catalog.cache_clear()  # a plugin file may have been edited, as between two processes
+        patch.setattr(root, "handlers", [])  # with pytest's handlers in place, the command would not set up its log
+        load_catalog.cache_clear()  # the test may have edited a plugin file since the last command
         try:
             status = main(arguments)
         except SystemExit as stop:  # argparse

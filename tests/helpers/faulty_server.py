@@ -1,4 +1,4 @@
-"""Servers that misbehave: each stands in for an MLflow server that is slow, full, half dead or wrong."""
+"""HTTP servers that misbehave as an MLflow server can: they hang, fail, or cut their answers short."""
 
 from __future__ import annotations
 
@@ -14,49 +14,50 @@ FAULTS = (
 )  # fmt: skip
 
 
-class Faulty(BaseHTTPRequestHandler):
+class FaultyHandler(BaseHTTPRequestHandler):
     """Answers every request with the server's `fault`."""
 
     protocol_version = "HTTP/1.1"
     server: Any
 
-    def answer(self) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")
+    def respond(self) -> None:
+        self.server.requests.append(f"{self.command} {self.path}")
         fault, length = self.server.fault, int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         self.close_connection = True
         if fault == "hangs":
-            self.server.over.wait()
+            self.server.stopped.wait()
         elif fault == "closes mid-answer":
             self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{"experiment": {')
         elif fault == "not MLflow":
-            self.say(200, b"<html><title>It works!</title></html>")
+            self.send(200, b"<html><title>It works!</title></html>")
         elif fault == "429 for an hour":
-            self.say(429, b"", {"Retry-After": "3600"})
+            self.send(429, b"", {"Retry-After": "3600"})
         elif fault == "redirects":
-            self.say(302, b"", {"Location": self.path})
+            self.send(302, b"", {"Location": self.path})
         elif fault != "closes at once":
-            self.say(int(fault[:3]), b'{"error_code": "INTERNAL_ERROR", "message": "<b>no space\\n left</b>"}')
+            self.send(int(fault[:3]), b'{"error_code": "INTERNAL_ERROR", "message": "<b>no space\\n left</b>"}')
 
-    def say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        # Said, as a client that did not know might send its next request before it sees that the connection is closed.
+        # Without "Connection: close", a client may send its next request before it notices that this one is closed.
         for name, value in {**(headers or {}), "Content-Length": str(len(body)), "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = answer
+    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = respond
 
-    def log_message(self, *given: object) -> None:
-        """Nothing on the tests' output."""
+    def log_message(self, *arguments: object) -> None:
+        """Print nothing: the default writes every request to standard error."""
 
 
-class Proxy(Faulty):
-    """Passes everything on to a real server; the first answer to each kind of request is lost on its way back."""
+class LossyProxy(FaultyHandler):
+    """Forwards every request to a real server, and loses its first answer to each kind of request."""
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        # All artifacts are one kind: their paths contain run ids, so each path would count as new.
         kind = "artifact" if "/artifacts/" in self.path else self.path.partition("?")[0]
         self.close_connection = True
         try:
@@ -67,25 +68,26 @@ class Proxy(Faulty):
             content = answer.read()
         except OSError:
             return  # the real server is down: the connection closes without an answer
-        first = kind not in self.server.asked
-        self.server.asked.append(kind)
+        first = kind not in self.server.requests
+        self.server.requests.append(kind)
         if not first:
-            self.say(answer.status, content, {"Content-Type": answer.headers.get("Content-Type", "")})
+            self.send(answer.status, content, {"Content-Type": answer.headers.get("Content-Type", "")})
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = answer
+    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = respond
 
 
 @contextmanager
-def faulty(fault: str, handler: type[Faulty] = Faulty, **facts: object) -> Iterator[Any]:
+def faulty(fault: str, handler: type[FaultyHandler] = FaultyHandler, **attributes: object) -> Iterator[Any]:
+    """A running server; `requests` are those it received, and `attributes` are set on it for the handler to read."""
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    server.fault, server.asked, server.over = fault, [], threading.Event()
-    vars(server).update(facts)
+    server.fault, server.requests, server.stopped = fault, [], threading.Event()
+    vars(server).update(attributes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
     finally:
-        server.over.set()
+        server.stopped.set()  # releases the requests that hang
         server.shutdown()
         server.server_close()
 

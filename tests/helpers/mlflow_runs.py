@@ -1,4 +1,4 @@
-"""MLflow as the tests read it: its runs, and a server of its own."""
+"""Reads MLflow runs, and starts MLflow servers, for the tests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mlflow.entities import Run
 
 def runs_of(uri: str, experiment: str = "tiny") -> list[Run]:
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    return list(client.search_runs([found.experiment_id], max_results=1000))
+    existing = client.get_experiment_by_name(experiment)
+    assert existing is not None
+    return list(client.search_runs([existing.experiment_id], max_results=1000))
 
 
 def kinds(runs: list[Run]) -> dict[str, int]:
@@ -40,7 +40,7 @@ def free_port() -> int:
 
 
 def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """A real MLflow tracking server on loopback, in a process group of its own, which answers."""
+    """Starts a real MLflow tracking server on loopback, in its own process group, and waits until it answers."""
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder / 'server.db'}",
@@ -60,7 +60,7 @@ def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
         except OSError:
             time.sleep(0.2)
     os.killpg(process.pid, 9)
-    raise AssertionError("the server does not start")
+    raise AssertionError("the server did not start")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import ROOT
-from small_files import apart as apart
+from small_files import isolated_cache as isolated_cache
 
 DATA = Path(os.environ.get("ARCHRUNNER_DATA", ROOT / ".." / "shared" / "data")).resolve()
 

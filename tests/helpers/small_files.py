@@ -1,4 +1,4 @@
-"""Small data sets in the formats of the published ones, and a cache of their own for the tests that read them."""
+"""Small data sets in the formats of the published ones, and an empty cache for the tests that read them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef, ImageData
 
 NOWHERE = "http://127.0.0.1:9/"
+"""An address that refuses every connection."""
 
 
-def built(name: str, **parameters: object) -> ImageData:
+def build_dataset(name: str, **parameters: object) -> ImageData:
     catalog = load_catalog()
     return catalog.build("dataset", catalog.bind("dataset", ComponentRef(name, parameters)))  # type: ignore[no-any-return]
 
@@ -33,15 +34,15 @@ def md5(content: bytes) -> str:
 
 
 @pytest.fixture(autouse=True)
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and no way to the outside."""
+def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no access to the network."""
     monkeypatch.setenv("ARCHRUNNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ARCHRUNNER_MIRROR", NOWHERE)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path
 
 
-def packed(content: bytes) -> bytes:
+def gzipped(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
@@ -50,19 +51,19 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def small_mnist() -> tuple[idx.IdxDataset, dict[str, bytes], np.ndarray]:
-    """A set of 6 and 4 images, its four files (by name below the root), and the training images."""
+    """A set of 6 training and 4 test images, its four files (by path below the root), and the training images."""
     rng, contents, sums = np.random.default_rng(0), {}, {}
     train = rng.integers(0, 256, (6, 28, 28)).astype(np.uint8)
     arrays = (train, np.arange(6, dtype=np.uint8), train[:4], np.arange(4, dtype=np.uint8))
     for name, array in zip((*idx.TRAIN, *idx.TEST), arrays, strict=True):
         content = idx_bytes(array)
-        contents[f"MNIST/raw/{name}.gz"] = packed(content)
-        sums[name] = (md5(packed(content)), md5(content))
+        contents[f"MNIST/raw/{name}.gz"] = gzipped(content)
+        sums[name] = (md5(gzipped(content)), md5(content))
     return replace(MNIST, md5=sums, size=6, test_size=4), contents, train
 
 
 class Python2(pickle._Pickler):
-    """A pickler that writes what Python 2 and its NumPy wrote: short strings for bytes, NumPy's old names."""
+    """A pickler that writes as Python 2 with its NumPy did: short strings for bytes, and NumPy's old names."""
 
     dispatch = dict(pickle._Pickler.dispatch)
 
@@ -80,7 +81,7 @@ class Python2(pickle._Pickler):
         dispatch[kind] = save_global
 
 
-def pickled(batch: object) -> bytes:
+def python2_pickle(batch: object) -> bytes:
     stream = io.BytesIO()
     Python2(stream, protocol=2).dump(batch)
     return stream.getvalue()
@@ -97,10 +98,12 @@ def archive(contents: dict[str, bytes]) -> bytes:
 
 
 def small_cifar(given: dict[str, object] | None = None):
-    """A CIFAR-100 of 3 + 3 images with coarse labels, its files in their folder, and its archive."""
+    """A CIFAR-100 of 3 + 3 images with coarse labels, its files by path, its archive, and the pixels."""
     pixels = np.random.default_rng(1).integers(0, 256, (3, 3072)).astype(np.uint8)
     batch = {b"data": pixels, b"coarse_labels": [0, 19, 3], b"fine_labels": [4, 99, 0]}
-    contents = {f"cifar-100-python/{n}": pickled(b) for n, b in (given or {"train": batch, "test": batch}).items()}
+    contents = {
+        f"cifar-100-python/{n}": python2_pickle(b) for n, b in (given or {"train": batch, "test": batch}).items()
+    }
     tar = archive(contents)
     small = replace(
         cifar100_set("coarse"),

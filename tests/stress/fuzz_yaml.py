@@ -1,5 +1,5 @@
-"""Broken experiments for tests/fuzz.py: changes of text, changes of structure, whole monsters, values for --set and
-for the parameters of every component. All of it follows from the random numbers that are given.
+"""Broken experiments for tests/stress/fuzz.py: changed text, changed structure, extreme files, and values for --set
+and for the parameters of every component. All random choices are drawn from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ optimizer: {name: adam, lr: 1e-2}
 training: {epochs: 1, engine: numpy}
 cross_validation: {folds: 2}
 """
-"""An experiment of two fits that take a moment."""
+"""An experiment of two fits, each of which takes under a second."""
 
 RAW = [
     ".nan", "-.inf", "1e400", "-1e400", "1e-400", "-0.0", "0x7f", "0o17", "1_000", "12:30:00", "2001-01-01", "on", "~",
@@ -43,7 +43,7 @@ RAW = [
     "&a [*a]", "&b {x: 1, <<: *b}", "{<<: {epochs: 1}}", "{? [a] : b}", "? a", "- b", "|", ">-", "{", "[", "]", "}",
     "'", '"', "@x", "`x", "%YAML 9.9", "---", "...", "# x", ":", "\t", "!", "&", "*", "!!str", "!!int 'x'", "=", "<<",
 ]  # fmt: skip
-"""What stands in YAML as it is, without quotes."""
+"""Text that is written into YAML without quotes."""
 TEXTS = [
     "", " ", "x" * 5000, "\0", "\x1b[31m", "\x7f\x85", "\u202egnp.\u202c", "\u2028\u2029", "\ufeff", "\U0001f600",
     "e\u0301" * 99, "\ud800", "\udfff", "\uffff", "a\nb\r\nc", "../../owned", "/owned", "..", ".", "~root", "C:\\x",
@@ -54,13 +54,14 @@ NUMBERS = [
     0, -0.0, 1, -1, 2, 3, 7, 8, 16, 100, 1797, 65536, 10**6, 2**31, 2**63, -(2**63), 10**18, 10**30, 10**400, 0.5, 1.0,
     1e-9, 5e-324, 1e308, -1e308, 0.1, 89.999, 1 - 1e-16, float("nan"), float("inf"), float("-inf"), True, False, None,
 ]  # fmt: skip
-MARK = "raw\u2060"
+RAW_MARK = "raw\u2060"
+"""Starts a string whose rest `dump` writes without quotes. The invisible U+2060 keeps ordinary text from matching."""
 WORD = re.compile(rb"[\w.+-]+|[^\w\s]|\s+")
 
 
 @lru_cache
 def pool(seed: int) -> list[Any]:
-    """Nested values of every kind, as hypothesis draws them."""
+    """400 nested values that hypothesis generates for a seed."""
     keys = st.text(max_size=8) | st.sampled_from(["name", "epochs", "lr", "width", "<<"])
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20)
     nested = st.recursive(scalars, lambda v: st.lists(v, max_size=5) | st.dictionaries(keys, v, max_size=5))
@@ -79,20 +80,20 @@ def pool(seed: int) -> list[Any]:
     return values
 
 
-def value(random: Random, seed: int) -> Any:
-    """Any value at all."""
+def any_value(random: Random, seed: int) -> Any:
+    """A value of any type: an extreme number, an odd text, raw YAML, or a nested value."""
     kind = random.random()
     if kind < 0.25:
         return random.choice(NUMBERS)
     if kind < 0.45:
         return random.choice(TEXTS)
     if kind < 0.65:
-        return MARK + random.choice(RAW)
-    return deepcopy(random.choice(pool(seed)))  # as it may be changed further
+        return RAW_MARK + random.choice(RAW)
+    return deepcopy(random.choice(pool(seed)))  # mutate_node may change it later, and the pool is cached
 
 
-def dumped(document: Any, random: Random) -> bytes:
-    """The document as YAML, in one of the styles that people write; what is marked as raw stands there bare."""
+def dump(document: Any, random: Random) -> bytes:
+    """The document as YAML in flow or block style; strings marked with RAW_MARK are written without quotes."""
     if random.random() < 0.5:
         text = json.dumps(document, ensure_ascii=random.random() < 0.5, indent=random.choice([None, 2]))
     else:
@@ -100,12 +101,13 @@ def dumped(document: Any, random: Random) -> bytes:
             text = yaml.safe_dump(document, allow_unicode=random.random() < 0.5, sort_keys=False)
         except (yaml.YAMLError, UnicodeError, ValueError):
             text = json.dumps(document)
+    # Depending on the style, the marked string is quoted or not, and its mark is escaped or not.
     raw = re.compile('"?(?:raw(?:\u2060|\\\\u2060))((?:[^"\n\\\\]|\\\\")*)"?')
-    return raw.sub(lambda found: found[1].replace('\\"', '"'), text).encode("utf-8", "surrogatepass")
+    return raw.sub(lambda match: match[1].replace('\\"', '"'), text).encode("utf-8", "surrogatepass")
 
 
-def mutated_text(random: Random) -> bytes:
-    """An experiment's text with a few bytes, words or lines changed."""
+def mutate_text(random: Random) -> bytes:
+    """The text of an experiment with a few bytes, words or lines changed."""
     content = random.choice(BASES).encode()
     for _ in range(random.choice([1, 1, 1, 2, 3, 8])):
         content = random.choice([change_bytes, change_words, change_lines])(content, random)
@@ -113,12 +115,14 @@ def mutated_text(random: Random) -> bytes:
 
 
 def change_bytes(content: bytes, random: Random) -> bytes:
-    at, length = random.randrange(len(content) + 1), random.choice([0, 1, 1, 2, 20, 300])
-    new = random.choice([b"", random.randbytes(random.choice([1, 4])), _odd(random), content[at : at + 50] * 3])
-    return content[:at] + new + content[at + length :]
+    start, length = random.randrange(len(content) + 1), random.choice([0, 1, 1, 2, 20, 300])
+    new = random.choice(
+        [b"", random.randbytes(random.choice([1, 4])), odd_text(random), content[start : start + 50] * 3]
+    )
+    return content[:start] + new + content[start + length :]
 
 
-def _odd(random: Random) -> bytes:
+def odd_text(random: Random) -> bytes:
     return random.choice(TEXTS + RAW).encode("utf-8", "surrogatepass")
 
 
@@ -131,7 +135,7 @@ def change_words(content: bytes, random: Random) -> bytes:
     elif change == 1:
         words[a] = words[b]
     elif change == 2:
-        words[a] = _odd(random)
+        words[a] = odd_text(random)
     else:
         words[a] = str(random.choice(NUMBERS[:13] + NUMBERS[14:])).encode()
     return b"".join(words)
@@ -156,41 +160,45 @@ def change_lines(content: bytes, random: Random) -> bytes:
     return b"".join(lines)
 
 
-def mutated_structure(random: Random, seed: int) -> bytes:
-    """An experiment with a few of its values replaced, dropped, nested, moved, or with keys it does not know."""
+def mutate_structure(random: Random, seed: int) -> bytes:
+    """An experiment with a few of its values replaced, removed, nested or moved, or with unknown keys."""
     document = parse(random.choice(BASES), "base").to_data()
     for _ in range(random.choice([1, 1, 1, 2, 4])):
-        place = random.choice(list(places(document)))
-        change(*place, document, random, seed)
-    return dumped(document, random)
+        container, key = random.choice(list(positions(document)))
+        mutate_node(container, key, document, random, seed)
+    return dump(document, random)
 
 
-def places(node: Any) -> Any:
-    """Every (mapping or list, key or index) below the node."""
+def positions(node: Any) -> Any:
+    """Every pair of a mapping and a key, or of a list and an index, below the node."""
     for key in list(node) if isinstance(node, dict) else range(len(node)):
         yield node, key
         if isinstance(node[key], (dict, list)):
-            yield from places(node[key])
+            yield from positions(node[key])
 
 
-def change(inside: Any, key: Any, document: Any, random: Random, seed: int) -> None:
-    how = random.randrange(8)
-    if how <= 2:
-        inside[key] = value(random, seed)
-    elif how == 3 and len(document) > 1:
-        del inside[key]
-    elif how == 4:
-        inside[key] = random.choice([[inside[key]], {"name": inside[key]}, [inside[key]] * 2, {key: inside[key]}])
-    elif how == 5:
-        other, place = random.choice(list(places(document)))
-        inside[key] = json.loads(json.dumps(other[place]))
-    elif isinstance(inside, dict):
-        new = random.choice([*inside, *TEXTS, "grid", "exclude", "plugins", "seed", "report", f"{key}s", f"{key}.x"])
-        inside[new] = inside.pop(key) if how == 6 else value(random, seed)
+def mutate_node(container: Any, key: Any, document: Any, random: Random, seed: int) -> None:
+    """Replace, remove, wrap, copy or rename one entry of a mapping or list in the document, in place."""
+    change = random.randrange(8)
+    if change <= 2:
+        container[key] = any_value(random, seed)
+    elif change == 3 and len(document) > 1:
+        del container[key]
+    elif change == 4:
+        container[key] = random.choice(
+            [[container[key]], {"name": container[key]}, [container[key]] * 2, {key: container[key]}]
+        )
+    elif change == 5:
+        other, other_key = random.choice(list(positions(document)))
+        # A copy, because the value may contain this container: the document must not become circular.
+        container[key] = json.loads(json.dumps(other[other_key]))
+    elif isinstance(container, dict):
+        new = random.choice([*container, *TEXTS, "grid", "exclude", "plugins", "seed", "report", f"{key}s", f"{key}.x"])
+        container[new] = container.pop(key) if change == 6 else any_value(random, seed)
 
 
-def monster(random: Random, seed: int) -> bytes:
-    """What is wrong as a whole: depth, size, aliases, encodings, many documents."""
+def extreme_file(random: Random, seed: int) -> bytes:
+    """A file that is broken as a whole: depth, size, aliases that multiply, odd encodings, several documents."""
     base, many = random.choice(BASES).encode(), random.choice([9, 39, 41, 300, 3000, 50_000])
     opened = random.choice(["[", "{a: ", "- ", "? ", "{? ", "a:\n"])
     bomb = "".join(f"  {b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
@@ -214,12 +222,12 @@ def monster(random: Random, seed: int) -> bytes:
         base.split(b"grid:")[0] + b"grid:\n" + b"".join(b"  f%d: {a: {optimizer.lr: %d}}\n" % (i,
         i) for i in range(60)),
         base.split(b"grid:")[0] + f"grid: [{', '.join(['{augmentation: [flip]}'] * min(many, 3000))}]\n".encode(),
-        dumped({**parse(base.decode(), "base").to_data(), "grid": value(random, seed), "exclude": value(random, seed)},
-        random),
+        dump({**parse(base.decode(), "base").to_data(), "grid": any_value(random, seed),
+              "exclude": any_value(random, seed)}, random),
     ])  # fmt: skip
 
 
-PATHS = [
+SETTINGS = [
     "training.epochs", "training", "training.precision", "training.timeout", "optimizer", "optimizer.lr", "seed",
     "name",
     "optimizer.schedule", "architecture", "architecture.width", "architecture.name", "augmentation", "dataset", "grid",
@@ -228,7 +236,7 @@ PATHS = [
     "augmentation.pixels", "training.checkpoint", "training.retries", "training.batch_size", "cross_validation.test",
 ]  # fmt: skip
 
-LIKELY = [
+PLAUSIBLE = [
     1, 2, 3, 0.1, 0.5, 10, "10min", "none", "flip", "stages", "adam", ["flip", "shift"], {"name": "shift", "pixels": 2},
     "float32", "float64", "bfloat16", "torch", "numpy", "cpu", [1, 2], ["none", "shift"], {"optimizer.lr": [1, 2]},
     True,
@@ -236,63 +244,67 @@ LIKELY = [
 ]  # fmt: skip
 
 
-def override(random: Random, seed: int) -> str:
-    """A PATH=VALUE for --set, right or wrong."""
+def set_option(random: Random, seed: int) -> str:
+    """A PATH=VALUE for --set, valid or not."""
     if random.random() < 0.25:
-        return argument(f"{random.choice(PATHS)}={json.dumps(random.choice(LIKELY))}")
-    path = random.choice(PATHS)
+        return as_argument(f"{random.choice(SETTINGS)}={json.dumps(random.choice(PLAUSIBLE))}")
+    path = random.choice(SETTINGS)
     if random.random() < 0.2:
         odd = [path + ".x", path + ".", "." + path, "", *TEXTS, path.upper(), path.replace(".", "..")]
         path = random.choice(odd)
-    text = dumped(value(random, seed), random).decode("utf-8", "surrogatepass").removesuffix("\n...\n").strip("\n")
-    joined = random.choice(["=", "=", "=", "=", "=", "=", "==", "", ":", " = "])
-    return argument(f"{path}{joined}{text[:10_000]}")
+    text = dump(any_value(random, seed), random).decode("utf-8", "surrogatepass").removesuffix("\n...\n").strip("\n")
+    separator = random.choice(["=", "=", "=", "=", "=", "=", "==", "", ":", " = "])
+    return as_argument(f"{path}{separator}{text[:10_000]}")
 
 
-def argument(text: str) -> str:
-    """The text as a command line can hold it."""
+def as_argument(text: str) -> str:
+    """The text as an argument of a process, which cannot contain a zero byte and is decoded with surrogateescape."""
     return text.replace("\0", "0").encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
 
 
 @lru_cache
 def components() -> dict[str, list[dict[str, Any]]]:
-    """All components by kind, with their parameters, as `runner plugins --json` lists them."""
+    """All components by kind, with their parameters as `runner plugins --json` describes them."""
     catalog = load_catalog()
-    listed: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for (kind, name), entry in sorted(catalog.entries.items()):
-        listed[kind].append({"name": name, "parameters": [p.describe() for p in entry.parameters.values()]})
-    return listed
+        by_kind[kind].append({"name": name, "parameters": [p.describe() for p in entry.parameters.values()]})
+    return by_kind
 
 
-def parameters(component: dict[str, Any], random: Random, seed: int, wrong: float) -> dict[str, Any]:
-    """Values for some of the component's parameters: of the right type, but for a share of wrong ones."""
-    given = {}
-    for facts in component["parameters"]:
-        needed = "default" not in facts
-        if random.random() < (0.95 if needed else 0.5):
+def random_parameters(component: dict[str, Any], random: Random, seed: int, wrong: float) -> dict[str, Any]:
+    """Values for some of the component's parameters, of the right type except for a share `wrong`."""
+    values = {}
+    for parameter in component["parameters"]:
+        required = "default" not in parameter
+        if random.random() < (0.95 if required else 0.5):
             odd = random.random() < wrong
-            given[facts["name"]] = value(random, seed) if odd else fitting(facts["type"], random)
+            values[parameter["name"]] = any_value(random, seed) if odd else value_of_type(parameter["type"], random)
     if random.random() < wrong / 3:
-        given[random.choice(TEXTS)] = value(random, seed)
-    return given
+        values[random.choice(TEXTS)] = any_value(random, seed)
+    return values
 
 
-def fitting(kind: str, random: Random) -> Any:
-    """A value of the type that `kind` says in words, of any size."""
-    if kind.startswith("list of "):
-        return [fitting(kind.removeprefix("list of "), random) for _ in range(random.choice([0, 1, 2, 2, 3, 200]))]
-    if kind.startswith("int"):
+def value_of_type(type_text: str, random: Random) -> Any:
+    """A value, of any size, of a type as `runner plugins` writes it, such as "int" or "list of float"."""
+    if type_text.startswith("list of "):
+        return [
+            value_of_type(type_text.removeprefix("list of "), random)
+            for _ in range(random.choice([0, 1, 2, 2, 3, 200]))
+        ]
+    if type_text.startswith("int"):
         return random.choice([0, 1, 1, 2, 2, 3, 4, 5, 8, 10, 16, 20, 32, 40, 110, 999, 10**5, 10**9, 2**62])
-    if kind.startswith("float"):
+    if type_text.startswith("float"):
         return random.choice([0, 0.0, 5e-324, 1e-9, 0.1, 0.25, 0.5, 0.9, 0.999, 1, 1.0, 2.5, 30, 360, 1e6, 1e300])
-    if kind == "mapping":
+    if type_text == "mapping":
         return {random.choice(["name", "epochs", "factor", "warmup", "to"]): random.choice([1, 0.1, "step", [1, 2]])}
-    if kind == "bool":
+    if type_text == "bool":
         return random.random() < 0.5
-    if kind == "text":
+    if type_text == "text":
         return random.choice(TEXTS)
-    chosen = random.choice(kind.split(" | "))
-    if chosen == "nothing":
+    alternative = random.choice(type_text.split(" | "))
+    if alternative == "nothing":
         return None
-    known = chosen.split()[0] in ("int", "float", "bool", "text", "mapping", "list")
-    return fitting(chosen, random) if known else json.loads(chosen) if chosen.isdecimal() else chosen
+    if alternative.split()[0] in ("int", "float", "bool", "text", "mapping", "list"):
+        return value_of_type(alternative, random)
+    return json.loads(alternative) if alternative.isdecimal() else alternative

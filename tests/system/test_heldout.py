@@ -102,4 +102,4 @@ def test_the_tracker_shows_the_test_beside_the_last_values() -> None:
     from runner.planning.plan import PlannedCell
 
     metrics = cell_metrics(PlannedCell("c", "c", {}, {}), fits)
-    assert figures["test_accuracy"] == 0.6 and figures["test_accuracy_std"] == 0
+    assert metrics["test_accuracy"] == 0.6 and metrics["test_accuracy_std"] == 0

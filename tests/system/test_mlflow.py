@@ -1,4 +1,4 @@
-"""What a run leaves in MLflow: read back with MLflow's own client, from a sqlite file and from a real server."""
+"""What a run publishes to MLflow, read back with MLflow's client from a sqlite file and from a real server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow_runs import free_port, kinds, runs_of, sqlite
 
 
-def test_one_experiment_a_run_a_cell_a_nested_run_a_fit_and_the_report(tiny: Path, runner: Command) -> None:
+def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runner: Command) -> None:
     assert runner("run", tiny, publish=True).returncode == 0
     client, runs = MlflowClient(tracking_uri=sqlite(tiny)), runs_of(sqlite(tiny))
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
@@ -102,7 +102,7 @@ def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) ->
         (report,) = (run.info.run_id for run in runs if run.data.tags["runner.kind"] == "report")
         page = f"http://127.0.0.1:{port}/get-artifact?path=report.html&run_uuid={report}"
         assert re.search(rb"<title>tiny</title>", urllib.request.urlopen(page, timeout=30).read())
-        for _ in range(300):  # a helper of a moment may be among them; more that stay would take gigabytes
+        for _ in range(300):  # a short-lived helper may be among them; permanent ones would take gigabytes
             workers = psutil.Process(ui.pid).children(recursive=True)
             if len(workers) == 1:
                 break
@@ -113,6 +113,6 @@ def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) ->
         ui.wait()
 
 
-def test_no_store_is_said_in_one_line(runner: Command) -> None:
+def test_a_missing_store_is_reported_in_one_line(runner: Command) -> None:
     done = runner("ui", publish=True)
     assert done.returncode == 2 and "no such store" in done.stderr and done.stderr.count("\n") == 1

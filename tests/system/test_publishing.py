@@ -1,4 +1,4 @@
-"""An MLflow server that is down, slow, full or wrong: nothing waits for it, and it gets everything once, later."""
+"""An MLflow server that is down, slow, full or faulty: nothing waits for it, and it gets everything once, later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from command import RUNNER, TINY, Command, environment, journal_lines
-from faulty_server import FAULTS, Proxy, address, faulty
+from faulty_server import FAULTS, LossyProxy, address, faulty
 from mlflow_runs import free_port, kinds, runs_of, server, sqlite, start_server
 
 from runner.cli import main
@@ -51,12 +51,12 @@ def lines(file):
 def register_augmentations():
     yield Augmentation(name="held", build=Held)
 """
-"""A plugin whose training waits as soon as the journal has as many fits as the file `allowed` says."""
+"""A plugin whose training waits while the journal has as many fits as the file `allowed` says, or more."""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the report of an experiment of one cell that no store has heard of."""
+    """The unpublished report of an experiment with one cell."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
     command = [RUNNER, "run", "tiny.yaml", *ONE_CELL, "--executor", "serial"]
@@ -71,7 +71,7 @@ def report(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def held(tiny: Path) -> Path:
-    """An experiment whose training goes on as far as `allow` says, so that a test depends on nobody's speed."""
+    """An experiment that trains only as many fits as `allow` permits, so that tests do not depend on timing."""
     (tiny.parent / "held.py").write_text(HELD)
     tiny.write_text(TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
     return tiny
@@ -86,19 +86,19 @@ def allow(file: Path, fits: int) -> None:
 def test_the_end_of_a_run_does_not_wait_for_a_faulty_server(fault: str, report: Path) -> None:
     plan, (results, _) = plan_file.read(report / "plan.yaml"), index(report / "journal.jsonl")
     with faulty(fault) as broken:
-        publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, results, patience=0.5)
+        publisher = Publisher(lambda: MlflowTracker(address(broken), report), plan, results, max_wait=0.5)
         with publisher:
             for result in results.values():
                 publisher.add(result)
             publisher.finish(report)
-        assert broken.asked, "it was tried"
+        assert broken.requests, "the tracker sent a request"
         assert publisher.problem and "\n" not in publisher.problem
         if fault == "hangs":
-            assert "no more than 0.5 s" in publisher.problem
+            assert "did not finish within 0.5 s" in publisher.problem
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "hangs"])
-def test_publish_says_in_one_line_what_is_wrong(fault: str, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_publish_reports_an_error_in_one_line(fault: str, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with faulty(fault) as broken:
         given = ["publish", "tiny", "--reports", str(report.parent), "--tracking-uri", address(broken)]
         assert main(given) == 2
@@ -106,10 +106,10 @@ def test_publish_says_in_one_line_what_is_wrong(fault: str, report: Path, capsys
     assert printed.out == "" and printed.err.count("\n") == 1 and printed.err.startswith(f"{address(broken)}: ")
 
 
-def test_a_server_that_never_answers_holds_up_neither_training_nor_the_end(tiny: Path, runner: Command) -> None:
+def test_a_server_that_never_answers_delays_neither_training_nor_the_end(tiny: Path, runner: Command) -> None:
     with faulty("hangs") as broken:
         done = runner("run", tiny, *ONE_CELL, "--publish-wait", 1, "--tracking-uri", address(broken), publish=True)
-        assert broken.asked and not broken.over.is_set(), "the run ended while its request was still hanging"
+        assert broken.requests and not broken.stopped.is_set(), "the run ended while its request was still hanging"
     report = tiny.parent / "reports" / "tiny"
     assert done.returncode == 0 and len(journal_lines(report)) == 3 and (report / "report.html").is_file()
     assert "not everything is in MLflow (" in done.stderr and "`runner publish tiny` sends the rest" in done.stderr
@@ -119,7 +119,7 @@ def test_a_server_that_never_answers_holds_up_neither_training_nor_the_end(tiny:
 
 
 def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor a finished run: of a partial one it publishes what there is."""
+    """Nor a finished run: it publishes the fits of a partial one."""
     (report / "report.html").unlink()
     lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:2]))
@@ -137,18 +137,18 @@ def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys:
 
 
 def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runner: Command) -> None:
-    """A real server behind a line that loses the first answer of each kind, killed in the middle of a run."""
+    """A real server behind a proxy that loses the first answer of each kind; it is killed in the middle of a run."""
     port, report = free_port(), held.parent / "reports" / "tiny"
-    with faulty("", Proxy, upstream=port) as line:
+    with faulty("", LossyProxy, upstream=port) as line:
         uri = address(line)
         down = runner("run", held, *ONE_CELL, "--tracking-uri", uri, publish=True)
         assert down.returncode == 0 and "`runner publish tiny` sends the rest" in down.stderr
         with server(held.parent, port):
             allow(held, 3 + 3)
             running, deadline = start(held, uri), time.monotonic() + 120
-            while time.monotonic() < deadline and len(line.asked) < 6 and running.poll() is None:
+            while time.monotonic() < deadline and len(line.requests) < 6 and running.poll() is None:
                 time.sleep(0.02)
-        assert running.poll() is None and len(line.asked) >= 6
+        assert running.poll() is None and len(line.requests) >= 6
         allow(held, 99)
         running.communicate(timeout=120)
         assert running.returncode == 0
@@ -161,7 +161,7 @@ def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runn
             runs = runs_of(f"http://127.0.0.1:{port}")
     assert {run.info.status for run in runs} == {"FINISHED"}
     keys = Counter(run.data.tags["runner.key"] for run in runs)
-    assert set(keys.values()) == {1}, "a run whose creation was not answered is found again, not made again"
+    assert set(keys.values()) == {1}, "a run whose creation was not answered is found and not created again"
     ids = {json.loads(line)["fit"]["id"] for line in journal_lines(report)[3:]}
     assert {run.data.tags["runner.fit"] for run in runs if run.data.tags["runner.kind"] == "fit"} == ids
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
@@ -173,18 +173,18 @@ PATIENT = ("--publish-wait", "60")
 
 def start(file: Path, uri: str, *options: str) -> subprocess.Popen[str]:
     command = [RUNNER, "run", file, "--tracking-uri", uri, *ONE_BY_ONE, *options]
-    kept = {"cwd": file.parent, "env": environment(publish=True), "text": True}
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **kept)  # type: ignore[call-overload]
+    process = {"cwd": file.parent, "env": environment(publish=True), "text": True}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **process)  # type: ignore[call-overload]
 
 
 def wait_until_published(uri: str, run: subprocess.Popen[str], fits: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and run.poll() is None:
-        with suppress(Exception):  # the experiment is not there yet
+        with suppress(Exception):  # the experiment does not exist yet
             if kinds(runs_of(uri)).get("fit", 0) >= fits:
                 return
         time.sleep(0.2)
-    raise AssertionError(f"not {fits} fits while the run went on: {run.poll()}")
+    raise AssertionError(f"not {fits} fits while the run continued: {run.poll()}")
 
 
 def assert_all_there_once(uri: str, report: Path) -> None:
@@ -196,7 +196,7 @@ def assert_all_there_once(uri: str, report: Path) -> None:
 
 
 def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(held: Path) -> None:
-    """Nobody has to do anything: the run itself goes on publishing once the server answers again."""
+    """The run itself continues to publish once the server answers again."""
     port, processes = free_port(), []
     uri = f"http://127.0.0.1:{port}"
     try:
@@ -209,7 +209,7 @@ def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(he
         allow(held, 7)
         while run.poll() is None and len(journal_lines(held.parent / "reports" / "tiny")) < 7:
             time.sleep(0.05)
-        assert run.poll() is None, "training goes on without the server"
+        assert run.poll() is None, "training continues without the server"
         processes.append(start_server(held.parent, port))
         wait_until_published(uri, run, 7)
         allow(held, 99)
@@ -220,10 +220,8 @@ def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(he
         stop(processes)
 
 
-def test_a_real_server_that_stands_still_holds_nothing_up_and_has_everything_after_the_next_run(
-    held: Path, runner: Command
-) -> None:
-    """It is stopped with requests under way, which it works off when it goes on, after they were given up."""
+def test_a_paused_server_delays_nothing_and_has_everything_after_the_next_run(held: Path, runner: Command) -> None:
+    """It is stopped with requests in progress and processes them when it continues, after the run gave them up."""
     port, report = free_port(), held.parent / "reports" / "tiny"
     uri, processes = f"http://127.0.0.1:{port}", []
     try:
@@ -251,30 +249,30 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def test_a_store_that_was_killed_while_it_was_made_is_made_again(report: Path) -> None:
+def test_a_store_whose_creation_was_killed_is_created_again(report: Path) -> None:
     command = [RUNNER, "publish", str(report)]
-    kept = {"env": environment(publish=True), "capture_output": True, "text": True, "cwd": report.parent}
+    options = {"env": environment(publish=True), "capture_output": True, "text": True, "cwd": report.parent}
     slow = {**environment(publish=True), "ARCHRUNNER_CACHE": str(report.parent / "cache")}  # no empty store to copy
-    making = subprocess.Popen(command, env=slow, stderr=subprocess.DEVNULL, cwd=report.parent)
+    creating = subprocess.Popen(command, env=slow, stderr=subprocess.DEVNULL, cwd=report.parent)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not [*report.parent.glob(".mlflow-*/mlflow.db")]:
         time.sleep(0.001)
-    making.kill()
-    making.wait()
+    creating.kill()
+    creating.wait()
     assert not (report.parent / "mlflow.db").exists()
-    done = subprocess.run(command, check=False, timeout=120, **kept)  # type: ignore[call-overload]
+    done = subprocess.run(command, check=False, timeout=120, **options)  # type: ignore[call-overload]
     assert (done.returncode, done.stderr) == (0, "")
     assert kinds(runs_of(f"sqlite:///{report.parent / 'mlflow.db'}")) == {"cell": 1, "fit": 3, "report": 1}
 
 
-def test_a_new_store_is_a_copy_that_mlflow_would_have_made_itself(
+def test_a_copied_store_equals_one_that_mlflow_creates(
     report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after the copy that is kept was damaged, or where none can be kept."""
+    """Also if the cached store is damaged or the cache cannot be written."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("ARCHRUNNER_CACHE", str(cache))
 
-    def made(name: str) -> tuple[list[list[str]], list[tuple[object, ...]]]:
+    def publish_to_new_store(name: str) -> tuple[list[list[str]], list[tuple[object, ...]]]:
         folder = Path(shutil.copytree(report, tmp_path / name / "tiny"))
         assert main(["publish", str(folder), "--tracking-uri", f"sqlite:///{tmp_path / name / 'mlflow.db'}"]) == 0
         with closing(sqlite3.connect(tmp_path / name / "mlflow.db")) as store:
@@ -287,12 +285,12 @@ def test_a_new_store_is_a_copy_that_mlflow_would_have_made_itself(
         root = tmp_path / name / "mlartifacts"
         return [("Default", f"{root}/0", "active"), ("tiny", str(root), "active")]
 
-    tables, experiments = made("first")
-    (kept,) = (cache / "mlflow").iterdir()
-    assert experiments == expected("first") and made("copied") == (tables, expected("copied"))
-    kept.write_bytes(kept.read_bytes()[:100_000])
-    assert made("damaged") == (tables, expected("damaged"))
-    assert made("mended") == (tables, expected("mended"))
+    tables, experiments = publish_to_new_store("first")
+    (cached,) = (cache / "mlflow").iterdir()
+    assert experiments == expected("first") and publish_to_new_store("copied") == (tables, expected("copied"))
+    cached.write_bytes(cached.read_bytes()[:100_000])
+    assert publish_to_new_store("damaged") == (tables, expected("damaged"))
+    assert publish_to_new_store("mended") == (tables, expected("mended"))
     shutil.rmtree(cache)
     cache.write_text("a file where the folder should be")
-    assert made("nowhere") == (tables, expected("nowhere"))
+    assert publish_to_new_store("nowhere") == (tables, expected("nowhere"))

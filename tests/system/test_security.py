@@ -238,7 +238,7 @@ def test_on_the_command_line_a_password_is_refused(uri: str, tiny: Path, capsys,
     for command in (["run", str(tiny)], ["ui"]):
         assert main([*command, "--tracking-uri", uri]) == 2
         printed = capsys.readouterr()
-        assert "holds a password" in printed.err and SECRET not in printed.err + printed.out
+        assert "contains a password" in printed.err and SECRET not in printed.err + printed.out
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@host")
     assert main(["ui"]) == 0 and capsys.readouterr().out == "http://***@host\n"
 

@@ -1,7 +1,7 @@
-"""Hydra --multirun with its joblib launcher on two processes: python .../hydra_multirun/grid.py tiny|small|medium
+"""Hydra --multirun with its joblib launcher, two processes: python .../hydra_multirun/grid.py tiny|small|medium
 
-The grid stands in conf/. A job of Hydra is a fit; what it has to say it writes into its folder, as usual there. Data
-are loaded once a process; Hydra's own logs are off.
+The grid is in conf/. Each fit is one run of Hydra, which writes its result into its output folder, as is usual with
+Hydra. Data are loaded once per process; Hydra's own logs are off.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from common import answer, load, splits  # noqa: E402
+from common import load, print_results, splits  # noqa: E402
 from training import fit  # noqa: E402
 
 
 @hydra.main(version_base="1.3", config_path="conf")
 def main(config: DictConfig) -> None:
-    images, labels = load(config.job)
+    grid, fold = config.job, config.fold
+    images, labels = load(grid)
+    # The level "3x3 x 3" is written "3x3_x_3" in conf/.
     name = config.name.replace("_x_", " x ")
-    reached = fit(config.job, name, config.fold, images, labels, splits(config.job)[config.fold])
+    accuracy = fit(grid, name, fold, images, labels, splits(grid)[fold])
     result = Path(HydraConfig.get().runtime.output_dir) / "result.json"
-    result.write_text(json.dumps([name, reached]), encoding="utf-8")
+    result.write_text(json.dumps([name, accuracy]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    job = sys.argv[1]
+    grid = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
-        sys.argv[1:] = ["--multirun", "--config-name", job, f"hydra.sweep.dir={folder}"]
+        sys.argv[1:] = ["--multirun", "--config-name", grid, f"hydra.sweep.dir={folder}"]
         main()
         results = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("*/result.json")]
-    answer(job, results)
+    print_results(grid, results)

@@ -76,7 +76,7 @@ class LocalResponseNormalisation(NumpyLayer):
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         beta = self.layer.beta
-        # The channels j with i in near(j): the neighbourhood mirrored, which is another one if `size` is even.
+        # The channels j with i in near(j): the neighbourhood mirrored, which differs if `size` is even.
         shared = self._sum_near(g * self.x * self.d ** (-beta - 1), (self.layer.size - 1) // 2)
         return g * self.d**-beta - 2 * self.layer.alpha * beta * self.x * shared
 

@@ -33,8 +33,9 @@ class Convolution(SpatialLayer):
     """Convolution (cross-correlation, as in every deep-learning library) as one matrix product: im2col and col2im.
 
     Shapes: x (N, H, W, C), y and g (N, R, S, K), weight (K, C / G, kh, kw), bias (K,), for K filters in G groups. For
-    one group, with P = N R S positions and D = kh kw C values per window: X (P, D) has a window of x in each row, W (D,
-    K) a filter in each column. Several groups are G such products, each of its own C / G channels and K / G filters.
+    one group, with P = N R S positions and D = kh kw C values per window, X (P, D) has a window of x in each row and
+    W (D, K) a filter in each column. Several groups are G such products, each of its own C / G channels and K / G
+    filters.
 
     Forward:  y = X W + b, for every position and filter.
     Backward: dL/dW = X^T g; dL/db = sum of g over the positions; dL/dX = g W^T. A value of x is in several rows of X

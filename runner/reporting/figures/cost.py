@@ -134,7 +134,7 @@ def _dots(x: np.ndarray, y: np.ndarray) -> PathPatch:
 def _draw_labels(
     plan: Plan, axes: Axes, cells: pd.DataFrame, name: str, labelled: Sequence[int], numbers: dict[int, int]
 ) -> None:
-    """The number of each labelled cell, on the side of its point where the front leaves room.
+    """The number of each labelled cell, on the side of its point away from the front.
 
     A number that would cover another one is moved away, and joined to its point by a line.
     """

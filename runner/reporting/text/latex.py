@@ -31,5 +31,5 @@ def latex(table: TextTable) -> str:
 
 
 def _escape(text: str) -> str:
-    """A caption or a title, which pandas inserts as it is."""
+    """A caption or a title, which pandas does not escape."""
     return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)

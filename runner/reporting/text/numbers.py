@@ -24,7 +24,7 @@ def number(metric: str, value: float, sign: bool = False) -> str:
 
 
 def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
-    """``0.35 to 3.09``: in words, since a dash between the ends would be hard to tell from a minus sign."""
+    """``0.35 to 3.09``: in words, since a dash between the ends would look like a minus sign."""
     return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
 
 

@@ -230,7 +230,7 @@ def test_the_plan_reports_stacking_and_it_is_part_of_a_fits_identity(tiny: Path,
     ("settings", "words"),
     [
         (("training.engine=numpy", "training.stacking=3"), "found 3, but the numpy engine trains one fit at a time"),
-        (("optimizer=Adam", "training.stacking=2"), "found 2, but torch's own optimizers train one fit at a time"),
+        (("optimizer=Adam", "training.stacking=2"), "found 2, but the optimizer runs only on the torch engine"),
         (("training.stacking=0",), "training.stacking"),
         (("training.stacking=on",), "training.stacking"),
     ],

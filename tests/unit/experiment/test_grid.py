@@ -35,14 +35,14 @@ LEVELS = {
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    """An experiment from the base file with some keys set; JSON is YAML."""
+    """Creates an experiment from BASE with some sections replaced. JSON is valid YAML."""
 
-    def make(file="study.yaml", **sections):
+    def create(file="study.yaml", **sections):
         path = tmp_path_factory.mktemp("study") / file
         path.write_text(json.dumps(BASE | sections))
         return load(path)
 
-    return make
+    return create
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_a_mapping_is_a_product_in_the_order_of_the_file(experiment):
 
 def test_a_named_level_sets_all_its_paths(experiment):
     cells = expand(experiment(grid={"filters": FILTERS}))
-    found = {c.levels["filters"]: c.settings.architecture.parameters for c in cells}
-    assert [(p["kernel"], p["convs"]) for p in found.values()] == [(7, 1), (3, 3)]
-    assert list(found) == ["7x7", "3x3 x 3"]
+    parameters = {c.levels["filters"]: c.settings.architecture.parameters for c in cells}
+    assert [(p["kernel"], p["convs"]) for p in parameters.values()] == [(7, 1), (3, 3)]
+    assert list(parameters) == ["7x7", "3x3 x 3"]
 
 
 def test_a_union_gives_a_shared_cell_once(levels):
@@ -84,7 +84,7 @@ def test_a_union_gives_a_shared_cell_once(levels):
     assert levels(grid=grid) == [("3", "1"), ("3", "2"), ("5", "1"), ("5", "2"), ("5", "3")]
 
 
-def test_a_factor_that_a_block_leaves_alone_has_the_level_of_the_base_file(levels):
+def test_a_factor_that_a_block_does_not_vary_has_the_level_of_the_base_file(levels):
     grid = [{"architecture.kernel": [5, 3]}, {"training.epochs": [1, 2]}, {"optimizer.lr": [0.1]}]
     assert levels(grid=grid) == [("5", "1", "base"), ("3", "1", "base"), ("3", "2", "base"), ("3", "1", "0.1")]
 
@@ -97,11 +97,14 @@ def test_a_named_level_is_recognised_in_the_base_file(levels):
 
 def test_a_whole_component_is_set_before_its_parameters(experiment):
     grid = {"optimizer.lr": [0.5], "optimizer": ["sgd", {"name": "adam", "beta1": 0.5}]}
-    found = [c.settings.optimizer for c in expand(experiment(grid=grid))]
-    assert [(o.name, dict(o.parameters)) for o in found] == [("sgd", {"lr": 0.5}), ("adam", {"beta1": 0.5, "lr": 0.5})]
+    optimizers = [c.settings.optimizer for c in expand(experiment(grid=grid))]
+    assert [(o.name, dict(o.parameters)) for o in optimizers] == [
+        ("sgd", {"lr": 0.5}),
+        ("adam", {"beta1": 0.5, "lr": 0.5}),
+    ]
 
 
-def test_exclude_matches_in_part(levels):
+def test_an_exclusion_may_name_some_of_the_factors(levels):
     grid = {"filters": FILTERS, "architecture.stages": [1, 2], "training.epochs": [1, 2]}
     exclude = [{"filters": "7x7", "architecture.stages": 2}, {"training.epochs": 2, "filters": "3x3 x 3"}]
     assert levels(grid=grid, exclude=exclude) == [
@@ -134,12 +137,12 @@ def test_exclude_matches_in_part(levels):
         ),
     ],
 )
-def test_refused(experiment, sections, message):
+def test_invalid_grids_are_refused(experiment, sections, message):
     with pytest.raises(InputError, match=message):
         expand(experiment(**{"grid": {"architecture.kernel": [3, 5]}} | sections))
 
 
-def test_two_factors_that_make_the_same_cell_are_refused(experiment):
+def test_two_levels_with_the_same_settings_are_refused(experiment):
     grid = {"filters": {"a": {"architecture.kernel": 3}, "b": {"architecture.convs": 1}}}
     with pytest.raises(InputError, match="cell 'b': is the same as cell 'a': both have the same settings"):
         make_plan(experiment(grid=grid))
@@ -162,20 +165,20 @@ def grids_and_exclusions(draw):
 
 @settings(deadline=None, max_examples=60)
 @given(grids_and_exclusions())
-def test_cells_are_the_product_less_the_excluded(experiment, drawn):
+def test_cells_are_the_product_minus_the_exclusions(experiment, drawn):
     grid, exclude = drawn
     product = [dict(zip(grid, combination, strict=True)) for combination in itertools.product(*grid.values())]
-    left = [c for c in product if not any(c | rule == c for rule in exclude)]
+    remaining = [c for c in product if not any(c | rule == c for rule in exclude)]
     study = experiment(grid=grid, exclude=exclude)
-    if not left:
+    if not remaining:
         with pytest.raises(InputError, match="excludes every cell"):
             expand(study)
         return
     cells = expand(study)
-    assert len(cells) == len(left)
-    for cell, chosen in zip(cells, left, strict=True):
-        plain = cell.document.to_data()
-        assert all(plain[path.split(".")[0]][path.split(".")[1]] == level for path, level in chosen.items())
+    assert len(cells) == len(remaining)
+    for cell, levels in zip(cells, remaining, strict=True):
+        data = cell.document.to_data()
+        assert all(data[path.split(".")[0]][path.split(".")[1]] == level for path, level in levels.items())
 
 
 @settings(deadline=None, max_examples=20)
@@ -193,7 +196,7 @@ def test_ids_are_unique_and_depend_neither_on_the_order_of_the_grid_nor_on_names
     assert ids(grid=named, name="other", file="other.yml", description="in other words") == expected
 
 
-def test_ids_stay_when_cells_are_added(ids):
+def test_ids_do_not_change_when_cells_are_added(ids):
     assert set(ids(grid={"training.epochs": [1]})) < set(ids(grid={"training.epochs": [1, 2]}))
 
 
@@ -226,7 +229,7 @@ def test_an_id_changes_with_what_determines_the_result(ids, sections):
         {"report": {"metric": "val_loss"}},
     ],
 )
-def test_an_id_stays_where_the_same_is_said_otherwise(ids, sections):
+def test_an_id_does_not_depend_on_how_settings_are_written_or_on_other_settings(ids, sections):
     assert ids(**sections) == ids()
 
 
@@ -242,7 +245,7 @@ def test_names_are_short(experiment):
     assert names == [f"{f}, stages=2, max_pool, dense=8, flip+shift(pixels=2)" for f in FILTERS]
 
 
-def test_names_are_unique_even_where_levels_hold_commas(experiment):
+def test_names_are_unique_even_if_levels_contain_commas(experiment):
     widths = {"a": {"architecture.width": 2}, "a, b": {"architecture.width": 3}}
     epochs = {"b, c": {"training.epochs": 1}, "c": {"training.epochs": 2}}
     cells = make_plan(experiment(grid={"w": widths, "e": epochs})).cells
@@ -258,7 +261,7 @@ NAMED_BASE = [{"rate": {"base": {"optimizer.lr": 0.1}}}, {"training.epochs": [1]
 
 
 @pytest.mark.parametrize("grid", [SAME_NAME, NAMED_BASE], ids=["same name", "named base"])
-def test_blocks_that_give_one_name_to_different_settings_are_refused(experiment, grid):
+def test_blocks_that_give_the_same_name_to_different_settings_are_refused(experiment, grid):
     with pytest.raises(InputError, match="two blocks give the levels .* different settings"):
         expand(experiment(grid=grid))
 

@@ -1,4 +1,4 @@
-"""The journal on disk: what goes in comes out, and damage is mended or named."""
+"""The journal on disk: results are read back unchanged, and damage is repaired or reported with its line."""
 
 import io
 import json
@@ -90,17 +90,17 @@ def three(path):
 
 @many
 @given(st.lists(results(), max_size=4))
-def test_what_goes_in_comes_out(tmp_path_factory, fits):
+def test_results_are_read_back_unchanged(tmp_path_factory, fits):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     with Journal(path) as journal:
         for result in fits:
             journal.append(result)
-        known = repr(dict(journal.results))
-    found, good = read(path)
-    assert repr(found) == repr(fits)
-    assert good == path.stat().st_size
+        indexed = repr(dict(journal.results))
+    read_back, length = read(path)
+    assert repr(read_back) == repr(fits)
+    assert length == path.stat().st_size
     with Journal(path) as journal:
-        assert repr(dict(journal.results)) == known
+        assert repr(dict(journal.results)) == indexed
 
 
 def test_no_file_is_an_empty_journal(path):
@@ -114,7 +114,7 @@ def test_a_line_is_on_disk_before_append_returns(path):
             assert len(ids(path)) == count
 
 
-def test_a_line_torn_anywhere_is_dropped_and_its_place_taken(three):
+def test_a_line_torn_anywhere_is_dropped_and_overwritten(three):
     whole = three.read_bytes()
     two = whole[: len(whole) - len(encode(read(three)[0][2]))]
     for cut in range(len(two) + 1, len(whole)):
@@ -128,8 +128,8 @@ def test_a_line_torn_anywhere_is_dropped_and_its_place_taken(three):
     assert ids(three) == ["a", "b", "d"]
 
 
-@pytest.mark.parametrize(("share", "kept"), [(1, ["a"]), (2, [])])
-def test_an_interrupt_as_soon_as_a_line_is_written_does_not_lose_count_of_it(path, share, kept):
+@pytest.mark.parametrize(("share", "expected"), [(1, ["a"]), (2, [])])
+def test_after_an_interrupt_during_a_write_the_index_matches_the_file(path, share, expected):
     class Interrupted(io.FileIO):
         def write(self, content):
             super().write(content[: len(content) // share])
@@ -139,17 +139,17 @@ def test_an_interrupt_as_soon_as_a_line_is_written_does_not_lose_count_of_it(pat
         journal._file = Interrupted(path, "ab")
         with pytest.raises(KeyboardInterrupt):
             journal.append(fit("a"))
-        assert list(journal.results) == kept == ids(path)
+        assert list(journal.results) == expected == ids(path)
 
 
-def test_a_torn_line_is_told(three, caplog):
+def test_a_torn_line_is_logged(three, caplog):
     three.write_bytes(three.read_bytes()[:-9])
     with Journal(three):
         pass
     assert "the last line is torn" in caplog.text
 
 
-def test_reading_alone_mends_nothing(three):
+def test_reading_alone_repairs_nothing(three):
     three.write_bytes(three.read_bytes()[:-9])
     before = three.read_bytes()
     read(three)
@@ -169,7 +169,7 @@ def test_reading_alone_mends_nothing(three):
         (lambda line: line.replace(b'"format":1', b'"format":2'), "written in format 2; this version reads format 1"),
     ],
 )
-def test_a_damaged_line_is_named(three, number, damage, message):
+def test_a_damaged_line_is_reported_with_its_number(three, number, damage, message):
     lines = three.read_bytes().splitlines(keepends=True)
     lines[number - 1] = damage(lines[number - 1])
     three.write_bytes(b"".join(lines))
@@ -182,23 +182,23 @@ def test_a_damaged_line_is_named(three, number, damage, message):
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_no_single_byte_can_change_unseen(tmp_path_factory, data):
+def test_any_changed_byte_is_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     fits = [fit("a", log="é\n"), fit("b")]
     content = bytearray(b"".join(map(encode, fits)))
-    place = data.draw(st.integers(0, len(encode(fits[0])) - 1))
-    content[place] = data.draw(st.integers(0, 255))
+    position = data.draw(st.integers(0, len(encode(fits[0])) - 1))
+    content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
-        found, _ = read(path)
+        read_back, _ = read(path)
     except JournalError as error:
         assert ":1: " in str(error)
     else:
-        assert found == fits
+        assert read_back == fits
 
 
 def edited(fit, **changes):
-    """A line whose fit was changed by hand, and whose checksum was made to fit."""
+    """A line whose fit was edited, with a matching checksum."""
     text = json.dumps({**fit.to_dict(), **changes}, separators=(",", ":"))
     return f'{{"format":1,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
 
@@ -246,7 +246,7 @@ def test_a_fit_edited_by_hand_is_refused_with_its_line(changes, message, path):
     ],
     ids=["UTF-16", "mark", "deep list", "deep mapping", "digits", "huge", "zeros", "deep fit"],
 )  # fmt: skip
-def test_what_is_no_line_of_ours_is_refused_with_its_number(line, three):
+def test_anything_but_a_journal_line_is_refused_with_its_number(line, three):
     whole = three.read_bytes()
     first = whole.index(b"\n") + 1
     three.write_bytes(whole[:first] + line + whole[first:])
@@ -255,19 +255,19 @@ def test_what_is_no_line_of_ours_is_refused_with_its_number(line, three):
 
 
 @pytest.mark.parametrize("version", ["true", "1.0", '"1"', "0", "null", "[1]"])
-def test_another_format_is_told_from_ours(version, three):
+def test_another_format_is_refused(version, three):
     three.write_bytes(three.read_bytes().replace(b'"format":1', b'"format":' + version.encode(), 1))
     with pytest.raises(JournalError, match=":1: written in format .*; this version reads format 1"):
         read(three)
 
 
-def test_a_line_without_a_checksum_is_none(three):
+def test_a_line_without_a_checksum_is_refused(three):
     three.write_bytes(three.read_bytes().replace(b'"sum"', b'"mus"', 1))
     with pytest.raises(JournalError, match=":1: not a journal line"):
         read(three)
 
 
-def test_a_checksum_that_fits_no_fit_is_named(path):
+def test_a_checksum_that_does_not_match_is_reported(path):
     path.parent.mkdir()
     entry = json.loads(encode(fit("a")))
     line = encode(replace(fit("a"), id="b")).decode()
@@ -277,14 +277,14 @@ def test_a_checksum_that_fits_no_fit_is_named(path):
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_deleted_line_loses_just_its_fit(three, number):
+def test_a_deleted_line_loses_only_its_fit(three, number):
     lines = three.read_bytes().splitlines(keepends=True)
     del lines[number]
     three.write_bytes(b"".join(lines))
     assert ids(three) == [name for name in "abc" if name != "abc"[number]]
 
 
-def test_of_two_lines_for_a_fit_the_later_counts(three):
+def test_if_a_fit_has_two_lines_the_later_one_counts(three):
     with Journal(three) as journal:
         journal.append(fit("a", fold=7))
         assert journal.results["a"].fold == 7
@@ -293,7 +293,7 @@ def test_of_two_lines_for_a_fit_the_later_counts(three):
         assert journal.results["a"].fold == 7
 
 
-def test_the_frame_has_a_row_a_fit_with_its_last_figures():
+def test_the_frame_has_one_row_per_fit_with_the_final_metrics():
     good = fit("a", fold=3, seconds=1.5, worker="9")
     bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
     table = frames([good, bad]).fits
@@ -304,14 +304,14 @@ def test_the_frame_has_a_row_a_fit_with_its_last_figures():
     assert frames([]).fits.columns.equals(table.columns)
 
 
-def test_the_frames_hold_the_epochs_and_confusions_of_good_fits():
+def test_the_frames_have_the_epochs_and_confusions_of_successful_fits():
     bad = FitResult("b", "cell", 0, 1, "failed", "diverged", curves={"val_accuracy": [0.9]})
-    known = frames([fit("a"), bad])
-    assert known.curves.to_dict("records")[1] == {
+    result = frames([fit("a"), bad])
+    assert result.curves.to_dict("records")[1] == {
         "id": "a", "epoch": 2, "train_loss": 0.75, "train_accuracy": 0.75, "val_loss": 0.75, "val_accuracy": 0.75
     }  # fmt: skip
-    assert len(known.curves) == 2
-    assert known.confusions.to_numpy().tolist() == [["a", 0, 0, 3], ["a", 0, 1, 1]]
+    assert len(result.curves) == 2
+    assert result.confusions.to_numpy().tolist() == [["a", 0, 0, 3], ["a", 0, 1, 1]]
 
 
 def test_arrays_for_inspection_are_not_in_the_journal():
@@ -334,7 +334,7 @@ cross_validation: {folds: 2}
 
 @pytest.fixture
 def one(tmp_path, monkeypatch):
-    """A study that was run, `one.yaml`, and two others: the same under another name, and one with another seed."""
+    """The report of `one.yaml`; `same.yaml` differs from it in its name only, `other.yaml` also in its seed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "none")
     for name, text in (("one", COPIED), ("same", COPIED), ("other", f"{COPIED}seed: 1\n")):
@@ -350,7 +350,7 @@ def test_a_journal_copied_to_the_same_study_is_used(one, capsys):
     assert lines_of(one.parent / "same") == lines_of(one)
 
 
-def test_a_journal_copied_to_another_study_counts_for_nothing_there(one, capsys):
+def test_a_journal_copied_to_another_study_is_ignored_there(one, capsys):
     shutil.copytree(one, one.parent / "other")
     assert main(["plan", "other.yaml"]) == 0
     assert main(["run", "other.yaml", "--executor", "serial"]) == 0
@@ -372,8 +372,8 @@ def test_every_command_refuses_a_damaged_journal_in_one_line(command, one, capsy
         journal.write_bytes(content)
         capsys.readouterr()
         assert main(command) == 2
-        *before, refusal = capsys.readouterr().err.splitlines()
-        assert "journal.jsonl:1: " in refusal and before in ([], ["one: 0 fits to train, 2 are in the journal already"])
+        *before, error = capsys.readouterr().err.splitlines()
+        assert "journal.jsonl:1: " in error and before in ([], ["one: 0 fits to train, 2 are in the journal already"])
         assert journal.read_bytes() == content
 
 

@@ -1,5 +1,7 @@
-"""The file, a plugin, the data or a library changed between two runs: only what is another is trained again, and the
-run says which fits and why before it starts."""
+"""After a change to the experiment, a plugin, the data or archrunner, only the affected fits are trained again.
+
+The run reports which fits these are, and why, before it trains.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def write_data(folder: Path, shift: int = 0) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of 4 cells x 2 folds that was run."""
+    """The folder of a finished study with 4 cells x 2 folds."""
     folder = tmp_path_factory.mktemp("trained")
     write_data(folder)
     (folder / "my_block.py").write_text(PLUGIN)
@@ -88,19 +90,19 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new))
 
 
-def again(runner: Command, file: Path, *more: str) -> list[str]:
-    """What the next run says before it trains; it trains just the fits that it counts."""
+def run_again(runner: Command, file: Path, *more: str) -> list[str]:
+    """The lines that the next run prints before it trains. Asserts that it trains as many fits as it announces."""
     report, before = file.parent / "reports" / "tiny", journal_lines(file.parent / "reports" / "tiny")
     done = runner("run", file, "--executor", "serial", *more)
     assert done.returncode == 0, done.stderr
-    said = done.stderr.splitlines()
-    begins = next(number for number, line in enumerate(said) if "fits to train" in line)
-    assert journal_lines(report)[: len(before)] == before, "what was trained is kept"
-    assert f"tiny: {len(journal_lines(report)) - len(before)} fits to train" in said[begins]
-    return said[:begins]
+    lines = done.stderr.splitlines()
+    start = next(number for number, line in enumerate(lines) if "fits to train" in line)
+    assert journal_lines(report)[: len(before)] == before, "finished fits stay in the journal"
+    assert f"tiny: {len(journal_lines(report)) - len(before)} fits to train" in lines[start]
+    return lines[:start]
 
 
-def planned(runner: Command, file: Path, *more: str) -> list[str]:
+def plan_notices(runner: Command, file: Path, *more: str) -> list[str]:
     done = runner("plan", file, *more)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -158,38 +160,38 @@ EDITS = [
 @pytest.mark.parametrize(("old", "new", "expected"), EDITS)
 def test_an_edit_of_the_file(old: str, new: str, expected: list[str], study: Path, runner: Command) -> None:
     edit(study, old, new)
-    said = planned(runner, study)
-    assert len(said) == len(expected) + 1 and all(map(str.startswith, said, expected)), said
-    left = int(expected[0].split()[0]) + (4 if "folds: 3" in new else 0)
-    assert said[-1].startswith(f"{left} fits to train: about ")
-    found = again(runner, study)
-    assert len(found) == len(expected) and all(map(str.startswith, found, expected)), found
-    assert again(runner, study) == [], "nothing changed since"
+    lines = plan_notices(runner, study)
+    assert len(lines) == len(expected) + 1 and all(map(str.startswith, lines, expected)), lines
+    remaining = int(expected[0].split()[0]) + (4 if "folds: 3" in new else 0)
+    assert lines[-1].startswith(f"{remaining} fits to train: about ")
+    lines = run_again(runner, study)
+    assert len(lines) == len(expected) and all(map(str.startswith, lines, expected)), lines
+    assert run_again(runner, study) == [], "nothing changed since"
 
 
-def test_what_is_only_called_or_ordered_otherwise_costs_nothing(study: Path, runner: Command) -> None:
+def test_renaming_and_reordering_trains_nothing_again(study: Path, runner: Command) -> None:
     edit(study, "    plain: {architecture.convs: 1}\n", "")
     edit(study, "    wide: {architecture: wide}", "    broad: {architecture: wide}\n    plain: {architecture.convs: 1}")
     edit(study, "epochs: 1", "epochs: 1, timeout: 60s")
     (study.parent / "data.npz").rename(study.parent / "moved.npz")
     edit(study, "data.npz", "moved.npz")
-    assert again(runner, study) == []
+    assert run_again(runner, study) == []
 
 
-def test_back_to_an_earlier_state_finds_its_results(study: Path, runner: Command) -> None:
+def test_going_back_to_an_earlier_state_reuses_its_results(study: Path, runner: Command) -> None:
     edit(study, "lr: 1e-2", "lr: 3e-2")
-    again(runner, study)
+    run_again(runner, study)
     edit(study, "lr: 3e-2", "lr: 1e-2")
-    assert planned(runner, study)[-1].startswith("0 fits to train")
+    assert plan_notices(runner, study)[-1].startswith("0 fits to train")
     before = journal_lines(study.parent / "reports" / "tiny")
     assert "0 fits to train" in runner("run", study).stderr
     assert journal_lines(study.parent / "reports" / "tiny") == before
 
 
-def test_an_interrupted_run_is_no_change(study: Path, runner: Command) -> None:
+def test_an_interrupted_run_is_not_a_change(study: Path, runner: Command) -> None:
     report = study.parent / "reports" / "tiny"
     (report / "journal.jsonl").write_text("".join(journal_lines(report)[:5]))
-    assert again(runner, study) == []
+    assert run_again(runner, study) == []
 
 
 @pytest.mark.parametrize(
@@ -205,32 +207,32 @@ def test_an_interrupted_run_is_no_change(study: Path, runner: Command) -> None:
 )  # fmt: skip
 def test_an_edit_of_a_plugin(old: str, new: str, expected: list[str], study: Path, runner: Command) -> None:
     edit(study.parent / "my_block.py", old, new)
-    assert planned(runner, study)[:-1] == expected
-    assert again(runner, study) == expected
+    assert plan_notices(runner, study)[:-1] == expected
+    assert run_again(runner, study) == expected
 
 
 def test_a_setting_and_a_plugin_at_once(study: Path, runner: Command) -> None:
     edit(study.parent / "my_block.py", "* 1.5", "* 1.25")
     edit(study, "epochs: 1", "epochs: 2")
     epochs = "training.epochs 1 -> 2"
-    assert again(runner, study) == [
+    assert run_again(runner, study) == [
         f"6 of 8 fits are trained again: {epochs} (cells 'plain', 'twice', 'wide')",
         f"2 of 8 fits are trained again: {epochs}; ./my_block.py changed (augmentation 'brighter') (cell 'bright')",
         UNUSED.format(8),
     ]
 
 
-def test_data_of_another_content(study: Path, runner: Command) -> None:
+def test_changed_content_of_the_data(study: Path, runner: Command) -> None:
     write_data(study.parent, shift=1)
-    assert again(runner, study) == [
+    assert run_again(runner, study) == [
         "8 of 8 fits are trained again: the data set's content changed (all cells)", UNUSED.format(8),
     ]  # fmt: skip
     write_data(study.parent, shift=1)
-    assert again(runner, study) == [], "the same content in a new file"
+    assert run_again(runner, study) == [], "the same content in a new file"
 
 
-def test_a_new_version_of_ours_that_trains_otherwise(study: Path, runner: Command) -> None:
-    """As after a change of `IDENTITY`: the ids of fits are others, and nothing else that a plan holds."""
+def test_a_new_version_of_archrunner_with_different_results(study: Path, runner: Command) -> None:
+    """As after an increase of `IDENTITY`: only the fit ids in the plan differ."""
     report = study.parent / "reports" / "tiny"
     text, ids = (report / "plan.yaml").read_text(), [json.loads(line)["fit"]["id"] for line in journal_lines(report)]
     lines = [replace(fit, id=f"f{fit.id[1:]}x") for fit in read(report / "journal.jsonl")[0]]
@@ -238,12 +240,12 @@ def test_a_new_version_of_ours_that_trains_otherwise(study: Path, runner: Comman
     for id in ids:
         text = text.replace(id, f"f{id[1:]}x")
     (report / "plan.yaml").write_text(text.replace("archrunner: 0.1.0", "archrunner: 0.0.9"))
-    why = "this version of archrunner gives different results (0.0.9 -> 0.1.0)"
-    assert again(runner, study) == [f"8 of 8 fits are trained again: {why} (all cells)", UNUSED.format(8)]
+    reason = "this version of archrunner gives different results (0.0.9 -> 0.1.0)"
+    assert run_again(runner, study) == [f"8 of 8 fits are trained again: {reason} (all cells)", UNUSED.format(8)]
 
 
-def test_a_journal_that_was_copied(study: Path, runner: Command) -> None:
-    """To another folder it takes its fits along; into the folder of another experiment it takes nothing there."""
+def test_a_copied_journal(study: Path, runner: Command) -> None:
+    """In another reports folder its fits are used; in the folder of another experiment they are ignored."""
     journal_file = study.parent / "reports" / "tiny" / "journal.jsonl"
     moved, foreign = study.parent / "moved" / "tiny", study.parent / "reports" / "foreign"
     for folder in (moved, foreign):
@@ -261,15 +263,15 @@ def test_a_journal_that_was_copied(study: Path, runner: Command) -> None:
     assert len(ids) == 16 and not any(id in table for id in ids[:8]) and all(id in table for id in ids[8:])
 
 
-def test_a_plan_of_the_last_run_that_can_t_be_read(study: Path, runner: Command) -> None:
+def test_an_unreadable_plan_of_the_last_run(study: Path, runner: Command) -> None:
     (study.parent / "reports" / "tiny" / "plan.yaml").write_text("cells: 3\n")
     edit(study, "epochs: 1", "epochs: 2")
-    (line,) = again(runner, study)
+    (line,) = run_again(runner, study)
     assert line.startswith(
         "the last run's plan cannot be read, so changes since then are unknown: reports/tiny/plan.yaml: not a plan that"
     )
 
 
-def test_json_has_the_promised_document_all_the_same(study: Path, runner: Command) -> None:
+def test_json_output_contains_no_notices(study: Path, runner: Command) -> None:
     edit(study, "epochs: 1", "epochs: 2")
     assert json.loads(runner("plan", study, "--json").stdout).keys() == {"experiment", "fits", "cells"}

@@ -1,6 +1,6 @@
-"""A change of the code does not change what a fit is: ids of every kept experiment are those of commit 667660a.
+"""Refactoring does not change fit ids: every experiment in the repository has the ids that it had at commit 667660a.
 
-Whoever changes results on purpose raises `IDENTITY` in `runner/planning/fits.py` and writes this file again.
+After a deliberate change of results, increase `IDENTITY` in `runner/planning/fits.py` and regenerate fit_ids.json.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from runner.experiment.load import load
 from runner.planning.fits import identified
 from runner.planning.make_plan import make_plan
 
-KNOWN = json.loads((ROOT / "tests" / "data" / "fit_ids.json").read_text())
+EXPECTED = json.loads((ROOT / "tests" / "data" / "fit_ids.json").read_text())
 FILES = sorted(
     str(path.relative_to(ROOT)) for room in ("experiments", "benchmarks") for path in ROOT.glob(f"{room}/*.yaml")
 )
 
 
-def test_every_kept_experiment_is_known() -> None:
-    assert sorted(KNOWN) == FILES
+def test_every_experiment_has_expected_ids() -> None:
+    assert sorted(EXPECTED) == FILES
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_ids_are_what_they_were(file: str, tmp_path: Path) -> None:
+def test_ids_have_not_changed(file: str, tmp_path: Path) -> None:
     overrides = ["training.engine=torch", "training.device=cpu"]
-    if "medium" in file:  # a file that only the benchmark makes; its content is not part of the cells
+    if "medium" in file:  # only the benchmark creates its data; cell ids do not depend on the content
         np.savez(tmp_path / "images.npz", images=np.zeros((20, 3, 32, 32), np.uint8), labels=np.arange(20) % 10)
         overrides.append(f"dataset.file={tmp_path / 'images.npz'}")
     experiment = load(ROOT / file, overrides)
@@ -42,5 +42,5 @@ def test_ids_are_what_they_were(file: str, tmp_path: Path) -> None:
     test = PreparedPart("nowhere", data.labels, "fedcba9876543210") if plan.test else None
     splits = stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
     plan, fits = identified(plan, data, test, splits, experiment.plugin_files)
-    assert [cell.id for cell in plan.cells] == KNOWN[file]["cells"]
-    assert hashlib.sha256(" ".join(fit.id for fit in fits).encode()).hexdigest() == KNOWN[file]["fits"]
+    assert [cell.id for cell in plan.cells] == EXPECTED[file]["cells"]
+    assert hashlib.sha256(" ".join(fit.id for fit in fits).encode()).hexdigest() == EXPECTED[file]["fits"]

@@ -1,4 +1,4 @@
-"""Fits that were made with other versions of a library than the rest: told before they are, and wherever compared."""
+"""Fits made with different versions of a library: warnings before they are trained and wherever they are compared."""
 
 from __future__ import annotations
 
@@ -32,54 +32,54 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def report(trained: Path, tmp_path: Path) -> Path:
-    """The report of a run of 4 cells x 3 folds, all made with the NumPy of today."""
+    """The report of a run of 4 cells x 3 folds, all made with the installed NumPy."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return tmp_path / "reports" / "tiny"
 
 
-def rewrite(report: Path, made: Callable[[int, FitResult], FitResult], keep: int = 12) -> None:
-    """The journal as it would be had its fits been made otherwise."""
-    fits = read(report / "journal.jsonl")[0][:keep]
-    (report / "journal.jsonl").write_bytes(b"".join(encode(made(n, fit)) for n, fit in enumerate(fits)))
+def rewrite(report: Path, change: Callable[[int, FitResult], FitResult], count: int = 12) -> None:
+    """Applies `change` to the first `count` fits of the journal and drops the others."""
+    fits = read(report / "journal.jsonl")[0][:count]
+    (report / "journal.jsonl").write_bytes(b"".join(encode(change(n, fit)) for n, fit in enumerate(fits)))
 
 
 def older(first: int) -> Callable[[int, FitResult], FitResult]:
-    """As if the first fits had been made with an older NumPy."""
+    """A change of the `first` fits to an older NumPy."""
     return lambda number, fit: replace(fit, versions={"numpy": OLD}) if number < first else fit
 
 
-def test_a_run_that_goes_on_with_other_libraries_says_so_before_and_after(report: Path, runner: Command) -> None:
-    rewrite(report, older(5), keep=5)
-    ahead = (
+def test_a_run_that_continues_with_other_libraries_warns_before_and_after(report: Path, runner: Command) -> None:
+    rewrite(report, older(5), count=5)
+    warning = (
         f"warning: the journal has fits made with numpy {OLD} (5 fits); the remaining 7 will be made with numpy "
         f"{NEW}, so comparisons will mix versions. `runner run tiny.yaml --set training.epochs=1 --set "
         "training.engine=numpy --reports NEWDIR` trains all 12 fits with the installed versions."
     )
-    assert ahead in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout.splitlines()
+    assert warning in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout.splitlines()
     done = runner("run", "tiny.yaml", *SERIAL)
-    said = done.stderr.splitlines()
-    assert done.returncode == 0 and said[0] == ahead and "7 fits to train, 5 are in the journal" in said[1]
-    mixed = f"these results were made with numpy {OLD} (5 fits) and {NEW} (7 fits), so differences between cells"
-    assert any(line.startswith(f"warning: {mixed}") for line in said[2:])
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0 and lines[0] == warning and "7 fits to train, 5 are in the journal" in lines[1]
+    mixture = f"these results were made with numpy {OLD} (5 fits) and {NEW} (7 fits), so differences between cells"
+    assert any(line.startswith(f"warning: {mixture}") for line in lines[2:])
     for page in ("report.html", "report.md"):
         text = (report / page).read_text()
-        assert mixed in text and text.index(mixed) < text.index("## Answer" if page == "report.md" else '="answer"')
-    anew = runner("run", "tiny.yaml", *SERIAL, "--reports", "NEWDIR")
-    assert anew.returncode == 0 and "numpy" not in anew.stderr, "what it told to do makes them equal"
-    made = [json.loads(line)["fit"]["versions"] for line in journal_lines(report.parents[1] / "NEWDIR" / "tiny")]
-    assert made == [{"numpy": NEW}] * 12
+        assert mixture in text and text.index(mixture) < text.index("## Answer" if page == "report.md" else '="answer"')
+    retrained = runner("run", "tiny.yaml", *SERIAL, "--reports", "NEWDIR")
+    assert retrained.returncode == 0 and "numpy" not in retrained.stderr, "the suggested command removes the mixture"
+    versions = [json.loads(line)["fit"]["versions"] for line in journal_lines(report.parents[1] / "NEWDIR" / "tiny")]
+    assert versions == [{"numpy": NEW}] * 12
     assert "Mixed versions" not in (report.parents[1] / "NEWDIR" / "tiny" / "report.html").read_text()
 
 
-def test_one_version_is_not_spoken_of(report: Path, runner: Command) -> None:
-    for first in (0, 12):  # all made with another one, and nothing left to train
+def test_no_warning_if_all_fits_have_the_same_version(report: Path, runner: Command) -> None:
+    for first in (0, 12):  # none and all of the fits older; nothing left to train
         rewrite(report, older(first))
         done = runner("run", "tiny.yaml", *SERIAL)
         assert done.returncode == 0 and "numpy" not in done.stderr
         assert "Mixed versions" not in (report / "report.html").read_text() + (report / "report.md").read_text()
 
 
-def test_a_failed_fit_is_in_no_comparison(report: Path, runner: Command) -> None:
+def test_a_failed_fit_does_not_count(report: Path, runner: Command) -> None:
     rewrite(
         report, lambda n, fit: replace(older(1)(n, fit), status="failed", reason="broke", curves={}) if n < 1 else fit
     )
@@ -88,7 +88,7 @@ def test_a_failed_fit_is_in_no_comparison(report: Path, runner: Command) -> None
     assert "versions" not in (report / "tables" / "fits.csv").read_text().partition("\n")[0]
 
 
-def test_compare_warns_within_and_between(report: Path, runner: Command) -> None:
+def test_compare_warns_within_an_experiment_and_between_two(report: Path, runner: Command) -> None:
     other = Path(shutil.copytree(report, report.parent / "other"))
     same = runner("compare", "tiny", "reports/other")
     assert same.returncode == 0 and "numpy" not in same.stderr

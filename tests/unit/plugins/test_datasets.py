@@ -16,8 +16,8 @@ from command import ROOT
 from runner.plugins.datasets import batches, idx
 from runner.plugins.datasets.mnist import FASHION_MNIST, MNIST
 from shared_data import DATA, real
-from small_files import apart as apart
-from small_files import archive, built, idx_bytes, md5, small_cifar, small_mnist, write
+from small_files import archive, build_dataset, idx_bytes, md5, small_cifar, small_mnist, write
+from small_files import isolated_cache as isolated_cache
 
 from runner.api import RunnerError
 from runner.components.catalog import load_catalog
@@ -40,7 +40,7 @@ from runner.components.catalog import load_catalog
 def test_every_data_set_states_its_facts_without_its_files(
     name: str, shape: tuple[int, int, int], classes: int, size: int, test_size: int
 ) -> None:
-    data = built(name)
+    data = build_dataset(name)
     assert (data.shape, data.classes, data.size, data.test_size) == (shape, classes, size, test_size)
     assert len(set(data.class_names)) == classes and data.licence and data.version
     assert data.citation or name == "shapes"
@@ -51,11 +51,11 @@ def test_digits_are_those_of_scikit_learn_whether_it_is_imported_or_not(monkeypa
     from sklearn.datasets import load_digits
 
     theirs = load_digits()
-    images, labels = built("digits").load()
+    images, labels = build_dataset("digits").load()
     assert images.dtype == np.uint8 and np.abs(images[:, 0] - theirs.images * 255 / 16).max() <= 0.5
     assert labels.dtype == np.int64 and np.array_equal(labels, theirs.target)
     monkeypatch.setattr("runner.plugins.datasets.digits.find_spec", lambda name: None)
-    for ours, by_its_function in zip((images, labels), built("digits").load(), strict=True):
+    for ours, by_its_function in zip((images, labels), build_dataset("digits").load(), strict=True):
         assert ours.dtype == by_its_function.dtype and np.array_equal(ours, by_its_function)
 
 
@@ -66,7 +66,7 @@ def test_the_page_of_data_sets_has_them_all_with_these_facts() -> None:
     text = (ROOT / "docs" / "reference" / "datasets.md").read_text()
     rows = {name: [int(number.replace(",", "")) for number in numbers] for name, *numbers in ROW.findall(text)}
     for name, numbers in rows.items():
-        data = built(name)
+        data = build_dataset(name)
         assert numbers == [*data.shape, data.classes, data.size, data.test_size], name
         assert data.licence in text and data.citation in text, name
     assert sorted([*rows, "image-folder", "npz"]) == load_catalog().names("dataset")
@@ -75,11 +75,11 @@ def test_the_page_of_data_sets_has_them_all_with_these_facts() -> None:
 
 
 def test_planning_loads_none_of_the_libraries_and_reads_no_file(tmp_path: Path) -> None:
-    lines = "; ".join(f"built({name!r})" for name in ("mnist", "fashion-mnist", "cifar10", "cifar100", "shapes"))
+    lines = "; ".join(f"build({name!r})" for name in ("mnist", "fashion-mnist", "cifar10", "cifar100", "shapes"))
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'helpers')!r})\n"
         "from runner.components.catalog import load_catalog\nfrom runner.components.records import ComponentRef\n"
-        "c = load_catalog()\nbuilt = lambda name: c.build('dataset', c.bind('dataset', ComponentRef(name)))\n"
+        "c = load_catalog()\nbuild = lambda name: c.build('dataset', c.bind('dataset', ComponentRef(name)))\n"
         f"{lines}\nprint([m for m in ('numpy', 'PIL', 'pooch', 'requests') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -88,9 +88,13 @@ def test_planning_loads_none_of_the_libraries_and_reads_no_file(tmp_path: Path) 
 
 
 def test_versions_differ_where_the_content_does() -> None:
-    assert built("mnist").version == built("mnist", root="anywhere").version != built("fashion-mnist").version
-    assert built("cifar100").version != built("cifar100", labels="coarse").version
-    assert built("cifar100", labels="coarse").classes == 20
+    assert (
+        build_dataset("mnist").version
+        == build_dataset("mnist", root="anywhere").version
+        != build_dataset("fashion-mnist").version
+    )
+    assert build_dataset("cifar100").version != build_dataset("cifar100", labels="coarse").version
+    assert build_dataset("cifar100", labels="coarse").classes == 20
 
 
 # The real files.
@@ -112,7 +116,7 @@ def laid_out(root: Path, folder: str, source: Path) -> Path:
 )
 def test_the_real_mnists(name: str, folder: str, source: str, mean: float, deviation: float, tmp_path: Path) -> None:
     """Mean and deviation as everybody's normalisation has them."""
-    data = built(name, root=str(laid_out(tmp_path, folder, DATA / source)))
+    data = build_dataset(name, root=str(laid_out(tmp_path, folder, DATA / source)))
     images, labels = data.load()
     assert (images.shape, images.dtype, labels.shape) == ((60_000, 1, 28, 28), np.uint8, (60_000,))
     assert (images / 255).mean() == pytest.approx(mean, abs=1e-4)
@@ -144,14 +148,14 @@ def test_real_files_unpacked_give_the_same(known: idx.IdxDataset, source: str, t
 @real
 def test_one_mnist_in_the_others_place_is_told_by_its_checksum(tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=r"train-images-idx3-ubyte.gz: .* not the published f68b3c2dcbeaaa9f"):
-        built("mnist", root=str(laid_out(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
+        build_dataset("mnist", root=str(laid_out(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
 
 
 @real
 def test_the_real_cifar10(tmp_path: Path) -> None:
     script = DATA / "unpack_cifar10.py"
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, capture_output=True)
-    data = built("cifar10", root=str(tmp_path))
+    data = build_dataset("cifar10", root=str(tmp_path))
     images, labels = data.load()
     assert images.shape == (50_000, 3, 32, 32) and list(np.bincount(labels)) == [5000] * 10
     means = images.mean(axis=(0, 2, 3)) / 255
@@ -291,7 +295,7 @@ def test_a_root_that_is_none_or_lacks_a_file(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(RunnerError, match=words):
-            built("mnist", root=str(root)).load()
+            build_dataset("mnist", root=str(root)).load()
 
 
 # The command line.

@@ -362,13 +362,13 @@ class TestFilesMeantToDoHarm:
     )
     def test_headers_that_lie(self, header: str, words: str, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "x.npz", "w") as packed:
-            packed.writestr("images.npy", fuzz_data._member(header, bytes(384)))
+            packed.writestr("images.npy", fuzz_data.npy_member(header, bytes(384)))
         with pytest.raises(RunnerError, match=f"x.npz: .*{words}"):
             built("npz", file=str(tmp_path / "x.npz"))
 
     def test_a_small_file_that_unpacks_to_gigabytes(self, tmp_path: Path) -> None:
-        bomb = fuzz_data._zeros("{'descr': '|u1', 'fortran_order': False, 'shape': (46875000, 8, 8), }")
-        (tmp_path / "x.npz").write_bytes(fuzz_data._zip({"images": bomb}))
+        bomb = fuzz_data.zeros_member("{'descr': '|u1', 'fortran_order': False, 'shape': (46875000, 8, 8), }")
+        (tmp_path / "x.npz").write_bytes(fuzz_data.zip_archive({"images": bomb}))
         with pytest.raises(RunnerError, match="images unpacks from 2.* MB to 3,000 MB, more than images do"):
             built("npz", file=str(tmp_path / "x.npz"))
 
@@ -383,7 +383,7 @@ class TestFilesMeantToDoHarm:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             Image.new("1", (9, 7)).save(tmp_path / name / "1.png")
-        huge = fuzz_data._resized((tmp_path / "b" / "1.png").read_bytes(), 13_000, 13_000, Random(0))
+        huge = fuzz_data.resized_png((tmp_path / "b" / "1.png").read_bytes(), 13_000, 13_000, Random(0))
         (tmp_path / "b" / "1.png").write_bytes(huge)
         with (
             warnings.catch_warnings(),

@@ -17,7 +17,7 @@ from runner.plugins.datasets import fetching, files, idx
 from runner.plugins.datasets.cifar import CIFAR10
 from runner.plugins.datasets.mnist import FASHION_MNIST, MNIST
 from small_files import NOWHERE, md5, small_cifar, small_mnist, write
-from small_files import apart as apart
+from small_files import isolated_cache as isolated_cache
 
 from runner.api import RunnerError
 

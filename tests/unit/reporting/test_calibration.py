@@ -58,7 +58,7 @@ def test_the_two_names_are_one_architecture_with_different_initial_values() -> N
 def test_one_architecture_under_two_names_is_seldom_found_to_differ(
     rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
 ) -> None:
-    outcomes, _ = rates["both"](rates["differences"](frame, "glimpse", "again", folds), 0.0, repeats)
+    outcomes, _ = rates["both_tests"](rates["differences"](frame, "glimpse", "again", folds), 0.0, repeats)
     corrected = outcomes["corrected"]
     assert len(corrected) == 2000
     assert corrected["finds"].mean() <= MAX_FALSE
@@ -70,7 +70,7 @@ def test_the_interval_covers_the_long_run_difference_of_two_architectures(
     rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
 ) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", folds)
-    outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
+    outcomes, _ = rates["both_tests"](values, rates["long_run"](values)[0], repeats)
     assert outcomes["corrected"]["covers"].mean() >= MIN_COVERED
 
 
@@ -79,13 +79,13 @@ def test_the_interval_of_the_plain_paired_t_test_is_too_narrow(
     rates: dict[str, Any], frame: pd.DataFrame, folds: int, repeats: int
 ) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", folds)
-    outcomes, _ = rates["both"](values, rates["long_run"](values)[0], repeats)
+    outcomes, _ = rates["both_tests"](values, rates["long_run"](values)[0], repeats)
     assert outcomes["plain"]["covers"].mean() < MIN_COVERED
 
 
 def test_the_plain_test_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFrame) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", 5).reshape(-1, 40)
-    plain = rates["judged"](values, 0.03, 0.0)
+    plain = rates["outcomes"](values, 0.03, 0.0)
     theirs = stats.ttest_1samp(values, 0.0, axis=1)
     interval = theirs.confidence_interval(0.95)
     assert (plain["finds"] == (theirs.pvalue < 0.05)).all()
@@ -95,7 +95,7 @@ def test_the_plain_test_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFr
 def test_more_repeats_find_the_difference_more_often(rates: dict[str, Any], frame: pd.DataFrame) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", 5)
     truth, _ = rates["long_run"](values)
-    few, many = (rates["both"](values, truth, repeats)[0]["corrected"]["finds"].mean() for repeats in (1, 8))
+    few, many = (rates["both_tests"](values, truth, repeats)[0]["corrected"]["finds"].mean() for repeats in (1, 8))
     assert MAX_FALSE < few < many < 1
 
 

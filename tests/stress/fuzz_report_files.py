@@ -1,5 +1,6 @@
-"""Broken records of finished studies for tests/fuzz.py: journals, plans, ledgers, checkpoints. All of it follows from
-the random numbers that are given.
+"""Broken files of a finished study for tests/stress/fuzz.py: journals, plans, ledgers, checkpoints.
+
+All random choices are drawn from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from random import Random
 import fuzz_yaml
 import numpy as np
 import yaml
-from fuzz_data import EVIL, Files, damaged, run
+from fuzz_data import EVIL, Files, damage, run_arguments
 
 from runner.cli import main
 from runner.journal.index import read
@@ -26,26 +27,28 @@ from runner.journal.line import encode
 from runner.planning import plan_file
 
 
-def finished(folder: Path) -> Files:
-    """A small study that was run, published and kept checkpoints: its files, with times that are always the same."""
+def finished_study(folder: Path) -> Files:
+    """Run and publish a small study in `folder`; returns its files, with fixed times and versions in its records."""
     text = fuzz_yaml.SMALL.replace("epochs: 1", "epochs: 1, checkpoint: 1h") + "grid:\n  optimizer.lr: [1e-2, 1e-3]\n"
     (folder / "small.yaml").write_text(text)
-    here = Path.cwd()
+    before = Path.cwd()
     os.chdir(folder)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        assert main([*run("small.yaml")[:-2], "--tracking-uri", "sqlite:///store.db"]) == 0
-    os.chdir(here)
-    with contextlib.closing(sqlite3.connect(folder / "store.db")) as store, store:  # which goes from folder to folder
+        assert main([*run_arguments("small.yaml")[:-2], "--tracking-uri", "sqlite:///store.db"]) == 0
+    os.chdir(before)
+    with contextlib.closing(sqlite3.connect(folder / "store.db")) as store, store:
+        # Paths relative to the working directory: each case copies the store into its own folder.
         store.execute("UPDATE experiments SET artifact_location = 'artifacts'")
         store.execute("UPDATE runs SET artifact_uri = 'artifacts/' || run_uuid")
     report = folder / "reports" / "small"
     results, _ = read(report / "journal.jsonl")
-    still = [replace(r, seconds=0.5, cpu=0.5, worker="1", finished=10**12, memory=10**8, versions={}) for r in results]
+    # The same seed must give the same cases, so what differs between two runs is set to constants.
+    fixed = [replace(r, seconds=0.5, cpu=0.5, worker="1", finished=10**12, memory=10**8, versions={}) for r in results]
     plan = replace(plan_file.read(report / "plan.yaml"), made_with={"archrunner": "0"})
     return {
         "small.yaml": text.encode(),
         "other.yaml": text.replace("name: small", "name: other", 1).encode(),
-        "reports/small/journal.jsonl": b"".join(map(encode, still)),
+        "reports/small/journal.jsonl": b"".join(map(encode, fixed)),
         "reports/small/plan.yaml": plan_file.text(plan).encode(),
         "reports/small/mlflow.jsonl": (report / "mlflow.jsonl").read_bytes(),
         "store.db": (folder / "store.db").read_bytes(),
@@ -53,7 +56,7 @@ def finished(folder: Path) -> Files:
     }
 
 
-def kept(base: Files, random: Random, seed: int) -> tuple[Files, list[str]]:
+def broken_report_file(base: Files, random: Random, seed: int) -> tuple[Files, list[str]]:
     """A finished study with one of its files broken, and a command that reads it."""
     files, kind = {name: content for name, content in base.items() if name != "store.db"}, random.random()
     path = "reports/small/journal.jsonl"
@@ -63,16 +66,18 @@ def kept(base: Files, random: Random, seed: int) -> tuple[Files, list[str]]:
         files["reports/small/plan.yaml"] = broken_plan(files["reports/small/plan.yaml"], random, seed)
     elif kind < 0.92:
         path = random.choice([name for name in files if name.endswith(".npz")])
-        files[path] = damaged(files[path], random)
+        files[path] = damage(files[path], random)
     elif kind < 0.96:
         return _broken_ledger(files | {"store.db": base["store.db"]}, random, seed)
     else:
         return _broken_checkpoint(files, random)
-    if random.random() < 0.1:  # copied to where another experiment is
+    if random.random() < 0.1:  # as if the report folder had been copied to that of another experiment
         files |= {name.replace("/small/", "/other/"): content for name, content in files.items() if "/small/" in name}
-        return files, random.choice([run("other.yaml"), ["plan", "other.yaml"], ["report", "other", "--format", "csv"]])
+        return files, random.choice(
+            [run_arguments("other.yaml"), ["plan", "other.yaml"], ["report", "other", "--format", "csv"]]
+        )
     commands = [["report", "small", "--format", random.choice(["csv", "csv,tex", "md", "csv"])], ["plan", "small.yaml"]]
-    commands += [["compare", "small", "small"], ["compare", "small", "small", "--json"], run("small.yaml")]
+    commands += [["compare", "small", "small"], ["compare", "small", "small", "--json"], run_arguments("small.yaml")]
     command = random.choices(commands, [8, 3, 3, 1, 2])[0]
     return files, ["publish", "small", "--tracking-uri", "sqlite:///s.db"] if random.random() < 0.02 else command
 
@@ -81,8 +86,9 @@ def broken_journal(content: bytes, random: Random, seed: int) -> bytes:
     lines = content.splitlines(keepends=True)
     for _ in range(random.choice([1, 1, 1, 2])):
         at = random.randrange(len(lines))
-        changes = [_torn, _refitted, _refitted, _refitted, _rewritten, damaged_line]
-        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, RecursionError):  # it is damaged already
+        changes = [_replace_line, _change_fit, _change_fit, _change_fit, _change_entry, damage_line]
+        # The second change may get a line that the first one left unreadable.
+        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, RecursionError):
             lines[at] = random.choice(changes)(lines[at], random, seed)
     if random.random() < 0.2:
         random.shuffle(lines)
@@ -91,7 +97,8 @@ def broken_journal(content: bytes, random: Random, seed: int) -> bytes:
     return b"".join(lines)
 
 
-def _torn(line: bytes, random: Random, seed: int) -> bytes:
+def _replace_line(line: bytes, random: Random, seed: int) -> bytes:
+    """Something else in place of the line: a torn line, nothing, deep nesting, another encoding."""
     return random.choice([
         line[: random.randrange(len(line))], b"\n", b"", b"\0" * 100 + b"\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n",
         b'{"a":' * 50_000 + b"\n", b"9" * 5000 + b"\n", b"x" * 10_000_000 + b"\n", line[:-1] + b"\r\n", line * 2,
@@ -100,24 +107,24 @@ def _torn(line: bytes, random: Random, seed: int) -> bytes:
     ])  # fmt: skip
 
 
-def damaged_line(line: bytes, random: Random, seed: int) -> bytes:
-    return damaged(line, random)
+def damage_line(line: bytes, random: Random, seed: int) -> bytes:
+    return damage(line, random)
 
 
-def _rewritten(line: bytes, random: Random, seed: int) -> bytes:
-    """Another version, another checksum, other keys."""
+def _change_entry(line: bytes, random: Random, seed: int) -> bytes:
+    """The line with another format version, checksum or fit, or with an unknown key."""
     entry = json.loads(line)
     key = random.choice([*entry, "more"])
-    entry[key] = random.choice([fuzz_yaml.value(random, seed), 0, 2, "1", 1.0, True])
+    entry[key] = random.choice([fuzz_yaml.any_value(random, seed), 0, 2, "1", 1.0, True])
     return json.dumps(entry).encode() + b"\n"
 
 
-def _refitted(line: bytes, random: Random, seed: int) -> bytes:
-    """A fit edited by hand, whose checksum was made to fit."""
+def _change_fit(line: bytes, random: Random, seed: int) -> bytes:
+    """The line with a fit edited by hand, and a checksum that matches it."""
     fit = json.loads(line)["fit"]
     for _ in range(random.choice([1, 1, 2])):
-        inside, key = random.choice(list(fuzz_yaml.places(fit)))
-        fuzz_yaml.change(inside, key, fit, random, seed)
+        container, key = random.choice(list(fuzz_yaml.positions(fit)))
+        fuzz_yaml.mutate_node(container, key, fit, random, seed)
     text = json.dumps(fit, separators=(",", ":"))
     return f'{{"format":1,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
 
@@ -126,31 +133,31 @@ def broken_plan(content: bytes, random: Random, seed: int) -> bytes:
     if random.random() < 0.3:
         return random.choice([fuzz_yaml.change_bytes, fuzz_yaml.change_words, fuzz_yaml.change_lines])(content, random)
     if random.random() < 0.1:
-        return fuzz_yaml.monster(random, seed)
+        return fuzz_yaml.extreme_file(random, seed)
     document = yaml.safe_load(content)
     for _ in range(random.choice([1, 1, 2])):
-        inside, key = random.choice(list(fuzz_yaml.places(document)))
-        fuzz_yaml.change(inside, key, document, random, seed)
-    return fuzz_yaml.dumped(document, random)
+        container, key = random.choice(list(fuzz_yaml.positions(document)))
+        fuzz_yaml.mutate_node(container, key, document, random, seed)
+    return fuzz_yaml.dump(document, random)
 
 
 def _broken_ledger(files: Files, random: Random, seed: int) -> tuple[Files, list[str]]:
     path = "reports/small/mlflow.jsonl"
     lines = files[path].splitlines(keepends=True)
     at = random.randrange(len(lines))
-    lines[at] = random.choice([_torn, damaged_line])(lines[at], random, seed)
+    lines[at] = random.choice([_replace_line, damage_line])(lines[at], random, seed)
     files[path] = b"".join(lines)
     return files, ["publish", "small", "--tracking-uri", "sqlite:///store.db"]
 
 
 def _broken_checkpoint(files: Files, random: Random) -> tuple[Files, list[str]]:
-    """The place of a fit's checkpoint holds something else; the fit is missing in the journal."""
+    """A study whose first fit is missing from the journal and has a broken checkpoint."""
     path = "reports/small/journal.jsonl"
     first, rest = files[path].split(b"\n", 1)
-    name = json.loads(first)["fit"]["id"]
+    fit_id = json.loads(first)["fit"]["id"]
     archive = io.BytesIO()
     np.savez(archive, header=np.frombuffer(b'{"owner": {}, "spent": {}, "standing": {"dict": []}}', np.uint8))
     content = b"archrunner checkpoint 1 " + b"0" * 64 + b"\n" + archive.getvalue()
-    odd = [content, damaged(content, random), b"", random.randbytes(500), pickle.dumps(EVIL[0])]
-    files |= {path: rest, f"reports/small/fits/{name}.checkpoint": random.choice(odd)}
-    return files, run("small.yaml")
+    odd = [content, damage(content, random), b"", random.randbytes(500), pickle.dumps(EVIL[0])]
+    files |= {path: rest, f"reports/small/fits/{fit_id}.checkpoint": random.choice(odd)}
+    return files, run_arguments("small.yaml")

@@ -1,0 +1,111 @@
+"""Converts plans and fits into MLflow parameters, metrics and tags, without any call to a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runner.files.content_hash import content_id
+from runner.fits.records import FitResult
+from runner.planning.plan import Plan, PlannedCell
+
+CURVE_NAMES = {
+    "val_accuracy": "val/accuracy",
+    "val_loss": "val/loss",
+    "train_accuracy": "train/accuracy",
+    "train_loss": "train/loss",
+}
+"""The MLflow metric of each curve. The slash makes MLflow's UI group them by training and validation."""
+
+
+def cell_key(plan: Plan, cell: PlannedCell) -> str:
+    """The key of a cell's run. A cell with other fits, such as more repeats, gets a run of its own."""
+    return f"cell:{content_id([cell.id, plan.fits[cell.id]])}"
+
+
+def fit_key(fit: FitResult) -> tuple[str, str]:
+    """The key of a fit's run, and a hash of its result.
+
+    The hash leaves out times and the worker: a fit that is trained again with the same bits is already published.
+    """
+    return f"fit:{fit.id}", content_id([fit.status, fit.reason, fit.curves])
+
+
+def fits_hash(fits: Sequence[FitResult]) -> str:
+    return content_id([fit_key(fit) for fit in fits])
+
+
+def start_time(fit: FitResult) -> int:
+    """When the fit started, in milliseconds since 1970."""
+    return fit.finished - int(fit.seconds * 1000)
+
+
+def status(*fits: FitResult) -> str:
+    """MLflow's status of a run: FAILED if no fit is successful."""
+    return "FINISHED" if any(fit.status == "ok" for fit in fits) else "FAILED"
+
+
+def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
+    """The cell's levels and all settings of its fits, flattened to text within MLflow's limits."""
+    flat: dict[str, Any] = {"dataset": plan.dataset.name}
+    for section, settings in cell.settings.to_dict().items():
+        if section == "augmentation":
+            flat[section] = " + ".join(map(str, cell.settings.augmentation))
+            continue
+        for key, value in settings.items():
+            flat[section if key == "name" else f"{section}.{key}"] = value
+    for key, value in plan.dataset.to_dict().items():
+        flat["dataset" if key == "name" else f"dataset.{key}"] = value
+    flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
+    levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
+    # MLflow allows only these characters, 250 of them in a key and 6000 in a value.
+    return {re.sub(r"[^\w\-./ ]", "_", key)[:250]: str(value)[:6000] for key, value in {**flat, **levels}.items()}
+
+
+def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, str]:
+    return {
+        "runner.kind": "fit",
+        "runner.cell": cell.id,
+        "runner.fit": fit.id,
+        "mlflow.parentRunId": parent_run,
+        **({"runner.reason": fit.reason[:5000]} if fit.reason else {}),
+        **{f"runner.version.{library}": version for library, version in fit.versions.items()},
+    }
+
+
+def source_tags(plan: Plan) -> dict[str, str]:
+    """The environment that the plan records; MLflow's UI shows the commit as the version of the source."""
+    commit = plan.made_with.get("commit")
+    return {
+        **{f"runner.made_with.{name}": version for name, version in plan.made_with.items()},
+        "mlflow.source.name": "archrunner",
+        **({"mlflow.source.git.commit": commit} if commit else {}),
+    }
+
+
+def metric_points(metrics: Mapping[str, float], time: int) -> Iterator[Any]:
+    """MLflow metrics at step 0. `time` is in milliseconds since 1970."""
+    from mlflow.entities import Metric
+
+    return (Metric(name, value, time, 0) for name, value in metrics.items())
+
+
+def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[Any]:
+    """MLflow metrics with one point per epoch. All points have the same `time`, so that logging twice adds nothing."""
+    from mlflow.entities import Metric
+
+    return (
+        Metric(CURVE_NAMES[name], value, time, epoch)
+        for name, values in curves.items()
+        if name in CURVE_NAMES  # test metrics have one value, after the last epoch, and thus no curve
+        for epoch, value in enumerate(values, 1)
+    )
+
+
+def dataset_input(plan: Plan) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    name = plan.dataset.name
+    data = Dataset(name, plan.data["fingerprint"], "local", f"archrunner dataset {name}")
+    return DatasetInput(data, [InputTag("mlflow.data.context", "cross-validation")])
