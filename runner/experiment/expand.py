@@ -43,23 +43,14 @@ def expand(experiment: Experiment) -> list[Cell]:
     complaints: list[Complaint] = []
     cells: dict[tuple[str, ...], Cell] = {}
     used_rules: set[int] = set()
-    for block in experiment.blocks:
-        for combination in _product(block):
-            apply_complaints: list[Complaint] = []
-            document = _apply(experiment.document, list(combination.values()), apply_complaints)
-            complaints += apply_complaints
-            levels = _all_levels(experiment, combination, document)
-            matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
-            used_rules.update(matching_rules)
-            if matching_rules:
-                continue
-            settings = None if apply_complaints else parse_settings(document, complaints)
-            if settings is not None:
-                cell = Cell(levels, settings, document)
-                earlier = cells.setdefault(tuple(levels.values()), cell)
-                if earlier.settings != cell.settings:
-                    message = f"two blocks give the levels '{cell.short_name}' different settings; rename one of them"
-                    complaints.append(Complaint(document.find(("grid",)), "grid", message))
+    for combination in itertools.chain.from_iterable(map(_product, experiment.blocks)):
+        cell = _create_cell(experiment, combination, used_rules, complaints)
+        if cell is None:
+            continue
+        earlier = cells.setdefault(tuple(cell.levels.values()), cell)
+        if earlier.settings != cell.settings:
+            message = f"two blocks give the levels '{cell.short_name}' different settings; rename one of them"
+            complaints.append(Complaint(cell.document.find(("grid",)), "grid", message))
     for index in set(range(len(experiment.exclude))) - used_rules:
         where = experiment.document.find(("exclude", index))
         complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination of the grid"))
@@ -82,6 +73,25 @@ def _check_cell_count(experiment: Experiment) -> None:
     if count > MAX_CELLS:
         message = f"expands to {count} cells; allowed: at most {MAX_CELLS}"
         raise InputError([Complaint(experiment.document.find(("grid",)), "grid", message)])
+
+
+def _create_cell(
+    experiment: Experiment, combination: dict[str, Level], used_rules: set[int], complaints: list[Complaint]
+) -> Cell | None:
+    """The cell of a combination of levels; None if it is excluded or, with a new complaint, invalid.
+
+    The indices of the exclusions that match it are added to `used_rules`.
+    """
+    apply_complaints: list[Complaint] = []
+    document = _apply(experiment.document, list(combination.values()), apply_complaints)
+    complaints += apply_complaints
+    levels = _all_levels(experiment, combination, document)
+    matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
+    used_rules.update(matching_rules)
+    if matching_rules or apply_complaints:
+        return None
+    settings = parse_settings(document, complaints)
+    return Cell(levels, settings, document) if settings is not None else None
 
 
 def _product(block: Block) -> Iterator[dict[str, Level]]:

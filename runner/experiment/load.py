@@ -65,7 +65,7 @@ def _parse_section(schema: type[M], document: Node, complaints: list[Complaint])
         return None
 
 
-@lru_cache
+@lru_cache  # pydantic compiles an adapter when it is created, and a grid validates thousands of cells
 def _adapter(schema: type[M]) -> TypeAdapter[M]:
     return TypeAdapter(schema)
 
@@ -96,10 +96,11 @@ def _apply_override(document: Node, override: str) -> Node:
     if keys[0] == "grid":  # a factor's name may contain dots: grid.architecture.stages=[1, 2]
         keys = ("grid", ".".join(keys[1:])) if len(keys) > 1 else keys
     try:
-        value = parse(text if text.strip() else "null", str(where))
+        value = parse(text if text.strip() else "null", str(where))  # no value is null, as in a YAML file
     except InputError as error:
+        # A line number within the value would be meaningless: the location is the option.
         raise InputError([Complaint(where, "", complaint.message) for complaint in error.complaints]) from None
-    document = document.with_component_expanded(keys[0])
+    document = document.with_component_expanded(keys[0])  # so that `optimizer.lr` can be set on `optimizer: adam`
     node: Node | None = document
     for key in keys[:-1]:
         node = node.value.get(key) if node and isinstance(node.value, dict) else None

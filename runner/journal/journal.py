@@ -59,8 +59,8 @@ class Journal:
             self._add_to_index(results, lines, start)  # before the sync: an interrupt during it keeps the lines
             os.fsync(self._file.fileno())
         except KeyboardInterrupt:
-            # If everything is written, the interrupt may have come before the index was updated: the file and the index must
-            # agree. If not, the torn last line is not in the index, and the next run drops it.
+            # The file and the index must agree. If everything is written, the interrupt may have come before the index
+            # was updated. If not, the torn last line is not in the index either, and the next run drops it.
             if self._file.tell() == start + sum(map(len, lines)):
                 self._add_to_index(results, lines, start)
             raise

@@ -57,9 +57,9 @@ def _is_mapping_of_texts(value: Any) -> bool:
 
 
 def _is_curves(value: Any) -> bool:
-    known = METRICS + TEST_METRICS
+    names = METRICS + TEST_METRICS
     return isinstance(value, dict) and all(
-        name in known and isinstance(values, list) and all(map(_is_number, values)) for name, values in value.items()
+        name in names and isinstance(values, list) and all(map(_is_number, values)) for name, values in value.items()
     )
 
 

@@ -118,8 +118,8 @@ class CellChecker:
             return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
         training = self._add_stacking(cell, training, rule, analysis, is_module)
         # The architecture enters the id as the network that it builds, so that two descriptions of the same network
-        # give the same cell. Of augmentations and optimizers only their names and parameters are known; `code` adds
-        # the versions of the plugin files that define them.
+        # give the same cell. Augmentations and optimizers enter as their names and parameters, which do not show an
+        # edit of their code; `code` adds the versions of the plugin files that define them.
         content = {
             "architecture": network,
             "augmentation": f"[{','.join(map(self._canonical_text, augmentation))}]",

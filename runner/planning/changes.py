@@ -44,7 +44,7 @@ class Changes:
 def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -> Changes:
     """What changed between the last run in `folder`, whose journal holds `results`, and `plan`.
 
-    A plan without fit ids was made without reading its data; the content of the data is then assumed to be unchanged.
+    If `plan` has no fit ids, its data was not read, and the content of the data is assumed to be unchanged.
     """
     file = folder / "plan.yaml"
     if not results or not file.exists() or _continues_last_run(file, plan, set(results)):

@@ -48,6 +48,7 @@ def match_cells(a: Plan, b: Plan) -> MatchedCells:
 def different_splits(a: Plan, b: Plan) -> str:
     """Why the fits of a repeat and fold used different images in the two plans; "" if they used the same."""
     causes = {
+        # "unknown": a plan without a fingerprint matches no other, not even one that has none either.
         "data": (a.data.get("fingerprint"), b.data.get("fingerprint", "unknown")),
         "subset": (a.dataset.parameters.get("subset"), b.dataset.parameters.get("subset")),
         "folds": (a.folds, b.folds),
@@ -106,14 +107,15 @@ def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Settin
 
     Components with different names are one difference, because their parameters do not correspond.
     """
-    inside: Iterable[int | str] = ()
+    keys: Iterable[int | str] = ()
     if isinstance(a, dict) and isinstance(b, dict) and a.get("name") == b.get("name"):
-        inside, a, b = dict.fromkeys((*a, *b)), defaultdict(lambda: None, a), defaultdict(lambda: None, b)
+        # A key that one side lacks counts as None.
+        keys, a, b = dict.fromkeys((*a, *b)), defaultdict(lambda: None, a), defaultdict(lambda: None, b)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(i, dict) for i in a):
-        inside = range(len(a))
+        keys = range(len(a))
     elif a != b:
         return [SettingDifference(dotted(path), a, b)]
-    return [setting for key in inside for setting in differences(a[key], b[key], (*path, key))]
+    return [setting for key in keys for setting in differences(a[key], b[key], (*path, key))]
 
 
 def factor_list(plan: Plan) -> str:

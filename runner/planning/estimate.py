@@ -34,6 +34,7 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
     finished = {(result.cell, result.repeat, result.fold) for result in done if not retrain_all}
     remaining = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
+    # A group is trained by one worker, so more workers than groups do not help.
     busy = max(1, min(workers, _groups(plan)))
     return TimeEstimate(max(remaining, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
 

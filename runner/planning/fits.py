@@ -51,6 +51,7 @@ def identified(
     """
     splits_with_ids = [(split, array_id(split.train, split.validation)) for split in splits]
     content = [data.fingerprint, plan.seed, *([test.fingerprint] if test else [])]
+    # Paths are passed to the workers, but are not part of the ids: files may move.
     locations = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
     fits = []
     for cell in plan.cells:

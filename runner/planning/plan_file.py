@@ -32,6 +32,7 @@ def digest(plan: Plan) -> str:
 
 def save(plan: Plan, path: Path) -> None:
     """Write the plan atomically, unless the file already holds it: a large plan takes long to write as YAML."""
+    # The stamp records the digest of the plan that the file was written from.
     stamp, key = path.with_name(".plan.made"), digest(plan)
     if not build_stamp.read_stamp(stamp, key):
         atomic_write.write(path, text(plan))
@@ -48,7 +49,7 @@ def read(path: Path) -> Plan:
     """The plan at `path`; raises RunnerError if the file is missing or not a valid plan."""
     try:
         text = path.read_text(encoding="utf-8")
-        refuse_deep(text, str(path), aliases=False)
+        refuse_deep(text, str(path), aliases=False)  # a few aliases can expand a small file to gigabytes
         plan = _parse(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         _check_fit_ids(chain.from_iterable(plan.fits.values()))
         return plan
@@ -81,6 +82,7 @@ def _parse(content: Any) -> Plan:
     validate(TypeAdapter(_Data), content["data"])
     validate(TypeAdapter(list[_Settings]), [cell["settings"] for cell in content["cells"]])
     cells = [cell | {"settings": asdict(CellSettings.from_dict(cell["settings"]))} for cell in content["cells"]]
+    # In the file the parameters of a component are next to its name; the record has them in a mapping of their own.
     dataset = {"name": content["dataset"].pop("name"), "parameters": content["dataset"]}
     plan = validate(TypeAdapter(Plan), content | {"dataset": dataset, "cells": cells})
     _check_consistency(plan)

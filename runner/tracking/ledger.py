@@ -40,7 +40,7 @@ class Ledger:
     def record(self, key: str, run: str = "", content: str = "") -> None:
         self.entries[key] = LedgerEntry(run, content)
         row = {"store": self.store, "key": key, "run": run, "content": content}
-        # After a torn line a newline comes first; otherwise this line would become part of it and be lost too.
+        # A torn line lacks its newline. Without one this line would be appended to it, and both would be invalid.
         line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
         self._torn = True  # until the whole line is written
         with self.path.open("a", encoding="utf-8") as file:

@@ -332,7 +332,7 @@ def picture(random: Random) -> bytes:
 
 
 def resized_png(content: bytes, width: int, height: int, random: Random) -> bytes:
-    """The PNG with another size in its header, and a right checksum; sometimes with as much pixel data as that needs."""
+    """The PNG with another size in its header and a right checksum, sometimes with as much pixel data as that needs."""
     data = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x01\x00\x00\x00\x00"
     header = content[:12] + data + zlib.crc32(data).to_bytes(4, "big")
     if width * height > 2 * 10**8 or random.random() < 0.5:

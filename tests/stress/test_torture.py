@@ -1,4 +1,4 @@
-"""What `make torture` requires is required."""
+"""The torture program itself: it detects violations, and keeps to its time."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import pytest
 import torture
 
 
-def test_the_torture_sees_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it requires is required: a line of the journal that is gone, and one that stands twice."""
+def test_a_missing_or_repeated_journal_line_is_a_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "reference-numpy" / "torture"
     (report / "tables").mkdir(parents=True)
-    monkeypatch.setattr(torture.Torture, "through", lambda self, reports: None)
-    seen = torture.Torture(tmp_path, 0, ["numpy"])
+    monkeypatch.setattr(torture.Torture, "run_undisturbed", lambda self, reports: None)
+    session = torture.Torture(tmp_path, 0, ["numpy"])
     lines = [f'{{"fit": {{"id": "{number}"}}}}\n' for number in range(torture.FITS)]
     for wrong in (lines[1:], lines[1:] + lines[1:2]):
         (report / "journal.jsonl").write_text("".join(wrong))
-        with pytest.raises(torture.Lost, match="lines for 39 fits"):
-            seen.verify("reference-numpy")
+        with pytest.raises(torture.Violation, match="lines for 39 fits"):
+            session.verify("reference-numpy")
 
 
-def test_when_its_minutes_are_over_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """What was begun is finished: a study that is being killed is spared from then on, and verified."""
-    begun: Counter[str] = Counter()
+def test_after_its_minutes_no_study_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kinds of break share the minutes 1 : 1 : 2. Here a study takes 20 s and the reference runs none."""
+    started: Counter[str] = Counter()
 
-    def study(seen: torture.Torture, *given: int) -> None:
-        begun[seen.begin("killed")[0].rpartition("-")[2]] += 1
+    def study(session: torture.Torture, *limit: int) -> None:
+        started[session.new_study("killed")[0].rpartition("-")[2]] += 1
         clock[0] += 20
 
     clock = [0.0]
@@ -36,7 +37,7 @@ def test_when_its_minutes_are_over_nothing_is_begun(monkeypatch: pytest.MonkeyPa
     for name in ("kill_driver", "shoot_workers", "break_fits"):
         monkeypatch.setattr(torture.Torture, name, study)
     for minutes, studies in ((0, 0), (4, 3 + 3 + 6)):
-        begun.clear()
+        started.clear()
         assert torture.main(["--minutes", str(minutes)]) == 0
-        assert begun.total() == studies and "losses: 0, in " in capsys.readouterr().out
-    assert set(begun) == set(torture.VARIANTS) and set(begun.values()) == {4}, "each variant in turn"
+        assert started.total() == studies and "losses: 0, in " in capsys.readouterr().out
+    assert set(started) == set(torture.VARIANTS) and set(started.values()) == {4}, "each variant in turn"

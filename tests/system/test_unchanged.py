@@ -73,7 +73,7 @@ def test_arrays_that_are_taken_away_are_out_of_the_report(tiny: Path, done: Path
     assert not (done / "figures" / "filters.svg").exists()
 
 
-def test_a_note_is_worth_nothing_where_it_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_stamp_is_ignored(tmp_path: Path) -> None:
     note, file = tmp_path / ".note", tmp_path / "file"
     file.write_text("made")
     build_stamp.write_stamp(note, "key", [file], {"said": 1})

@@ -1,7 +1,7 @@
-r"""Broken input: each is exit status 2 and a line a complaint, with nothing trained, printed or written.
+r"""Invalid input: exit status 2 and one line per complaint, with nothing trained, printed to stdout or written.
 
-A row of a table is ``input => complaint => complaint``, and a complaint ``LINE path | fragment | fragment``. An input
-is an edit of BASE: its top-level keys replace those of BASE, new ones follow from line 11 on, ``-key:`` deletes, and
+A table row is ``input => complaint => complaint``, and a complaint is ``LINE path | fragment | fragment``. An input is
+an edit of BASE: its top-level keys replace those of BASE, new keys follow from line 11 on, ``-key:`` deletes a key, and
 ``\n`` is a line end.
 """
 
@@ -200,7 +200,7 @@ PLUGINS = [
     ("name twice", MINE.replace("yield", "yield from 2 * [") + "]", "9 plugins[0] | 'mine' is provided twice"),
     ("build is no function", MINE.replace("=f)", "=None)"), "9 plugins[0] | p.py: architecture 'mine' | build (a func"),
     ("type unknown", MINE.replace("width: int", "width: 'Nope'"), "9 plugins[0] | p.py raised NameError: name 'Nope'"),
-    ("positional", MINE.replace("*, ", ""), "9 plugins[0] | p.py: the parameters of mine must be keyword-only, after a *"),
+    ("positional", MINE.replace("*, ", ""), "9 plugins[0] | p.py: the parameters of mine must be keyword-only"),
     ("default", MINE.replace("= 3", "= 'x'"), "9 plugins[0] | mine's parameter 'width' is invalid: found 'x'; exp"),
     ("exits", "import sys\nsys.exit(3)\n", "9 plugins[0] | p.py:2 raised SystemExit: 3"),
     ("two lines", "raise ValueError('a\\nb')\n", "9 plugins[0] | p.py:1 raised ValueError: a b"),
@@ -221,7 +221,7 @@ grid:\n  architecture.stages: [1, 9]           => 9 cell 'stages=9' | stage4/max
 
 
 def params(rows):
-    """Parameters from rows (id, input, complaints)."""
+    """pytest parameters from rows (id, input, complaints)."""
     return [pytest.param(given, expected, id=id[:50]) for id, given, *expected in rows]
 
 
@@ -237,8 +237,8 @@ def sections(text):
 def edited(edit):
     if isinstance(edit, bytes):
         return edit
-    parts = sections(edit.replace(r"\n", "\n").replace(r"\t", "\t"))
-    changed = {key.lstrip("-"): "" if key.startswith("-") else part for key, part in parts.items()}
+    new = sections(edit.replace(r"\n", "\n").replace(r"\t", "\t"))
+    changed = {key.lstrip("-"): "" if key.startswith("-") else part for key, part in new.items()}
     return "".join({**sections(BASE), **changed}.values()).encode()
 
 
@@ -261,9 +261,9 @@ def assert_complaints(printed, expected):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A folder with the base experiment and a plugin, where nothing can train."""
+    """A folder with the base experiment and a plugin. A test fails if anything is trained."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study.training, "train", lambda *given: pytest.fail("it trains"))
+    monkeypatch.setattr(study.training, "train", lambda *given: pytest.fail("training started"))
     (tmp_path / "sub").mkdir()
     for name in ("p.py", "q.py", "p.txt"):
         Path(name).write_text(MINE)
@@ -275,7 +275,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(folder, capsys):
-    """Run a command and check that it is refused with these complaints, and leaves no trace."""
+    """Returns a check that a command is refused with certain complaints and leaves the folder unchanged."""
 
     def check(arguments, expected):
         before = tree(folder)
@@ -305,7 +305,7 @@ def test_command_is_refused(given, expected, refused):
 
 
 @pytest.mark.parametrize("given, expected", table(COMMANDS)[::5])
-def test_the_same_in_a_process_of_its_own(given, expected, folder, runner):
+def test_command_is_refused_in_its_own_process(given, expected, folder, runner):
     before = tree(folder)
     done = runner(*shlex.split(given))
     assert_complaints(done.stderr, expected)
@@ -320,7 +320,7 @@ def test_plugin_is_refused(given, expected, refused):
 
 
 @pytest.mark.parametrize("given, expected", table(SHAPES))
-def test_shapes_that_do_not_fit_are_a_cells_problem(given, expected, refused, capsys):
+def test_layers_that_do_not_fit_are_a_problem_of_the_cell(given, expected, refused, capsys):
     Path("e.yaml").write_bytes(edited(given))
     refused(["run", "e.yaml"], expected)
     assert main(["plan", "e.yaml", "--json"]) == 2
@@ -328,13 +328,13 @@ def test_shapes_that_do_not_fit_are_a_cells_problem(given, expected, refused, ca
     assert not any(others) and "stage4/max_pool1: a 2x2 window does not fit" in problem
 
 
-def test_a_network_beyond_all_bounds_is_a_cell_s_problem(capsys):
+def test_a_network_that_is_too_large_is_a_problem_of_the_cell(capsys):
     Path("e.yaml").write_bytes(edited("-grid:\narchitecture: {name: mobilenet_v1, alpha: 1.0e+300}"))
     assert main(["plan", "e.yaml"]) == 2
     assert "has over 10^18 parameters, multiply-adds or activations" in capsys.readouterr().err
 
 
-def test_plan_says_where_a_cell_with_a_problem_stands(capsys):
+def test_plan_reports_the_line_of_a_cell_with_a_problem(capsys):
     Path("e.yaml").write_bytes(edited("grid:\n  architecture.stages: [1, 9]"))
     assert main(["plan", "e.yaml"]) == 2
     assert_complaints(capsys.readouterr().err, ["9 cell 'stages=9' | does not fit the 1x1 input"])
@@ -356,7 +356,7 @@ def test_cuda_without_a_gpu(refused, monkeypatch):
     ("[{f: {a: {optimizer.lr: 2}}}, {optimizer.lr: [2, 1]}]", [("a", "2"), ("base", "1")]),
     ("[{f: {a: {optimizer.lr: 2}}}, {architecture.width: [3]}]", [("a", "base"), ("base", "3")]),
 ])  # fmt: skip
-def test_the_level_of_another_blocks_factor_is_what_the_cell_sets(grid, levels, capsys):
+def test_factors_of_other_blocks_get_the_level_that_the_cell_matches(grid, levels, capsys):
     Path("e.yaml").write_bytes(edited(f"grid: {grid}"))
     assert main(["plan", "e.yaml", "--json"]) == 0
     assert [tuple(cell["levels"].values()) for cell in json.loads(capsys.readouterr().out)["cells"]] == levels
@@ -376,7 +376,7 @@ def test_valid_variants_are_planned(edit, folder, capsys):
     assert "base: " in printed.out and not printed.err and tree(folder) == before
 
 
-def test_of_very_many_complaints_the_first_hundred_are_printed(capsys):
+def test_only_the_first_hundred_complaints_are_printed(capsys):
     Path("e.yaml").write_bytes(BASE.encode() + "".join(f"k{number}: 1\n" for number in range(300)).encode())
     assert main(["plan", "e.yaml"]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -392,6 +392,6 @@ def test_numbers_and_text_are_those_of_yaml_1_2():
 
 @pytest.mark.parametrize("grid", ["[{optimizer.lr: [1]}, {architecture.width: [3]}]",
                                   "{f: {a: {optimizer.lr: 1}, b: {training.epochs: 2}}}"])  # fmt: skip
-def test_set_has_effect_where_only_some_cells_vary_the_path(grid):
+def test_set_is_allowed_if_only_some_cells_vary_the_path(grid):
     Path("e.yaml").write_bytes(edited(f"grid: {grid}"))
     assert main(["plan", "e.yaml", "--set", "optimizer.lr=0.5"]) == 0
