@@ -64,10 +64,9 @@ class Setting:
 
     def run(self, program: str) -> dict[str, Any]:
         """Run a program on the grid: wall-clock and CPU seconds, accuracies and parameters."""
+        run = self._ours if program.startswith("ours") else self._peer
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            return (
-                self._ours(program, Path(folder)) if program.startswith("ours") else self._peer(program, Path(folder))
-            )
+            return run(program, Path(folder))
 
     def _peer(self, program: str, folder: Path) -> dict[str, Any]:
         file, _ = PROGRAMS[program]
@@ -164,9 +163,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--grids", default=",".join(GRIDS), help="of tiny,small,medium (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="1 or more (default: 5)")
-    parser.add_argument(
-        "--peers", default=",".join(PROGRAMS), help=f"some of {','.join(PROGRAMS)}; the first always runs"
-    )
+    parser.add_argument("--peers", default=",".join(PROGRAMS), help=f"of {','.join(PROGRAMS)}; the first always runs")
     parser.add_argument("--cifar10", help="folder with cifar-10-batches-py, for medium (default: $CIFAR10)")
     parser.add_argument("--cold", action="store_true", help="empty archrunner's data cache before each run")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from reporting_samples import FACTORS, make_plan, results, write_arrays  # noqa: E402
 
 from runner.journal.line import encode  # noqa: E402
+from runner.planning.plan_file import save  # noqa: E402
 
 LARGE = {
     **FACTORS, "architecture.width": tuple("12345678"), "optimizer.lr": tuple("123456"), "seed": ("1", "2"),
@@ -28,7 +29,7 @@ def study(folder: Path, factors: dict[str, tuple[str, ...]], **options: object) 
     """Write the report folder of a finished experiment; returns its number of fits."""
     plan = make_plan(factors, **options)  # type: ignore[arg-type]
     write_arrays(plan, folder / "fits")
-    plan.save(plan, folder / "plan.yaml")
+    save(plan, folder / "plan.yaml")
     (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan))))
     return plan.fit_count
 

@@ -129,9 +129,7 @@ class Publisher:
             self._tracker = self._tracker or self._make_tracker()
             action(self._tracker)
             self._problem = ""
-        except (
-            Exception
-        ) as error:  # any error of a server or its client: nothing is lost, because the journal has everything
+        except Exception as error:  # whatever a server or its client raises: the journal still has everything
             self._problem = describe_error(error)
         return not self._problem
 

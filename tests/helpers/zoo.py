@@ -8,11 +8,11 @@ IMAGENET, CIFAR, MNIST = (3, 224, 224), (3, 32, 32), (1, 28, 28)
 CLASSES = {IMAGENET: 1000, CIFAR: 10, MNIST: 10, (1, 32, 32): 10}
 
 
-def built(name, shape=IMAGENET, **parameters):
+def build(name, shape=IMAGENET, **parameters):
     catalog = load_catalog()
     ref = catalog.bind("architecture", ComponentRef(name, parameters))
     return catalog.build("architecture", ref, shape, CLASSES.get(shape, 1000))
 
 
-def analysed(name, shape=IMAGENET, **parameters):
-    return analyse(built(name, shape, **parameters), shape, CLASSES.get(shape, 1000))
+def analyse_architecture(name, shape=IMAGENET, **parameters):
+    return analyse(build(name, shape, **parameters), shape, CLASSES.get(shape, 1000))

@@ -1,9 +1,9 @@
-"""Three small studies on both engines, by this commit and by an earlier one: equal journals and tables, bit for bit.
+"""Runs three small studies on both engines with this code and with an earlier commit, and compares them bit for bit.
 
     python tests/stress/same_bits_as.py 667660a
 
-The earlier commit is checked out into a temporary folder and run by this environment's Python. Compared are the
-journals fit by fit and every table, without times, workers, memory and versions.
+The earlier commit is checked out into a temporary folder and run by this environment's Python. The journals are
+compared fit by fit, and so is every table, without times, workers, memory and versions.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ grid:
   - optimizer: [{name: lion, lr: 1e-3}]
 """,
 }
-# Run as a program of its own: the code of the checkout comes before the installed one, its plugins as runner.plugins.
-START = """\
+# The checkout's code must come before the installed package. Its `plugins` folder is not inside `runner`, as it is in
+# an installed package, so the checkout's root is added to the package's path: runner.plugins is then found there.
+PROGRAM = """\
 import sys
 root = sys.argv.pop(1)
 sys.path.insert(0, root)
@@ -65,14 +66,14 @@ sys.exit(main(sys.argv[1:]))
 
 
 def run(checkout: Path, folder: Path, name: str, engine: str) -> Path:
-    """Run the study with the code in `checkout`; returns its report's folder."""
+    """Run the study with the code in `checkout`; returns the folder of its report."""
     folder.mkdir(parents=True)
     data = "dataset: {name: digits, subset: 300}\n"
     (folder / "study.yaml").write_text(f"name: {name}\n{data}{STUDIES[name].replace('ENGINE', engine)}")
     environment = {**os.environ, "PYTHONPATH": str(checkout), "ARCHRUNNER_CACHE": str(folder / "cache")}
     command = ["run", "study.yaml", "--executor", "serial", "--tracking-uri", "none"]
     done = subprocess.run(
-        [sys.executable, "-c", START, str(checkout), *command],
+        [sys.executable, "-c", PROGRAM, str(checkout), *command],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -84,17 +85,19 @@ def run(checkout: Path, folder: Path, name: str, engine: str) -> Path:
 
 
 def journal(report: Path) -> dict[str, Any]:
+    """The journal's fits by id, without what may differ between equal runs."""
     fits = (json.loads(line)["fit"] for line in (report / "journal.jsonl").read_text().splitlines())
     return {fit["id"]: {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
 
 
 def tables(report: Path) -> dict[str, list[dict[str, str]]]:
-    found = {}
+    """The rows of every table, without the columns that may differ between equal runs."""
+    by_name = {}
     for path in sorted((report / "tables").glob("*.csv")):
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
-            found[path.name] = [{k: v for k, v in row.items() if k not in VARYING_COLUMNS} for row in rows]
-    return found
+            by_name[path.name] = [{k: v for k, v in row.items() if k not in VARYING_COLUMNS} for row in rows]
+    return by_name
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
-"""The demo as a stranger's first run: 60 real fits, a true answer, and nothing lost when it is run again."""
+"""The demo as a newcomer runs it: 60 real fits, a plausible answer, and nothing trained twice."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,13 @@ DEMO = ROOT / "experiments" / "pooling_vs_stride.yaml"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the demo has run once."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        [RUNNER, "run", DEMO], cwd=folder, env=environment(publish=True), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_demo(folder)
     return folder
 
 
-def again(folder: Path) -> str:
-    import subprocess
-
+def run_demo(folder: Path) -> str:
+    """Run the demo in the folder; returns what it wrote to standard error."""
     done = subprocess.run(
         [RUNNER, "run", DEMO], cwd=folder, env=environment(publish=True), capture_output=True, text=True
     )
@@ -53,18 +48,18 @@ def test_every_cell_learns_and_the_best_passes_96_5_percent(demo: Path) -> None:
     }
 
 
-def test_again_trains_nothing_and_a_deleted_line_trains_one_fit(demo: Path) -> None:
+def test_a_second_run_trains_nothing_and_a_deleted_line_trains_one_fit(demo: Path) -> None:
     report = demo / "reports" / "pooling-vs-stride"
     tables = stable_tables(report)
-    assert "0 fits to train, 60 are in the journal already" in again(demo)
+    assert "0 fits to train, 60 are in the journal already" in run_demo(demo)
     assert stable_tables(report) == tables
     lines = (report / "journal.jsonl").read_text().splitlines(keepends=True)
     (report / "journal.jsonl").write_text("".join(lines[:-1]))
-    assert "1 fits to train, 59 are in the journal already" in again(demo)
+    assert "1 fits to train, 59 are in the journal already" in run_demo(demo)
     assert stable_tables(report) == tables
 
 
-def test_mlflow_holds_12_cells_60_fits_and_the_report_once(demo: Path) -> None:
+def test_mlflow_has_12_cells_60_fits_and_one_report(demo: Path) -> None:
     client = MlflowClient(tracking_uri=f"sqlite:///{demo / 'reports' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("pooling-vs-stride")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)

@@ -1,4 +1,4 @@
-"""Every way in which a worker can die: it costs only its own fit, which reports the cause; the pool goes on."""
+"""Every way in which a worker can die: it costs only its own fit, which reports the cause; the pool continues."""
 
 from __future__ import annotations
 

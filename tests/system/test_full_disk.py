@@ -1,4 +1,4 @@
-"""A disk that is full, or not ours to write to, at every place where something is written."""
+"""A disk that is full or read-only, at every file that a command writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = ("--executor", "serial", "--tracking-uri", "none", "--set", "training.en
 
 
 class Disk:
-    """A file system of `size` kB in memory."""
+    """A file system of `size` kB in memory, which can be filled and made read-only."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.folder = folder
@@ -33,9 +33,9 @@ class Disk:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
 
     def fill(self, leave: int) -> None:
-        """Leave so many kB."""
-        facts = os.statvfs(self.folder)
-        (self.folder / "filler").write_bytes(bytes(max(0, facts.f_bavail * facts.f_frsize - 1024 * leave)))
+        """Fill the disk up to `leave` kB."""
+        status = os.statvfs(self.folder)
+        (self.folder / "filler").write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - 1024 * leave)))
 
     def free(self) -> None:
         (self.folder / "filler").unlink()
@@ -47,14 +47,15 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     if os.getuid():
-        pytest.skip("only root mounts a file system")
-    made = Disk(tmp_path / "disk", 16_000)
-    yield made
-    subprocess.run(["umount", "-l", str(made.folder)], check=True)
+        pytest.skip("only root can mount a file system")
+    disk = Disk(tmp_path / "disk", 16_000)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk.folder)], check=True)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The tables of a run with enough space."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "tiny.yaml").write_text(TINY)
     assert main(["run", str(folder / "tiny.yaml"), "--reports", str(folder), *SMALL]) == 0
@@ -62,10 +63,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("leave", [0, 4, 8, 12, 24, 36, 64, 160])
-def test_a_run_on_a_full_disk_goes_on_when_there_is_space(
+def test_a_run_stopped_by_a_full_disk_resumes_when_there_is_space(
     leave: int, disk: Disk, tiny: Path, undisturbed: dict[str, str], capsys, caplog
 ) -> None:
-    """The space ends at the lock, the plan, the journal, what is kept of fits, a table, a figure, the report."""
+    """Depending on `leave`, the disk is full at the lock, the plan, the journal, a fit's files, a table or a figure."""
     command = ["run", str(tiny), "--reports", str(disk.folder), *SMALL]
     report = disk.folder / "tiny"
     disk.fill(leave)
@@ -73,58 +74,60 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_space(
     assert status in (1, 2) and "Traceback" not in "".join(errors)
     assert "No space left on device" in errors[-1] and str(report) in errors[-1]
     assert not [*report.rglob("*.partial")]
-    kept = {result.id for result in read(report / "journal.jsonl")[0]}
+    recorded = {result.id for result in read(report / "journal.jsonl")[0]}
     trained = [line for line in errors if line.startswith("[") and "val_accuracy" in line]
-    assert len(kept) == len(trained), "a fit that was said to be finished is kept"
+    assert len(recorded) == len(trained), "a fit that is reported as finished is in the journal"
     disk.free()
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert f"{6 - len(kept)} fits to train" in printed.err and "Traceback" not in printed.err
-    lost = {"layers.csv"} if "what there is to look at of it is not" in caplog.text else set()
+    assert f"{6 - len(recorded)} fits to train" in printed.err and "Traceback" not in printed.err
+    lost = {"layers.csv"} if "the fit is recorded, but its files are not" in caplog.text else set()
     tables = stable_tables(report)
     assert {name for name in undisturbed if tables[name] != undisturbed[name]} <= lost
 
 
-def test_what_is_kept_to_look_at_may_be_lost_but_not_the_fit(
+def test_a_fit_is_recorded_even_if_its_files_cannot_be_written(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`fits` is a file here, so that nothing can be written into it as a folder."""
+    """`fits` is a file here, so it cannot be used as a folder."""
     monkeypatch.chdir(tiny.parent)
     (tiny.parent / "reports" / "tiny").mkdir(parents=True)
     (tiny.parent / "reports" / "tiny" / "fits").touch()
     assert main(["run", str(tiny), *SMALL]) == 0
     assert len(read(tiny.parent / "reports" / "tiny" / "journal.jsonl")[0]) == 6
-    assert "the fit is kept, what there is to look at of it is not" in caplog.text
+    assert "the fit is recorded, but its files are not" in caplog.text
     assert capsys.readouterr().err.count("Traceback") == 0
 
 
-def test_a_disk_that_is_read_only(disk: Disk, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    where = ["--reports", str(disk.folder)]
+def test_on_a_read_only_disk_every_command_fails_with_one_line(
+    disk: Disk, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = ["--reports", str(disk.folder)]
     disk.writable(False)
     for again in (False, True):
-        assert main(["run", str(tiny), *where, *SMALL]) == 2
+        assert main(["run", str(tiny), *reports, *SMALL]) == 2
         assert_one_line(capsys, "Read-only file system", disk.folder)
         if not again:
             disk.writable(True)
-            assert main(["run", str(tiny), *where, *SMALL]) == 0
+            assert main(["run", str(tiny), *reports, *SMALL]) == 0
             capsys.readouterr()
             disk.writable(False)
-    assert main(["report", "tiny", *where]) == 1
+    assert main(["report", "tiny", *reports]) == 1
     assert_one_line(capsys, "Read-only file system", disk.folder)
-    assert main(["publish", "tiny", *where]) == 2
+    assert main(["publish", "tiny", *reports]) == 2
     assert_one_line(capsys, "Read-only file system", disk.folder)
-    assert main(["compare", str(disk.folder / "tiny"), "tiny", *where, "--out", str(disk.folder / "new")]) == 1
+    assert main(["compare", str(disk.folder / "tiny"), "tiny", *reports, "--out", str(disk.folder / "new")]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(str(disk.folder / "new"))
     assert main(["describe", "noise", "--dataset", "digits", "--out", str(disk.folder / "a.png")]) == 1
     assert_one_line(capsys, "Read-only file system", disk.folder / "a.png")
 
 
-def assert_one_line(capsys: pytest.CaptureFixture[str], words: str, place: Path) -> None:
+def assert_one_line(capsys: pytest.CaptureFixture[str], message: str, path: Path) -> None:
     errors = capsys.readouterr().err
-    assert errors.count("\n") == 1 and words in errors and errors.startswith(str(place)), errors
+    assert errors.count("\n") == 1 and message in errors and errors.startswith(str(path)), errors
 
 
-def test_a_cache_without_space_costs_time_and_no_more(
+def test_without_space_for_the_cache_the_data_go_to_a_temporary_folder(
     disk: Disk, tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys
 ) -> None:
     monkeypatch.chdir(tiny.parent)
@@ -138,16 +141,17 @@ def test_a_cache_without_space_costs_time_and_no_more(
     assert_one_line(capsys, "No space left on device", disk.folder)
 
 
-def test_a_store_without_space_gets_everything_once_later(disk: Disk, tiny: Path, runner: Command) -> None:
+def test_what_a_full_store_refused_is_published_once_later(disk: Disk, tiny: Path, runner: Command) -> None:
     store = f"sqlite:///{disk.folder / 'mlflow.db'}"
     command = ["run", tiny, "--tracking-uri", store, "--set", "grid={architecture.convs: [1]}"]
     disk.fill(100)
-    down = runner(*command, publish=True)
-    assert down.returncode == 0 and "not everything is in MLflow (" in down.stderr and "Traceback" not in down.stderr
+    first = runner(*command, publish=True)
+    assert first.returncode == 0 and "not everything is in MLflow (" in first.stderr
+    assert "Traceback" not in first.stderr
     assert not (disk.folder / "mlflow.db").exists()
     disk.free()
-    up = runner("publish", "tiny", "--tracking-uri", store, publish=True)
-    assert (up.returncode, up.stderr) == (0, "")
+    later = runner("publish", "tiny", "--tracking-uri", store, publish=True)
+    assert (later.returncode, later.stderr) == (0, "")
     disk.fill(0)
     full = runner(*command, "--set", "seed=1", publish=True)
     assert full.returncode == 0 and "not everything is in MLflow (" in full.stderr
@@ -156,24 +160,24 @@ def test_a_store_without_space_gets_everything_once_later(disk: Disk, tiny: Path
     assert kinds(runs_of(store)) == {"cell": 2, "fit": 6, "report": 1}
 
 
-def test_a_file_that_may_not_grow(tiny: Path) -> None:
-    """Another way to run out of space, which needs no rights."""
+def test_a_run_stopped_by_a_file_size_limit_resumes_without_it(tiny: Path) -> None:
+    """Another way to run out of space, for which no rights are needed."""
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
     command = [RUNNER, "run", "tiny.yaml", *SMALL]
-    how = {"cwd": tiny.parent, "env": environment(), "capture_output": True, "text": True, "check": False}
-    done = subprocess.run(command, preexec_fn=limited, **how)  # type: ignore[call-overload]
+    options = {"cwd": tiny.parent, "env": environment(), "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, preexec_fn=limited, **options)  # type: ignore[call-overload]
     assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
     journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
-    kept = len(read(journal)[0])
-    again = subprocess.run(command, **how)  # type: ignore[call-overload]
-    assert again.returncode == 0 and f"{6 - kept} fits to train" in again.stderr
+    recorded = len(read(journal)[0])
+    again = subprocess.run(command, **options)  # type: ignore[call-overload]
+    assert again.returncode == 0 and f"{6 - recorded} fits to train" in again.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_output_without_space(tiny: Path) -> None:
+def test_a_full_standard_output_is_one_line(tiny: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([RUNNER, "plugins"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "output: No space left on device\n")

@@ -1,4 +1,7 @@
-"""What a command loads before it answers: counted, as seconds depend on the machine (`benchmarks/latency.py`)."""
+"""How many modules a command imports, which decides how soon it answers.
+
+Seconds depend on the machine; `benchmarks/latency.py` measures them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if __name__ == "__main__":
 
 
 def loaded(folder: Path, *arguments: str) -> set[str]:
-    """The modules in the process of a command when it ends."""
+    """The names of the modules that are loaded when the command ends."""
     program = folder / "program.py"
     program.write_text(PROGRAM)
     command = [sys.executable, str(program), *arguments]
@@ -32,7 +35,7 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments, most, without",
+    "arguments, limit, forbidden",
     [
         (["--help"], 130, (*HEAVY, *PARSING)),
         (["plan", "tiny.yaml"], 380, (*HEAVY, "numpy", "rich")),
@@ -42,14 +45,15 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
     ],
     ids=["help", "plan", "plan-json", "describe", "plugins"],
 )
-def test_a_command_that_trains_nothing_loads_little(
-    tiny: Path, arguments: list[str], most: int, without: tuple[str, ...]
+def test_a_command_that_trains_nothing_loads_few_modules(
+    tiny: Path, arguments: list[str], limit: int, forbidden: tuple[str, ...]
 ) -> None:
     modules = loaded(tiny.parent, *arguments)
-    assert len(modules) <= most
-    assert not modules.intersection(without)
+    assert len(modules) <= limit
+    assert not modules.intersection(forbidden)
 
 
-def test_who_runs_an_experiment_loads_no_engine_for_what_the_workers_send(tiny: Path) -> None:
+def test_the_driver_of_a_run_loads_no_engine(tiny: Path) -> None:
+    # Results from workers are unpickled here. If they named a class of an engine, that would import the engine.
     modules = loaded(tiny.parent, "run", "tiny.yaml", "--tracking-uri", "none")
     assert "pebble" in modules and not modules & {"torch", "mlflow", "sklearn"}

@@ -1,4 +1,4 @@
-"""`runner run` from the command line, on real data, through real processes."""
+"""`runner run` from the command line, on real data, in real processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def register_augmentations():
 """
 
 
-def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Command) -> None:
+def test_a_run_prints_a_table_and_writes_a_report_with_one_row_per_fit(tiny: Path, runner: Command) -> None:
     done = runner("run", tiny, publish=True)
     report = tiny.parent / "reports" / "tiny"
     assert done.returncode == 0, done.stderr
@@ -63,16 +63,16 @@ def test_a_run_gives_a_table_a_report_and_a_row_a_fit(tiny: Path, runner: Comman
     }  # fmt: skip
 
 
-def test_workers_import_nothing_from_the_folder_a_run_is_started_in(tiny: Path, runner: Command) -> None:
-    """Such as a checkout of this project, or a user's own torch.py."""
+def test_workers_import_nothing_from_the_working_directory(tiny: Path, runner: Command) -> None:
+    """It may be a checkout of this project, or contain a user's own torch.py."""
     (tiny.parent / "runner").mkdir()
     (tiny.parent / "runner" / "__init__.py").write_text("")
-    (tiny.parent / "torch.py").write_text("raise ValueError('not that one')")
+    (tiny.parent / "torch.py").write_text("raise ValueError('not this one')")
     done = runner("run", tiny, "--set", "training.epochs=1", "--tracking-uri", "none")
     assert done.returncode == 0, done.stderr
 
 
-def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
+def test_a_second_run_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
     runner("run", tiny)
     report = tiny.parent / "reports" / "tiny"
     tables, page = stable_tables(report), (report / "report.html").read_bytes()
@@ -81,12 +81,12 @@ def test_running_again_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path,
     assert stable_tables(report) == tables and (report / "report.html").read_bytes() == page
     lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:]))
-    mended = runner("run", tiny)
-    assert "1 fits to train, 11 are in the journal already" in mended.stderr
+    repaired = runner("run", tiny)
+    assert "1 fits to train, 11 are in the journal already" in repaired.stderr
     assert stable_tables(report) == tables and len(journal_lines(report)) == 12
 
 
-def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Command) -> None:
+def test_faults_become_failed_rows_and_the_other_fits_are_trained(tiny: Path, runner: Command) -> None:
     (tiny.parent / "faulty.py").write_text(FAULTY)
     text = TINY.replace("plugins: []", "plugins: [./faulty.py]").replace("folds: 3", "folds: 2")
     text = text[: text.index("grid:")] + (
@@ -106,22 +106,22 @@ def test_faults_become_failed_rows_and_the_rest_goes_on(tiny: Path, runner: Comm
     assert (fits["status"] == "ok").sum() == 2 and reasons["none"] == {""}
     assert reasons["raise"] == {"ValueError: no such pixel"}
     assert reasons["kill"] == {"worker killed by SIGKILL (tried 2 times)"}
-    hanging = "timed out after 12 s (tried 2 times): in apply (faulty.py:18)"  # the limits of two fits in a group
-    assert reasons["hang"] == {hanging}
+    # Both fits of the cell are trained as one group, which has their limits of 6 s together.
+    assert reasons["hang"] == {"timed out after 12 s (tried 2 times): in apply (faulty.py:18)"}
     for fault in ("nan", "diverge"):
         assert all(reason.startswith("diverged: ") for reason in reasons[fault])
     cells = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "cells.csv").set_index("cell")
     assert cells.loc["raise", ["fits", "ok", "failed"]].tolist() == [2, 0, 2] and pd.isna(cells.loc["raise", "mean"])
     logs = [p.read_text() for p in (tiny.parent / "reports" / "tiny" / "fits").glob("*.log")]
-    assert sum("faulty.py" in log for log in logs) == 4, "of those that raised, and where the others hung"
+    assert sum("faulty.py" in log for log in logs) == 4, "two that raised an exception, two that hung"
 
-    plain = runner("run", tiny)
-    assert plain.returncode == 1 and "0 fits to train" in plain.stderr, "a failed fit has its result"
+    again = runner("run", tiny)
+    assert again.returncode == 1 and "0 fits to train" in again.stderr, "a failure is a result too"
     (tiny.parent / "faulty.py").write_text(FAULTY.replace('"raise"', '"never"'))
-    assert "10 fits to train" in runner("run", tiny, "--fail-fast").stderr, "the plugin's code is part of the identity"
+    assert "10 fits to train" in runner("run", tiny, "--fail-fast").stderr, "the plugin's code is part of a fit's id"
 
 
-def test_only_failed_trains_the_failed_fits_again(tiny: Path, runner: Command) -> None:
+def test_only_failed_retrains_the_failed_fits(tiny: Path, runner: Command) -> None:
     (tiny.parent / "faulty.py").write_text(FAULTY.replace('self.fault == "raise"', 'os.path.exists("broken")'))
     (tiny.parent / "broken").touch()
     text = TINY.replace("plugins: []", "plugins: [./faulty.py]\naugmentation: faulty")
@@ -135,7 +135,7 @@ def test_only_failed_trains_the_failed_fits_again(tiny: Path, runner: Command) -
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_precision_is_part_of_a_fit(tiny: Path, runner: Command, precision: str) -> None:
+def test_a_run_in_each_precision_completes(tiny: Path, runner: Command, precision: str) -> None:
     done = runner("run", tiny, "--set", f"training.precision={precision}", "--set", "grid={optimizer.lr: [1e-2]}")
     assert done.returncode == 0
     losses = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")["train_loss"]

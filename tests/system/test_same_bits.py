@@ -1,4 +1,4 @@
-"""However a study is run, it comes to the same bits: fit by fit, its journal's lines and the arrays kept beside it."""
+"""However a study is run, its results are equal bit by bit: the fits in the journal, and the saved arrays of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ grid:
   architecture.downsample: [max_pool, strided_conv]
   architecture.convs: [1, 2]
 """
-OTHERWISE = """\
+REORDERED = """\
 grid:
   architecture.convs: [2, 1]
   architecture.downsample: [strided_conv, max_pool]
@@ -38,7 +38,7 @@ grid:
 
 
 class Study:
-    """The study on one engine, in a folder of its own."""
+    """The study on one engine, with its reports in one folder."""
 
     def __init__(self, engine: str, folder: Path) -> None:
         self.engine, self.folder = engine, folder
@@ -64,11 +64,11 @@ class Study:
 
 
 def bits(report: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The journal by fit without times and workers, and the arrays kept of its fits without the layers' seconds."""
+    """The journal by fit without times and workers, and the saved arrays of the fits without the layers' seconds."""
     arrays = {}
     for path in (report / "fits").glob("*.npz"):
-        with np.load(path) as kept:
-            arrays |= {f"{path.stem}.{name}": kept[name].tobytes() for name in kept if name != "seconds"}
+        with np.load(path) as saved:
+            arrays |= {f"{path.stem}.{name}": saved[name].tobytes() for name in saved if name != "seconds"}
     return journal_by_id(report), arrays
 
 
@@ -79,43 +79,44 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def serial(study: Study) -> Path:
-    """The report of the study, run in one process, one fit after another."""
+    """The report of the study, whose fits were trained one after another in one process."""
     return study.run("serial", executor="serial")
 
 
-def test_the_study_has_eight_fits_that_differ(serial: Path) -> None:
+def test_the_study_has_eight_different_fits(serial: Path) -> None:
     fits, arrays = bits(serial)
     assert len({str(fit["curves"]) for fit in fits.values()}) == 8 and len(arrays) > 40
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_processes_come_to_the_same(workers: int, study: Study, serial: Path) -> None:
+def test_any_number_of_workers_gives_the_same_bits(workers: int, study: Study, serial: Path) -> None:
     report = study.run(f"workers{workers}", workers=workers)
     assert bits(report) == bits(serial) and stable_tables(report) == stable_tables(serial)
 
 
-def test_the_order_of_the_grid_does_not_count(study: Study, serial: Path) -> None:
-    report = study.run("shuffled", study.file("shuffled", OTHERWISE))
+def test_the_order_of_the_grid_does_not_matter(study: Study, serial: Path) -> None:
+    report = study.run("shuffled", study.file("shuffled", REORDERED))
     assert bits(report) == bits(serial)
     assert (report / "tables" / "cells.csv").read_text() != (serial / "tables" / "cells.csv").read_text()
 
 
-def test_cells_may_be_added_later(study: Study, serial: Path) -> None:
-    first = journal_lines(study.run("grown", study.file("small", FEWER)))
+def test_a_study_to_which_cells_were_added_gives_the_same_bits(study: Study, serial: Path) -> None:
+    first = journal_lines(study.run("grown", study.file("fewer", FEWER)))
     report = study.run("grown")
     assert journal_lines(report)[: len(first)] == first and len(first) == 2
     assert bits(report) == bits(serial) and stable_tables(report) == stable_tables(serial)
 
 
-def test_a_killed_run_goes_on_to_the_same(study: Study, serial: Path) -> None:
-    """With checkpoints, which are no part of what a fit is; killed as soon as one of eight fits is done."""
+def test_a_run_that_was_killed_and_resumed_gives_the_same_bits(study: Study, serial: Path) -> None:
+    """It is killed as soon as one of eight fits is done. Its checkpoints do not change the ids of fits."""
     file, report = study.file("killed", checkpoint=0.001), study.folder / "killed" / "bits"
     command = [RUNNER, "run", file, "--reports", study.folder / "killed", "--workers", "1"]
     process = subprocess.Popen(
         command, cwd=study.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not ((report / "journal.jsonl").exists() and journal_lines(report)):
+    while process.poll() is None and not ((report / "journal.jsonl").exists() and journal_lines(report)):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
     process.wait()

@@ -1,4 +1,4 @@
-"""Augmented images: the same wherever they are made, and one grid over all that a study varies."""
+"""Augmented images are the same in every executor, and one grid can vary augmentation, optimizer and architecture."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import pytest
 from command import ROOT, Command
 from shared_data import DATA
 
-SEEING = """\
+RECORDER = """\
 import os
 from dataclasses import dataclass
 import numpy as np
 from runner.api import Augmentation, hookimpl
 
 @dataclass(frozen=True)
-class Seeing:
-    '''Notes every batch that it sees, under a number drawn from the stream that the others draw from too.'''
+class Recorder:
+    '''Saves every batch, named by a number from the stream that all augmentations draw from.'''
 
     def draw(self, rng, count, shape):
         return {"number": rng.integers(2**62, size=1)}
 
     def apply(self, images, draws):
-        np.save(f"{os.environ['SEEN']}/{int(draws['number'][0])}.npy", np.asarray(images))
+        np.save(f"{os.environ['BATCHES']}/{int(draws['number'][0])}.npy", np.asarray(images))
         return images
 
 @hookimpl
 def register_augmentations():
-    yield Augmentation(name="seeing", build=Seeing)
+    yield Augmentation(name="recorder", build=Recorder)
 """
 
 EXPERIMENT = """\
-name: seen
-plugins: [./seeing.py]
+name: recorded
+plugins: [./recorder.py]
 dataset: {name: shapes, count: 60, size: 18, extent: 8, scale: 0, colour: true}
 architecture: {name: stages, width: 2, stages: 1}
-augmentation: [flip, {name: pad_and_crop, padding: 2}, rotation, colour_jitter, cutout, mixup, noise, seeing]
+augmentation: [flip, {name: pad_and_crop, padding: 2}, rotation, colour_jitter, cutout, mixup, noise, recorder]
 optimizer: {name: sgd, lr: 0.01}
 training: {epochs: 2, batch_size: 16}
 cross_validation: {folds: 2, repeats: 2}
@@ -46,35 +46,36 @@ grid: {architecture.downsample: [max_pool, avg_pool]}
 """
 
 
-Seen = Callable[..., dict[str, np.ndarray]]
+RunAndLoad = Callable[..., dict[str, np.ndarray]]
 
 
 @pytest.fixture
-def seen(tmp_path: Path, runner: Command, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Run the experiment with some options; the batches that were seen, by their numbers."""
-    (tmp_path / "seeing.py").write_text(SEEING)
-    (tmp_path / "seen.yaml").write_text(EXPERIMENT)
+def batches(tmp_path: Path, runner: Command, monkeypatch: pytest.MonkeyPatch) -> RunAndLoad:
+    """A function that runs the experiment with some options and returns its training batches by number."""
+    (tmp_path / "recorder.py").write_text(RECORDER)
+    (tmp_path / "recorded.yaml").write_text(EXPERIMENT)
 
     def run(*options: str) -> dict[str, np.ndarray]:
         folder = tmp_path / "-".join(options)
         folder.mkdir()
-        monkeypatch.setenv("SEEN", str(folder))
-        done = runner("run", "seen.yaml", "--reports", folder / "reports", *options)
+        monkeypatch.setenv("BATCHES", str(folder))
+        done = runner("run", "recorded.yaml", "--reports", folder / "reports", *options)
         assert done.returncode == 0, done.stderr
         return {file.stem: np.load(file) for file in folder.glob("*.npy")}
 
     return run
 
 
-def test_every_executor_and_number_of_workers_sees_the_same_images(seen: Seen) -> None:
-    serial = seen("--executor", "serial")
-    # Both cells of a (repeat, fold) draw the same numbers: 4 splits x 2 epochs x 2 batches of 30 images.
+def test_every_executor_and_number_of_workers_trains_on_the_same_images(batches: RunAndLoad) -> None:
+    serial = batches("--executor", "serial")
+    # Both cells draw the same numbers, so they save the same files: 4 splits x 2 epochs x 2 batches of 30 images.
     assert len(serial) == 16 and sorted({len(batch) for batch in serial.values()}) == [14, 16]
     for workers in ("1", "3"):
-        found = seen("--workers", workers)
-        assert found.keys() == serial.keys()
-        assert all(np.array_equal(found[number], batch) for number, batch in serial.items()), "bit for bit"
-    numpy = seen("--executor", "serial", "--set", "training.engine=numpy")
+        parallel = batches("--workers", workers)
+        assert parallel.keys() == serial.keys()
+        assert all(np.array_equal(parallel[number], batch) for number, batch in serial.items()), "bit for bit"
+    # The engines round differently, so their batches are only close.
+    numpy = batches("--executor", "serial", "--set", "training.engine=numpy")
     assert numpy.keys() == serial.keys()
     for number, batch in serial.items():
         np.testing.assert_allclose(numpy[number], batch, rtol=0, atol=2e-6)

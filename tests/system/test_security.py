@@ -1,7 +1,7 @@
-"""What SECURITY.md promises: strangers' files are data, names are not paths, credentials and temporaries are private.
+"""The promises of SECURITY.md: untrusted files are data, names are not paths, credentials and temporary files private.
 
-That pickles are not opened before their checksum matched, and what they may name, is in test_datasets.py; hostile names
-in figures are in test_figures.py.
+Other tests of them: pickles, which are opened only after their checksum has matched and may name only NumPy arrays, in
+tests/unit/plugins/test_datasets.py; hostile names in figures, in tests/unit/reporting/test_figures.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SMALL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "trainin
 SECRET = "hunter2xyz"
 
 
-def test_no_yaml_makes_an_object(tiny: Path, runner: Command) -> None:
+def test_yaml_tags_that_create_objects_are_refused(tiny: Path, runner: Command) -> None:
     owned = tiny.parent / "owned"
     for tag in (f"!!python/object/apply:os.mkdir ['{owned}']", f"!!python/object/new:os.mkdir [['{owned}']]"):
         tiny.write_text(TINY.replace("description: ", f"description: {tag} # "))
@@ -66,14 +66,14 @@ def test_arrays_with_pickled_objects_are_refused(tiny: Path, runner: Command) ->
         done = runner("run", tiny, *SMALL, "--set", "dataset={name: npz, file: evil.npz}")
         assert done.returncode == 2 and "evil.npz: " in done.stderr and "Traceback" not in done.stderr
     assert runner("run", tiny, *SMALL).returncode == 0
-    (kept,) = (tiny.parent / "reports" / "tiny" / "fits").glob("*.npz")
-    np.savez(kept, layers=hostile, types=hostile, seconds=hostile)
+    (arrays_file,) = (tiny.parent / "reports" / "tiny" / "fits").glob("*.npz")
+    np.savez(arrays_file, layers=hostile, types=hostile, seconds=hostile)
     assert "damaged" in runner("report", "tiny").stderr
     assert not (tiny.parent / "owned").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", "..", ".hidden", "a\\b", "~", "a\x00b", "CON:"])
-def test_an_experiment_s_name_is_no_path(name: str, tiny: Path, runner: Command) -> None:
+def test_a_path_as_the_name_of_an_experiment_is_refused(name: str, tiny: Path, runner: Command) -> None:
     inside = tiny.parent / "inside"
     inside.mkdir()
     before = sorted(tiny.parent.rglob("*"))
@@ -84,13 +84,13 @@ def test_an_experiment_s_name_is_no_path(name: str, tiny: Path, runner: Command)
 
 
 @pytest.mark.parametrize("id", ["../../evil", "/etc/passwd", "a/b", "", ".", "a\n"])
-def test_an_id_in_a_stranger_s_plan_is_no_path(id: str, tiny: Path, runner: Command) -> None:
+def test_a_path_as_a_fit_id_in_an_untrusted_plan_is_refused(id: str, tiny: Path, runner: Command) -> None:
     assert runner("run", tiny, *SMALL).returncode == 0
     report = tiny.parent / "reports" / "tiny"
     plan = plan_file.read(report / "plan.yaml")
     plan.fits[plan.cells[0].id][0] = id
     plan_file.save(plan, report / "plan.yaml")
-    with pytest.raises(RunnerError, match="is no id of a fit"):
+    with pytest.raises(RunnerError, match="is not a valid fit id"):
         plan_file.read(report / "plan.yaml")
     assert runner("report", "tiny").returncode == 2
 
@@ -100,19 +100,19 @@ class Elements(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def test_a_report_shows_every_text_as_text(tiny: Path, runner: Command) -> None:
-    """From the file, the classes of the data, and the reason that a plugin's exception gives."""
+def test_a_report_escapes_all_text(tiny: Path, runner: Command) -> None:
+    """Text from the YAML file, from a plugin, and the class names of the data set."""
     script, image = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
     (tiny.parent / "hostile.py").write_text(
         "from runner.api import Architecture, hookimpl\n"
@@ -143,21 +143,21 @@ grid:
     assert runner("run", tiny, "--executor", "serial").returncode == 1, "one of the cells diverges"
     report = tiny.parent / "reports" / "tiny"
     page = Elements((report / "report.html").read_text())
-    assert [tag for tag, _ in page.found].count("script") == 1, "our own"
-    assert not [tag for tag, _ in page.found if tag in ("img", "i", "b", "iframe", "object")]
-    assert not [attrs for _, attrs in page.found for name in attrs if name.startswith("on")]
+    assert [tag for tag, _ in page.elements].count("script") == 1, "the report's own"
+    assert not [tag for tag, _ in page.elements if tag in ("img", "i", "b", "iframe", "object")]
+    assert not [attrs for _, attrs in page.elements for name in attrs if name.startswith("on")]
     for text in (script, image, "<i>factor", "</pre><b>wide"):
-        assert text in page.text, "it is shown"
+        assert text in page.text
     assert not re.search(r"<(script|img|i|b)\b", (report / "report.md").read_text())
 
 
 @contextmanager
 def ui(folder: Path, *options: str) -> Iterator[tuple[int, list[str]]]:
-    """`runner ui` on a store: its port, and what it says first."""
+    """`runner ui` on an empty store, once it accepts connections: its port, and the lines it printed first."""
     (folder / "reports").mkdir(exist_ok=True)
     (folder / "reports" / "mlflow.db").touch()
-    port, said = free_port(), folder / "said"
-    with said.open("w") as log:
+    port, output = free_port(), folder / "output"
+    with output.open("w") as log:
         process = subprocess.Popen(
             [RUNNER, "ui", "--port", str(port), *options], cwd=folder, env=environment(publish=True),
             stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
@@ -165,9 +165,9 @@ def ui(folder: Path, *options: str) -> Iterator[tuple[int, list[str]]]:
     try:
         deadline = time.monotonic() + 120
         while not answers("127.0.0.1", port):
-            assert time.monotonic() < deadline and process.poll() is None, said.read_text()
+            assert time.monotonic() < deadline and process.poll() is None, output.read_text()
             time.sleep(0.1)
-        yield port, said.read_text().splitlines()
+        yield port, output.read_text().splitlines()
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -181,16 +181,16 @@ def answers(host: str, port: int) -> bool:
     return True
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
-def test_the_ui_listens_on_this_machine_alone_unless_told_otherwise(tmp_path: Path) -> None:
-    with ui(tmp_path) as (port, said):
-        assert said[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
-        assert not [line for line in said if line.startswith("warning")]
-        assert not answers("127.0.0.2", port), "nobody else is let in"
-    with ui(tmp_path, "--host", "0.0.0.0") as (port, said):
-        assert said[:2] == [
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of this machine only on Linux")
+def test_the_ui_listens_only_on_loopback_unless_a_host_is_given(tmp_path: Path) -> None:
+    with ui(tmp_path) as (port, lines):
+        assert lines[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
+        assert not [line for line in lines if line.startswith("warning")]
+        assert not answers("127.0.0.2", port)
+    with ui(tmp_path, "--host", "0.0.0.0") as (port, lines):
+        assert lines[:2] == [
             f"MLflow UI on http://0.0.0.0:{port} (Ctrl-C ends it)",
-            "warning: whoever reaches that address can read and change the store",
+            "warning: anyone who can reach that address can read and change the store",
         ]
         assert answers("127.0.0.2", port)
 
@@ -200,7 +200,7 @@ def files_with(folder: Path, secret: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("fault", ["500", "not MLflow", "closes at once"])
-def test_no_message_or_file_holds_a_password_where_publishing_fails(fault: str, tiny: Path) -> None:
+def test_no_message_or_file_contains_a_password_when_publishing_fails(fault: str, tiny: Path) -> None:
     with faulty(fault) as broken:
         uris = (address(broken, f"me:{SECRET}@"), f"{address(broken)}/?token={SECRET}")
         for uri in uris:
@@ -216,8 +216,8 @@ def test_no_message_or_file_holds_a_password_where_publishing_fails(fault: str, 
     assert files_with(tiny.parent, SECRET) == []
 
 
-def test_a_password_reaches_the_server_and_nothing_that_is_kept(tiny: Path) -> None:
-    """A real server, whose data base is looked through too: tags, parameters, the report among its artifacts."""
+def test_a_password_reaches_the_server_and_is_stored_nowhere(tiny: Path) -> None:
+    """With a real server, whose files are searched too: its data base with tags and parameters, and its artifacts."""
     port = free_port()
     with server(tiny.parent, port) as address:
         uri = address.replace("//", f"//me:{SECRET}@")
@@ -233,7 +233,7 @@ def test_a_password_reaches_the_server_and_nothing_that_is_kept(tiny: Path) -> N
 
 
 @pytest.mark.parametrize("uri", [f"http://me:{SECRET}@host", f"postgresql://me:{SECRET}@host/db?password={SECRET}"])
-def test_on_the_command_line_a_password_is_refused(uri: str, tiny: Path, capsys, monkeypatch) -> None:
+def test_a_password_on_the_command_line_is_refused(uri: str, tiny: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tiny.parent)
     for command in (["run", str(tiny)], ["ui"]):
         assert main([*command, "--tracking-uri", uri]) == 2
@@ -243,8 +243,7 @@ def test_on_the_command_line_a_password_is_refused(uri: str, tiny: Path, capsys,
     assert main(["ui"]) == 0 and capsys.readouterr().out == "http://***@host\n"
 
 
-UNVERSIONED = """\
-import time
+OWN_DATASET = """\
 import numpy as np
 from runner.api import Dataset, ImageData, hookimpl
 
@@ -261,36 +260,37 @@ def register_datasets():
 
 
 @pytest.mark.parametrize("dataset", ["own", "digits"])
-def test_temporary_files_and_copies_of_data_are_their_owner_s_alone(
+def test_temporary_files_and_copies_of_data_are_readable_only_by_their_owner(
     dataset: str, tiny: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Under a umask that gives everything away, while workers train and checkpoints are written."""
-    (tiny.parent / "own.py").write_text(UNVERSIONED)
+    """With a umask that permits everything, while workers train and checkpoints are written."""
+    (tiny.parent / "own.py").write_text(OWN_DATASET)
     text = TINY.replace("plugins: []", "plugins: [./own.py]").replace("dataset: digits", f"dataset: {dataset}")
     tiny.write_text(text.replace("epochs: 2", "epochs: 20, checkpoint: 0.001s, engine: numpy"))
-    # In a short place: multiprocessing's sockets go there, and a socket's path has at most 107 bytes.
-    places = {"temporary": Path(tempfile.mkdtemp(prefix="private-")), "cache": tiny.parent / "cache"}
-    request.addfinalizer(lambda: shutil.rmtree(places["temporary"]))
-    places["temporary"].chmod(0o755)
-    places["cache"].mkdir(mode=0o755)
-    variables = {"TMPDIR": str(places["temporary"]), "ARCHRUNNER_CACHE": str(places["cache"])}
+    # Not below tmp_path, which is long: multiprocessing's sockets go there, and a socket's path has at most 107 bytes.
+    temporary, cache = Path(tempfile.mkdtemp(prefix="private-")), tiny.parent / "cache"
+    request.addfinalizer(lambda: shutil.rmtree(temporary))
+    temporary.chmod(0o755)
+    cache.mkdir(mode=0o755)
+    variables = {"TMPDIR": str(temporary), "ARCHRUNNER_CACHE": str(cache)}
     run = subprocess.Popen(
         [RUNNER, "run", tiny], cwd=tiny.parent, env={**environment(), **variables}, umask=0,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    seen: dict[Path, int] = {}
+    # Most of these files exist only for a moment, so the folders are listed again and again until the run ends.
+    modes: dict[Path, int] = {}
     while run.poll() is None:
         checkpoints = (tiny.parent / "reports" / "tiny" / "fits").glob("*.checkpoint*")
-        for path in [*places["temporary"].iterdir(), *places["cache"].glob("*"), *checkpoints]:
+        for path in [*temporary.iterdir(), *cache.glob("*"), *checkpoints]:
             try:
-                seen[path] = stat.S_IMODE(path.stat().st_mode)
+                modes[path] = stat.S_IMODE(path.stat().st_mode)
             except FileNotFoundError:
                 continue
         time.sleep(0.002)
     assert run.returncode == 0
-    open_to_others = {path.name: oct(mode) for path, mode in seen.items() if mode & 0o077}
+    open_to_others = {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077}
     assert not open_to_others
-    kinds_seen = {path.suffix for path in seen}
-    assert ".checkpoint" in kinds_seen
-    wanted = "archrunner-" if dataset == "own" else "prepared"
-    assert [path for path in seen if path.name.startswith(wanted)], sorted(seen)
+    assert ".checkpoint" in {path.suffix for path in modes}
+    # The plugin's data set has no version, so it is not cached; workers get it through a temporary folder.
+    data_file = "archrunner-" if dataset == "own" else "prepared"
+    assert [path for path in modes if path.name.startswith(data_file)], sorted(modes)

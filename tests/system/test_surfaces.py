@@ -1,4 +1,4 @@
-"""The surfaces others rely on: JSON documents, the plugin of the README, Python, the wheel."""
+"""What others rely on: JSON documents, the plugins in the documentation, the Python functions, the wheel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runner.components.records import ComponentRef
 from runner.planning.architecture_facts import examine
 
 
-def test_json_documents_have_the_promised_keys_and_nothing_else_on_stdout(tiny: Path, runner: Command) -> None:
+def test_json_documents_have_the_documented_keys_and_are_all_of_stdout(tiny: Path, runner: Command) -> None:
     plan = json.loads(runner("plan", tiny, "--json").stdout)
     assert plan.keys() == {"experiment", "fits", "cells"} and (plan["experiment"], plan["fits"]) == ("tiny", 12)
     assert all(
@@ -50,7 +50,7 @@ def test_json_documents_have_the_promised_keys_and_nothing_else_on_stdout(tiny: 
     }  # fmt: skip
 
 
-def test_the_plugin_of_the_readme_runs_in_an_experiment(tiny: Path, runner: Command) -> None:
+def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, runner: Command) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     (tiny.parent / "my_block.py").write_text(code)
@@ -64,7 +64,7 @@ def test_the_plugin_of_the_readme_runs_in_an_experiment(tiny: Path, runner: Comm
 
 
 @pytest.mark.parametrize("hook", ["architectures", "augmentations", "optimizers", "datasets"])
-def test_the_plugin_in_every_hooks_docstring_works(hook: str, tiny: Path, runner: Command) -> None:
+def test_the_plugin_in_the_docstring_of_each_hook_runs(hook: str, tiny: Path, runner: Command) -> None:
     from runner.components import hookspecs
 
     text = getattr(hookspecs, f"register_{hook}").__doc__.partition("::\n")[2]
@@ -95,17 +95,17 @@ def test_the_public_names_are_documented() -> None:
 ROW = re.compile(r"\| `(\w+)` \|.*\| (\d+)x(\d+)x(\d+), (\d+) \| ([\d,]+) \| ([\d,]+) \| (\d+)x(\d+) \|")
 
 
-def test_the_table_of_architectures_is_that_of_the_analysis() -> None:
+def test_the_table_of_architectures_matches_the_analysis() -> None:
     catalog, rows = load_catalog(), ROW.findall((ROOT / "docs" / "reference" / "networks.md").read_text())
     for name, *numbers in rows:
         channels, height, width, classes, parameters, macs, *field = (int(n.replace(",", "")) for n in numbers)
         ref, shape = catalog.bind("architecture", ComponentRef(name)), (channels, height, width)
-        found, _ = examine(catalog, ref, shape, classes)
-        assert (found.parameters, found.macs, found.receptive_field) == (parameters, macs, tuple(field)), name
+        facts, _ = examine(catalog, ref, shape, classes)
+        assert (facts.parameters, facts.macs, facts.receptive_field) == (parameters, macs, tuple(field)), name
     assert sorted(name for name, *_ in rows) == catalog.names("architecture")
 
 
-def test_the_wheel_takes_one_name_and_holds_every_module(tmp_path: Path) -> None:
+def test_the_wheel_has_one_top_level_package_and_contains_every_module(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -115,18 +115,20 @@ def test_the_wheel_takes_one_name_and_holds_every_module(tmp_path: Path) -> None
         for file in (ROOT / folder).rglob("*"):
             if file.suffix in (".py", ".j2"):
                 assert f"{target}/{file.relative_to(ROOT / folder)}" in names
-    # An empty environment that sees this one's libraries, but not this checkout.
+    # A new environment that has this one's libraries, but not this checkout: a .pth file adds their folder.
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True)
     site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
                           check=True, capture_output=True, text=True).stdout.strip()  # fmt: skip
-    here = next(path for path in sys.path if path.endswith("site-packages"))
-    (Path(site) / "libraries.pth").write_text(here + "\n")
+    libraries = next(path for path in sys.path if path.endswith("site-packages"))
+    (Path(site) / "libraries.pth").write_text(libraries + "\n")
     code = "import runner; print(runner.__file__)"
-    where = subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert where.startswith(site)
+    imported_from = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    assert imported_from.startswith(site)
     listed = subprocess.run([tmp_path / "venv" / "bin" / "runner", "plugins", "--json"],
                             cwd=tmp_path, check=True, capture_output=True, text=True).stdout  # fmt: skip
-    here = subprocess.run([RUNNER, "plugins", "--json"], check=True, capture_output=True, text=True).stdout
-    assert json.loads(listed) == json.loads(here)
+    expected = subprocess.run([RUNNER, "plugins", "--json"], check=True, capture_output=True, text=True).stdout
+    assert json.loads(listed) == json.loads(expected)

@@ -27,7 +27,7 @@ class TorchOptimizerStep:
         self.optimizer: torch.optim.Optimizer = fit.rule.build_optimizer(self.parameters)  # type: ignore[attr-defined]
 
     def step(self, gradients: Sequence[Tensor | None], active: Sequence[bool]) -> None:
-        """Update the parameters by gradients (1, ...); None leaves a parameter as it is."""
+        """Update the parameters by gradients (1, ...); None leaves a parameter unchanged."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = None if gradient is None else gradient[0]
         if self.rule.clip is not None:

@@ -43,7 +43,7 @@ class ProcessHandle(Popen):
 
 
 class Process(ForkServerProcess):
-    """A process whose `exitcode` is NORMAL_EXIT where it would be 0."""
+    """A process whose `exitcode` is NORMAL_EXIT instead of 0."""
 
     @staticmethod
     def _Popen(process_obj: Process) -> ProcessHandle:  # type: ignore[override]

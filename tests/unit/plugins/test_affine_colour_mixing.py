@@ -69,9 +69,9 @@ def test_the_images_given_stay_as_they_are(transform):
 def test_affine_reads_as_scipy_does(seed, degrees, slant, smallest, largest):
     """scipy.ndimage.affine_transform of order 1 takes the same matrix; its border is black one pixel further in."""
     transform, images = Affine(degrees, slant, smallest, largest), images_of((2, 1, 9, 12), seed)
-    found = transform.apply(images, transform.draw(np.random.default_rng(seed), 2, (1, 9, 12)))
+    result = transform.apply(images, transform.draw(np.random.default_rng(seed), 2, (1, 9, 12)))
     middle = (np.array([9, 12]) - 1) / 2
-    for matrix, image, ours in zip(transform.matrices(np.random.default_rng(seed), 2), images, found, strict=True):
+    for matrix, image, ours in zip(transform.matrices(np.random.default_rng(seed), 2), images, result, strict=True):
         padded = np.pad(image[0], 1)
         offset = middle - matrix @ middle + 1
         theirs = ndimage.affine_transform(padded, matrix, offset, output_shape=(9, 12), order=1)
@@ -82,8 +82,8 @@ def test_a_quarter_turn_is_numpys_rot90(monkeypatch):
     images = images_of((2, 3, 6, 6))
     turn = np.tile(np.array([[0.0, 1.0], [-1.0, 0.0]]), (2, 1, 1))
     monkeypatch.setattr(Affine, "matrices", lambda self, rng, count: turn)
-    found = rotation().apply(images, rotation().draw(np.random.default_rng(0), 2, (3, 6, 6)))
-    np.testing.assert_allclose(found, np.rot90(images, 1, axes=(2, 3)), atol=1e-6)
+    result = rotation().apply(images, rotation().draw(np.random.default_rng(0), 2, (3, 6, 6)))
+    np.testing.assert_allclose(result, np.rot90(images, 1, axes=(2, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("transform", [rotation(degrees=0), scale(smallest=1, largest=1), shear(degrees=0)], ids=repr)
@@ -96,8 +96,8 @@ def test_no_change_at_all_where_nothing_is_allowed(transform):
 def test_pad_and_crop_is_a_crop_of_the_padded_image(fill, mode):
     images = images_of((20, 2, 6, 8))
     padded = np.pad(images, ((0, 0), (0, 0), (3, 3), (3, 3)), mode)
-    found = on_both(pad_and_crop(padding=3, fill=fill), images, 5)[0]
-    for image, cropped in zip(padded, found, strict=True):
+    result = on_both(pad_and_crop(padding=3, fill=fill), images, 5)[0]
+    for image, cropped in zip(padded, result, strict=True):
         crops = [image[:, top : top + 6, left : left + 8] for top in range(7) for left in range(7)]
         assert any(np.array_equal(crop, cropped) for crop in crops)
 
@@ -124,8 +124,8 @@ def test_brightness_contrast_and_saturation_are_the_formulas():
 
 def test_saturation_leaves_grey_images_alone():
     images = np.repeat(images_of((4, 1, 5, 5)), 3, axis=1)
-    found = on_both(colour_jitter(brightness=0.0, contrast=0.0, saturation=1.0), images, 0)[0]
-    np.testing.assert_allclose(found, images, atol=1e-6)
+    result = on_both(colour_jitter(brightness=0.0, contrast=0.0, saturation=1.0), images, 0)[0]
+    np.testing.assert_allclose(result, images, atol=1e-6)
 
 
 def test_noise_has_its_deviation():

@@ -100,7 +100,7 @@ def test_versions_differ_where_the_content_does() -> None:
 # The real files.
 
 
-def laid_out(root: Path, folder: str, source: Path) -> Path:
+def link_folder(root: Path, folder: str, source: Path) -> Path:
     (root / folder).parent.mkdir(parents=True, exist_ok=True)
     (root / folder).symlink_to(source)
     return root
@@ -116,7 +116,7 @@ def laid_out(root: Path, folder: str, source: Path) -> Path:
 )
 def test_the_real_mnists(name: str, folder: str, source: str, mean: float, deviation: float, tmp_path: Path) -> None:
     """Mean and deviation as everybody's normalisation has them."""
-    data = build_dataset(name, root=str(laid_out(tmp_path, folder, DATA / source)))
+    data = build_dataset(name, root=str(link_folder(tmp_path, folder, DATA / source)))
     images, labels = data.load()
     assert (images.shape, images.dtype, labels.shape) == ((60_000, 1, 28, 28), np.uint8, (60_000,))
     assert (images / 255).mean() == pytest.approx(mean, abs=1e-4)
@@ -133,14 +133,14 @@ def test_the_real_mnists(name: str, folder: str, source: str, mean: float, devia
 @real
 @pytest.mark.parametrize("known, source", [(MNIST, "mnist"), (FASHION_MNIST, "fashion-mnist")])
 def test_real_files_unpacked_give_the_same(known: idx.IdxDataset, source: str, tmp_path: Path) -> None:
-    place = tmp_path / known.folder
-    place.mkdir(parents=True)
+    folder = tmp_path / known.folder
+    folder.mkdir(parents=True)
     for file in (DATA / source).glob("*.gz"):
-        (place / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+        (folder / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
     unpacked, packed = known.data(str(tmp_path)), known.data(str(DATA / source))
     for one, other in zip(unpacked.load(), packed.load(), strict=True):
         assert np.array_equal(one, other)
-    (place / idx.TRAIN[0]).write_bytes((place / idx.TRAIN[0]).read_bytes()[:-1])
+    (folder / idx.TRAIN[0]).write_bytes((folder / idx.TRAIN[0]).read_bytes()[:-1])
     with pytest.raises(RunnerError, match=f"{idx.TRAIN[0]}: it has 47040015 bytes, and its MD5 sum is"):
         unpacked.load()
 
@@ -148,7 +148,7 @@ def test_real_files_unpacked_give_the_same(known: idx.IdxDataset, source: str, t
 @real
 def test_one_mnist_in_the_others_place_is_told_by_its_checksum(tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=r"train-images-idx3-ubyte.gz: .* not the published f68b3c2dcbeaaa9f"):
-        build_dataset("mnist", root=str(laid_out(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
+        build_dataset("mnist", root=str(link_folder(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
 
 
 @real

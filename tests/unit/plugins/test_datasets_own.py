@@ -19,7 +19,7 @@ from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef, ImageData
 
 
-def built(name: str, **parameters: object) -> ImageData:
+def build_dataset(name: str, **parameters: object) -> ImageData:
     catalog = load_catalog()
     return catalog.build("dataset", catalog.bind("dataset", ComponentRef(name, parameters)))  # type: ignore[no-any-return]
 
@@ -39,12 +39,12 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_images(pictures: Path) -> None:
-    data = built("image-folder", root=str(pictures), size=8)
+    data = build_dataset("image-folder", root=str(pictures), size=8)
     assert (data.shape, data.class_names, data.size, data.test_size) == ((3, 8, 8), ("blue", "red"), 12, 0)
     images, labels = data.load()
     assert images.shape == (12, 3, 8, 8) and images.dtype == np.uint8 and list(labels) == [0] * 6 + [1] * 6
     assert images[0, :, 3, 3].tolist() == [10, 10, 250] and images[-1, :, 0, 7].tolist() == [250, 10, 10]
-    grey = built("image-folder", root=str(pictures), size=[4, 6], grey=True)
+    grey = build_dataset("image-folder", root=str(pictures), size=[4, 6], grey=True)
     assert grey.shape == (1, 4, 6) and grey.load()[0].shape == (12, 1, 4, 6)
 
 
@@ -52,12 +52,12 @@ def test_a_folder_with_a_test_part_of_its_own(pictures: Path, tmp_path: Path) ->
     for name in ("red", "blue"):
         (tmp_path / "test" / name / "deeper").mkdir(parents=True)
         picture().save(tmp_path / "test" / name / "deeper" / "a.JPEG")
-    data = built("image-folder", root=str(pictures), size=8, test_root=str(tmp_path / "test"))
+    data = build_dataset("image-folder", root=str(pictures), size=8, test_root=str(tmp_path / "test"))
     assert data.test_size == 2 and data.load_test is not None and data.load_test()[0].shape == (2, 3, 8, 8)
     (tmp_path / "test" / "green").mkdir()
     picture().save(tmp_path / "test" / "green" / "a.png")
     with pytest.raises(RunnerError, match="test: its classes are not those of .*pictures: they differ in green"):
-        built("image-folder", root=str(pictures), size=8, test_root=str(tmp_path / "test"))
+        build_dataset("image-folder", root=str(pictures), size=8, test_root=str(tmp_path / "test"))
 
 
 def test_mixed_sizes_are_scaled_and_cropped_at_the_middle_or_squeezed(pictures: Path) -> None:
@@ -66,19 +66,21 @@ def test_mixed_sizes_are_scaled_and_cropped_at_the_middle_or_squeezed(pictures: 
     wide = np.broadcast_to(bands, (20, 60))
     Image.fromarray(np.ascontiguousarray(wide)).save(pictures / "red" / "5.png")
     Image.fromarray(np.ascontiguousarray(wide.T)).save(pictures / "red" / "4.png")
-    cropped = built("image-folder", root=str(pictures), size=10, grey=True).load()[0][-2:, 0]
+    cropped = build_dataset("image-folder", root=str(pictures), size=10, grey=True).load()[0][-2:, 0]
     assert (cropped[:, 1:-1, 1:-1] == 128).all() and (abs(cropped.astype(int) - 128) < 40).all(), "the middle third"
-    tall, broad = built("image-folder", root=str(pictures), size=[6, 12], crop="none", grey=True).load()[0][-2:, 0]
+    tall, broad = build_dataset("image-folder", root=str(pictures), size=[6, 12], crop="none", grey=True).load()[0][
+        -2:, 0
+    ]
     assert tall[0].tolist() == [255] * 12 and tall[-1].tolist() == [0] * 12
     assert broad[:, 0].tolist() == [255] * 6 and broad[:, -1].tolist() == [0] * 6
-    half = built("image-folder", root=str(pictures), size=[5, 10], grey=True).load()[0][-1, 0]
+    half = build_dataset("image-folder", root=str(pictures), size=[5, 10], grey=True).load()[0][-1, 0]
     assert half[:, 0].tolist() == [255] * 5 and half[:, -1].tolist() == [0] * 5 and 100 < half[2, 5] < 150
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA"])
 def test_every_8_bit_mode_is_read(mode: str, pictures: Path) -> None:
     picture(colour="white").convert(mode).save(pictures / "red" / "5.png")
-    assert (built("image-folder", root=str(pictures), size=8).load()[0][-1] == 255).all()
+    assert (build_dataset("image-folder", root=str(pictures), size=8).load()[0][-1] == 255).all()
 
 
 def test_photographs_are_turned_upright(pictures: Path) -> None:
@@ -88,7 +90,7 @@ def test_photographs_are_turned_upright(pictures: Path) -> None:
     turned[0x0112] = 6  # to be shown turned by 90 degrees clockwise
     Image.fromarray(pixels).save(pictures / "red" / "5.jpg", exif=turned, quality=95)
     (pictures / "red" / "5.png").unlink()
-    last = built("image-folder", root=str(pictures), size=8, grey=True).load()[0][-1, 0]
+    last = build_dataset("image-folder", root=str(pictures), size=8, grey=True).load()[0][-1, 0]
     assert last[0].min() > 200 and last[-1].max() < 50
 
 
@@ -97,7 +99,7 @@ def test_other_files_are_left_out_and_said_so(pictures: Path, caplog: pytest.Log
     (pictures / "red" / ".DS_Store").touch()
     (pictures / ".git").mkdir()
     (pictures / "readme.md").touch()
-    data = built("image-folder", root=str(pictures), size=8)
+    data = build_dataset("image-folder", root=str(pictures), size=8)
     assert data.size == 12 and not caplog.text
     data.load()
     assert "ignored 1 files that are not .png, .jpg or .jpeg, such as" in caplog.text and "notes.txt" in caplog.text
@@ -105,7 +107,7 @@ def test_other_files_are_left_out_and_said_so(pictures: Path, caplog: pytest.Log
 
 def test_the_version_is_that_of_names_sizes_and_times(pictures: Path) -> None:
     def version(**parameters: object) -> str:
-        return built("image-folder", root=str(pictures), **{"size": 8, **parameters}).version
+        return build_dataset("image-folder", root=str(pictures), **{"size": 8, **parameters}).version
 
     before = version()
     assert before == version() and before not in (version(size=9), version(crop="none"), version(grey=True))
@@ -149,7 +151,7 @@ def broken_truncated(file: Path) -> None:
 def test_an_image_that_can_not_be_read_is_named(breaking, words: str, pictures: Path) -> None:
     breaking(pictures / "red" / "3.png")
     with pytest.raises(RunnerError, match=rf"red/3\.png: {words}") as caught:
-        built("image-folder", root=str(pictures), size=8).load()
+        build_dataset("image-folder", root=str(pictures), size=8).load()
     assert "\n" not in str(caught.value)
 
 
@@ -164,13 +166,13 @@ def test_folders_that_make_no_data_set(pictures: Path, tmp_path: Path) -> None:
         (pictures, "green: no images; found nothing; allowed: .png, .jpg, .jpeg"),
     ):
         with pytest.raises(RunnerError, match=words):
-            built("image-folder", root=str(root), size=8)
+            build_dataset("image-folder", root=str(root), size=8)
     (pictures / "green" / "a.webp").touch()
     with pytest.raises(RunnerError, match=r"green: no images; found 1 files, such as \S+a.webp"):
-        built("image-folder", root=str(pictures), size=8)
+        build_dataset("image-folder", root=str(pictures), size=8)
     (pictures / "green" / "b.png").symlink_to("gone.png")
     with pytest.raises(RunnerError, match=r"b.png: cannot be read: No such file"):
-        built("image-folder", root=str(pictures), size=8)
+        build_dataset("image-folder", root=str(pictures), size=8)
 
 
 # Arrays in a file.
@@ -182,7 +184,7 @@ def arrays(**changes: object) -> dict[str, object]:
     return {name: array for name, array in given.items() if array is not None}
 
 
-def saved(tmp_path: Path, **changes: object) -> str:
+def save_npz(tmp_path: Path, **changes: object) -> str:
     np.savez(tmp_path / "mine.npz", **arrays(**changes))  # type: ignore[arg-type]
     return str(tmp_path / "mine.npz")
 
@@ -190,8 +192,8 @@ def saved(tmp_path: Path, **changes: object) -> str:
 def test_arrays_of_a_users_own(tmp_path: Path) -> None:
     given = arrays()
     names = np.array(["ant", "bée", "cat"])
-    file = saved(tmp_path, class_names=names, test_images=given["images"][:4], test_labels=np.array([0, 1, 2, 0]))
-    data = built("npz", file=file)
+    file = save_npz(tmp_path, class_names=names, test_images=given["images"][:4], test_labels=np.array([0, 1, 2, 0]))
+    data = build_dataset("npz", file=file)
     assert (data.shape, data.class_names, data.size, data.test_size) == ((3, 8, 9), ("ant", "bée", "cat"), 12, 4)
     images, labels = data.load()
     assert np.array_equal(images, given["images"].transpose(0, 3, 1, 2)) and np.array_equal(labels, given["labels"])
@@ -213,7 +215,7 @@ def test_arrays_of_a_users_own(tmp_path: Path) -> None:
 )
 def test_the_order_of_axes(shape: tuple, order: str, expected: tuple, tmp_path: Path) -> None:
     images = np.zeros(shape, np.uint8)
-    data = built("npz", file=saved(tmp_path, images=images, labels=np.arange(6) % 2), order=order)
+    data = build_dataset("npz", file=save_npz(tmp_path, images=images, labels=np.arange(6) % 2), order=order)
     assert data.shape == expected and data.load()[0].shape == (6, *expected) and data.class_names == ("0", "1")
 
 
@@ -255,11 +257,11 @@ def test_the_order_of_axes(shape: tuple, order: str, expected: tuple, tmp_path: 
 )
 def test_arrays_that_make_no_data_set(changes: dict, words: str, tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=rf"mine\.npz: .*{words}|mine\.npz: {words}"):
-        built("npz", file=saved(tmp_path, **changes))
+        build_dataset("npz", file=save_npz(tmp_path, **changes))
 
 
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
-    whole = Path(saved(tmp_path)).read_bytes()
+    whole = Path(save_npz(tmp_path)).read_bytes()
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "empty.npz").touch()
     (tmp_path / "cut.npz").write_bytes(whole[:-100])
@@ -276,28 +278,28 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
         ("other.npz", "other.npz: cannot be read: "),
     ):
         with pytest.raises(RunnerError, match=words):
-            built("npz", file=str(tmp_path / file))
+            build_dataset("npz", file=str(tmp_path / file))
     with pytest.raises(RunnerError, match="flipped.npz: cannot be read: Bad CRC-32"):
-        built("npz", file=str(tmp_path / "flipped.npz")).load()
+        build_dataset("npz", file=str(tmp_path / "flipped.npz")).load()
 
 
 def test_the_version_of_a_file_is_that_of_its_size_and_time(tmp_path: Path) -> None:
-    before = built("npz", file=saved(tmp_path)).version
-    assert before == built("npz", file=str(tmp_path / "mine.npz")).version
-    assert before != built("npz", file=saved(tmp_path, labels=np.arange(12) % 2)).version
+    before = build_dataset("npz", file=save_npz(tmp_path)).version
+    assert before == build_dataset("npz", file=str(tmp_path / "mine.npz")).version
+    assert before != build_dataset("npz", file=save_npz(tmp_path, labels=np.arange(12) % 2)).version
 
 
 # The command line: paths are relative to the working directory, ~ is the home folder.
 
 
-def of(tiny: Path, dataset: str) -> Path:
+def with_dataset(tiny: Path, dataset: str) -> Path:
     text = tiny.read_text().replace("dataset: digits", f"dataset: {dataset}").replace("convs: [1, 2]", "convs: [1]")
     tiny.write_text(text)
     return tiny
 
 
 def test_a_folder_of_images_is_planned_and_run(tiny: Path, runner, pictures: Path) -> None:
-    of(tiny, "{name: image-folder, root: pictures, size: 8}")
+    with_dataset(tiny, "{name: image-folder, root: pictures, size: 8}")
     assert runner("plan", tiny).returncode == 0
     done = runner("run", tiny, "--executor", "serial")
     assert done.returncode == 0, done.stderr
@@ -311,8 +313,8 @@ def test_a_folder_of_images_is_planned_and_run(tiny: Path, runner, pictures: Pat
 
 def test_arrays_are_planned_and_run(tiny: Path, runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    saved(tmp_path)
-    done = runner("run", of(tiny, "{name: npz, file: ~/mine.npz}"), "--executor", "serial")
+    save_npz(tmp_path)
+    done = runner("run", with_dataset(tiny, "{name: npz, file: ~/mine.npz}"), "--executor", "serial")
     assert done.returncode == 0, done.stderr
 
 
@@ -330,7 +332,7 @@ def test_arrays_are_planned_and_run(tiny: Path, runner, tmp_path: Path, monkeypa
     ],
 )
 def test_what_does_not_fit_is_a_line_of_the_plan(dataset: str, words: list[str], tiny: Path, runner) -> None:
-    done = runner("plan", of(tiny, dataset))
+    done = runner("plan", with_dataset(tiny, dataset))
     assert done.returncode == 2 and done.stderr.count("\n") == len(words), done.stderr
     for line, part in zip(done.stderr.splitlines(), words, strict=True):
         assert line.startswith("tiny.yaml:") or f"{tiny}:" in line
@@ -339,7 +341,7 @@ def test_what_does_not_fit_is_a_line_of_the_plan(dataset: str, words: list[str],
 
 @pytest.mark.parametrize("size", ["0", "[8]", "[8, 0]", "x", "[8, 8, 8]"])
 def test_sizes_that_are_none(size: str, tiny: Path, runner) -> None:
-    done = runner("plan", of(tiny, f"{{name: image-folder, root: ., size: {size}}}"))
+    done = runner("plan", with_dataset(tiny, f"{{name: image-folder, root: ., size: {size}}}"))
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "dataset.size: found " in done.stderr
     assert "; expected a number of pixels of at least 1, or [height, width]" in done.stderr
@@ -364,19 +366,19 @@ class TestFilesMeantToDoHarm:
         with zipfile.ZipFile(tmp_path / "x.npz", "w") as packed:
             packed.writestr("images.npy", fuzz_data.npy_member(header, bytes(384)))
         with pytest.raises(RunnerError, match=f"x.npz: .*{words}"):
-            built("npz", file=str(tmp_path / "x.npz"))
+            build_dataset("npz", file=str(tmp_path / "x.npz"))
 
     def test_a_small_file_that_unpacks_to_gigabytes(self, tmp_path: Path) -> None:
         bomb = fuzz_data.zeros_member("{'descr': '|u1', 'fortran_order': False, 'shape': (46875000, 8, 8), }")
         (tmp_path / "x.npz").write_bytes(fuzz_data.zip_archive({"images": bomb}))
         with pytest.raises(RunnerError, match="images unpacks from 2.* MB to 3,000 MB, more than images do"):
-            built("npz", file=str(tmp_path / "x.npz"))
+            build_dataset("npz", file=str(tmp_path / "x.npz"))
 
     @pytest.mark.parametrize("text", ["x" * 5000, "\0", "~nobody-of-this-name/x"])
     def test_what_no_file_can_be_called(self, text: str) -> None:
         for name, parameters in (("npz", {"file": text}), ("image-folder", {"root": text, "size": 8})):
             with pytest.raises(RunnerError) as error:
-                built(name, **parameters)
+                build_dataset(name, **parameters)
             assert " raised " not in str(error.value)
 
     def test_an_image_that_announces_too_many_pixels(self, tmp_path: Path) -> None:
@@ -390,7 +392,7 @@ class TestFilesMeantToDoHarm:
             pytest.raises(RunnerError, match="169 million pixels; allowed: up to 100 million"),
         ):
             warnings.simplefilter("error")
-            built("image-folder", root=str(tmp_path), size=8).load()
+            build_dataset("image-folder", root=str(tmp_path), size=8).load()
 
     def test_what_is_odd_beside_the_pixels_is_not_told(self, tmp_path: Path) -> None:
         """An orientation, tag 274, of 32 numbers that would stand behind the end of the file."""
@@ -398,14 +400,14 @@ class TestFilesMeantToDoHarm:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             Image.new("RGB", (9, 7)).save(tmp_path / name / "1.jpg", exif=exif)
-        with warnings.catch_warnings(record=True) as told:
-            assert built("image-folder", root=str(tmp_path), size=8).load()[0].shape == (2, 3, 8, 8)
-            assert not told
+        with warnings.catch_warnings(record=True) as caught:
+            assert build_dataset("image-folder", root=str(tmp_path), size=8).load()[0].shape == (2, 3, 8, 8)
+            assert not caught
             with Image.open(tmp_path / "a" / "1.jpg") as image:
                 image.getexif()
-        assert told, "as Pillow does on its own"
+        assert caught, "as Pillow does on its own"
 
     def test_images_without_pixels(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "x.npz", images=np.zeros((4, 0, 8), np.uint8), labels=np.arange(4) % 2)
         with pytest.raises(RunnerError, match="images without pixels"):
-            built("npz", file=str(tmp_path / "x.npz"))
+            build_dataset("npz", file=str(tmp_path / "x.npz"))

@@ -16,55 +16,57 @@ GROUND, FIGURE = 64, 191
 """Grey values without noise."""
 
 
-def built(**parameters: object) -> ImageData:
+def build_shapes(**parameters: object) -> ImageData:
     catalog = load_catalog()
     return catalog.build("dataset", catalog.bind("dataset", ComponentRef("shapes", parameters)))  # type: ignore[no-any-return]
 
 
-def drawn(**parameters: object) -> tuple[np.ndarray, np.ndarray]:
-    return built(**{"count": 64, "noise": 0.0, **parameters}).load()
+def draw_training_part(**parameters: object) -> tuple[np.ndarray, np.ndarray]:
+    return build_shapes(**{"count": 64, "noise": 0.0, **parameters}).load()
 
 
-def of_test_part(**parameters: object) -> tuple[np.ndarray, np.ndarray]:
-    data = built(**{"test_count": 64, "noise": 0.0, **parameters})
+def draw_test_part(**parameters: object) -> tuple[np.ndarray, np.ndarray]:
+    data = build_shapes(**{"test_count": 64, "noise": 0.0, **parameters})
     assert data.load_test is not None
     return data.load_test()
 
 
-def ends(images: np.ndarray) -> np.ndarray:
+def extents(images: np.ndarray) -> np.ndarray:
     """First and last row and column that a figure touches, (N, 4)."""
     touched = (images != GROUND).any(axis=1)
-    found = []
+    lines_by_side = []
     for axis in (2, 1):
         lines = touched.any(axis=axis)
-        found += [lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)]
-    return np.stack(found, axis=1)
+        lines_by_side += [lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)]
+    return np.stack(lines_by_side, axis=1)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_the_same_seed_draws_the_same_and_another_seed_or_part_something_else(figure: str) -> None:
-    images, labels = drawn(figure=figure)
-    again, same = drawn(figure=figure)
+    images, labels = draw_training_part(figure=figure)
+    again, same = draw_training_part(figure=figure)
     assert images.dtype == np.uint8 and images.shape == (64, 1, 32, 32)
     assert np.array_equal(images, again) and np.array_equal(labels, same)
     assert list(np.bincount(labels)) == [16] * 4
-    for others, _ in (drawn(figure=figure, seed=1), of_test_part(figure=figure)):
+    for others, _ in (draw_training_part(figure=figure, seed=1), draw_test_part(figure=figure)):
         assert not np.array_equal(images, others)
 
 
 def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     from runner.plugins.datasets import shapes
 
-    whole = drawn(noise=0.1, texture="noise", colour=True)[0]
+    whole = draw_training_part(noise=0.1, texture="noise", colour=True)[0]
     monkeypatch.setattr(shapes, "CHUNK", 7)
-    assert np.array_equal(drawn(noise=0.1, texture="noise", colour=True)[0], whole)
+    assert np.array_equal(draw_training_part(noise=0.1, texture="noise", colour=True)[0], whole)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("size, extent", [(32, 16), (33, 16), (32, 17), (33, 17), (16, 16), (15, 15)])
 def test_a_centred_figure_fills_its_extent_and_no_more(figure: str, size: int, extent: int) -> None:
-    images, labels = drawn(figure=figure, size=size, extent=extent, scale=0.0, shift=0, classes=8, count=16)
-    for top, bottom, left, right in ends(images):
+    images, labels = draw_training_part(
+        figure=figure, size=size, extent=extent, scale=0.0, shift=0, classes=8, count=16
+    )
+    for top, bottom, left, right in extents(images):
         widest = max(bottom - top, right - left) + 1
         assert extent - 4 <= widest <= extent + 2, "with the rim of pixels that it covers in part"
         assert abs((top + bottom) - (size - 1)) <= 3 and abs((left + right) - (size - 1)) <= 3, "in the middle"
@@ -76,17 +78,17 @@ def test_shift_moves_the_figure_by_whole_pixels_and_test_shift_in_the_test_part_
     common = {"figure": figure, "extent": 10, "scale": 0.0, "count": 400, "test_count": 400, "classes": 2}
     if figure == "gratings":
         common["seed"] = 3
-    still, _ = drawn(**common, shift=0)
-    moved, _ = drawn(**common, shift=5)
-    steps = (ends(moved) - ends(still))[:, [0, 2]]
+    still, _ = draw_training_part(**common, shift=0)
+    moved, _ = draw_training_part(**common, shift=5)
+    steps = (extents(moved) - extents(still))[:, [0, 2]]
     assert set(map(int, steps.ravel())) == set(range(-5, 6))
     for image, before, (down, right) in zip(moved[:20, 0], still[:20, 0], steps, strict=False):
         assert np.array_equal(image, np.roll(before, (down, right), axis=(0, 1)))
-    train, _ = drawn(**common, shift=0, test_shift=9)
+    train, _ = draw_training_part(**common, shift=0, test_shift=9)
     assert np.array_equal(train, still)
-    far = ends(of_test_part(**common, shift=0, test_shift=9)[0])[:, [0, 2]]
+    far = extents(draw_test_part(**common, shift=0, test_shift=9)[0])[:, [0, 2]]
     assert far.min() < 3 and far.max() > 18
-    assert np.array_equal(of_test_part(**common, shift=3)[0], of_test_part(**common, shift=0, test_shift=3)[0])
+    assert np.array_equal(draw_test_part(**common, shift=3)[0], draw_test_part(**common, shift=0, test_shift=3)[0])
 
 
 def windows(images: np.ndarray, side: int) -> np.ndarray:
@@ -100,7 +102,7 @@ def windows(images: np.ndarray, side: int) -> np.ndarray:
 
 def test_dots_are_told_by_a_window_of_their_extent_and_by_no_smaller_one() -> None:
     """Windows of up to extent - 5 pixels, taken wherever they may lie, are the very same for every class."""
-    images, labels = drawn(figure="dots", extent=12, scale=0.0, shift=0, classes=8, count=8)
+    images, labels = draw_training_part(figure="dots", extent=12, scale=0.0, shift=0, classes=8, count=8)
     images = images[labels.argsort()]
     for side in (3, 7):
         first, *others = (windows(image[None], side) for image in images)
@@ -112,25 +114,25 @@ def test_dots_are_told_by_a_window_of_their_extent_and_by_no_smaller_one() -> No
 
 def test_bars_and_gratings_are_told_by_small_windows() -> None:
     for figure in ("bars", "gratings"):
-        images, labels = drawn(figure=figure, extent=20, scale=0.0, shift=0, classes=2)
+        images, labels = draw_training_part(figure=figure, extent=20, scale=0.0, shift=0, classes=2)
         image, other = (images[labels == label][:1] for label in (0, 1))
         assert not np.array_equal(windows(image, 5), windows(other, 5)), figure
 
 
 def test_scale_changes_the_size_within_its_range_and_leaves_the_rest() -> None:
-    fixed, labels = drawn(extent=16, scale=0.0, shift=0, count=200)
-    varied, same = drawn(extent=16, scale=0.5, shift=0, count=200)
+    fixed, labels = draw_training_part(extent=16, scale=0.0, shift=0, count=200)
+    varied, same = draw_training_part(extent=16, scale=0.5, shift=0, count=200)
     assert np.array_equal(labels, same)
-    sides = ends(varied)[:, 1] - ends(varied)[:, 0] + 1
+    sides = extents(varied)[:, 1] - extents(varied)[:, 0] + 1
     assert 8 <= sides.min() <= 10 and 22 <= sides.max() <= 25
-    assert len(np.unique(ends(fixed)[labels == 0], axis=0)) == 1
+    assert len(np.unique(extents(fixed)[labels == 0], axis=0)) == 1
 
 
 def test_texture_noise_and_colour_leave_labels_and_places_alone() -> None:
-    plain, labels = drawn(count=200)
+    plain, labels = draw_training_part(count=200)
     inside = plain == FIGURE
     for change in ({"texture": "stripes"}, {"texture": "noise"}, {"noise": 0.05}, {"colour": True}):
-        images, same = drawn(count=200, **change)
+        images, same = draw_training_part(count=200, **change)
         assert np.array_equal(labels, same), change
         if "texture" in change:
             assert (images[plain == GROUND] == GROUND).all() and 110 < images[inside].mean() < 140
@@ -142,23 +144,28 @@ def test_texture_noise_and_colour_leave_labels_and_places_alone() -> None:
             ground = images[:, :, :1, :1].astype(int)
             figure = np.broadcast_to(inside, images.shape)
             assert set(abs(images - ground)[figure]) <= {126, 127, 128, 129}, "half the range away in every channel"
-    assert built(colour=True).shape == (3, 32, 32)
+    assert build_shapes(colour=True).shape == (3, 32, 32)
 
 
 def test_classes_have_names() -> None:
-    assert built(classes=3).class_names == ("disc", "ring", "square")
-    assert built(figure="bars", classes=4).class_names == ("0 degrees", "45 degrees", "90 degrees", "135 degrees")
-    images, labels = drawn(figure="bars", extent=16, scale=0.0, shift=0)
-    level, upright = (ends(images[labels == label][:1])[0] for label in (0, 2))
+    assert build_shapes(classes=3).class_names == ("disc", "ring", "square")
+    assert build_shapes(figure="bars", classes=4).class_names == (
+        "0 degrees",
+        "45 degrees",
+        "90 degrees",
+        "135 degrees",
+    )
+    images, labels = draw_training_part(figure="bars", extent=16, scale=0.0, shift=0)
+    level, upright = (extents(images[labels == label][:1])[0] for label in (0, 2))
     assert level[3] - level[2] > 14 > 4 > level[1] - level[0]
     assert upright[1] - upright[0] > 14 > 4 > upright[3] - upright[2]
 
 
 def test_the_version_is_of_all_parameters() -> None:
     changes = [{}, {"seed": 1}, {"test_shift": 5}, {"count": 10}, {"extent": 17}, {"noise": 0.2}, {"figure": "bars"}]
-    assert len({built(**change).version for change in changes}) == len(changes)
-    assert built().version == built(test_shift=4).version
-    assert built(test_count=0).load_test is None
+    assert len({build_shapes(**change).version for change in changes}) == len(changes)
+    assert build_shapes().version == build_shapes(test_shift=4).version
+    assert build_shapes(test_count=0).load_test is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +180,7 @@ def test_the_version_is_of_all_parameters() -> None:
 )
 def test_what_can_not_be_drawn(parameters: dict, words: str) -> None:
     with pytest.raises(RunnerError, match=words):
-        built(**parameters)
+        build_shapes(**parameters)
 
 
 def test_it_runs_from_the_command_line(tiny: Path, runner) -> None:

@@ -43,13 +43,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that a web server shows; data sets are fetched from there."""
-    place = tmp_path / "mirror"
-    place.mkdir()
+    folder = tmp_path / "mirror"
+    folder.mkdir()
     Handler.asked = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(place))) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("ARCHRUNNER_MIRROR", f"http://127.0.0.1:{server.server_port}")
-        yield place
+        yield folder
         server.shutdown()
 
 
@@ -84,7 +84,7 @@ def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
     mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, contents, _ = small_mnist()
-    place = tmp_path / "cache/MNIST/raw"
+    folder = tmp_path / "cache/MNIST/raw"
     words = r"^mnist: train-images-idx3-ubyte\.gz could not be downloaded from http://\S+/train-images-idx3-ubyte\.gz "
     words += rf"\({{}}\); put it into {place}, or set root to the folder that holds it$"
     with pytest.raises(RunnerError, match=words.format("the server answered 404 File not found")):
@@ -95,8 +95,8 @@ def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
     monkeypatch.setattr(Handler, "breaks_off", True)
     with pytest.raises(RunnerError, match=words.format("the connection was lost")):
         small.data(None).load()
-    assert not list(place.glob("*")), "nothing half or wrong is kept"
-    write(place.parents[1], contents)
+    assert not list(folder.glob("*")), "nothing half or wrong is kept"
+    write(folder.parents[1], contents)
     assert len(small.data(None).load()[0]) == 6, "a file put there by hand will do"
 
 

@@ -94,7 +94,7 @@ each_rule = pytest.mark.parametrize(
 each_build = pytest.mark.parametrize("build", OPTIONS)
 
 
-def drawn(shape, dtype=np.float64, fits=1, steps=STEPS):
+def draw_parameters(shape, dtype=np.float64, fits=1, steps=STEPS):
     """Parameters of some fits, and their gradients at each step, among them zeros, as behind a ReLU."""
     rng = np.random.default_rng(3)
     gradients = rng.standard_normal((steps, fits, *shape))
@@ -112,11 +112,11 @@ def walk(rule, parameter, gradients):
 
 def walk_of_torch(build, options, parameter, gradients):
     names = {"epsilon": "eps"} if build in (adagrad, rmsprop, adam, adamw) else {}
-    given = {names.get(key, key): value for key, value in options.items() if key != "decay_all"}
+    arguments = {names.get(key, key): value for key, value in options.items() if key != "decay_all"}
     if build in (adam, adamw):
-        given["betas"] = given.pop("beta1", 0.9), given.pop("beta2", 0.999)
+        arguments["betas"] = arguments.pop("beta1", 0.9), arguments.pop("beta2", 0.999)
     theirs = torch.nn.Parameter(torch.from_numpy(parameter.copy()))
-    optimizer = THEIRS[build]([theirs], **given)
+    optimizer = THEIRS[build]([theirs], **arguments)
     for gradient in gradients:
         theirs.grad = torch.from_numpy(gradient.copy())
         optimizer.step()
@@ -128,20 +128,20 @@ def walk_of_torch(build, options, parameter, gradients):
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_each_step_is_that_of_torch(build, options, dtype, library):
     for shape in SHAPES:
-        parameter, gradients = drawn(shape, dtype)
+        parameter, gradients = draw_parameters(shape, dtype)
         array = LIBRARIES[library]
-        found = list(walk(build(**options), array(parameter), map(array, gradients)))
+        actual = list(walk(build(**options), array(parameter), map(array, gradients)))
         expected = list(walk_of_torch(build, options, parameter, gradients))
         # In float32, RMSprop divides by roots of differences: what is rounded there may be seen.
         tolerance = 1e-12 if dtype == "float64" else 1e-2 if options.get("centered") else 2e-5
-        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-        assert found[0].dtype == dtype and not np.array_equal(found[-1], parameter)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+        assert actual[0].dtype == dtype and not np.array_equal(actual[-1], parameter)
 
 
 @each_rule
 def test_numpy_and_torch_arrays_go_the_same_way(build, options):
     for shape, dtype in product(SHAPES, ("float64", "float32")):
-        parameter, gradients = drawn(shape, dtype)
+        parameter, gradients = draw_parameters(shape, dtype)
         walks = [list(walk(build(**options), array(parameter), map(array, gradients))) for array in LIBRARIES.values()]
         tolerance = 1e-12 if dtype == "float64" else 1e-2 if options.get("centered") else 2e-5
         for other in walks[1:]:
@@ -153,7 +153,7 @@ def test_numpy_and_torch_arrays_go_the_same_way(build, options):
 def test_a_group_of_fits_goes_as_each_alone_bit_for_bit(build, options, library):
     array, rule = LIBRARIES[library], build(**options)
     for shape, dtype in product([*SHAPES, LARGE], ("float64", "float32")):
-        parameters, gradients = drawn(shape, dtype, fits=3, steps=STEPS if shape in SHAPES else 3)
+        parameters, gradients = draw_parameters(shape, dtype, fits=3, steps=STEPS if shape in SHAPES else 3)
         together = list(walk(rule, array(parameters), map(array, gradients)))
         for fit in range(3):
             mine = slice(fit, fit + 1)
@@ -163,7 +163,7 @@ def test_a_group_of_fits_goes_as_each_alone_bit_for_bit(build, options, library)
 
 @each_rule
 def test_the_gradient_is_left_alone(build, options):
-    parameter, gradients = drawn((4, 3))
+    parameter, gradients = draw_parameters((4, 3))
     before = gradients.copy()
     list(walk(build(**options), parameter, gradients))
     np.testing.assert_array_equal(gradients, before)
@@ -175,7 +175,7 @@ def test_decay_spares_biases_and_normalisation(build, library):
     options, array = OPTIONS[build][0] | {"weight_decay": 0.05}, LIBRARIES[library]
     ends = {}
     for shape, decays in product([(6,), (5, 7)], ({}, {"decay_all": True}, {"weight_decay": 0.0})):
-        parameter, gradients = drawn(shape)
+        parameter, gradients = draw_parameters(shape)
         ends[len(shape), *decays] = list(walk(build(**options | decays), array(parameter), map(array, gradients)))[-1]
     np.testing.assert_array_equal(ends[2,], ends[2, "decay_all"])
     assert not np.array_equal(ends[2,], ends[2, "weight_decay"])
@@ -184,11 +184,11 @@ def test_decay_spares_biases_and_normalisation(build, library):
 
 
 def test_lars_moves_what_is_exempt_as_sgd_does():
-    parameter, gradients = drawn((6,))
+    parameter, gradients = draw_parameters((6,))
     # Its velocity holds the learning rate, which is the same while that rests.
-    found = list(walk(lars(lr=0.1, momentum=0.9), parameter.copy(), gradients))
+    actual = list(walk(lars(lr=0.1, momentum=0.9), parameter.copy(), gradients))
     expected = list(walk(sgd(lr=0.1, momentum=0.9), parameter, gradients))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
@@ -210,7 +210,7 @@ def test_an_even_gradient_has_no_variance_below_zero():
 def test_clipping_is_that_of_torch_and_each_fits_own(library, most):
     array = LIBRARIES[library]
     for dtype in ("float64", "float32"):
-        gradients = [drawn(shape, dtype, fits=3, steps=1)[0] * 0.1 for shape in [*SHAPES, LARGE]]
+        gradients = [draw_parameters(shape, dtype, fits=3, steps=1)[0] * 0.1 for shape in [*SHAPES, LARGE]]
         together = clip_by_norm([None, *map(array, gradients)], most)
         assert together[0] is None
         for fit in range(3):

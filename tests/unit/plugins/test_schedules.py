@@ -33,7 +33,7 @@ def theirs(make, steps=TOTAL, each=1):
     return rates
 
 
-def warmed(make, steps=2 * IN_EPOCH):
+def with_warmup(make, steps=2 * IN_EPOCH):
     """torch's own warm-up before a schedule: the first of its steps takes 1 / steps of the rate, the last all of it."""
 
     def sequence(optimizer):
@@ -47,7 +47,7 @@ def cosine(steps, final=0.0):
     return lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=final * LR)
 
 
-def drops(*epochs, before=0, factor=0.1):
+def step_decay(*epochs, before=0, factor=0.1):
     steps = [epoch * IN_EPOCH - before for epoch in epochs]
     return lambda optimizer: lr_scheduler.MultiStepLR(optimizer, steps, gamma=factor)
 
@@ -61,18 +61,18 @@ SCHEDULES = [
     ("constant", lambda optimizer: lr_scheduler.ConstantLR(optimizer, 1.0)),
     ("cosine", cosine(TOTAL)),
     ({"name": "cosine", "final": 0.1}, cosine(TOTAL, 0.1)),
-    (STEP, drops(3, 6, 9, factor=0.5)),
-    ({"name": "multi_step", "at": [2, 9]}, drops(2, 9)),
+    (STEP, step_decay(3, 6, 9, factor=0.5)),
+    ({"name": "multi_step", "at": [2, 9]}, step_decay(2, 9)),
     ("one_cycle", one_cycle()),
     (
         {"name": "one_cycle", "rising": 0.5, "start": 0.1, "final": 0.001},
         one_cycle(pct_start=0.5, div_factor=10, final_div_factor=100),
     ),
-    ({"name": "constant", "warmup": 2}, warmed(lambda optimizer: lr_scheduler.ConstantLR(optimizer, 1.0))),
-    ({"name": "cosine", "warmup": 2, "final": 0.1}, warmed(cosine(TOTAL - 14, 0.1))),
-    ({"name": "cosine", "warmup": 0.5}, warmed(cosine(TOTAL - 4), 4)),
-    (STEP | {"warmup": 2}, warmed(drops(3, 6, 9, before=14, factor=0.5))),
-    ({"name": "multi_step", "at": [3, 9], "warmup": 2}, warmed(drops(3, 9, before=14))),
+    ({"name": "constant", "warmup": 2}, with_warmup(lambda optimizer: lr_scheduler.ConstantLR(optimizer, 1.0))),
+    ({"name": "cosine", "warmup": 2, "final": 0.1}, with_warmup(cosine(TOTAL - 14, 0.1))),
+    ({"name": "cosine", "warmup": 0.5}, with_warmup(cosine(TOTAL - 4), 4)),
+    (STEP | {"warmup": 2}, with_warmup(step_decay(3, 6, 9, before=14, factor=0.5))),
+    ({"name": "multi_step", "at": [3, 9], "warmup": 2}, with_warmup(step_decay(3, 9, before=14))),
 ]
 
 
@@ -102,9 +102,9 @@ NAMES = ["constant", STEP, {"name": "multi_step", "at": [1]}, "cosine", "one_cyc
 
 @pytest.mark.parametrize("schedule", NAMES, ids=str)
 def test_the_shortest_fits_have_a_rate(schedule):
-    told = schedule if isinstance(schedule, dict) else {"name": schedule}
+    parameters = schedule if isinstance(schedule, dict) else {"name": schedule}
     for total, in_epoch, warmup in itertools.product(range(1, 12), (1, 3), (0, 1, 5)):
-        rates = ours(told | {"warmup": warmup}, total, in_epoch)
+        rates = ours(parameters | {"warmup": warmup}, total, in_epoch)
         assert len(rates) == total and all(0 <= rate <= LR for rate in rates)
     for steps in (2, 4, 5, 8, 10):  # where the rise of 1 / steps ends at the first step, which torch can't divide
         assert ours({"name": "one_cycle", "rising": 1 / steps}, steps)[0] == pytest.approx(LR)

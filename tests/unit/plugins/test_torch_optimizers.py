@@ -44,13 +44,13 @@ def experiment(folder, optimizer="adam", training="{epochs: 2, batch_size: 100}"
     return file
 
 
-def trained(file):
+def run_and_read_curves(file):
     """Run an experiment as a user would; the curves of each cell's fits, by its levels and by fold."""
     command = [str(RUNNER), "run", str(file), "--executor", "serial"]
     done = subprocess.run(command, cwd=file.parent, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = file.parent / "reports" / "tiny"
-    levels = {cell["id"]: tuple(cell["levels"].values()) for cell in parse_plan(report)["cells"]}
+    levels = {cell["id"]: tuple(cell["levels"].values()) for cell in read_plan(report)["cells"]}
     curves = {cell: {} for cell in levels.values()}
     for line in (report / "journal.jsonl").read_text().splitlines():
         fit = json.loads(line)["fit"]
@@ -58,7 +58,7 @@ def trained(file):
     return curves
 
 
-def parse_plan(report):
+def read_plan(report):
     return yaml.safe_load((report / "plan.yaml").read_text())
 
 
@@ -70,7 +70,7 @@ def test_an_optimizer_of_15_lines_trains_as_the_built_in_one_on_both_engines(tmp
     grid = f"grid:\n{factors}  training.engine: [torch, numpy]\n"
     file = experiment(tmp_path, more=grid)
     file.write_text(file.read_text().replace("plugins: []", "plugins: [./normed.py]"))
-    curves = trained(file)
+    curves = run_and_read_curves(file)
     for engine in ("torch", "numpy"):
         assert curves["mine", engine] == curves["theirs", engine] and len(curves["mine", engine]) == 2
     first, second = (curves["mine", engine][0]["train_loss"] for engine in ("torch", "numpy"))
@@ -126,10 +126,10 @@ def by_hand(make, clip, schedule):
 def test_torchs_own_optimizers_train_as_in_a_loop_written_by_hand(tmp_path):
     levels = [f"    hand{number}: {{optimizer: {row[0]}}}\n" for number, row in enumerate(HAND)]
     levels += [f"    {name}: {{optimizer: {name}}}\n" for name in NAMES]
-    curves = trained(experiment(tmp_path, more="grid:\n  f:\n" + "".join(levels)))
+    curves = run_and_read_curves(experiment(tmp_path, more="grid:\n  f:\n" + "".join(levels)))
     for number, (_, *given) in enumerate(HAND):
-        found = curves[f"hand{number}",][1]["train_loss"]
-        assert found == pytest.approx(by_hand(*given), rel=1e-4)
+        losses = curves[f"hand{number}",][1]["train_loss"]
+        assert losses == pytest.approx(by_hand(*given), rel=1e-4)
     losses = {fit["train_loss"][1] for fits in curves.values() for fit in fits.values()}
     assert len(losses) == 2 * len(curves) == 2 * (len(HAND) + len(NAMES))
 

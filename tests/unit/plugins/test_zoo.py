@@ -1,12 +1,12 @@
 """The built-in architectures against published figures, and against sums done by hand where none are published."""
 
 import pytest
-from zoo import CIFAR, IMAGENET, MNIST, analysed
+from zoo import CIFAR, IMAGENET, MNIST, analyse_architecture
 
 MILLION = 10**6
 
 
-def reach(*windows):
+def receptive_field(*windows):
     """The receptive field by hand, of (kernel, stride) pairs: 1 + sum of (kernel - 1) * the strides before it."""
     field, jump = 1, 1
     for kernel, stride in windows:
@@ -60,7 +60,7 @@ PARAMETERS = [
 
 @pytest.mark.parametrize(("name", "options", "shape", "expected", "source"), PARAMETERS)
 def test_parameters(name, options, shape, expected, source):
-    assert analysed(name, shape, **options).parameters == expected
+    assert analyse_architecture(name, shape, **options).parameters == expected
 
 
 # Parameters in millions, as papers round them: (name, options, shape, millions, source)
@@ -86,7 +86,7 @@ ROUNDED = [
 @pytest.mark.parametrize(("name", "options", "shape", "millions", "source"), ROUNDED)
 def test_parameters_as_papers_round_them(name, options, shape, millions, source):
     last_digit = 0.1 if isinstance(millions, float) else 1
-    assert abs(analysed(name, shape, **options).parameters / MILLION - millions) <= last_digit / 2
+    assert abs(analyse_architecture(name, shape, **options).parameters / MILLION - millions) <= last_digit / 2
 
 
 # Multiply-adds, exact: (name, options, count, source)
@@ -108,7 +108,7 @@ MACS = [
 
 @pytest.mark.parametrize(("name", "options", "expected", "source"), MACS)
 def test_multiply_adds(name, options, expected, source):
-    assert analysed(name, **options).macs == expected
+    assert analyse_architecture(name, **options).macs == expected
 
 
 # Multiply-adds in units of 1e6 or 1e9, which papers round up or down: (name, options, side, number, unit, source)
@@ -132,7 +132,7 @@ ROUNDED_MACS = [
 @pytest.mark.parametrize(("name", "options", "side", "number", "unit", "source"), ROUNDED_MACS)
 def test_multiply_adds_as_papers_round_them(name, options, side, number, unit, source):
     last_digit = 0.1 if isinstance(number, float) else 1
-    assert abs(analysed(name, (3, side, side), **options).macs / unit - number) < last_digit
+    assert abs(analyse_architecture(name, (3, side, side), **options).macs / unit - number) < last_digit
 
 
 # Receptive fields: (name, options, field, source)
@@ -144,7 +144,9 @@ STEM, THREE, FIVE, HALF = ((7, 2), (3, 2)), [(3, 1)], [(5, 1)], (2, 2)
 def residual(*blocks, striding):
     """Of residual networks: in the first block of all stages but the first, a 3x3 window strides or finds it done."""
     first = [(3, 2)] if striding else [(1, 2), (3, 1)]
-    return reach(*STEM, *THREE * blocks[0], *(w for count in blocks[1:] for w in (*first, *THREE * (count - 1))))
+    return receptive_field(
+        *STEM, *THREE * blocks[0], *(w for count in blocks[1:] for w in (*first, *THREE * (count - 1)))
+    )
 
 
 FIELDS = [
@@ -159,22 +161,32 @@ FIELDS = [
     ("resnet50", {}, (427, 427), "torchvision's resnet50"),
     ("resnet50", {}, residual(3, 4, 6, 3, striding=True), "by hand"),
     ("resnet18", {}, (435, 435), "torchvision's resnet18"),
-    ("resnet18", {}, reach(*STEM, *THREE * 4, *[(3, 2), *THREE * 3] * 3), "by hand"),
-    ("zfnet", {}, reach((7, 2), (3, 2), (5, 2), (3, 2), *THREE * 3, (3, 2)), "by hand"),
+    ("resnet18", {}, receptive_field(*STEM, *THREE * 4, *[(3, 2), *THREE * 3] * 3), "by hand"),
+    ("zfnet", {}, receptive_field((7, 2), (3, 2), (5, 2), (3, 2), *THREE * 3, (3, 2)), "by hand"),
     # The widest of an inception module's windows is 5x5.
-    ("googlenet", {}, reach(*STEM, (3, 1), (3, 2), *FIVE * 2, (3, 2), *FIVE * 5, (3, 2), *FIVE * 2), "by hand"),
-    ("densenet121", {}, reach(*STEM, *THREE * 6, HALF, *THREE * 12, HALF, *THREE * 24, HALF, *THREE * 16), "by hand"),
-    ("densenet_cifar", {}, reach(*THREE * 13, HALF, *THREE * 12, HALF, *THREE * 12), "by hand"),
-    ("resnet_cifar", {}, reach(*THREE * 7, (3, 2), *THREE * 5, (3, 2), *THREE * 5), "by hand"),
-    ("all_cnn", {}, reach((3, 1), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1)), "by hand"),
-    ("lenet5", {}, reach((5, 1), (2, 2), (5, 1), (2, 2)), "by hand"),
-    ("small_vgg", {}, reach(*[(3, 1), (3, 1), (2, 2)] * 3), "by hand"),
+    (
+        "googlenet",
+        {},
+        receptive_field(*STEM, (3, 1), (3, 2), *FIVE * 2, (3, 2), *FIVE * 5, (3, 2), *FIVE * 2),
+        "by hand",
+    ),
+    (
+        "densenet121",
+        {},
+        receptive_field(*STEM, *THREE * 6, HALF, *THREE * 12, HALF, *THREE * 24, HALF, *THREE * 16),
+        "by hand",
+    ),
+    ("densenet_cifar", {}, receptive_field(*THREE * 13, HALF, *THREE * 12, HALF, *THREE * 12), "by hand"),
+    ("resnet_cifar", {}, receptive_field(*THREE * 7, (3, 2), *THREE * 5, (3, 2), *THREE * 5), "by hand"),
+    ("all_cnn", {}, receptive_field((3, 1), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1)), "by hand"),
+    ("lenet5", {}, receptive_field((5, 1), (2, 2), (5, 1), (2, 2)), "by hand"),
+    ("small_vgg", {}, receptive_field(*[(3, 1), (3, 1), (2, 2)] * 3), "by hand"),
 ]
 
 
 @pytest.mark.parametrize(("name", "options", "expected", "source"), FIELDS)
 def test_receptive_fields(name, options, expected, source):
-    assert analysed(name, **options).receptive_field == expected
+    assert analyse_architecture(name, **options).receptive_field == expected
 
 
 # Sides of the maps along the way, as the papers give them: (name, shape, sides, source)
@@ -196,7 +208,7 @@ SIDES = [
 
 @pytest.mark.parametrize(("name", "shape", "expected", "source"), SIDES)
 def test_sides(name, shape, expected, source):
-    sides = [layer.output[1] for layer in analysed(name, shape).layers if layer.output[1] > 1]
+    sides = [layer.output[1] for layer in analyse_architecture(name, shape).layers if layer.output[1] > 1]
     assert [side for side, before in zip(sides, [0, *sides], strict=False) if side != before] == expected
 
 
@@ -204,19 +216,19 @@ def test_sides(name, shape, expected, source):
 
 
 def test_lenet5_has_the_papers_layers():
-    found = analysed("lenet5", (1, 32, 32))
-    assert [layer.parameters for layer in found.layers if layer.parameters] == [156, 2416, 48120, 10164, 850]
-    assert found.macs == macs((28, 5, 1, 6), (10, 5, 6, 16), dense=[(400, 120), (120, 84), (84, 10)])
+    analysis = analyse_architecture("lenet5", (1, 32, 32))
+    assert [layer.parameters for layer in analysis.layers if layer.parameters] == [156, 2416, 48120, 10164, 850]
+    assert analysis.macs == macs((28, 5, 1, 6), (10, 5, 6, 16), dense=[(400, 120), (120, 84), (84, 10)])
 
 
 def test_zfnet():
     weights = 49 * 3 * 96 + 25 * 96 * 256 + 9 * (256 * 384 + 384 * 384 + 384 * 256)
     dense = [(6 * 6 * 256, 4096), (4096, 4096), (4096, 1000)]
     biases = 96 + 256 + 384 + 384 + 256 + 4096 + 4096 + 1000
-    found = analysed("zfnet")
-    assert found.parameters == weights + sum(a * b for a, b in dense) + biases
+    analysis = analyse_architecture("zfnet")
+    assert analysis.parameters == weights + sum(a * b for a, b in dense) + biases
     last = (13, 3, 256, 384), (13, 3, 384, 384), (13, 3, 384, 256)
-    assert found.macs == macs((110, 7, 3, 96), (26, 5, 96, 256), *last, dense=dense)
+    assert analysis.macs == macs((110, 7, 3, 96), (26, 5, 96, 256), *last, dense=dense)
 
 
 def test_vgg_d_keeps_the_numbers_that_cs231n_lists():
@@ -224,8 +236,8 @@ def test_vgg_d_keeps_the_numbers_that_cs231n_lists():
     listed = "3.2M 3.2M 800K 1.6M 1.6M 400K 800K 800K 800K 200K 400K 400K 400K 100K 100K 100K 100K 25K 4096 4096 1000"
     units = {"K": 1_000, "M": MILLION}
     expected = [float(n[:-1]) * units[n[-1]] if n[-1] in units else float(n) for n in listed.split()]
-    found = [layer.activations for layer in analysed("vgg_d", dropout=0.0).layers if layer.activations]
-    assert found == pytest.approx(expected, rel=0.01)
+    analysis = [layer.activations for layer in analyse_architecture("vgg_d", dropout=0.0).layers if layer.activations]
+    assert analysis == pytest.approx(expected, rel=0.01)
 
 
 # Szegedy et al. 2015, table 1: (module, input channels, side, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection,
@@ -248,7 +260,7 @@ MODULES = [
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m[0])
 def test_inception_modules(module):
     name, depth, side, one, reduce3, three, reduce5, five, projection, thousands, millions = module
-    layers = [layer for layer in analysed("googlenet").layers if layer.path.startswith(f"inception{name}/")]
+    layers = [layer for layer in analyse_architecture("googlenet").layers if layer.path.startswith(f"inception{name}/")]
     convolutions = (1, depth, one), (1, depth, reduce3), (3, reduce3, three), (1, depth, reduce5), (5, reduce5, five)
     weights = sum(k**2 * a * b for k, a, b in (*convolutions, (1, depth, projection)))
     assert sum(layer.parameters for layer in layers) == weights + one + reduce3 + three + reduce5 + five + projection
@@ -262,7 +274,7 @@ def test_googlenet_outside_its_modules():
 
     So a thousand weights are 1,024 in that table, and a million operations 1e6; biases are not counted.
     """
-    layers = {layer.path: layer for layer in analysed("googlenet").layers}
+    layers = {layer.path: layer for layer in analyse_architecture("googlenet").layers}
     second, last = [layers["stage2/conv1"], layers["stage2/conv2"]], layers["dense1"]
     assert sum(layer.parameters for layer in second) - 64 - 192 == 112 * 1024
     assert round(sum(layer.macs for layer in second) / MILLION) == 360
@@ -270,7 +282,7 @@ def test_googlenet_outside_its_modules():
 
 
 def test_mobilenet_has_kerass_running_statistics():
-    assert analysed("mobilenet_v1").not_trained == 21_888
+    assert analyse_architecture("mobilenet_v1").not_trained == 21_888
 
 
 # Springenberg et al. 2015, tables 1 and 2: weights of 3x3 and 5x5 windows before each halving, by hand. Table 3 rounds
@@ -290,28 +302,31 @@ EXTRA = {"base": 0, "strided": 0, "convpool": 1, "all_cnn": 1}
 @pytest.mark.parametrize("model", BASES)
 def test_all_cnn(model, variant):
     more = EXTRA[variant] * (9 * 96 * 96 + 96 + 9 * 192 * 192 + 192)
-    found = analysed("all_cnn", CIFAR, model=model, variant=variant)
-    assert found.parameters == BASES[model] + more
-    assert [layer.type for layer in found.layers].count("max_pool") == (2 if variant in ("base", "convpool") else 0)
+    analysis = analyse_architecture("all_cnn", CIFAR, model=model, variant=variant)
+    assert analysis.parameters == BASES[model] + more
+    assert [layer.type for layer in analysis.layers].count("max_pool") == (2 if variant in ("base", "convpool") else 0)
 
 
 def test_deep_convnet():
     convolutions = [(28, 3, 1, 16), (28, 3, 16, 16), (14, 3, 16, 32), (16, 3, 32, 32), (8, 3, 32, 64), (8, 3, 64, 64)]
     dense = [(4 * 4 * 64, 50), (50, 10)]
-    found = analysed("deep_convnet", MNIST)
+    analysis = analyse_architecture("deep_convnet", MNIST)
     weights = sum(9 * a * b + b for _, _, a, b in convolutions) + sum(a * b + b for a, b in dense)
-    assert (found.parameters, found.macs) == (weights, macs(*convolutions, dense=dense))
-    assert not found.warnings
+    assert (analysis.parameters, analysis.macs) == (weights, macs(*convolutions, dense=dense))
+    assert not analysis.warnings
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_small_vgg(batch_norm):
     pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256)]
-    found = analysed("small_vgg", CIFAR, batch_norm=batch_norm)
+    analysis = analyse_architecture("small_vgg", CIFAR, batch_norm=batch_norm)
     normalised = batch_norm * 2 * 2 * (64 + 128 + 256)
     dense = 4 * 4 * 256 * 512 + 512 + 512 * 10 + 10
-    assert found.parameters == sum(9 * a * b + b for a, b in pairs) + dense + normalised
+    assert analysis.parameters == sum(9 * a * b + b for a, b in pairs) + dense + normalised
 
 
 def test_simple_convnet():
-    assert analysed("simple_convnet", CIFAR).parameters == 32 * (49 * 3 + 1) + 16 * 16 * 32 * 100 + 100 + 100 * 10 + 10
+    assert (
+        analyse_architecture("simple_convnet", CIFAR).parameters
+        == 32 * (49 * 3 + 1) + 16 * 16 * 32 * 100 + 100 + 100 * 10 + 10
+    )

@@ -4,7 +4,7 @@ import inspect
 import re
 
 import pytest
-from zoo import CIFAR, CLASSES, IMAGENET, MNIST, analysed, built
+from zoo import CIFAR, CLASSES, IMAGENET, MNIST, analyse_architecture, build
 
 from runner.components.catalog import load_catalog
 from runner.components.validation import InvalidValues
@@ -33,9 +33,9 @@ def test_the_zoo_is_complete():
 def test_every_architecture_fits_or_names_the_layer_that_does_not(name, shape):
     if (shape != IMAGENET and name in ONLY_LARGE) or (shape == MNIST and name in FROM_32):
         with pytest.raises(ShapeError, match=r"layer \S*max_pool|layer \S*avg_pool"):
-            analysed(name, shape)
+            analyse_architecture(name, shape)
     else:
-        assert analysed(name, shape).layers[-1].output == (CLASSES[shape], 1, 1)
+        assert analyse_architecture(name, shape).layers[-1].output == (CLASSES[shape], 1, 1)
 
 
 @pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
@@ -47,7 +47,7 @@ def test_every_architecture_says_what_it_is_and_cites_its_source(name):
 
 def test_all_cnn_drops_what_the_paper_drops():
     def rates(**options):
-        return [layer.rate for layer in leaves(built("all_cnn", CIFAR, **options)) if layer.type == "dropout"]
+        return [layer.rate for layer in leaves(build("all_cnn", CIFAR, **options)) if layer.type == "dropout"]
 
     assert rates() == [0.2, 0.5, 0.5]
     assert rates(dropout=False) == []
@@ -59,14 +59,14 @@ def leaves(network):
 
 def test_stages_with_batch_norm_and_dropout():
     """Without batch normalisation a filter has a bias, with it a scale and a shift."""
-    kinds = [leaf.type for leaf in leaves(built("stages", CIFAR, dense=[20], batch_norm=True, dropout=0.3))]
+    kinds = [leaf.type for leaf in leaves(build("stages", CIFAR, dense=[20], batch_norm=True, dropout=0.3))]
     stage = ["conv", "batch_norm", "relu", "max_pool"]
     assert kinds == [*stage, *stage, "flatten", "dense", "relu", "dropout", "dense"]
     strided = {"downsample": "strided_conv", "stages": 1, "width": 4}
-    plain, normed = (analysed("stages", CIFAR, **strided, batch_norm=b).parameters for b in (False, True))
+    plain, normed = (analyse_architecture("stages", CIFAR, **strided, batch_norm=b).parameters for b in (False, True))
     assert plain == 4 * (27 + 1) + 4 * (16 + 1) + 16 * 16 * 4 * 10 + 10
     assert normed == plain + 2 * 4
-    assert {leaf.type for leaf in leaves(built("stages", CIFAR))} == {"conv", "relu", "max_pool", "flatten", "dense"}
+    assert {leaf.type for leaf in leaves(build("stages", CIFAR))} == {"conv", "relu", "max_pool", "flatten", "dense"}
 
 
 PATHS = {
@@ -81,7 +81,7 @@ PATHS = {
 
 @pytest.mark.parametrize("name", PATHS)
 def test_paths_say_where_a_layer_stands(name):
-    assert PATHS[name] in [layer.path for layer in analysed(name).layers]
+    assert PATHS[name] in [layer.path for layer in analyse_architecture(name).layers]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_paths_say_where_a_layer_stands(name):
 )
 def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
     with pytest.raises(RunnerError, match=message):
-        built(name, CIFAR, **options)
+        build(name, CIFAR, **options)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
 )
 def test_an_option_that_does_not_exist_is_refused(name, options, message):
     with pytest.raises(InvalidValues, match=re.escape(message)):
-        built(name, CIFAR, **options)
+        build(name, CIFAR, **options)
