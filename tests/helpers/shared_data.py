@@ -1,4 +1,4 @@
-"""Real data sets beside the checkout; a clone lacks them."""
+"""The folder of real data sets, which a fresh clone does not have, and the mark that skips tests without it."""
 
 from __future__ import annotations
 

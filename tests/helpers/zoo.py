@@ -1,4 +1,4 @@
-"""The built-in architectures by name, and the sizes of images that the tests give them."""
+"""Builds and analyses the built-in architectures by name, and the image sizes that the tests use."""
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef

@@ -33,9 +33,9 @@ grid:
   architecture.downsample: [max_pool, avg_pool, strided_conv]
 """,
     "residual": """\
-architecture: {name: resnet_cifar, depth: 8}
+architecture: {name: resnet_cifar, depth: 20}
 optimizer: {name: sgd, lr: 0.1, momentum: 0.9, weight_decay: 1e-4, clip: 1.0}
-training: {epochs: 2, batch_size: 100, engine: ENGINE, device: cpu}
+training: {epochs: 1, batch_size: 100, engine: ENGINE, device: cpu}
 cross_validation: {folds: 2}
 grid:
   architecture.residual: [true, false]

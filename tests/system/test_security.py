@@ -212,7 +212,7 @@ def test_no_message_or_file_contains_a_password_when_publishing_fails(fault: str
                 )  # fmt: skip
                 assert done.returncode == (0 if command[0] == "run" else 2)
                 assert SECRET not in done.stdout + done.stderr
-        assert broken.asked
+        assert broken.requests
     assert files_with(tiny.parent, SECRET) == []
 
 

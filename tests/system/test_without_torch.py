@@ -12,7 +12,7 @@ import pytest
 from command import TINY, Command, environment
 
 SITECUSTOMIZE = '''\
-"""Python imports this module when it starts. It hides torch from every import system hook."""
+"""Python imports this module when it starts. It wraps every finder, so that none finds torch."""
 import sys
 
 class HidesTorch:

@@ -1,4 +1,4 @@
-"""Affine, colour and mixing augmentations: against independent implementations, and alike on both kinds of arrays."""
+"""Affine, colour and mixing augmentations: against independent implementations, and on both kinds of arrays."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_draws_depend_on_the_stream_alone(transform):
 
 
 @each
-def test_the_images_given_stay_as_they_are(transform):
+def test_the_input_images_are_not_changed(transform):
     images = images_of((4, 3, 8, 8))
     transform.apply(images, transform.draw(np.random.default_rng(0), 4, (3, 8, 8)))
     np.testing.assert_array_equal(images, images_of((4, 3, 8, 8)))
@@ -87,7 +87,7 @@ def test_a_quarter_turn_is_numpys_rot90(monkeypatch):
 
 
 @pytest.mark.parametrize("transform", [rotation(degrees=0), scale(smallest=1, largest=1), shear(degrees=0)], ids=repr)
-def test_no_change_at_all_where_nothing_is_allowed(transform):
+def test_zero_ranges_change_nothing(transform):
     images = images_of((3, 2, 5, 7))
     np.testing.assert_allclose(on_both(transform, images, 3)[0], images, atol=1e-6)
 
@@ -164,7 +164,7 @@ def test_both_engines_learn_the_same_from_augmented_images(name: str) -> None:
     assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-7)
 
 
-def test_scale_bounds_stand_the_right_way_round() -> None:
+def test_scale_bounds_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(RunnerError, match="smallest is 2; allowed: at most largest, 1"):
         scale(smallest=2.0, largest=1.0)
 

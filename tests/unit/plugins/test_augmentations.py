@@ -55,7 +55,7 @@ def test_a_shift_moves_each_image_within_its_bounds_and_fills_with_0(pixels, cou
         assert results.sum() <= image.sum()
 
 
-def test_a_shift_draws_every_move_equally_often_and_for_each_image_anew():
+def test_a_shift_draws_every_move_equally_often_and_separately_for_each_image():
     image = np.zeros((1, 5, 5), np.float32)
     image[0, 2, 2] = 1
     results = augment(shift(pixels=2), np.repeat(image[None], 5000, axis=0), 0)

@@ -1,4 +1,4 @@
-"""The published data sets: their facts, the real files, small ones in the same formats, and what breaks."""
+"""The published data sets: their facts, the real files, small files in the same formats, and damaged ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from small_files import isolated_cache as isolated_cache
 from runner.api import RunnerError
 from runner.components.catalog import load_catalog
 
-# What is said of each.
+# The facts of each.
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_digits_are_those_of_scikit_learn_whether_it_is_imported_or_not(monkeypa
 ROW = re.compile(r"\| `([\w-]+)` \| (\d+)x(\d+)x(\d+) \| (\d+)[^|]*\| ([\d,]+) \| ([\d,]+) \|")
 
 
-def test_the_page_of_data_sets_has_them_all_with_these_facts() -> None:
+def test_the_docs_list_all_data_sets_with_these_facts() -> None:
     text = (ROOT / "docs" / "reference" / "datasets.md").read_text()
     rows = {name: [int(number.replace(",", "")) for number in numbers] for name, *numbers in ROW.findall(text)}
     for name, numbers in rows.items():
@@ -115,7 +115,7 @@ def link_folder(root: Path, folder: str, source: Path) -> Path:
     ],
 )
 def test_the_real_mnists(name: str, folder: str, source: str, mean: float, deviation: float, tmp_path: Path) -> None:
-    """Mean and deviation as everybody's normalisation has them."""
+    """Mean and deviation are those commonly used to normalise these data sets."""
     data = build_dataset(name, root=str(link_folder(tmp_path, folder, DATA / source)))
     images, labels = data.load()
     assert (images.shape, images.dtype, labels.shape) == ((60_000, 1, 28, 28), np.uint8, (60_000,))
@@ -146,7 +146,7 @@ def test_real_files_unpacked_give_the_same(known: idx.IdxDataset, source: str, t
 
 
 @real
-def test_one_mnist_in_the_others_place_is_told_by_its_checksum(tmp_path: Path) -> None:
+def test_swapped_mnist_files_are_detected_by_their_checksum(tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=r"train-images-idx3-ubyte.gz: .* not the published f68b3c2dcbeaaa9f"):
         build_dataset("mnist", root=str(link_folder(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
 
@@ -171,7 +171,7 @@ def test_the_real_cifar10(tmp_path: Path) -> None:
 # Small files in the same formats.
 
 
-def test_idx_files_packed_or_not_in_the_folder_or_right_there(tmp_path: Path) -> None:
+def test_idx_files_packed_or_not_in_their_sub_folder_or_in_root(tmp_path: Path) -> None:
     small, contents, train = small_mnist()
     bare = {Path(name).name: content for name, content in contents.items()}
     plain = {name.removesuffix(".gz"): gzip.decompress(content) for name, content in contents.items()}
@@ -190,7 +190,7 @@ def test_batches_from_their_folder_or_from_their_archive(tmp_path: Path) -> None
     assert not (tmp_path / "1" / "cifar-100-python").exists(), "the archive is read, not unpacked"
 
 
-def test_what_a_pickle_may_name_is_only_what_makes_an_array(tmp_path: Path) -> None:
+def test_a_pickle_may_only_name_what_builds_an_array(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "owned"),)
@@ -229,7 +229,7 @@ def test_a_batch_of_something_else(batch: object, words: str, tmp_path: Path) ->
         small.data(str(write(tmp_path, contents))).load()
 
 
-def test_an_archive_that_lacks_a_file_or_is_none(tmp_path: Path) -> None:
+def test_an_archive_that_lacks_a_file_or_is_not_an_archive(tmp_path: Path) -> None:
     small, contents, *_ = small_cifar()
     del contents["cifar-100-python/train"]
     for content, words in (
@@ -261,7 +261,7 @@ WHOLE = idx_bytes(np.zeros((2, 28, 28), np.uint8))
     ],
     ids=["empty", "labels for images", "another format", "header cut off", "cut off", "too long"],
 )
-def test_an_idx_file_that_is_not_one(content: bytes, words: str) -> None:
+def test_files_that_are_not_idx_files(content: bytes, words: str) -> None:
     with pytest.raises(RunnerError, match=words):
         idx.parse(content, Path("x"), 3)
 
@@ -284,7 +284,7 @@ def test_a_set_of_another_size_than_announced(tmp_path: Path) -> None:
         replace(small, size=60_000).data(str(write(tmp_path, contents))).load()
 
 
-def test_a_root_that_is_none_or_lacks_a_file(tmp_path: Path) -> None:
+def test_a_root_that_is_not_a_folder_or_lacks_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for root, words in (
         (tmp_path / "no", "no: no such folder"),

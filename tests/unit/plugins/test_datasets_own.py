@@ -1,4 +1,4 @@
-"""Data sets of a user's own: folders of images and arrays in a file, and all that can be wrong with them."""
+"""A user's own data sets: folders of images and arrays in a file, and everything that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_folder_with_a_test_part_of_its_own(pictures: Path, tmp_path: Path) ->
         build_dataset("image-folder", root=str(pictures), size=8, test_root=str(tmp_path / "test"))
 
 
-def test_mixed_sizes_are_scaled_and_cropped_at_the_middle_or_squeezed(pictures: Path) -> None:
+def test_mixed_sizes_are_scaled_and_cropped_at_the_centre_or_stretched(pictures: Path) -> None:
     """A wide image whose thirds are white, grey, black; a tall one likewise from the top."""
     bands = np.repeat([255, 128, 0], 20).astype(np.uint8)
     wide = np.broadcast_to(bands, (20, 60))
@@ -87,14 +87,14 @@ def test_photographs_are_turned_upright(pictures: Path) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4] = 255  # bright on the left
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    turned[0x0112] = 6  # to be displayed turned by 90 degrees clockwise
     Image.fromarray(pixels).save(pictures / "red" / "5.jpg", exif=turned, quality=95)
     (pictures / "red" / "5.png").unlink()
     last = build_dataset("image-folder", root=str(pictures), size=8, grey=True).load()[0][-1, 0]
     assert last[0].min() > 200 and last[-1].max() < 50
 
 
-def test_other_files_are_left_out_and_said_so(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_files_are_ignored_with_a_warning(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
     (pictures / "red" / "notes.txt").touch()
     (pictures / "red" / ".DS_Store").touch()
     (pictures / ".git").mkdir()
@@ -155,7 +155,7 @@ def test_an_image_that_can_not_be_read_is_named(breaking, words: str, pictures: 
     assert "\n" not in str(caught.value)
 
 
-def test_folders_that_make_no_data_set(pictures: Path, tmp_path: Path) -> None:
+def test_folders_that_are_not_a_data_set(pictures: Path, tmp_path: Path) -> None:
     (pictures / "green").mkdir()
     (tmp_path / "one" / "only").mkdir(parents=True)
     for root, words in (
@@ -255,12 +255,12 @@ def test_the_order_of_axes(shape: tuple, order: str, expected: tuple, tmp_path: 
         ),
     ],
 )
-def test_arrays_that_make_no_data_set(changes: dict, words: str, tmp_path: Path) -> None:
+def test_arrays_that_are_not_a_data_set(changes: dict, words: str, tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=rf"mine\.npz: .*{words}|mine\.npz: {words}"):
         build_dataset("npz", file=save_npz(tmp_path, **changes))
 
 
-def test_files_that_are_no_npz(tmp_path: Path) -> None:
+def test_files_that_are_not_npz_files(tmp_path: Path) -> None:
     whole = Path(save_npz(tmp_path)).read_bytes()
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "empty.npz").touch()
@@ -331,7 +331,7 @@ def test_arrays_are_planned_and_run(tiny: Path, runner, tmp_path: Path, monkeypa
         ("npz", ["dataset: npz needs the parameter 'file' (text)"]),
     ],
 )
-def test_what_does_not_fit_is_a_line_of_the_plan(dataset: str, words: list[str], tiny: Path, runner) -> None:
+def test_each_problem_is_one_line_of_the_plan(dataset: str, words: list[str], tiny: Path, runner) -> None:
     done = runner("plan", with_dataset(tiny, dataset))
     assert done.returncode == 2 and done.stderr.count("\n") == len(words), done.stderr
     for line, part in zip(done.stderr.splitlines(), words, strict=True):
@@ -340,7 +340,7 @@ def test_what_does_not_fit_is_a_line_of_the_plan(dataset: str, words: list[str],
 
 
 @pytest.mark.parametrize("size", ["0", "[8]", "[8, 0]", "x", "[8, 8, 8]"])
-def test_sizes_that_are_none(size: str, tiny: Path, runner) -> None:
+def test_invalid_sizes(size: str, tiny: Path, runner) -> None:
     done = runner("plan", with_dataset(tiny, f"{{name: image-folder, root: ., size: {size}}}"))
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "dataset.size: found " in done.stderr
@@ -375,7 +375,7 @@ class TestFilesMeantToDoHarm:
             build_dataset("npz", file=str(tmp_path / "x.npz"))
 
     @pytest.mark.parametrize("text", ["x" * 5000, "\0", "~nobody-of-this-name/x"])
-    def test_what_no_file_can_be_called(self, text: str) -> None:
+    def test_text_that_cannot_be_a_path(self, text: str) -> None:
         for name, parameters in (("npz", {"file": text}), ("image-folder", {"root": text, "size": 8})):
             with pytest.raises(RunnerError) as error:
                 build_dataset(name, **parameters)
@@ -394,8 +394,8 @@ class TestFilesMeantToDoHarm:
             warnings.simplefilter("error")
             build_dataset("image-folder", root=str(tmp_path), size=8).load()
 
-    def test_what_is_odd_beside_the_pixels_is_not_told(self, tmp_path: Path) -> None:
-        """An orientation, tag 274, of 32 numbers that would stand behind the end of the file."""
+    def test_odd_metadata_cause_no_warning(self, tmp_path: Path) -> None:
+        """An EXIF orientation, tag 274, of 32 numbers whose offset is beyond the end of the file."""
         exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + bytes([1, 18, 0, 3, 0, 0, 0, 32, 0, 0, 0, 99]) + b"\0\0\0\0"
         for name in ("a", "b"):
             (tmp_path / name).mkdir()

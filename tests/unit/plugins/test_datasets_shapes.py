@@ -1,4 +1,4 @@
-"""Figures drawn from a seed: what decides the class, what does not, and where they lie."""
+"""Synthetic figures: what decides the class, what does not, and where the figures are."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def draw_test_part(**parameters: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def extents(images: np.ndarray) -> np.ndarray:
-    """First and last row and column that a figure touches, (N, 4)."""
+    """The first and last row and column that a figure touches, (N, 4)."""
     touched = (images != GROUND).any(axis=1)
     lines_by_side = []
     for axis in (2, 1):
@@ -52,7 +52,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_or_part_something_else(fi
         assert not np.array_equal(images, others)
 
 
-def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunk_size_does_not_change_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     from runner.plugins.datasets import shapes
 
     whole = draw_training_part(noise=0.1, texture="noise", colour=True)[0]
@@ -92,7 +92,7 @@ def test_shift_moves_the_figure_by_whole_pixels_and_test_shift_in_the_test_part_
 
 
 def windows(images: np.ndarray, side: int) -> np.ndarray:
-    """Every window of the images on an endless ground, as rows, sorted."""
+    """Every window of the images on an unlimited background, flattened to rows and sorted."""
     pad = ((0, 0), (side, side), (side, side))
     padded = np.pad(images[:, 0], pad, constant_values=GROUND)
     views = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
@@ -100,19 +100,19 @@ def windows(images: np.ndarray, side: int) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-def test_dots_are_told_by_a_window_of_their_extent_and_by_no_smaller_one() -> None:
-    """Windows of up to extent - 5 pixels, taken wherever they may lie, are the very same for every class."""
+def test_dots_are_recognised_in_a_window_of_their_extent_but_in_no_smaller_one() -> None:
+    """The set of all windows of up to extent - 5 pixels is the same for every class."""
     images, labels = draw_training_part(figure="dots", extent=12, scale=0.0, shift=0, classes=8, count=8)
     images = images[labels.argsort()]
     for side in (3, 7):
         first, *others = (windows(image[None], side) for image in images)
         assert all(np.array_equal(first, other) for other in others), side
     for image in windows(images[:1], 12), windows(images[3:4], 12):
-        assert ((image == FIGURE).sum(axis=1) == 18).any(), "one of its extent holds both dots whole"
+        assert ((image == FIGURE).sum(axis=1) == 18).any(), "a window of its extent contains both dots"
     assert not np.array_equal(windows(images[:1], 12), windows(images[1:2], 12))
 
 
-def test_bars_and_gratings_are_told_by_small_windows() -> None:
+def test_bars_and_gratings_are_recognised_in_small_windows() -> None:
     for figure in ("bars", "gratings"):
         images, labels = draw_training_part(figure=figure, extent=20, scale=0.0, shift=0, classes=2)
         image, other = (images[labels == label][:1] for label in (0, 1))
@@ -128,7 +128,7 @@ def test_scale_changes_the_size_within_its_range_and_leaves_the_rest() -> None:
     assert len(np.unique(extents(fixed)[labels == 0], axis=0)) == 1
 
 
-def test_texture_noise_and_colour_leave_labels_and_places_alone() -> None:
+def test_texture_noise_and_colour_change_neither_labels_nor_positions() -> None:
     plain, labels = draw_training_part(count=200)
     inside = plain == FIGURE
     for change in ({"texture": "stripes"}, {"texture": "noise"}, {"noise": 0.05}, {"colour": True}):
@@ -161,7 +161,7 @@ def test_classes_have_names() -> None:
     assert upright[1] - upright[0] > 14 > 4 > upright[3] - upright[2]
 
 
-def test_the_version_is_of_all_parameters() -> None:
+def test_the_version_depends_on_all_parameters() -> None:
     changes = [{}, {"seed": 1}, {"test_shift": 5}, {"count": 10}, {"extent": 17}, {"noise": 0.2}, {"figure": "bars"}]
     assert len({build_shapes(**change).version for change in changes}) == len(changes)
     assert build_shapes().version == build_shapes(test_shift=4).version
@@ -178,7 +178,7 @@ def test_the_version_is_of_all_parameters() -> None:
         ({"figure": "dots", "texture": "stripes"}, "dots are always solid; found texture: stripes; allowed with"),
     ],
 )
-def test_what_can_not_be_drawn(parameters: dict, words: str) -> None:
+def test_parameters_that_cannot_be_drawn_together(parameters: dict, words: str) -> None:
     with pytest.raises(RunnerError, match=words):
         build_shapes(**parameters)
 

@@ -1,4 +1,4 @@
-"""Downloads of the published data sets: from a server into the cache, and what is said where they fail."""
+"""Downloads of the published data sets: from a server into the cache, and the messages if they fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that a web server shows; data sets are fetched from there."""
+    """A folder served over HTTP, from which data sets are downloaded."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     Handler.asked = []
@@ -60,13 +60,13 @@ def test_files_are_fetched_once_into_the_cache(mirror: Path, tmp_path: Path, cap
         assert np.array_equal(small.data(None).load()[0][:, 0], train)
     assert Handler.asked == [f"/MNIST/raw/{name}.gz" for name in idx.TRAIN], "of the training part alone, once"
     assert {path.name for path in (tmp_path / "cache/MNIST/raw").iterdir()} == {f"{name}.gz" for name in idx.TRAIN}
-    assert capfd.readouterr().err == "", "no progress bar where there is no terminal"
+    assert capfd.readouterr().err == "", "no progress bar without a terminal"
     cached = tmp_path / "cache/MNIST/raw/train-images-idx3-ubyte.gz"
     cached.write_bytes(b"damaged")
     assert np.array_equal(small.data(None).load()[0][:, 0], train), "a damaged file is fetched again"
 
 
-def test_an_archive_is_fetched_once_and_an_unpacked_one_in_the_cache_will_do(mirror: Path, tmp_path: Path) -> None:
+def test_an_archive_is_fetched_once_and_an_unpacked_one_in_the_cache_is_used(mirror: Path, tmp_path: Path) -> None:
     small, contents, tar, pixels = small_cifar()
     write(mirror, {"cifar-100-python.tar.gz": tar})
     for _ in range(2):
@@ -80,13 +80,13 @@ def test_an_archive_is_fetched_once_and_an_unpacked_one_in_the_cache_will_do(mir
     assert len(Handler.asked) == 1
 
 
-def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
+def test_a_failed_download_is_one_line_with_the_path_for_the_file(
     mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, contents, _ = small_mnist()
     folder = tmp_path / "cache/MNIST/raw"
     words = r"^mnist: train-images-idx3-ubyte\.gz could not be downloaded from http://\S+/train-images-idx3-ubyte\.gz "
-    words += rf"\({{}}\); put it into {place}, or set root to the folder that holds it$"
+    words += rf"\({{}}\); put it into {folder}, or set root to the folder that holds it$"
     with pytest.raises(RunnerError, match=words.format("the server answered 404 File not found")):
         small.data(None).load()
     write(mirror, {"MNIST/raw/train-images-idx3-ubyte.gz": b"something else"})
@@ -95,9 +95,9 @@ def test_what_can_not_be_fetched_is_one_line_with_the_place_for_it(
     monkeypatch.setattr(Handler, "breaks_off", True)
     with pytest.raises(RunnerError, match=words.format("the connection was lost")):
         small.data(None).load()
-    assert not list(folder.glob("*")), "nothing half or wrong is kept"
+    assert not list(folder.glob("*")), "no incomplete or wrong file is left"
     write(folder.parents[1], contents)
-    assert len(small.data(None).load()[0]) == 6, "a file put there by hand will do"
+    assert len(small.data(None).load()[0]) == 6, "a file put there by hand is used"
 
 
 def test_without_a_network_the_next_address_is_tried_and_the_last_is_named(
@@ -130,7 +130,7 @@ def test_a_terminal_shows_a_progress_bar(mirror: Path, monkeypatch: pytest.Monke
     assert "x.gz" in sys.stderr.getvalue() and "300.0/300.0 kB" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_cache_that_can_not_be_written(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, contents, _ = small_mnist()
     write(mirror, contents)
     (tmp_path / "file").touch()
@@ -139,7 +139,7 @@ def test_a_cache_that_can_not_be_written(mirror: Path, tmp_path: Path, monkeypat
         small.data(None).load()
 
 
-def test_plan_works_without_the_files_and_run_says_in_a_line_what_it_lacks(tiny: Path, runner) -> None:
+def test_plan_works_without_the_files_and_run_names_the_missing_one_in_a_line(tiny: Path, runner) -> None:
     tiny.write_text(tiny.read_text().replace("dataset: digits", "dataset: fashion-mnist"))
     assert runner("plan", tiny).returncode == 0
     done = runner("run", tiny, "--executor", "serial")

@@ -20,7 +20,7 @@ STEPS = 20
 SHAPES = [(6,), (5, 7), (4, 3, 3, 3)]
 """A bias, a dense layer and a convolution."""
 LARGE = (40, 30, 5, 5)
-"""More numbers than a library sums up in one go."""
+"""More numbers than NumPy or torch sum in a single pass."""
 DECAY = {"weight_decay": 0.05, "decay_all": True}
 LIBRARIES = {
     "numpy": lambda array: array.copy(),
@@ -95,7 +95,7 @@ each_build = pytest.mark.parametrize("build", OPTIONS)
 
 
 def draw_parameters(shape, dtype=np.float64, fits=1, steps=STEPS):
-    """Parameters of some fits, and their gradients at each step, among them zeros, as behind a ReLU."""
+    """Parameters of some fits and their gradients at each step, with zeros among them, as after a ReLU."""
     rng = np.random.default_rng(3)
     gradients = rng.standard_normal((steps, fits, *shape))
     gradients[:, :, ::3] = 0
@@ -132,14 +132,14 @@ def test_each_step_is_that_of_torch(build, options, dtype, library):
         array = LIBRARIES[library]
         actual = list(walk(build(**options), array(parameter), map(array, gradients)))
         expected = list(walk_of_torch(build, options, parameter, gradients))
-        # In float32, RMSprop divides by roots of differences: what is rounded there may be seen.
+        # In float32, RMSprop divides by roots of small differences, which makes rounding errors visible.
         tolerance = 1e-12 if dtype == "float64" else 1e-2 if options.get("centered") else 2e-5
         np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
         assert actual[0].dtype == dtype and not np.array_equal(actual[-1], parameter)
 
 
 @each_rule
-def test_numpy_and_torch_arrays_go_the_same_way(build, options):
+def test_numpy_and_torch_arrays_give_the_same_steps(build, options):
     for shape, dtype in product(SHAPES, ("float64", "float32")):
         parameter, gradients = draw_parameters(shape, dtype)
         walks = [list(walk(build(**options), array(parameter), map(array, gradients))) for array in LIBRARIES.values()]
@@ -150,7 +150,7 @@ def test_numpy_and_torch_arrays_go_the_same_way(build, options):
 
 @each_rule
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_group_of_fits_goes_as_each_alone_bit_for_bit(build, options, library):
+def test_each_fit_of_a_group_is_updated_as_when_alone_bit_for_bit(build, options, library):
     array, rule = LIBRARIES[library], build(**options)
     for shape, dtype in product([*SHAPES, LARGE], ("float64", "float32")):
         parameters, gradients = draw_parameters(shape, dtype, fits=3, steps=STEPS if shape in SHAPES else 3)
@@ -162,7 +162,7 @@ def test_a_group_of_fits_goes_as_each_alone_bit_for_bit(build, options, library)
 
 
 @each_rule
-def test_the_gradient_is_left_alone(build, options):
+def test_the_gradient_is_not_changed(build, options):
     parameter, gradients = draw_parameters((4, 3))
     before = gradients.copy()
     list(walk(build(**options), parameter, gradients))
@@ -183,23 +183,23 @@ def test_decay_spares_biases_and_normalisation(build, library):
     assert not np.array_equal(ends[1,], ends[1, "decay_all"])
 
 
-def test_lars_moves_what_is_exempt_as_sgd_does():
+def test_lars_updates_exempt_parameters_as_sgd_does():
     parameter, gradients = draw_parameters((6,))
-    # Its velocity holds the learning rate, which is the same while that rests.
+    # Its velocity includes the learning rate; that makes no difference while the rate is constant.
     actual = list(walk(lars(lr=0.1, momentum=0.9), parameter.copy(), gradients))
     expected = list(walk(sgd(lr=0.1, momentum=0.9), parameter, gradients))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_lars_moves_weights_of_zero_and_stays_where_nothing_pulls(library):
+def test_lars_moves_weights_of_zero_and_does_not_move_without_a_gradient(library):
     array, rule = LIBRARIES[library], lars(lr=0.1, momentum=0.0)
     weights, ones = np.stack([np.zeros((2, 3)), np.ones((2, 3))]), np.ones((2, 2, 3))
     (first,) = walk(rule, array(weights), [array(ones * [[[1.0]], [[0.0]]])])
     np.testing.assert_array_equal(first, [np.full((2, 3), -0.1), np.ones((2, 3))])
 
 
-def test_an_even_gradient_has_no_variance_below_zero():
+def test_a_constant_gradient_has_no_variance_below_zero():
     gradients = np.full((STEPS, 1, 50, 3), 0.1, np.float32) * np.arange(1, 51, dtype=np.float32)[:, None]
     for moved in walk(rmsprop(centered=True, alpha=0.5), np.ones((1, 50, 3), np.float32), gradients):
         assert np.isfinite(moved).all()
@@ -224,7 +224,7 @@ def test_clipping_is_that_of_torch_and_each_fits_own(library, most):
                 np.testing.assert_allclose(own[0], expected.grad, rtol=1e-12 if dtype == "float64" else 2e-5)
 
 
-def test_clipping_nothing_is_nothing():
+def test_clipping_without_gradients_changes_nothing():
     assert clip_by_norm([None, None], 1.0) == [None, None]
 
 
@@ -234,7 +234,7 @@ def test_nesterov_without_momentum_is_refused():
 
 
 def test_each_module_is_an_entry_point():
-    """A plugin that setup.cfg does not list is not there for anyone."""
+    """A plugin that setup.cfg does not list is not loaded."""
     folder = ROOT
     listed = (folder / "setup.cfg").read_text()
     modules = [file.stem for file in (folder / "plugins/optimizers").glob("*.py") if "@hookimpl" in file.read_text()]

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate against those of torch, step by step, and their words in YAML."""
+"""Learning-rate schedules against those of torch, step by step, and their YAML setting."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def ours(schedule, total=TOTAL, in_epoch=IN_EPOCH):
 
 
 def theirs(make, steps=TOTAL, each=1):
-    """The rates of torch's scheduler over so many steps; it is told of every `each`-th."""
+    """The rates of torch's scheduler over `steps` steps; it advances at every `each`-th."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
     scheduler, rates = make(optimizer), []
     for number in range(1, steps + 1):
@@ -34,7 +34,7 @@ def theirs(make, steps=TOTAL, each=1):
 
 
 def with_warmup(make, steps=2 * IN_EPOCH):
-    """torch's own warm-up before a schedule: the first of its steps takes 1 / steps of the rate, the last all of it."""
+    """A schedule after torch's own warm-up, whose first step takes 1 / steps of the rate and whose last takes all."""
 
     def sequence(optimizer):
         rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / steps, total_iters=steps - 1)
@@ -150,7 +150,7 @@ ROWS = [line.split("=> ") for line in REFUSED.replace("ALLOWED", ALLOWED).strip(
 
 @pytest.mark.parametrize("optimizer", ["adam", "NAdam"])
 @pytest.mark.parametrize(("written", "complaint"), ROWS, ids=[row[0].strip() for row in ROWS])
-def test_what_is_wrong_with_a_schedule_is_a_line(optimizer, written, complaint, tiny, capsys):
+def test_an_invalid_schedule_is_one_line(optimizer, written, complaint, tiny, capsys):
     edited = TINY.replace("{name: adam, lr: 1e-2}", f"{{name: {optimizer}, schedule: {written.strip()}}}")
     tiny.write_text(edited)
     assert main(["plan", str(tiny)]) == 2

@@ -1,4 +1,4 @@
-"""Optimizers in whole experiments: one of a plugin, torch's own by their names, and what the command line refuses."""
+"""Optimizers in whole experiments: one from a plugin, torch's own by name, and what the command line refuses."""
 
 import json
 import subprocess
@@ -166,7 +166,7 @@ ROWS = [line.split("=> ") for line in REFUSED.strip().splitlines()]
 
 
 @pytest.mark.parametrize(("optimizer", "complaint"), ROWS, ids=[row[0].strip() for row in ROWS])
-def test_what_is_wrong_with_an_optimizer_is_a_line(optimizer, complaint, tmp_path, capsys):
+def test_an_invalid_optimizer_is_one_line(optimizer, complaint, tmp_path, capsys):
     file = experiment(tmp_path, optimizer.strip())
     assert main(["plan", str(file)]) == 2
     assert capsys.readouterr().err == f"{file}:6: optimizer{complaint}\n"
@@ -186,7 +186,7 @@ def test_torchs_own_need_torch_and_its_engine(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == line
 
 
-def test_planning_with_our_own_leaves_torch_alone(tmp_path):
+def test_planning_with_our_own_does_not_import_torch(tmp_path):
     lars = "{name: lars, lr: 1, clip: 1, schedule: {name: cosine, warmup: 1}}"
     script = "import sys; from runner.cli import main; assert not main(sys.argv[1:]) and 'torch' not in sys.modules"
     grid = f"grid: {{optimizer: [adagrad, adam, adamw, lion, rmsprop, {lars}]}}\n"

@@ -1,4 +1,4 @@
-"""The built-in architectures against published figures, and against sums done by hand where none are published."""
+"""The built-in architectures against published figures, or against sums done by hand if none are published."""
 
 import pytest
 from zoo import CIFAR, IMAGENET, MNIST, analyse_architecture
@@ -6,7 +6,7 @@ from zoo import CIFAR, IMAGENET, MNIST, analyse_architecture
 MILLION = 10**6
 
 
-def receptive_field(*windows):
+def field_of(*windows):
     """The receptive field by hand, of (kernel, stride) pairs: 1 + sum of (kernel - 1) * the strides before it."""
     field, jump = 1, 1
     for kernel, stride in windows:
@@ -142,11 +142,12 @@ STEM, THREE, FIVE, HALF = ((7, 2), (3, 2)), [(3, 1)], [(5, 1)], (2, 2)
 
 
 def residual(*blocks, striding):
-    """Of residual networks: in the first block of all stages but the first, a 3x3 window strides or finds it done."""
+    """The receptive field of a residual network with `blocks` per stage.
+
+    In the first block of every stage after the first, the 3x3 window strides (`striding`) or the 1x1 before it.
+    """
     first = [(3, 2)] if striding else [(1, 2), (3, 1)]
-    return receptive_field(
-        *STEM, *THREE * blocks[0], *(w for count in blocks[1:] for w in (*first, *THREE * (count - 1)))
-    )
+    return field_of(*STEM, *THREE * blocks[0], *(w for count in blocks[1:] for w in (*first, *THREE * (count - 1))))
 
 
 FIELDS = [
@@ -161,26 +162,21 @@ FIELDS = [
     ("resnet50", {}, (427, 427), "torchvision's resnet50"),
     ("resnet50", {}, residual(3, 4, 6, 3, striding=True), "by hand"),
     ("resnet18", {}, (435, 435), "torchvision's resnet18"),
-    ("resnet18", {}, receptive_field(*STEM, *THREE * 4, *[(3, 2), *THREE * 3] * 3), "by hand"),
-    ("zfnet", {}, receptive_field((7, 2), (3, 2), (5, 2), (3, 2), *THREE * 3, (3, 2)), "by hand"),
+    ("resnet18", {}, field_of(*STEM, *THREE * 4, *[(3, 2), *THREE * 3] * 3), "by hand"),
+    ("zfnet", {}, field_of((7, 2), (3, 2), (5, 2), (3, 2), *THREE * 3, (3, 2)), "by hand"),
     # The widest of an inception module's windows is 5x5.
-    (
-        "googlenet",
-        {},
-        receptive_field(*STEM, (3, 1), (3, 2), *FIVE * 2, (3, 2), *FIVE * 5, (3, 2), *FIVE * 2),
-        "by hand",
-    ),
+    ("googlenet", {}, field_of(*STEM, (3, 1), (3, 2), *FIVE * 2, (3, 2), *FIVE * 5, (3, 2), *FIVE * 2), "by hand"),
     (
         "densenet121",
         {},
-        receptive_field(*STEM, *THREE * 6, HALF, *THREE * 12, HALF, *THREE * 24, HALF, *THREE * 16),
+        field_of(*STEM, *THREE * 6, HALF, *THREE * 12, HALF, *THREE * 24, HALF, *THREE * 16),
         "by hand",
     ),
-    ("densenet_cifar", {}, receptive_field(*THREE * 13, HALF, *THREE * 12, HALF, *THREE * 12), "by hand"),
-    ("resnet_cifar", {}, receptive_field(*THREE * 7, (3, 2), *THREE * 5, (3, 2), *THREE * 5), "by hand"),
-    ("all_cnn", {}, receptive_field((3, 1), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1)), "by hand"),
-    ("lenet5", {}, receptive_field((5, 1), (2, 2), (5, 1), (2, 2)), "by hand"),
-    ("small_vgg", {}, receptive_field(*[(3, 1), (3, 1), (2, 2)] * 3), "by hand"),
+    ("densenet_cifar", {}, field_of(*THREE * 13, HALF, *THREE * 12, HALF, *THREE * 12), "by hand"),
+    ("resnet_cifar", {}, field_of(*THREE * 7, (3, 2), *THREE * 5, (3, 2), *THREE * 5), "by hand"),
+    ("all_cnn", {}, field_of((3, 1), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1)), "by hand"),
+    ("lenet5", {}, field_of((5, 1), (2, 2), (5, 1), (2, 2)), "by hand"),
+    ("small_vgg", {}, field_of(*[(3, 1), (3, 1), (2, 2)] * 3), "by hand"),
 ]
 
 
@@ -231,19 +227,19 @@ def test_zfnet():
     assert analysis.macs == macs((110, 7, 3, 96), (26, 5, 96, 256), *last, dense=dense)
 
 
-def test_vgg_d_keeps_the_numbers_that_cs231n_lists():
+def test_vgg_d_has_the_activations_that_cs231n_lists():
     """CS231n, "Case studies", VGGNet in detail: K is 1,000 numbers and M a million, of a forward pass."""
     listed = "3.2M 3.2M 800K 1.6M 1.6M 400K 800K 800K 800K 200K 400K 400K 400K 100K 100K 100K 100K 25K 4096 4096 1000"
     units = {"K": 1_000, "M": MILLION}
     expected = [float(n[:-1]) * units[n[-1]] if n[-1] in units else float(n) for n in listed.split()]
-    analysis = [layer.activations for layer in analyse_architecture("vgg_d", dropout=0.0).layers if layer.activations]
-    assert analysis == pytest.approx(expected, rel=0.01)
+    layers = analyse_architecture("vgg_d", dropout=0.0).layers
+    assert [layer.activations for layer in layers if layer.activations] == pytest.approx(expected, rel=0.01)
 
 
 # Szegedy et al. 2015, table 1: (module, input channels, side, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection,
 # thousands of weights, millions of operations). Four numbers of weights and one of operations (None here: 463K, 580K,
 # 1072K and 54M, 1388K) are not those of the table's own filters, which are 498K, 591K, 1018K and 51M, 1409K; the
-# operations that stand beside the first, second and fourth do follow from the filters.
+# operations listed next to the first, second and fourth do follow from the filters.
 MODULES = [
     ("3a", 192, 28, 64, 96, 128, 16, 32, 32, 159, 128),
     ("3b", 256, 28, 128, 128, 192, 32, 96, 64, 380, 304),

@@ -1,4 +1,4 @@
-"""The built-in architectures: which sizes of images they fit, what their options change, and what is refused."""
+"""The built-in architectures: which image sizes they accept, what their options change, and which are refused."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ from runner.components.catalog import load_catalog
 from runner.components.validation import InvalidValues
 from runner.errors import RunnerError, ShapeError
 
-# What users find, and where it fits: every architecture at 3x224x224, and those that allow it on smaller images.
+# Every architecture accepts 3x224x224 images, most of them smaller ones too.
 
 ONLY_LARGE = {"alexnet", "zfnet"}
 FROM_32 = {"densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"}
@@ -30,7 +30,7 @@ def test_the_zoo_is_complete():
 
 @pytest.mark.parametrize("shape", [IMAGENET, CIFAR, MNIST], ids=str)
 @pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
-def test_every_architecture_fits_or_names_the_layer_that_does_not(name, shape):
+def test_every_architecture_accepts_an_image_size_or_names_the_layer_that_does_not(name, shape):
     if (shape != IMAGENET and name in ONLY_LARGE) or (shape == MNIST and name in FROM_32):
         with pytest.raises(ShapeError, match=r"layer \S*max_pool|layer \S*avg_pool"):
             analyse_architecture(name, shape)
@@ -39,13 +39,13 @@ def test_every_architecture_fits_or_names_the_layer_that_does_not(name, shape):
 
 
 @pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
-def test_every_architecture_says_what_it_is_and_cites_its_source(name):
+def test_every_architecture_has_a_docstring_and_cites_its_source(name):
     build = entries()[name].component.build
     assert re.search(r"[A-Z]\w+.* (19|20)\d\d|CS231n", inspect.getmodule(build).__doc__)
     assert build.__doc__
 
 
-def test_all_cnn_drops_what_the_paper_drops():
+def test_all_cnn_has_the_papers_dropout_rates():
     def rates(**options):
         return [layer.rate for layer in leaves(build("all_cnn", CIFAR, **options)) if layer.type == "dropout"]
 
@@ -80,7 +80,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_paths_say_where_a_layer_stands(name):
+def test_a_layers_path_shows_its_position(name):
     assert PATHS[name] in [layer.path for layer in analyse_architecture(name).layers]
 
 
@@ -93,7 +93,7 @@ def test_paths_say_where_a_layer_stands(name):
         ("densenet_cifar", {"depth": 97, "bottleneck": True}, r"did you mean 94\? allowed: 10, 16, 22, ... 250$"),
     ],
 )
-def test_a_depth_that_makes_no_whole_blocks_is_refused(name, options, message):
+def test_a_depth_that_does_not_divide_into_blocks_is_refused(name, options, message):
     with pytest.raises(RunnerError, match=message):
         build(name, CIFAR, **options)
 
