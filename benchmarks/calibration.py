@@ -22,7 +22,7 @@ from runner.data.folds import stratified_splits
 from runner.data.prepare import prepare_part
 from runner.experiment.load import load
 from runner.fits.records import FitSpec
-from runner.planning.fits import identified
+from runner.planning.fits import assign_fit_ids
 from runner.planning.make_plan import make_plan
 from runner.workers.run_group import run_group
 
@@ -42,7 +42,7 @@ def train(seed: int, folds: int, repeats: int) -> Iterator[Row]:
     data = catalog.build("dataset", catalog.bind("dataset", ref))
     with prepare_part(data, catalog.find("dataset", ref.name).origin) as part:
         splits = stratified_splits(part.labels, folds, repeats, seed, ref.parameters["subset"])
-        plan, fits = identified(plan, part, None, splits, experiment.plugin_files)
+        plan, fits = assign_fit_ids(plan, part, None, splits, experiment.plugin_files)
         names = {cell.id: cell.name for cell in plan.cells}
         for fit in fits:
             yield seed, names[fit.cell], folds, fit.repeat, fit.fold, count_correct(fit)

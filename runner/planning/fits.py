@@ -28,7 +28,7 @@ def plan_fits(
 
     Raises InputError if the data cannot be split into the requested number of folds.
     """
-    plan, fits = identified(plan, data, test, _splits(experiment, plan, data), experiment.plugin_files)
+    plan, fits = assign_fit_ids(plan, data, test, _splits(experiment, plan, data), experiment.plugin_files)
     return replace(plan, made_with=describe_environment(experiment.folder, plan)), fits
 
 
@@ -41,7 +41,7 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Spli
         raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
 
 
-def identified(
+def assign_fit_ids(
     plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
 ) -> tuple[Plan, list[FitSpec]]:
     """The plan with fit ids and the data's fingerprint added; and the fits in the plan's order.

@@ -83,14 +83,13 @@ def journal_by_id(report: Path) -> dict[str, Any]:
     return by_id
 
 
-def run_here(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], publish: bool = False
-) -> subprocess.CompletedProcess[str]:
+def run_here(folder: Path, *given: object, publish: bool = False) -> subprocess.CompletedProcess[str]:
     """Run the command line in this process, in `folder`, with the environment, log and catalog of a new process."""
+    arguments = [*map(str, given)]
     if arguments[0] == "run" and "--executor" not in arguments:
         arguments = [*arguments, "--executor", "serial"]
     out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
-    with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
         for key in os.environ.keys() - environment(publish).keys():
             patch.delenv(key)

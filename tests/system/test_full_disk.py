@@ -66,7 +66,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_run_stopped_by_a_full_disk_resumes_when_there_is_space(
     leave: int, disk: Disk, tiny: Path, undisturbed: dict[str, str], capsys, caplog
 ) -> None:
-    """The larger `leave`, the later the disk is full: at the lock, the plan, the journal, a fit's files or the report."""
+    """The larger `leave`, the later the disk is full: at the lock, plan, journal, a fit's files or the report."""
     command = ["run", str(tiny), "--reports", str(disk.folder), *SMALL]
     report = disk.folder / "tiny"
     disk.fill(leave)

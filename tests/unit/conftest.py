@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from command import Command, run_here
 
 
 @pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def runner(tmp_path: Path) -> Command:
     """Run a command in this process, in `tmp_path`; `run` trains serially unless the test names an executor."""
 
-    def run(*arguments: object, publish: bool = False, timeout: float = 0) -> object:
-        return run_here(tmp_path, monkeypatch, list(map(str, arguments)), publish)
+    def run(*arguments: object, publish: bool = False) -> subprocess.CompletedProcess[str]:
+        return run_here(tmp_path, *arguments, publish=publish)
 
     return run

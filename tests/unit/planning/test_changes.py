@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import RUNNER, Command, environment, journal_lines
+from command import Command, journal_lines, run_here
 
 from runner.journal.index import read
 from runner.journal.line import encode
@@ -74,8 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_data(folder)
     (folder / "my_block.py").write_text(PLUGIN)
     (folder / "tiny.yaml").write_text(STUDY)
-    command = [RUNNER, "run", "tiny.yaml", "--executor", "serial"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    assert run_here(folder, "run", "tiny.yaml").returncode == 0
     return folder
 
 

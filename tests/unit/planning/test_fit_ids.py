@@ -16,7 +16,7 @@ from command import ROOT
 from runner.data.folds import stratified_splits
 from runner.data.prepare import PreparedPart
 from runner.experiment.load import load
-from runner.planning.fits import identified
+from runner.planning.fits import assign_fit_ids
 from runner.planning.make_plan import make_plan
 
 EXPECTED = json.loads((ROOT / "tests" / "data" / "fit_ids.json").read_text())
@@ -41,6 +41,6 @@ def test_ids_have_not_changed(file: str, tmp_path: Path) -> None:
     data = PreparedPart("nowhere", np.arange(60 * classes) % classes, "0123456789abcdef")
     test = PreparedPart("nowhere", data.labels, "fedcba9876543210") if plan.test else None
     splits = stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
-    plan, fits = identified(plan, data, test, splits, experiment.plugin_files)
+    plan, fits = assign_fit_ids(plan, data, test, splits, experiment.plugin_files)
     assert [cell.id for cell in plan.cells] == EXPECTED[file]["cells"]
     assert hashlib.sha256(" ".join(fit.id for fit in fits).encode()).hexdigest() == EXPECTED[file]["fits"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import RUNNER, TINY, Command, environment, journal_lines
+from command import TINY, Command, journal_lines, run_here
 
 from runner.fits.records import FitResult
 from runner.journal.index import read
@@ -25,8 +24,7 @@ OLD, NEW = "1.26.9", np.__version__
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
-    command = [RUNNER, "run", "tiny.yaml", *SERIAL]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    assert run_here(folder, "run", "tiny.yaml", *SERIAL).returncode == 0
     return folder
 
 
