@@ -16,6 +16,7 @@ import runner as package
 from runner import api
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
+from runner.planning import plan_file
 from runner.planning.architecture_facts import examine
 
 
@@ -132,3 +133,15 @@ def test_the_wheel_has_one_top_level_package_and_contains_every_module(tmp_path:
                             cwd=tmp_path, check=True, capture_output=True, text=True).stdout  # fmt: skip
     expected = subprocess.run([RUNNER, "plugins", "--json"], check=True, capture_output=True, text=True).stdout
     assert json.loads(listed) == json.loads(expected)
+
+
+def test_the_experiment_of_the_readme_is_that_of_the_gallery(tmp_path: Path, runner: Command) -> None:
+    """Ten lines, planned as they stand, into the cells of the report whose figure is beside them."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(text.splitlines()) == 10
+    (tmp_path / "readme.yaml").write_text(text)
+    done = runner("plan", "readme.yaml", "--set", "training.device=cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    gallery = plan_file.read(ROOT / "reports" / "gallery" / "pooling-vs-stride-fashion" / "plan.yaml")
+    planned = [(cell["levels"], cell["parameters"], cell["macs"]) for cell in json.loads(done.stdout)["cells"]]
+    assert planned == [(cell.levels, cell.parameters, cell.macs) for cell in gallery.cells]
