@@ -136,7 +136,7 @@ def test_the_wheel_has_one_top_level_package_and_contains_every_module(tmp_path:
 
 
 def test_the_experiment_of_the_readme_is_that_of_the_gallery(tmp_path: Path, runner: Command) -> None:
-    """Ten lines, planned as they stand, into the cells of the report whose figure is beside them."""
+    """Ten lines, and they plan into the cells of the report whose figure the README shows."""
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(text.splitlines()) == 10
     (tmp_path / "readme.yaml").write_text(text)
