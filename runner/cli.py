@@ -55,6 +55,7 @@ def program() -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     parser = make_parser()
+    # Not parse_args: what is left over is reported by the command's own parser, which can suggest its options.
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -64,11 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with stopping():
             status = int(given.command(given))
+        # Flushed here, where a full disk still becomes a message and an exit status: `program` ignores what its own
+        # flush raises.
         if sys.stdout is not None:  # None if it was closed before the start
             sys.stdout.flush()
         return status
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
+        # Line by line: `printable` would join the complaints about a file into one line.
         print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt as stop:
@@ -98,6 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _set_up_logging(verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine("%(name)s: %(message)s"))
+    # Only our own loggers become verbose: those of the libraries stay at warnings.
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("runner").setLevel(logging.DEBUG if verbose else logging.WARNING)
 

@@ -70,9 +70,11 @@ class JournalError(RunnerError):
 class StorageError(RunnerError):
     """A file cannot be written: the disk is full, say, or permission is missing."""
 
+    # Not 2, as the input is right: fits or files are missing, and the same command makes them.
     exit_status = 1
 
     def __init__(self, path: object, error: OSError) -> None:
+        # An OSError that a library raised with a text alone has no strerror.
         reason = error.strerror or str(error)
         super().__init__(f"{path}: {reason}; once this is fixed, run the same command again to continue")
 

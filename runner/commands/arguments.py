@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        # argparse passes on nothing but a finished sentence, so the word and the choices are cut out of it.
         if "invalid choice: '" in message:
             argument, _, rest = message.partition(": invalid choice: '")
             found, _, choices = rest.partition("' (choose from ")
@@ -57,6 +58,7 @@ def positive(text: str) -> int:
 
 def seconds(text: str) -> float:
     """A duration of 0 or more."""
+    # float() alone would accept nan, inf and 1e999.
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", text):
         raise argparse.ArgumentTypeError(f"found '{text}'; allowed: seconds, 0 or more")
     return float(text)
@@ -116,4 +118,5 @@ def report_folder(reports: Path, experiment: str) -> Path:
     if not found:
         known = [path.parent.name for path in reports.glob("*/plan.yaml")]
         raise RunnerError(f"{folder}: no such report{did_you_mean(folder.name, known)}")
+    # A folder in the current directory may have an experiment's name by chance; the one with a plan is meant.
     return next((place for place in found if (place / "plan.yaml").is_file()), found[0])

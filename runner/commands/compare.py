@@ -36,6 +36,7 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(side_by_side.document(comparison)))
     else:
         _print_sections(side_by_side.sections(comparison))
+    # To stderr, so that stdout is the tables or one JSON document and nothing else.
     for line in side_by_side.remarks(comparison, written):
         print(line, file=sys.stderr)
     return 0

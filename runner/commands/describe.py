@@ -35,6 +35,7 @@ def run(given: argparse.Namespace) -> int:
 
     catalog = load_catalog(plugin_files(given))
     names = {kind: catalog.names(kind) for kind in ("architecture", "augmentation")}
+    # An unknown name counts as an architecture, so the error lists the architectures.
     if given.name in names["augmentation"] and given.name not in names["architecture"]:
         return _augmentation(catalog, given)
     return _architecture(catalog, given)
@@ -80,6 +81,7 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     for text, (key, equals, _) in zip(given.set, pairs, strict=True):
         if not key or not equals:
             raise RunnerError(f"--set {text}: expected KEY=VALUE, such as width=32")
+    # YAML, so that a value has the type that it would have in an experiment's file; no value is null there too.
     parameters = {key: parse(value or "null", f"--set {key}").to_data() for key, _, value in pairs}
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))

@@ -23,6 +23,7 @@ def _console() -> Console:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
     """Print a table; in a narrow terminal text columns wrap, and the last numeric columns are left out and named."""
     rows = list(rows)
+    # rich only where something has to be fitted: `runner plan` in a pipe does not even import it.
     if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
         return
     from rich.table import Table
@@ -38,6 +39,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_colu
         left = index < text_columns
         table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
     for row in rows:
+        # As Text: a name may contain brackets, which rich would take for markup in a plain string.
         table.add_row(*map(Text, row[:visible]))
     console.print(table)
     if visible < len(columns):
@@ -46,6 +48,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_colu
 
 def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
     """Print the same table without rich, a hundred times as fast; False if it has to wrap."""
+    # Only text columns: the numeric ones are our own, and their × and – are one column wide.
     if not all(text.isascii() and text.isprintable() for row in rows for text in row[:text_columns]):
         return False  # some characters are two columns wide, or break the line
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

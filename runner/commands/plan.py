@@ -36,6 +36,7 @@ def run(given: argparse.Namespace) -> int:
     else:
         _print_plan(plan, given)
     _print_warnings(plan)
+    # After the table: unlike `run`, which refuses a plan with problems, this shows the cells that are fine too.
     found = problems(experiment, plan)
     for problem in found:
         print(problem, file=sys.stderr)
@@ -55,6 +56,8 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
     changes = since_last_run(folder, plan, known)
     expected = estimate(plan, known.values(), workers, changes.all_fits)
+    # By cell, as this command reads no data and so knows no fit ids. If every fit is trained again, no recorded one
+    # stays, and versions cannot be mixed.
     cells = {cell.id for cell in plan.cells if not changes.all_fits}
     made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
     mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
@@ -84,6 +87,7 @@ def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterab
 def _stacking(plan: Plan) -> str:
     """The end of the engine line: how many fits are trained together, if any."""
     sizes = Counter(cell.settings.training.stacking or 1 for cell in plan.cells)
+    # `stacking: N` may ask for more fits than a cell has.
     largest = [min(size, plan.folds * plan.repeats) for size in sorted(sizes) if size > 1]
     if not largest:
         return ""

@@ -21,6 +21,7 @@ def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.nd
     images = _one_per_class(*data)
     shape = images.shape[1], images.shape[2], images.shape[3]
     batch = np.repeat(images, DRAWS, axis=0)
+    # A fixed seed: the same command draws the same picture.
     after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), shape)))
     rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *shape)], axis=1)
     _draw(rows, f"{ref} on {name}", file)
@@ -36,11 +37,13 @@ def _draw(rows: np.ndarray, title: str, file: Path) -> None:
     from matplotlib.figure import Figure
 
     count, columns = rows.shape[:2]
+    # Not pyplot, which looks for a display and keeps every figure in a global list.
     figure = Figure(figsize=(1.1 * columns + 0.3, 1.1 * count + 0.7), layout="constrained")
     figure.suptitle(title, fontsize=11)
     grid = np.atleast_2d(figure.subplots(count, columns, squeeze=False))
     for (row, column), axes in np.ndenumerate(grid):
         image = rows[row, column].clip(0, 1)
+        # Without fixed limits each image would be stretched to its own range, which hides a change of brightness.
         axes.imshow(image[0] if len(image) != 3 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -48,6 +51,7 @@ def _draw(rows: np.ndarray, title: str, file: Path) -> None:
             side.set_color("#2a78d6" if column == 0 else "#cccccc")
         if row == 0:
             axes.set_title("before" if column == 0 else f"draw {column}", fontsize=9)
+    # Drawn in memory first: a full disk then leaves no half of a picture, and one clear line.
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     atomic_write.write(file, picture.getvalue())

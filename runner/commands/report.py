@@ -22,12 +22,14 @@ def run(given: argparse.Namespace) -> int:
     from runner.reporting.pages.write import FORMATS, write_report
 
     formats = given.format.split(",")
+    # Before the journal is read, which takes long if it holds many fits.
     for name in formats:
         if name not in FORMATS:
             raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
     folder = report_folder(given.reports, given.experiment)
     plan = plan_file.read(folder / "plan.yaml")
     results, _ = read(folder / "journal.jsonl")
+    # Always, whatever the build stamp says: this is how a user asks for a report to be made anew.
     write_report(plan, frames(results), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)
     return 0

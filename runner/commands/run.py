@@ -46,6 +46,7 @@ def run(given: argparse.Namespace) -> int:
         executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
         only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait, **chosen,
     )  # fmt: skip
+    # By stderr, where progress goes; stdout may be a file while someone watches the terminal.
     progress = Live() if sys.stderr.isatty() else Lines()
     outcome = study.run(given.file, given.set, options, progress)
     print_outcome(outcome, given.file)
@@ -60,6 +61,7 @@ def print_outcome(outcome: Outcome, file: str) -> None:
         print_line(sentence)
     print()
     print_line(f"report: {outcome.folder / 'report.html'}")
+    # If both go to one file, the remarks are to follow the table; stderr is not buffered as stdout is.
     sys.stdout.flush()
     for line in _remarks(outcome, file):
         print(line, file=sys.stderr)

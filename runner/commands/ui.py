@@ -25,6 +25,7 @@ def run(given: argparse.Namespace) -> int:
     file = sqlite_file(uri)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to look at")
+    # A server has its own UI at the same address.
     if uri.startswith(("http://", "https://")):
         print(mask_credentials(uri))
         return 0
@@ -36,8 +37,10 @@ def run(given: argparse.Namespace) -> int:
     print(f"MLflow UI on http://{given.host}:{given.port} (Ctrl-C ends it)", file=sys.stderr)
     if given.host not in ("127.0.0.1", "localhost", "::1"):
         print("warning: anyone who can reach that address can read and change the store", file=sys.stderr)
+    # execve replaces this process, and with it whatever is still in a buffer.
     sys.stderr.flush()
     # In the environment, as everyone on this machine can see a command and with it the password of a data base.
+    # LEAN comes first, so that the user's own settings win.
     return os.execve(sys.executable, command, {**LEAN, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
 
 

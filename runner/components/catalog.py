@@ -74,6 +74,7 @@ class Catalog:
         entry = self.find(kind, ref.name)
         with _as_plugin_error(f"{kind} {ref} of {entry.source}"):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
+        # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
         missing = [name for name in REQUIRED_ATTRIBUTES[kind] if not hasattr(built, name)]
         if missing:
             product = f"{kind} {ref} of {entry.source} builds {yaml_value(repr(built))}"
@@ -95,7 +96,7 @@ def _as_plugin_error(source: str) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a PluginError that names `source` and the line in it."""
     try:
         yield
-    except RunnerError:
+    except RunnerError:  # a ShapeError of our layer records, say: its message is for the user already
         raise
     except (Exception, SystemExit) as error:  # a script that calls sys.exit must not end a run
         log.debug("%s raised", source, exc_info=True)
@@ -115,6 +116,7 @@ def _last_line(error: BaseException, source: str) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
+# Cached: planning and training ask for the same catalog, and a plugin file should not run again for each.
 @lru_cache(maxsize=8)
 def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     """The catalog of the installed plugins and of the plugin files at `files` (absolute paths).
@@ -186,6 +188,7 @@ def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, so
 def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
     # pluggy ignores a hook that it does not know, so a misspelled one would silently register nothing.
+    # @hookimpl leaves this attribute on a function.
     marked = [name for name, value in vars(module).items() if hasattr(value, f"{hookspecs.GROUP}_impl")]
     for name in marked:
         if name not in hooks:

@@ -120,8 +120,10 @@ class RegisteredComponent:
                 message = f"{self.component.name} needs the parameter '{name}' ({type_name(parameter.annotation)})"
                 problems.append(((), message))
             else:
+                # A default is not checked here, but when a plugin file is loaded (`catalog._check_signature`).
                 bound[name] = parameter.default
         if problems:
+            # By their text, because paths of names and indices cannot be compared.
             raise InvalidValues(sorted(problems, key=str))
         return ComponentRef(self.component.name, bound)
 

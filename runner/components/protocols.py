@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+# For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
     import numpy as np
 

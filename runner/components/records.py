@@ -13,6 +13,7 @@ from pydantic import Field
 
 from runner.text import call
 
+# For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
     import numpy as np
 
@@ -86,6 +87,7 @@ class ImageData:
     content of both parts without reading it: equal versions promise equal arrays; "" if it is unknown.
     """
 
+    # Not `network.base.Shape`: components do not import the network (docs/decisions/005-layout.md).
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     size: int
@@ -103,6 +105,7 @@ class ImageData:
     @property
     def facts(self) -> dict[str, Any]:
         """The facts as plain data, for the plan and for `runner plugins`."""
+        # Lists, because safe YAML has no tuples for plan.yaml to give back.
         lists = {"shape": list(self.shape), "class_names": list(self.class_names)}
         return lists | {name: getattr(self, name) for name in ("size", "test_size", "licence", "citation")}
 

@@ -15,6 +15,7 @@ from runner.fits.records import Curves, FitSpec
 from runner.seeding import Key
 
 
+# eq=False: comparing arrays gives an array, not the truth value that a generated __eq__ needs.
 @dataclass(frozen=True, eq=False)
 class BuiltFit:
     """A fit with its components built and its data loaded.

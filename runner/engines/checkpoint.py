@@ -24,6 +24,7 @@ import numpy as np
 
 from runner.fits.records import clocks, since
 
+# To be raised if the layout changes: the first line of older files then fails its test, and they are ignored.
 FORMAT = 2
 SUFFIX = ".checkpoint"
 log = logging.getLogger("runner.engines")
@@ -78,6 +79,7 @@ class Checkpoint:
             if not self._write_failed:
                 log.warning("%s cannot be written; the fit continues without it: %s", self.path, error)
             self._write_failed = True
+        # After a failure too, so that a full disk is not tried again after every single batch.
         self._last_save = time.monotonic()
 
 
@@ -94,6 +96,7 @@ def remove(folder: Path, fit: str) -> None:
 def remove_stale(folder: Path, done: Collection[str]) -> None:
     """Remove what killed runs left behind: checkpoints of fits that are `done`, and half-written files."""
     for path in folder.glob(f"*{SUFFIX}*"):
+        # The name of a half-written file goes on behind SUFFIX, with the random letters of mkstemp.
         if path.stem in done or path.suffix != SUFFIX:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -126,6 +129,7 @@ def _encode(header: dict[str, Any], state: Any) -> bytes:
 def _decode(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """The header and the state. Raises ValueError if the first line does not match the rest."""
     archive = content[content.find(b"\n") + 1 :]
+    # Before anything is parsed, so that damage is named as such and not by an error of the zip reader.
     if not content.startswith(_first_line(archive)):
         raise ValueError("it is damaged or was written by another version of archrunner")
     with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
@@ -143,6 +147,7 @@ def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:
     JSON has no tuples and only text keys, so containers are written with their type and dictionaries as pairs. Raises
     TypeError for any other type.
     """
+    # An array of objects would need pickle; it falls through to the TypeError.
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         # The order of the axes in memory is stored as well: NumPy may sum in that order, and the bits depend on it.
         axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
@@ -152,6 +157,8 @@ def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:
         return {"dict": [[key, _serialise(item, arrays)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         return {type(value).__name__: [_serialise(item, arrays) for item in value]}
+    # Python's JSON gives these back exactly: floats to the last bit, nan and infinity (in the curves of a fit that
+    # diverged), and the 128-bit integers of a PCG64 state.
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a value of type {type(value).__name__} cannot be saved")
@@ -161,7 +168,9 @@ def _deserialise(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """The inverse of `_serialise`."""
     if not isinstance(value, dict):
         return value
+    # Unambiguous: a dictionary of the state is {"dict": [...]} here, so its own keys cannot be taken for this one.
     if "array" in value:
+        # argsort of a permutation is its inverse.
         return arrays[str(value["array"])].transpose(np.argsort(value["axes"]))
     kind, items = next(iter(value.items()))
     if kind == "dict":

@@ -21,6 +21,7 @@ class DropoutMasks:
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch: int) -> None:
+        # The epoch is a key of every stream, so a checkpoint needs the states of this epoch alone.
         self._epoch = epoch
         self._streams: dict[str, np.random.Generator] = {}
 
@@ -39,6 +40,7 @@ class DropoutMasks:
         Dividing by 1 - rate leaves the expected value unchanged, so evaluation needs no scaling (Srivastava et al.
         2014, section 10).
         """
+        # In float32 whatever the precision of the fit, so that all precisions drop the same values.
         retained = self._stream(path).random(shape, dtype=np.float32) >= rate
         return retained.astype(np.float32) / np.float32(1 - rate)
 

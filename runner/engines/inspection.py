@@ -50,6 +50,7 @@ def confusion_counts(fit: BuiltFit, predicted: np.ndarray) -> list[list[int]]:
     """[truth, predicted, count] for each pair of classes that occurs in the validation part."""
     pairs = np.stack([fit.labels[fit.spec.validation], predicted], axis=1).astype(np.int64)
     distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    # Plain ints, because the journal writes them as JSON, which NumPy's integers are not.
     return [[*map(int, pair), int(count)] for pair, count in zip(distinct, counts, strict=True)]
 
 
@@ -90,6 +91,7 @@ def _activations(fit: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
     layers, seconds = network.layer_outputs(images), _median_seconds(fit, network)
     outputs = [output for _, output in layers.values()]
     spatial = [i for i, output in enumerate(outputs) if output.ndim == 4 and math.prod(output.shape[2:]) > 1]
+    # Both ends are included: the first and the last layer that has positions are always shown.
     chosen = np.linspace(0, len(spatial) - 1, min(MAX_LAYERS, len(spatial))).round().astype(int)
     maps = {
         f"activation.{i}": shrink(outputs[i][:, :MAX_CHANNELS]).astype(np.float16) for i in np.take(spatial, chosen)
@@ -98,6 +100,7 @@ def _activations(fit: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
         "shown_images": shrink(images), "shown_truth": labels[first_of_class].astype(np.int64),
         "spatial": np.array(len(spatial)),
         "layers": np.array(list(layers)), "types": np.array([kind for kind, _ in layers.values()]),
+        # 0 for a layer that a plugin's own module uses in evaluation, but not in training, where layers are timed.
         "seconds": np.array([seconds.get(path, (0.0, 0.0)) for path in layers]),
     }  # fmt: skip
 
@@ -114,6 +117,7 @@ def shrink(images: np.ndarray) -> np.ndarray:
     tall, wide = min(step, height), min(step, width)
     blocks = images[..., :height, :width].reshape(*images.shape[:-2], height // tall, tall, width // wide, wide)
     means: np.ndarray = blocks.mean(axis=(-3, -1), dtype=np.float64)
+    # Rounded first, as the conversion to uint8 cuts decimals off.
     return (means.round() if images.dtype == np.uint8 else means).astype(images.dtype)
 
 

@@ -31,11 +31,13 @@ class OptimizerStep:
 
     def step(self, gradients: Sequence[Any], active: Sequence[bool] = (True,)) -> None:
         """Update the parameters in place, for the `active` fits. A gradient of None leaves its parameter unchanged."""
+        # A fit without a batch takes no step: its schedule, and the bias correction of Adam, stay where they are.
         steps = [next(counter) if takes else None for counter, takes in zip(self.counters, active, strict=True)]
         if self.clip is not None:
             gradients = clip_by_norm(gradients, self.clip)
         # A rule takes one Step for all fits that it is given, so fits at different steps are updated separately.
         for fits, step in runs_of_equal(steps):
+            # Left out, not given a gradient of 0, with which momentum and weight decay would still move the parameters.
             if step is not None:
                 self._update(fits, gradients, step)
 
@@ -53,6 +55,7 @@ class OptimizerStep:
                 state[name][fits] = array
 
     def state(self) -> dict[str, Any]:
+        # Shallow copies suffice: `restore` puts other arrays in place of these and writes into none.
         return {"done": [counter.done for counter in self.counters], "states": [dict(state) for state in self.states]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -70,6 +73,7 @@ def can_flatten(group: Sequence[BuiltFit]) -> bool:
     """
     rule = group[0].rule
     per_number = getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None
+    # The flat arrays have no axis of fits, so all fits must take every step together.
     return bool(per_number) and len({StepCounter(fit).total for fit in group}) == 1
 
 
@@ -78,6 +82,7 @@ def require_independent_updates(rule: Any) -> None:
 
     Tested on random arrays: two fits updated together must give what each gives when updated alone.
     """
+    # NumPy arrays will do, because a rule uses only operators that NumPy and torch share.
     rng = np.random.default_rng(0)
     values, gradients = rng.standard_normal((2, 2, 3, 4))
 
@@ -122,6 +127,7 @@ def clip_by_norm(gradients: Sequence[Any], max_norm: float) -> list[Any]:
     """
     if all(gradient is None for gradient in gradients):
         return list(gradients)
+    # Only operators and methods that NumPy and torch share. One norm per fit: the sums leave the first axis alone.
     squares: Any = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
     scale = (max_norm / (squares**0.5 + 1e-6)).clip(None, 1.0)
     return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

@@ -14,7 +14,9 @@ def pool_before_relu(network: Network, path: str = "") -> list[tuple[str, Layer 
     nothing in a window is positive, neither order passes a gradient. Both layers keep their paths.
     """
     chain = list(steps(network, path))
+    # From front to back, so that a ReLU before several poolings in a row is moved behind all of them.
     for index in range(len(chain) - 1):
+        # Not average pooling: the mean of ReLUs is not the ReLU of the mean.
         if isinstance(chain[index][1], ReLU) and isinstance(chain[index + 1][1], MaxPool):
             chain[index], chain[index + 1] = chain[index + 1], chain[index]
     return chain

@@ -11,6 +11,7 @@ from runner.errors import RunnerError
 if TYPE_CHECKING:
     from runner.engines.base import Engine
 
+# A table here, because an engine that is asked must be imported, and planning should not import torch.
 PRECISIONS = {"torch": ("float32", "bfloat16", "float64"), "numpy": ("float16", "float32", "float64")}
 
 

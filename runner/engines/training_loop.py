@@ -89,6 +89,7 @@ class FitProgress:
     fit: BuiltFit
     curves: Curves = field(default_factory=lambda: {name: [] for name in CURVES})
     end_reason: str = ""
+    # A stand-in of the same kind (PCG64): `begin_epoch` replaces it, or `restore` sets its state.
     augment_stream: np.random.Generator = field(default_factory=np.random.default_rng)
     evaluation: Evaluation | None = None
 
@@ -98,6 +99,7 @@ class FitProgress:
     def epoch_batches(self, epoch: int) -> list[np.ndarray]:
         """The batches of the epoch, as indices into the training part."""
         spec = self.fit.spec
+        # The order depends on the keys and the epoch alone, so a resumed fit draws it again; no checkpoint stores it.
         order = stream("order", *spec.keys, epoch).permutation(len(spec.train))
         return split_into_batches(order, spec.training.batch_size)
 
@@ -117,6 +119,7 @@ class FitProgress:
         self.end_reason = _divergence(self.curves) or _stuck(self.fit, self.curves["train_accuracy"])
 
     def state(self) -> dict[str, Any]:
+        # Not `evaluation`: a checkpoint is saved inside an epoch, and the end of that epoch sets it anew.
         return {"curves": self.curves, "ended": self.end_reason, "drawing": self.augment_stream.bit_generator.state}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -175,6 +178,7 @@ class _GroupTraining:
         for member, member_state in zip(self.members, state["fits"], strict=True):
             member.restore(member_state)
         for masks, masks_state in zip(self.learner.masks, state["masks"], strict=True):
+            # First the epoch, which is a key of the streams whose states follow.
             masks.begin_epoch(self.epoch)
             masks.restore(masks_state)
         log.warning(
@@ -192,10 +196,12 @@ class _GroupTraining:
                 member.begin_epoch(epoch)
                 masks.begin_epoch(epoch)
         # Folds differ in size, so a fit may have a batch less than others of its group.
+        # A checkpoint saved after the last batch leaves only the evaluation to do.
         for number in range(self.batches_done, max(map(len, epoch_batches))):
             batches = [own[number] if number < len(own) else NO_IMAGES for own in epoch_batches]
             draws = [member.draw(len(batch)) for member, batch in zip(self.members, batches, strict=True)]
             self.learner.step(batches, draws)
+            # Between two steps no gradient is pending, so a state contains none.
             if self.checkpoint and self.checkpoint.due():
                 self._save(self.checkpoint, number + 1)
         self.batches_done = 0
@@ -291,6 +297,7 @@ def channel_statistics(images: np.ndarray, index: np.ndarray) -> tuple[np.ndarra
     for batch in split_into_batches(index, EVALUATION_BATCH):
         for channel, count in enumerate(counts):
             count += np.bincount(images[batch, channel].ravel(), minlength=256)
+    # In float64 for every engine, which rounds the results to its own type once.
     share, level = counts / counts.sum(1, keepdims=True), np.arange(256) / 255
     mean = share @ level
     deviation = np.sqrt((share * (level - mean[:, None]) ** 2).sum(1))

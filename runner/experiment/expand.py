@@ -47,10 +47,12 @@ def expand(experiment: Experiment) -> list[Cell]:
         cell = _create_cell(experiment, combination, used_rules, complaints)
         if cell is None:
             continue
+        # Labels are enough as the key: every cell has one for each factor of the experiment, in the same order.
         earlier = cells.setdefault(tuple(cell.levels.values()), cell)
         if earlier.settings != cell.settings:
             message = f"two blocks give the levels '{cell.short_name}' different settings; rename one of them"
             complaints.append(Complaint(cell.document.find(("grid",)), "grid", message))
+    # A rule without effect is taken for a mistake: nothing in the file is ever ignored in silence.
     for index in set(range(len(experiment.exclude))) - used_rules:
         where = experiment.document.find(("exclude", index))
         complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination of the grid"))
@@ -88,6 +90,7 @@ def _create_cell(
     levels = _all_levels(experiment, combination, document)
     matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
     used_rules.update(matching_rules)
+    # Before the settings are validated: what is excluded may well be excluded because it is invalid.
     if matching_rules or apply_complaints:
         return None
     settings = parse_settings(document, complaints)
@@ -115,6 +118,7 @@ def _base_level(experiment: Experiment, factor: str, document: Node) -> str:
     """The level of a factor that the block does not vary: the level whose settings the cell already has, or "base"."""
     levels = [level for block in experiment.blocks for level in block.get(factor, [])]
     for level in levels:
+        # In the cell's own document, not in the file: a level of another factor may have set the same path.
         if all(_value_at(document, path) == node.to_data() for path, node in level.settings.items()):
             return level.label
     return "base"

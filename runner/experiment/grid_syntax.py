@@ -38,6 +38,7 @@ class GridSection:
         blocks = [
             {path for levels in block.values() for path in set.intersection(*(set(level.settings) for level in levels))}
             for block in self.blocks
+            # A factor without levels has its complaint already, and set.intersection() of none would raise.
             if all(block.values())
         ]
         return set.intersection(*blocks) if blocks else set()
@@ -94,6 +95,7 @@ def _parse_levels(section: Node, factor: str, node: Node, complaints: list[Compl
     _check_path(node, path, factor, complaints, f"'{factor}' is not a path to a setting, so it needs named levels")
     levels = [Level(level_label(item.to_data()), {factor: item}) for item in node.value]
     for index, level in enumerate(levels):
+        # By label, which tables and exclusions go by: 3 and '3' differ as values, but could not be told apart there.
         if level.label in [earlier.label for earlier in levels[:index]]:
             complaints.append(Complaint(node.find((index,)), path, f"level {level.label} is listed twice"))
     return levels
@@ -105,6 +107,7 @@ def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints
         found = yaml_value(inner.to_data())
         message = f"found {found}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
         complaints.append(Complaint(where, f"{path}.{name}", message))
+        # The complaint ends the load; the name is still needed to check `exclude`.
         return Level(name, {})
     for key, value in inner.items():
         _check_path(value, f"{path}.{name}", key, complaints, f"'{key}' is not a path that a level can set")
@@ -114,6 +117,7 @@ def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints
 def _check_path(node: Node, path: str, key: str, complaints: list[Complaint], message: str) -> None:
     """Add a complaint if `key` is not a path that may vary; `message` describes an unknown path."""
     root, _, rest = key.partition(".")
+    # Before the other keys of the header, as this one has a reason to give.
     if root == "dataset":
         message = "the data set cannot vary within an experiment, because all cells share the same splits"
         complaints.append(Complaint(node.where, path, f"{message}; write one experiment per data set"))
@@ -129,6 +133,7 @@ def _check_shared_paths(section: Node, block: Block, complaints: list[Complaint]
     """Add a complaint for each path that two factors of a block set: one would silently overwrite the other."""
     owner: dict[str, str] = {}
     for factor, levels in block.items():
+        # Equal paths only: `optimizer` and `optimizer.lr` may both vary, as expand sets the shorter one first.
         for path in {path for level in levels for path in level.settings}:
             if owner.setdefault(path, factor) != factor:
                 message = f"sets {path}, which factor '{owner[path]}' also sets"
@@ -157,6 +162,7 @@ def _parse_exclusion(
         message = f"found {yaml_value(item.to_data())}; expected a mapping from factors to levels"
         complaints.append(Complaint(item.where, path, message))
         return {}
+    # A level without a name is given by its value, which has the same label here as in the grid.
     exclusion = {factor: level_label(node.to_data()) for factor, node in item.items()}
     for factor, level in exclusion.items():
         if factor not in labels:

@@ -32,6 +32,7 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     if not isinstance(document.value, dict):
         message = f"expected a mapping with keys such as {', '.join(_TOP_KEYS)}"
         raise InputError([Complaint(document.where, "", message)])
+    # Before any check, so that an override is checked as if it stood in the file.
     for override in overrides:
         document = _apply_override(document, override)
     complaints = [
@@ -55,6 +56,7 @@ def parse_settings(document: Node, complaints: list[Complaint]) -> Settings | No
 
 
 def _parse_section(schema: type[M], document: Node, complaints: list[Complaint]) -> M | None:
+    # Header and Settings share the top level of the file, and each would refuse the other's keys.
     present = {key: node.to_data() for key, node in document.items() if key in schema.model_fields}
     try:
         adapter: TypeAdapter[M] = _adapter(schema)
@@ -81,6 +83,7 @@ def _allowed_keys(schema: type[BaseModel], path: KeyPath) -> Iterable[str]:
 
 def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Complaint]) -> None:
     """Add the complaints about sections that no level sets; otherwise every cell would repeat them."""
+    # A section that levels set may be incomplete in the file, such as `training` without its epochs.
     varied = {path.split(".")[0] for path in grid.paths}
     all_complaints: list[Complaint] = []
     parse_settings(document, all_complaints)
@@ -109,6 +112,7 @@ def _apply_override(document: Node, override: str) -> Node:
         if isinstance(node.value, list):
             message = f"{key} is a list, so the path is ambiguous; set the whole list"
             raise InputError([Complaint(where, "", message)])
+    # With its location, so that later complaints about this value name the option and no line of the file.
     return document.with_value(keys, value.with_location(where))
 
 

@@ -101,8 +101,10 @@ class Settings(Section):
 class Header(Section):
     """The part of the file that all cells share."""
 
+    # The name of a folder too: it must not lead out of the reports, so it has no separator and no dot in front.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
+    # pydantic copies a default, so the list is not shared.
     plugins: list[str] = []
     dataset: Component
     cross_validation: CrossValidation = CrossValidation()

@@ -21,6 +21,7 @@ def write(path: Path, content: str | bytes) -> None:
         partial.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
         partial.replace(path)
     except OSError as error:
+        # Its remains would take the space that a full disk lacks. On a read-only disk this fails too.
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise StorageError(path, error) from None

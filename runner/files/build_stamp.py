@@ -22,6 +22,7 @@ FileStates = dict[str, list[int]]
 def file_states(files: Iterable[Path], folder: Path) -> FileStates:
     """The states of `files`, all within `folder`, by path relative to it. Raises OSError if one is missing."""
     stats = {str(file.relative_to(folder)): file.stat() for file in files}
+    # In nanoseconds, so that an edit within the same second is noticed even if the size stays the same.
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+# For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
     import numpy as np
 
@@ -35,6 +36,7 @@ def canonical_text(content: Any) -> str:
 
 
 def _digest(text: str) -> str:
+    # `planning.changes` finds ids in the text of plan.yaml by their length of 16.
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -50,8 +52,10 @@ def canonical(content: Any) -> Any:
         fields = [f for f in dataclasses.fields(content) if f.metadata.get("identity", True)]
         values = {f.name: getattr(content, f.name) for f in fields}
         changed = {f.name: canonical(values[f.name]) for f in fields if values[f.name] != f.default}
+        # MaxPool and AvgPool have the same fields, so the name counts. No field can be called "".
         return {"": type(content).__name__, **changed}
     if isinstance(content, Mapping):
+        # As text, because JSON could not sort keys of different types.
         return {str(key): canonical(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [canonical(item) for item in content]
@@ -62,6 +66,8 @@ def array_id(*arrays: np.ndarray) -> str:
     """16 hexadecimal digits that identify arrays, of any shapes and dtypes, by dtype, shape and content, in order."""
     digest = hashlib.sha256()
     for array in arrays:
+        # Without the shapes, images could move from one array to the next (training to validation) unnoticed.
         digest.update(f"{array.dtype.str}{array.shape}".encode())
+        # tobytes writes rows first, whatever the order in memory: a transposed view and its copy have the same id.
         digest.update(array.tobytes())
     return digest.hexdigest()[:16]

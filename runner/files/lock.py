@@ -35,6 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         message = f"{folder} is in use by another run{_holder(folder)}"
         raise RunnerError(f"{message}; wait until it ends, or choose another folder with --reports") from None
     try:
+        # Only once the lock is held: a run that is refused must not overwrite the holder's name.
         atomic_write.write(folder / HOLDER, json.dumps(_myself()))
         yield
     finally:

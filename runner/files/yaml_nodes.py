@@ -21,10 +21,13 @@ DEEPEST = 40
 """A document nested deeper is refused, as composing it would exhaust Python's stack."""
 
 _SCALARS = (
+    # The last alternative, no text at all, is a key without a value.
     (re.compile(r"~|null|Null|NULL|"), lambda text: None),
     (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    # Before float, whose pattern matches digits alone too.
     (re.compile(r"[-+]?[0-9]{1,4000}"), int),  # int() refuses text of more than 4300 digits
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    # float() reads inf and nan, but not with the dot of YAML.
     (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 )
 """The plain scalars that are not text, in the order in which they are tried."""
@@ -81,6 +84,7 @@ class Node:
         extended = len(path) > 1 and path[0] in entries and isinstance(child.value, dict)
         where = (self.keys or {})[path[0]] if extended else value.where
         keys = {**(self.keys or {}), path[0]: where}
+        # Only the nodes along the path are new; the documents of a grid's cells share all others.
         return Node({**entries, path[0]: child.with_value(path[1:], value)}, self.where, keys)
 
     def with_component_expanded(self, key: str) -> Node:

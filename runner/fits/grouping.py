@@ -29,6 +29,7 @@ def groups_to_train(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[Fi
     by_cell: dict[str, list[FitSpec]] = {}
     for fit in fits:
         by_cell.setdefault(fit.cell, []).append(fit)
+    # Of all fits, not of the missing ones: a group must consist of the same fits whatever is already in the journal.
     all_groups = [
         tuple(group)
         for cell in by_cell.values()
@@ -45,6 +46,7 @@ def split_into_groups(fits: Sequence[T], stacking: int | None, folds: int) -> li
     `stacking` is the size of a group, None for 1. A group holds a part of one repeat, or whole repeats, so that adding
     repeats to an experiment leaves every full group as it is. `fits` may be anything that belongs to the fits.
     """
+    # A size above `folds` is rounded down to whole repeats: with 5 folds, 12 gives groups of two repeats, 10 fits.
     size = stacking or 1
     span = folds if size <= folds else size // folds * folds  # fits that groups do not cross: one repeat, or several
     spans = [fits[start : start + span] for start in range(0, len(fits), span)]

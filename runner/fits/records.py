@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runner.components.records import ComponentRef
 from runner.network.base import Shape
 
+# For types only: `runner plan` uses these records, and answers sooner without NumPy.
 if TYPE_CHECKING:
     import numpy as np
 
@@ -38,6 +39,7 @@ class TrainingPlan:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
+# Compared and hashed by identity: == of two arrays is an array, and an array has no hash.
 @dataclass(frozen=True, eq=False)
 class FitSpec:
     """Everything a worker needs to run one fit.
@@ -79,6 +81,7 @@ class FitSpec:
     @property
     def keys(self) -> tuple[int, int, int]:
         """The keys of the fit's random streams."""
+        # Not the cell: all cells get the same random numbers for a fold, which makes their differences less noisy.
         return self.seed, self.repeat, self.fold
 
 
@@ -133,6 +136,7 @@ def failed_result(spec: FitSpec, reason: str, **facts: Any) -> FitResult:
 
 def now() -> int:
     """Milliseconds since 1970."""
+    # MLflow's unit of time, so that the tracker passes it on as it is.
     return int(time.time() * 1000)
 
 

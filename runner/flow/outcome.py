@@ -56,6 +56,7 @@ class Outcome:
     stopped: int
     unpublished: str
     mixed: str
+    # A function: the tables need pandas and every curve, which a run whose report is unchanged does not load.
     make_tables: Callable[[], Tables]
 
     @classmethod
@@ -85,4 +86,5 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
+        # The signal first: a run that was stopped has missing fits too, and would otherwise exit with 1.
         return self.stopped or int(bool(self.failed or self.missing))

@@ -58,6 +58,7 @@ class Progress:
 
     def left(self) -> str:
         """The time left, assuming that time is proportional to a fit's cost (its multiply-adds)."""
+        # All costs may be 0, as those of networks whose multiply-adds are unknown: then there is no rate to divide by.
         if not self.done or self.cost_left >= self.cost:
             return "?"
         seconds = (time.monotonic() - self.started) / (self.cost - self.cost_left) * self.cost_left
@@ -107,11 +108,13 @@ class Live(Lines):
     """A bar with counts on a terminal; failures are printed above it."""
 
     def __init__(self) -> None:
+        # Imported only for a terminal, the one place where a bar is shown.
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
         self.console = Console(stderr=True)
+        # Without markup, here and in _print: the names of cells may contain brackets.
         columns = (BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
         self.bar = Bar(*columns, console=self.console, transient=True)
         self.status: Any = None

@@ -28,6 +28,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
     plan, uri = plan_file.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to publish to")
+    # As a run does: two that publish from one ledger at the same time could create the same MLflow runs twice.
     with locked(folder):
         results, _ = index(folder / "journal.jsonl")
         try:
@@ -36,6 +37,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
             tracker.publish_report(plan, folder)
             tracker.close()
         except Exception as error:
+            # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
             raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
     return len(results.select(fit for fit, *_ in plan.fit_keys())), plan.fit_count
 
@@ -43,6 +45,7 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
 def _tracker(uri: str, folder: Path) -> Tracker:
     if uri == NONE:
         return NullTracker()
+    # Importing MLflow takes about 0.9 s; during a run this happens in the publisher's thread.
     from runner.tracking.mlflow_tracker import MlflowTracker
 
     return MlflowTracker(uri, folder)

@@ -33,6 +33,7 @@ def load_in_background() -> None:
         with suppress(Exception):  # whatever is wrong, writing the report will say it
             import_module("runner.reporting.pages.write")
 
+    # A daemon, so that a command that ends early does not wait for the imports.
     threading.Thread(target=load, daemon=True).start()
 
 
@@ -42,6 +43,7 @@ def write(plan: Plan, results: SelectedResults, folder: Path) -> tuple[Verdict, 
     verdict = build_stamp.read_stamp(stamp, key)
     if verdict:
         return verdict, partial(_tables, plan, results, folder)
+    # Only now: an unchanged report is answered from its stamp, without pandas, SciPy and matplotlib.
     from runner.reporting.pages.write import write_report
     from runner.reporting.text.verdict import verdict as verdict_of
 
@@ -55,6 +57,7 @@ def _key(plan: Plan, results: SelectedResults, folder: Path) -> str:
     """Identifies everything that the report is made from: plan, results, the fits' arrays and our own code."""
     arrays = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
     program = Path(runner.__file__).parent
+    # With the code, or a new version of ours would leave the reports of the old one as they are.
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
     states = [build_stamp.file_states(arrays, folder), build_stamp.file_states(code, program)]
     return content_id([plan_file.digest(plan), results.results.digest(results.fits), *states])

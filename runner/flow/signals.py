@@ -35,6 +35,7 @@ def stopping() -> Iterator[None]:
         yield  # Python delivers signals to its main thread only
         return
     handlers = {number: signal.getsignal(number) for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN}
+    # Determined now: isatty says no once the terminal is closed, and that is when the list is needed.
     terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
 
     def at_once(number: int, frame: FrameType | None) -> None:
@@ -43,8 +44,10 @@ def stopping() -> Iterator[None]:
         os._exit(128 + number)  # the workers notice and end themselves
 
     def cleanly(number: int, frame: FrameType | None) -> None:
+        # First of all: from here on a second signal, of whatever kind, ends the run without waiting for workers.
         for each in handlers:
             signal.signal(each, at_once)
+        # Before Stopped is raised, as whoever catches it writes a report and prints.
         if number == signal.SIGHUP:
             _let_go(terminals)
         stop(number, frame)
@@ -67,6 +70,7 @@ def _between_imports() -> Iterator[Callable[[int, FrameType | None], None]]:
     def stop(number: int, frame: FrameType | None) -> None:
         if not _importing(frame):
             raise Stopped(number)
+        # Again by a signal: only a signal's handler can raise in the main thread, whatever that is doing.
         signal.signal(signal.SIGALRM, lambda _, now: stop(number, now))
         signal.setitimer(signal.ITIMER_REAL, SOON)
 

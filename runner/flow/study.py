@@ -29,16 +29,20 @@ def run(
     `overrides` are ``PATH=VALUE`` texts. Raises RunnerError for wrong input, before anything is trained.
     """
     options, progress = options or Options(), progress or Progress()
+    # First, so that a malformed tracking URI is refused before anything is trained.
     store = store_uri(options.tracking_uri, options.reports)
     experiment = load(file, overrides)
     plan = runnable_plan(experiment)
     folder = options.reports / plan.name
+    # Before the data are read: the fork server loads torch in the meantime.
     executor = training.start_executor(options, plan, folder)
     with training.prepared_data(experiment) as (data, test):
+        # Before the journal is opened: an experiment that is refused here leaves no folder behind.
         plan, fits = plan_fits(experiment, plan, data, test)
         with open_journal(folder) as journal:
             known = journal.results.select(fit.id for fit in fits)
             missing = training.missing_fits(fits, journal.results.statuses, options.only_failed)
+            # Before the plan is saved: the changes are found by comparing it with the plan.yaml of the last run.
             progress.notify(before_training(folder, plan, journal.results, known.versions(), missing))
             plan_file.save(plan, folder / "plan.yaml")
             with publisher_for(store, plan, journal.results, folder, options.publish_wait, bool(missing)) as publisher:
@@ -47,7 +51,9 @@ def run(
                 with progress:
                     progress.begin(plan, known, missing, options.processes)
                     stopped = training.train(executor, fits, missing, options.fail_fast, journal, publisher, progress)
+                # Also after a signal: what is finished gets its partial report and is published.
                 results = journal.results.select(fit.id for fit in fits)
                 verdict, tables = report.write(plan, results, folder)
+                # After the report, whose files are published too.
                 publisher.finish(folder)
     return Outcome.of(plan, folder, results, len(results) - len(known), stopped, publisher.problem, verdict, tables)

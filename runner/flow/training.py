@@ -69,10 +69,14 @@ def train(
     here = str(folder.resolve())
     todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups_to_train(fits, wanted)]
     try:
+        # Closing it stops the workers, also if the loop ends by `break` or by a signal.
         with closing(executor.run(todo)) as finished:
             for group in finished:
+                # The rest of a group is in the journal already. Files come before the line: once that is written, the
+                # fit is not trained again, and its files could not be made up for.
                 results = [_store_files(result, folder) for result in group if result.id in wanted]
                 journal.append(*results)
+                # Only now: a run killed before this point still needs the checkpoint.
                 if any(result.status == "ok" for result in group):  # a failed group resumes from it with --only failed
                     checkpoint.remove(folder, group[0].id)
                 for result in results:
@@ -81,6 +85,7 @@ def train(
                 if fail_fast and any(result.status == "failed" for result in results):
                     break
     except KeyboardInterrupt as stop:
+        # Not raised further: the caller still has to write the report of what is finished.
         return exit_status(stop)
     return 0
 
@@ -98,8 +103,10 @@ def _store_files(result: FitResult, folder: Path) -> FitResult:
             import numpy as np
 
             content = io.BytesIO()
+            # Without pickle, as reports refuse it when they read these files.
             np.savez_compressed(content, allow_pickle=False, **result.arrays)
             atomic_write.write(file.with_suffix(".npz"), content.getvalue())
     except StorageError as error:
+        # Without the error's advice to run the command again: that would not train this fit.
         log.warning("the fit is recorded, but its files are not: %s", str(error).partition(";")[0])
     return replace(result, log="", arrays={})

@@ -74,6 +74,7 @@ class _Curves:
         import numpy as np
         import pandas as pd
 
+        # As objects, a row is a reference to its id; NumPy's own text type would copy the id for every epoch.
         ids = np.repeat(np.array(self.ids, dtype=object), self.epochs)
         epoch = np.concatenate([np.arange(1, count + 1) for count in (*self.epochs, 0)])  # 0: it needs one array
         return pd.DataFrame({"id": ids, "epoch": epoch} | {name: np.array(v) for name, v in self.values.items()})

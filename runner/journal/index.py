@@ -39,6 +39,7 @@ class Results(Mapping[str, FitResult]):
     def __getitem__(self, fit: str) -> FitResult:
         """Read the result from disk; raises JournalError if the line is no longer valid."""
         position = self.positions[fit]
+        # Opened at the first read, because a new journal's file does not exist yet when its index is made.
         if self._file is None:
             self._file = os.open(self.path, os.O_RDONLY)
         try:
@@ -126,6 +127,7 @@ def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]
     """Each line of the journal, parsed and raw, without a torn last line."""
     if not path.exists():
         return
+    # As bytes: positions in the file are needed, and text would also be split at other line ends.
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
@@ -134,6 +136,7 @@ def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]
                     raise ValueError("the line contains a carriage return")
                 parsed = parse(line)
             except ValueError as error:
+                # Only a write that was cut short leaves a line without its end, and only the last line can be one.
                 if not line.endswith(b"\n"):
                     return
                 raise JournalError(

@@ -21,6 +21,7 @@ log = logging.getLogger("runner.journal")
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
     """The journal in `folder`, locked for this process; raises RunnerError if another process holds the lock."""
+    # The lock first: a line that another run is writing at the moment looks torn, and would be cut off.
     with locked(folder), Journal(folder / "journal.jsonl") as journal:
         yield journal
 
@@ -35,6 +36,7 @@ class Journal:
         self.results, length = index(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("ab", buffering=0)  # a buffer would retry a failed write later
+        # A file opened to append stands at its end, so this is its size.
         if self._file.tell() > length:
             log.warning("%s: the last line is torn and was dropped; its fit is trained again", self.path)
             self._file.truncate(length)
@@ -51,6 +53,7 @@ class Journal:
 
         Raises StorageError if they cannot be written; the file and the index are then as they were before.
         """
+        # One write and one sync for a group. If a crash tears it, its whole lines count and the other fits are trained.
         lines, start, positions = [encode(result) for result in results], self._file.tell(), self.results.positions
         rest, old_positions = memoryview(b"".join(lines)), {result.id: positions.get(result.id) for result in results}
         try:
@@ -65,6 +68,7 @@ class Journal:
                 self._add_to_index(results, lines, start)
             raise
         except OSError as error:
+            # A fit trained again has an earlier line, which is still in the file and so has to count again.
             for fit, position in old_positions.items():
                 positions.pop(fit, None)
                 if position:
@@ -75,6 +79,7 @@ class Journal:
 
     def _add_to_index(self, results: Sequence[FitResult], lines: Sequence[bytes], start: int) -> None:
         for result, line in zip(results, lines, strict=True):
+            # From the line and not from the result: this is what the index of the next run will read.
             self.results.positions[result.id] = LinePosition(start, len(line), *summarise(line)[1:])
             start += len(line)
 

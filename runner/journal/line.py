@@ -18,10 +18,13 @@ from runner.text import yaml_value
 FORMAT = 1
 
 _HEAD = re.compile(
+    # The lookahead ends the match where the fit's JSON begins, as the checksum is of that alone. Texts with escapes do
+    # not match; such a line is read as JSON.
     rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
     rb'"status":"(ok|failed)",)'
 )
 """The beginning of a line as `encode` writes it. With it the index is built without parsing the curves as JSON."""
+# Quotes within a reason are escaped, so no text in the line can look like this key.
 _VERSIONS = re.compile(rb'"versions":(\{[^{}]*\})')
 
 
@@ -61,6 +64,7 @@ def _fast_summary(line: bytes) -> LineSummary | None:
     if head is None or not line.endswith(b"}}\n"):
         return None
     checksum = int(head[1], 16)
+    # A view, because slicing the bytes would copy all curves. -2 leaves out the outer brace and the newline.
     if zlib.crc32(memoryview(line)[head.end() : -2]) != checksum:
         return None
     versions = _VERSIONS.search(line)
@@ -77,9 +81,11 @@ def _decode_any_layout(line: bytes) -> FitResult:
     try:
         entry = json.loads(line)
         version, checksum, fit = entry["format"], entry["sum"], entry["fit"]
+        # Encoding it again gives the bytes that were written: keys keep their order, and floats are written by repr.
         expected = _checksum(json.dumps(fit, separators=(",", ":")))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("not a journal line") from None
+    # By type too: true and 1.0 equal 1. And before the checksum, whose meaning belongs to the format.
     if type(version) is not int or version != FORMAT:
         raise ValueError(f"written in format {yaml_value(version)}; this version reads format {FORMAT}")
     if checksum != expected:

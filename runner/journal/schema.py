@@ -10,6 +10,7 @@ from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
 from runner.fits.records import FitResult
 from runner.text import yaml_value
 
+# The frames hold whole numbers as int64; a larger one would end a report with a traceback.
 _LARGEST = 2**63
 
 
@@ -19,6 +20,7 @@ def parse_fit(content: Any) -> FitResult:
         fit = FitResult(**content)
     except TypeError as error:
         raise ValueError(f"not a fit: {str(error).removeprefix('FitResult.__init__() ')}") from None
+    # Some fields of a FitResult are never in a line: `arrays` and `retryable` are unknown here.
     for key in content:
         if key not in _TYPES:
             raise ValueError(f"not a fit: unknown key '{key}'")

@@ -149,6 +149,7 @@ class _Tally:
         self.warnings: list[str] = []
 
     def visit(self, path: str, layer: Layer, signal: _Signal) -> _Signal:
+        # First, as it refuses an input that the layer cannot take; the questions below assume one that it can.
         shape = layer_output_shape(path, layer, signal.shape)
         self._check_tiling(path, layer, signal.shape)
         window = layer.window(signal.shape)

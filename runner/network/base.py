@@ -67,6 +67,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         """Check each field against the name of its type; raises ShapeError."""
+        # `field.type` is text, as written, because modules of layers import annotations from __future__.
         for field in fields(self):  # type: ignore[arg-type]  # every layer record is a dataclass
             value, (is_allowed, allowed) = getattr(self, field.name), _ALLOWED[str(field.type)]
             if not is_allowed(value):

@@ -138,6 +138,7 @@ def walk(
         if isinstance(part, Layer):
             signal = visit(path, part, signal)
         else:
+            # All branches get the same signal, so `visit` must return a new one instead of changing it.
             ends = [walk(branch, signal, visit, merge, join(path, segment)) for segment, branch in part.branches()]
             signal = merge(path, part, ends)
     return signal

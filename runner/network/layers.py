@@ -67,6 +67,7 @@ class Conv(Spatial):
         return Geometry(size, pair(self.stride), pads_of(self.padding, size, dilation), dilation)
 
     def output_shape(self, shape: Shape) -> Shape:
+        # Not in __post_init__, because a record does not know the channels of its input.
         for what, number in (("input has", shape[0]), ("layer has", self.filters)):
             if number % self.groups:
                 raise ShapeError(f"the {what} {number} channels, not a multiple of its {self.groups} groups")
@@ -85,6 +86,7 @@ class Conv(Spatial):
 
     def macs(self, shape: Shape) -> int:
         # Each output value is a sum over the kernel and over the input channels of one group.
+        # The division is exact: output_shape refuses channels that are not a multiple of the groups.
         return math.prod(self.output_shape(shape)) * shape[0] // self.groups * math.prod(pair(self.kernel))
 
 
@@ -227,6 +229,7 @@ class BatchNorm(Layer):
     """
 
     type: ClassVar[str] = "batch_norm"
+    # The defaults of both are torch's.
     momentum: Rate = 0.1
     epsilon: Number = 1e-5
 

@@ -23,6 +23,7 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     """
     built = build_on_meta(lambda: catalog.build("architecture", ref, shape, classes))
     if isinstance(built, Network):
+        # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
         return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
     entry = catalog.find("architecture", ref.name)
     if not is_module(built):

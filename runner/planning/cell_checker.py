@@ -53,12 +53,14 @@ class CellChecker:
         if subset > data.size:
             message = f"found {subset}; allowed: 1 to {data.size}, the number of images"
             self._complain(self.experiment.document, ("dataset", "subset"), message)
+        # Also if it is too large, so that the checks of the cells go on and add their complaints.
         return replace(data, size=subset)
 
     def check_cell(self, cell: Cell, name: str, data: ImageData | None) -> PlannedCell | None:
         """The cell with its components bound and its network analysed; None if there is a complaint about it."""
         settings, document = cell.settings, cell.document
         is_list = isinstance(document.value.get("augmentation", document).value, list)
+        # Only bound: one that cannot be built for these images is a problem of the cell and not a complaint.
         architecture = self._bind_or_complain("architecture", settings.architecture, document, ("architecture",))
         augmentation = [
             self._build("augmentation", ref, document, ("augmentation", *([index] if is_list else [])))
@@ -70,6 +72,7 @@ class CellChecker:
         if training and engine and training.engine != engine:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
             self._complain(document, ("optimizer",), message)
+        # Only after everything is checked, so that one command reports all complaints.
         if None in (architecture, optimizer, training, data, *augmentation):
             return None
         assert architecture is not None and data is not None and training is not None
@@ -115,6 +118,7 @@ class CellChecker:
         try:
             analysis, network, is_module = self._analyse(architecture, training, data)
         except RunnerError as error:
+            # Without a network, the settings have to identify the cell. None of its fits is ever trained.
             return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
         training = self._add_stacking(cell, training, rule, analysis, is_module)
         # The architecture enters the id as the network that it builds, so that two descriptions of the same network
@@ -125,6 +129,7 @@ class CellChecker:
             "augmentation": f"[{','.join(map(self._canonical_text, augmentation))}]",
             "optimizer": self._canonical_text(optimizer),
             "training": self._canonical_text(training),
+            # Records do not say for which images they are: the same ones are another network for another shape.
             "shape": canonical_text(data.shape),
             "classes": canonical_text(data.classes),
             "code": canonical_text(self._code_versions(cell)),
@@ -145,11 +150,14 @@ class CellChecker:
 
         def action() -> tuple[Analysis, str, bool]:
             analysis, identity = examine(self.catalog, architecture, data.shape, data.classes)
+            # `examine` gives only the identity of a torch module this key.
             return analysis, canonical_text(identity), "module" in identity
 
         analysis, network, is_module = self._cached(("analysis", repr(architecture)), action)
+        # Outside of the cache: cells with the same architecture may have different engines.
         if is_module and training.engine != "torch":
             raise RunnerError(f"{architecture} is a torch module, which the {training.engine} engine cannot train")
+        # Whole numbers have no limit, but costs are computed as floats, and a float of over 10^308 is an error.
         if max(analysis.parameters, analysis.macs or 0, analysis.activations or 0) > MAX_SIZE:
             raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
         return analysis, network, is_module
@@ -185,6 +193,7 @@ class CellChecker:
         return self._guarded(document, path, lambda: self._bind(kind, ref))  # type: ignore[no-any-return]
 
     def _bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
+        # The key has repr(ref): a reference cannot be hashed, and as keys 1, 1.0 and True would be equal.
         bind = partial(self.catalog.bind, kind, ref)
         return self._cached(("bound", kind, repr(ref)), bind)  # type: ignore[no-any-return]
 

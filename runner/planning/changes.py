@@ -68,6 +68,7 @@ def describe(old: Plan, new: Plan, results: Iterable[FitResult]) -> list[str]:
     results, for_all = list(results), _reasons_for_all(old, new)
     finished = {result.id for result in results}
     old_cells = {cell.id: earlier for earlier, cell in match_cells(old, new)}
+    # `runner plan` reads no data, and without it a plan has no fit ids.
     new = new if new.fits else _predict_ids(old, new, old_cells, results if not for_all else [])
     costs: dict[str, _Cost] = {}
     for cell in new.cells:
@@ -110,6 +111,7 @@ def _count_fits(
         if fit in finished or fit == old_fit:
             continue  # trained already, or left over from the last run
         again += old_fit in finished
+        # A fit that the last run planned but did not train is neither trained again nor new.
         added += not old_fit
     return again, added
 
@@ -133,6 +135,7 @@ def _predict_ids(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], result
     for cell in new.cells:
         for index in range(new.folds * new.repeats):
             position = divmod(index, new.folds)
+            # `results` is empty if every fit gets another id: then none is taken from the old plan either.
             is_same = result_ids and old_cells.get(cell.id) and old_cells[cell.id].id == cell.id
             old_fit = _old_id(old, old_cells[cell.id], *position) if is_same else ""
             fits[cell.id].append(old_fit or result_ids.get((cell.id, *position), f"{cell.id} {position}"))
@@ -144,6 +147,7 @@ def _reasons_for_all(old: Plan, new: Plan) -> list[str]:
     reasons = _dataset_changes(old, new)
     if old.seed != new.seed:
         reasons.append(f"seed {old.seed} -> {new.seed}")
+    # Not the repeats: with more of them, the earlier fits keep their splits and their ids.
     if old.folds != new.folds:
         reasons.append(f"cross_validation.folds {old.folds} -> {new.folds}, which changes every split")
     if old.test != new.test:
@@ -171,6 +175,7 @@ def _reasons_for_cell(old: Plan, new: Plan, old_cell: PlannedCell, cell: Planned
         return []
     settings = _setting_changes(old_cell.settings.to_dict(), cell.settings.to_dict())
     reasons = settings + _edited_plugins(old, new, cell, ("augmentation", "optimizer"))
+    # Images of another shape, or other classes, change the ids of all cells; `_dataset_changes` reports them.
     if reasons or any(as_lists(old.data.get(key)) != as_lists(new.data.get(key)) for key in ("shape", "class_names")):
         return reasons
     # An edit of an architecture's plugin only matters if it builds another network. Nothing else changed, so it did.
@@ -181,6 +186,7 @@ def _edited_plugins(old: Plan, new: Plan, cell: PlannedCell, kinds: Sequence[str
     """The plugin files that changed and that define components of these kinds that the cell uses."""
     changes = []
     for file, facts in new.plugins.items():
+        # A file that the last run did not have is not an edited one.
         if old.plugins.get(file, facts)["digest"] == facts["digest"]:
             continue
         registered = [(kind, name) for kind in kinds for name in facts["components"].get(kind, ())]
@@ -195,6 +201,7 @@ def _uses(cell: PlannedCell, kind: str, name: str) -> bool:
 
 
 def _setting_changes(old: Any, new: Any, *path: str) -> list[str]:
+    # As lists, because a plan in memory may have tuples, and one that was read from its file has none.
     changes = differences(as_lists(old), as_lists(new), path)
     return [f"{change.path} {_setting_text(change.a)} -> {_setting_text(change.b)}" for change in changes]
 

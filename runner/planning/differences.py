@@ -41,6 +41,7 @@ def match_cells(a: Plan, b: Plan) -> MatchedCells:
         if cell.id in by_id:
             matched.append((cell, by_id[cell.id]))
         elif same_levels and same_levels.id not in same_id:
+            # Unless another cell matches that one by its id: no cell is matched twice.
             matched.append((cell, same_levels))
     return matched
 
@@ -65,6 +66,7 @@ def different_versions(a: Plan, b: Plan, fits_a: Counts, fits_b: Counts) -> str:
     The versions recorded with the fits take precedence over those that the plan's last run recorded.
     """
     one, other = _made_with(a, fits_a), _made_with(b, fits_b)
+    # These two are in `made_with` too, but are no libraries.
     libraries = [name for name in one if name in other and name not in ("commit", "processor")]
     return ", ".join(f"{name} {one[name]} and {other[name]}" for name in libraries if one[name] != other[name])
 
@@ -84,6 +86,7 @@ def different_settings(a: Plan, b: Plan, matched: MatchedCells) -> tuple[Setting
             # The ids differ although the settings and images are the same, so the code of a component must differ.
             settings = [SettingDifference("component code", f"of {one.id}", f"of {other.id}")]
         for setting in settings:
+            # By repr, because values such as lists cannot be hashed.
             difference = cell_differences.setdefault(repr(setting), setting)
             cell_differences[repr(setting)] = replace(difference, cells=(*difference.cells, one.name))
     merged = (replace(d, cells=()) if len(d.cells) == len(matched) else d for d in cell_differences.values())
@@ -112,6 +115,7 @@ def differences(a: Any, b: Any, path: tuple[int | str, ...] = ()) -> list[Settin
         # A key that one side lacks counts as None.
         keys, a, b = dict.fromkeys((*a, *b)), defaultdict(lambda: None, a), defaultdict(lambda: None, b)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(i, dict) for i in a):
+        # Lists of components are compared one by one; a list of plain values, such as a kernel, is one value.
         keys = range(len(a))
     elif a != b:
         return [SettingDifference(dotted(path), a, b)]

@@ -17,6 +17,8 @@ def describe_environment(folder: Path, plan: Plan) -> dict[str, str]:
     versions = installed_versions(plan)
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
+        # Untracked files do not count: a run writes some itself, its reports.
+        # Without an answer (None), changes are assumed.
         changed = "" if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else " with changes"
         versions["commit"] = commit + changed
     return {**versions, "python": platform.python_version(), "processor": _processor()}
@@ -25,10 +27,12 @@ def describe_environment(folder: Path, plan: Plan) -> dict[str, str]:
 def installed_versions(plan: Plan) -> dict[str, str]:
     """The installed versions of the libraries that the plan's fits use, by name. None of them is imported."""
     engines = {cell.settings.training.engine for cell in plan.cells}
+    # NumPy with every engine, because it draws the initial values and the augmentation.
     return {name: _version(name) for name in ("archrunner", *sorted(engines), "numpy")}
 
 
 def _processor() -> str:
+    # On Linux this is empty or only the architecture, so the model is read from /proc below.
     name = platform.processor() or platform.machine()
     with suppress(OSError):  # only Linux has this file
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

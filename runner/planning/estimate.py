@@ -31,7 +31,9 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)
+    # Per worker, because the seconds of fits that ran at the same time are added up.
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
+    # Not by id: `runner plan` reads no data, and without it a plan has no fit ids.
     finished = {(result.cell, result.repeat, result.fold) for result in done if not retrain_all}
     remaining = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
     # A group is trained by one worker, so more workers than groups do not help.

@@ -37,6 +37,7 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Spli
     try:
         return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names)
     except RunnerError as error:
+        # Splitting refuses one thing only: a class with fewer images than there are folds.
         path = ("cross_validation", "folds")
         raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
 
@@ -91,6 +92,7 @@ def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
 
 def _fit_spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[str, Any]) -> FitSpec:
     return FitSpec(
+        # Repeat and fold count beside the split, because they are keys of the fit's random streams.
         id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
         repeat=split.repeat,
         fold=split.fold,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runner.planning.plan import Plan
 
+# For annotations only: `runner plan` answers without loading pandas (tests/system/test_latency.py).
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,6 +31,7 @@ def count_versions(fits: Iterable[Mapping[str, str]]) -> Counts:
 def count_versions_in_frame(plan: Plan, fits: pd.DataFrame) -> Counts:
     """The versions of the plan's successful fits in `fits`, the journal's frame; the last row of each fit counts."""
     planned = {fit for cell in plan.fits.values() for fit in cell}
+    # A fit that was trained again, after a failure, has several rows.
     last = fits[fits["id"].isin(planned)].drop_duplicates("id", keep="last")
     return count_versions(last["versions"][last["status"] == "ok"])
 

@@ -27,6 +27,7 @@ def make_plan(experiment: Experiment) -> Plan:
         raise InputError(checker.complaints)
     assert data is not None  # otherwise there was a complaint
     cells = tuple(cell for cell in checked if cell is not None)
+    # After the complaints, because only cells without any have an id.
     _check_duplicates(experiment, cells)
     header = experiment.header
     return Plan(
@@ -84,6 +85,7 @@ def _plugin_digests(experiment: Experiment, catalog: Catalog) -> dict[str, dict[
         components: dict[str, list[str]] = {}
         for kind, entry in entries:
             components.setdefault(kind, []).append(entry.component.name)
+        # There is a first entry: a file that registers nothing was refused when it was loaded.
         plugins[name] = {"digest": entries[0][1].version, "components": components}
     return plugins
 

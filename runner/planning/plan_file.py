@@ -71,6 +71,7 @@ def as_lists(value: Any) -> Any:
 def _to_dict(plan: Plan) -> dict[str, Any]:
     """The content of the file."""
     cells = [vars(cell) | {"settings": cell.settings.to_dict()} for cell in plan.cells]
+    # vars() instead of asdict(), which would copy the ids of all fits.
     return vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
 
 
@@ -90,6 +91,7 @@ def _parse(content: Any) -> Plan:
 
 
 def _check_keys(content: Mapping[str, Any], record: type) -> None:
+    # pydantic ignores keys that a dataclass lacks, and a plan of another version would be read wrongly.
     unknown = content.keys() - {field.name for field in fields(record)}
     if unknown:
         raise ValueError(f"unknown key '{min(unknown)}'")
@@ -98,6 +100,7 @@ def _check_keys(content: Mapping[str, Any], record: type) -> None:
 def _check_fit_ids(ids: Iterable[str]) -> None:
     """Raise ValueError for ids that are not safe in a path: files are named after fits, and the plan is untrusted."""
     for id in ids:
+        # fullmatch: with a $ at the end, an id could end in a line break.
         if not re.fullmatch(r"[\w-]+", id):
             raise ValueError(f"{id!r} is not a valid fit id")
 

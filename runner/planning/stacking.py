@@ -42,6 +42,7 @@ def decide(
     `requested` is the setting `training.stacking`. Raises RunnerError if it asks for several although there is an
     obstacle.
     """
+    # `auto` gives way to an obstacle silently; a number that the user asked for does not.
     if isinstance(requested, int) and requested > 1 and obstacle:
         raise RunnerError(f"found {requested}, but {obstacle}; allowed: auto, off")
     if obstacle or requested in ("off", 1):

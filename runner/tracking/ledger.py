@@ -24,6 +24,7 @@ class Ledger:
     """The entries for one store, by key. The file has one JSON line per change; a torn or invalid line is ignored."""
 
     def __init__(self, path: Path, store: str) -> None:
+        # The store's address is written into the file, which must not contain a password.
         self.path, self.store = path, mask_credentials(store)
         self.entries: dict[str, LedgerEntry] = {}
         content = path.read_bytes() if path.exists() else b""
@@ -34,7 +35,7 @@ class Ledger:
                 texts = [row[key] for key in ("store", "key", "run", "content")]
                 if texts[0] == self.store and all(isinstance(text, str) for text in texts):
                     self.entries[row["key"]] = LedgerEntry(row["run"], row["content"])
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (ValueError, KeyError, TypeError, RecursionError):  # RecursionError: JSON nested too deep
                 continue
 
     def record(self, key: str, run: str = "", content: str = "") -> None:
@@ -43,6 +44,7 @@ class Ledger:
         # A torn line lacks its newline. Without one this line would be appended to it, and both would be invalid.
         line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
         self._torn = True  # until the whole line is written
+        # Not synced to disk: runs missing here after a crash are found in the store and added.
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
         self._torn = False

@@ -33,6 +33,7 @@ def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, floa
         metrics["receptive_field_height"], metrics["receptive_field_width"] = cell.receptive_field
     if successful:
         metrics["seconds"] = statistics.fmean(fit.seconds for fit in successful)
+    # The fits of a plan have the same curves: either all of them measured the held-out test, or none.
     for name in successful[0].curves if successful else ():
         values = [fit.final(name) for fit in successful]
         metrics[name] = statistics.fmean(values)
@@ -44,6 +45,7 @@ def cell_curves(fits: Sequence[FitResult]) -> Curves:
     """The mean of each curve over the successful fits, epoch by epoch."""
     curves = [fit.curves for fit in fits if fit.status == "ok"]
     names = curves[0] if curves else {}
+    # A successful fit has completed every epoch, so the curves of a name are equally long.
     return {
         name: [statistics.fmean(values) for values in zip(*(c[name] for c in curves), strict=True)] for name in names
     }

@@ -31,6 +31,7 @@ for _name, _value in (
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
     ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
 ):
+    # Here, as MLflow reads the one about telemetry while it is imported. A value set by the user stays.
     os.environ.setdefault(_name, _value)
 
 ALL_FITS = "all fits"
@@ -61,12 +62,14 @@ class MlflowTracker:
     def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
         content = ""
         if cells is None:
+            # Before any result is read: one that is added in the meantime must not count as published.
             content = results.digest(fit for fits in plan.fits.values() for fit in fits)
             if self.ledger.is_published(ALL_FITS, content):
                 return
         selected = None if cells is None else set(cells)
         for cell in plan.cells:
             if selected is None or cell.id in selected:
+                # A list, because every access to the selection reads the journal again.
                 self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])))
         if content:
             self.ledger.record(ALL_FITS, ALL_FITS, content)
@@ -79,6 +82,7 @@ class MlflowTracker:
             return
         parameters = mlflow_values.parameters(plan, cell)
         tags = {"runner.kind": "cell", "runner.cell": cell.id}
+        # There is at least one fit to take the minimum of: a cell without any has returned above.
         run = self._get_run(plan, key, cell.name, tags, min(map(mlflow_values.start_time, fits)))
         if not self.ledger.entries[key].content:  # the cell was never complete, so these may be missing
             self._log(run, parameters=parameters)
@@ -112,6 +116,7 @@ class MlflowTracker:
 
     def publish_report(self, plan: Plan, folder: Path) -> None:
         candidates = [folder / name for name in ("report.html", "report.md", "plan.yaml")]
+        # `runner publish` may be called for a run that never wrote its report.
         files = [*filter(Path.is_file, candidates), *sorted((folder / "tables").glob("*.csv"))]
         content = content_id([file.read_text(encoding="utf-8") for file in files])
         if self.ledger.is_published("report", content):
@@ -134,6 +139,7 @@ class MlflowTracker:
     @property
     def client(self) -> Any:
         """MLflow's client, created on first use; raises RunnerError after `stop`."""
+        # Checked at every use, so that `stop` takes effect between two requests.
         if self._stopped:
             raise RunnerError("stopped")
         if self._client is None:
@@ -147,9 +153,11 @@ class MlflowTracker:
 
         from mlflow import MlflowClient
 
+        # After the import, which sets the levels of MLflow's and alembic's loggers itself.
         for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
             logging.getLogger(name).setLevel(level)
         if self._file is not None and not self._file.exists():
+            # MLflow would create it in place, and cannot open one whose creation was interrupted.
             create_store(self._file)
         return MlflowClient(tracking_uri=self.uri)
 
@@ -157,6 +165,7 @@ class MlflowTracker:
         if not self._experiment:
             existing = self.client.get_experiment_by_name(plan.name)
             if existing:
+                # Before the id is kept: if the search fails, the next attempt has to repeat it.
                 self._adopt_runs(existing.experiment_id)
                 self._experiment = existing.experiment_id
             else:
@@ -175,6 +184,7 @@ class MlflowTracker:
         runs: dict[str, list[str]] = {}
         token = None
         while True:
+            # Runs without a key are not ours: the experiment may have been used by others too.
             page = self.client.search_runs([experiment], "tags.`runner.key` != ''", page_token=token)
             for run in page:
                 runs.setdefault(run.data.tags["runner.key"], []).append(run.info.run_id)
@@ -183,8 +193,10 @@ class MlflowTracker:
                 break
         for key, ids in runs.items():
             entry = self.ledger.entries.get(key)
+            # The ledger's run is preferred, because the runs of fits may already name it as their parent.
             adopted = entry.run if entry and entry.run in ids else ids[-1]
             if entry is None or entry.run != adopted:
+                # Without a content, as it is unknown what the run holds: everything is logged to it again.
                 self.ledger.record(key, adopted)
             for id in ids:
                 if id != adopted:
@@ -209,6 +221,7 @@ class MlflowTracker:
         return str(run)
 
     def _close_run(self, key: str, run: str, content: str) -> None:
+        # Only when everything is sent: after a crash before this, it is sent again, which adds nothing.
         self.ledger.record(key, run, content)
         self._open_runs.pop(key, None)
 

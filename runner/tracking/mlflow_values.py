@@ -58,6 +58,7 @@ def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     for key, value in plan.dataset.to_dict().items():
         flat["dataset" if key == "name" else f"dataset.{key}"] = value
     flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
+    # A factor that is a path, such as optimizer.lr, is among the settings already.
     levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
     # MLflow allows only these characters, 250 of them in a key and 6000 in a value.
     return {re.sub(r"[^\w\-./ ]", "_", key)[:250]: str(value)[:6000] for key, value in {**flat, **levels}.items()}

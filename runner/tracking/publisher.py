@@ -73,6 +73,7 @@ class Publisher:
 
     def finish(self, folder: Path) -> None:
         """Publish the remaining results and the report in `folder`; returns when done or after the longest wait."""
+        # Before the event is set, as the thread looks for the folder after that.
         self._folder = folder
         self._end()
 
@@ -85,6 +86,7 @@ class Publisher:
 
     def _end(self) -> None:
         self._closing.set()
+        # In short waits, because the limit changes when the tracker is ready or a request fails.
         waited = 0.0
         while self._thread.is_alive() and waited < self._wait_limit():
             self._thread.join(POLL_INTERVAL)
@@ -96,6 +98,7 @@ class Publisher:
     def _wait_limit(self) -> float:
         if self._problem:
             return min(self._max_wait, UNRESPONSIVE_WAIT)
+        # Until there is a tracker, it is not known whether it writes to a local file.
         return math.inf if self._tracker is None or self._tracker.local else self._max_wait
 
     def _work(self) -> None:
@@ -103,6 +106,7 @@ class Publisher:
             self._attempt(lambda tracker: tracker.prepare())
         while not self._closing.wait(PUBLISH_INTERVAL):
             self._attempt(self._publish)
+        # Nothing is added once `_closing` is set, so this publishes the last results too.
         # A second attempt at once: the server may have recovered from the error in the meantime.
         if not (self._attempt(self._publish_all) or self._attempt(self._publish_all)):
             with suppress(Exception):  # `problem` already says why publishing failed
@@ -111,6 +115,7 @@ class Publisher:
 
     def _publish(self, tracker: Tracker) -> None:
         """Publish the cells with new results. If that fails, they stay marked for the next attempt."""
+        # A result is in the journal before its cell is in the queue, so the tracker will find it there.
         while not self._queue.empty():
             cell = self._queue.get()
             if self._cells is not None:
@@ -136,4 +141,5 @@ class Publisher:
 
 def describe_error(error: Exception) -> str:
     """The error on one line of at most 300 characters, with credentials masked."""
+    # Masked before it is cut: the password of an address is recognised by the @ behind it.
     return mask_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]

@@ -20,6 +20,7 @@ def store_uri(given: str | None, reports: Path) -> str:
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
+        # Absolute: the ledger identifies a store by this text, from whatever folder a command is started.
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
     where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
     if given and mask_credentials(given) != given:
@@ -27,6 +28,7 @@ def store_uri(given: str | None, reports: Path) -> str:
             f"{where}: contains a password, which other users of this machine can see; set $MLFLOW_TRACKING_URI, or "
             "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, in the environment instead"
         )
+    # MLflow would take any other text for a folder of files, a kind of store that it no longer maintains.
     if "://" not in uri and uri not in (NONE, "databricks"):
         expected = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
         raise RunnerError(f"{where}: found '{mask_credentials(uri)}'; {expected}")
@@ -46,5 +48,6 @@ def artifact_root(uri: str) -> str | None:
 
 def mask_credentials(text: str) -> str:
     """The text with user names, passwords and tokens in its addresses replaced by ``***``."""
+    # Up to the last @, as a password may contain one.
     text = re.sub(r"(\w://)[^/\s'\"]*@", r"\1***@", text)
     return re.sub(r"(?i)([?&]\w*(?:password|passwd|token|secret|key)\w*=)[^&\s'\"]*", r"\1***", text)

@@ -91,9 +91,12 @@ class NumpyLearner:
         (batch,), (drawn,) = batches, draws
         index = self.spec.train[batch]
         labels = self.fit.labels[index]
+        # Augmentation comes before normalisation: transforms are promised images in [0, 1].
         images, targets = augment(self.fit, self._to_unit_range(self.fit.images[index]), self._one_hot(labels), drawn)
         scores, losses = self._forward_backward(images, targets)
         self.rule.step([layer.gradients[name][None] for layer, name in self.trainable])
+        # Batches are added up in 64 bits, whatever the precision. An answer is right if it is the image's own label,
+        # even if a transform has mixed the target with that of another image.
         self._loss += float(losses.sum())
         self._correct += int((scores.argmax(1) == labels).sum())
 
@@ -102,6 +105,7 @@ class NumpyLearner:
 
         Leaves the gradients of the mean loss in the layers.
         """
+        # The output is a vector, and so an image of one position: (N, 1, 1, classes).
         scores = self.network.forward(self._normalise(images), training=True)[:, 0, 0]
         losses, shares = cross_entropy(scores, targets)
         # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Minimal neural network case study").
@@ -128,6 +132,7 @@ class NumpyLearner:
         return [Evaluation(loss / len(index), correct / len(index), predicted, confidence)]
 
     def state(self) -> dict[str, Any]:
+        # Copies, because `restore` writes into these arrays, and a resume that fails goes back to a state saved before.
         arrays = {key: array.copy() for key, array in self._arrays()}
         return {"arrays": arrays, "rule": self.rule.state(), "seen": [self._loss, self._correct]}
 
@@ -151,6 +156,7 @@ class NumpyLearner:
     def layer_outputs(self, images: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
         with probe_layers(self.network) as probes:
             self.network.forward(self._normalise(self._to_unit_range(images)))
+        # In the order of axes that torch has and that the report's arrays are in.
         return {probe.path: (probe.probed.layer.type, probe.output.transpose(0, 3, 1, 2)) for probe in probes}
 
     def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -168,7 +174,9 @@ class NumpyLearner:
 
     def _normalise(self, images: np.ndarray) -> np.ndarray:
         """(N, C, H, W) in [0, 1] -> (N, H, W, C), with mean 0 and deviation 1 per channel over the training part."""
+        # Rounded like every value between layers.
         images = ((images - self.mean) / self.deviation).astype(self.storage).astype(self.dtype, copy=False)
+        # A copy, as in a transposed view the channels of a pixel would not lie together in memory (see `windows`).
         return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 

@@ -57,6 +57,7 @@ class Dense(NumpyLayer):
     """
 
     def forward(self, x: Array, training: bool) -> Array:
+        # (N, F), stored for dL/dW = g^T x. W need not be stored: it is updated only after the backward pass.
         self.x = x.reshape(len(x), -1)
         y = self.x @ self.arrays["weight"].T
         if "bias" in self.arrays:
@@ -65,6 +66,7 @@ class Dense(NumpyLayer):
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         g = g.reshape(len(g), -1)
+        # dL/db also without a bias, as in convolutions: the update rule asks only for the names in `arrays`.
         self.gradients = {"weight": g.T @ self.x, "bias": g.sum(0)}
         return (g @ self.arrays["weight"]).reshape(len(g), 1, 1, -1) if need_dx else None
 
@@ -78,6 +80,7 @@ class Flatten(NumpyLayer):
     """
 
     def forward(self, x: Array, training: bool) -> Array:
+        # The shape is enough: where a value goes does not depend on the values.
         self.shape = x.shape
         # Not this engine's own order, but that of (N, C, H, W): weights behind it then mean the same on every engine.
         return x.transpose(0, 3, 1, 2).reshape(len(x), 1, 1, -1)
@@ -118,6 +121,7 @@ class Sigmoid(NumpyLayer):
         return self.y
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        # From y alone: the derivative needs neither x nor another exponential.
         return g * self.y * (1 - self.y)
 
 
@@ -149,15 +153,18 @@ class GELU(NumpyLayer):
     Source: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units (GELUs)".
     """
 
+    # A Python number: with NumPy 2 a float64 of NumPy's would turn float32 arrays into float64.
     DENSITY_AT_0: ClassVar[float] = 1 / math.sqrt(2 * math.pi)
 
     def forward(self, x: Array, training: bool) -> Array:
         from scipy.special import ndtr  # here, as few networks need it
 
+        # P(x) is in y and in dL/dx, so it is computed once and stored.
         self.x, self.p = x, ndtr(x)
         return x * self.p
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        # For large |x| the exponential underflows to 0, which is its limit; it cannot overflow.
         return g * (self.p + self.x * np.exp(-self.x * self.x / 2) * self.DENSITY_AT_0)
 
 
@@ -177,6 +184,7 @@ class DropoutLayer(NumpyLayer):
         self.path, self.masks = path, masks
 
     def forward(self, x: Array, training: bool) -> Array:
+        # A single 1 that broadcasts: evaluation, or a rate of 0, needs no formula of its own.
         self.mask = np.ones((), x.dtype)
         if training and self.layer.rate:
             self.mask = self.masks.draw(self.path, x.shape, self.layer.rate).astype(x.dtype)

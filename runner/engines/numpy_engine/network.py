@@ -64,15 +64,19 @@ class Chain:
         self.links, self.storage, self.compute = links, storage, compute
 
     def forward(self, x: Array, training: bool = False) -> Array:
+        # No link changes its x or its g in place: a neighbour may have stored that very array for its backward pass.
+        # If both types are equal, copy=False makes the two conversions free.
         for _, link in self.links:
             x = link.forward(x, training).astype(self.storage, copy=False).astype(self.compute, copy=False)
         return x
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         """dL/dx, or None without `need_dx`; the gradients of the parameters are left in the layers."""
+        # Unlike x, g is not rounded to `storage`: in float16 everything below 3e-8 would become 0.
         for index in reversed(range(len(self.links))):
             # All links but the first need dL/dx: it is the g of the link before.
             dx = self.links[index][1].backward(g, need_dx or index > 0)
+            # Only the first link may return None, and no other is left to run.
             if dx is None:
                 return None
             g = dx
@@ -103,6 +107,8 @@ class Branches:
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradients = self.split_gradient(g)
         all_dx = [branch.backward(own, need_dx) for branch, own in zip(self.branches, gradients, strict=True)]
+        # Without `need_dx` a convolution returns None and an identity does not. Their sum is then not dL/dx, but nobody
+        # uses it: the links that need dL/dx come after the first.
         given = [dx for dx in all_dx if dx is not None]
         return sum(given[1:], given[0]) if given else None
 
@@ -139,6 +145,7 @@ class ConcatBranches(Branches):
     """
 
     def merge(self, outputs: list[Array]) -> Array:
+        # np.split takes the positions between the parts, so the end of the last one is left out.
         self.ends = np.cumsum([output.shape[3] for output in outputs])[:-1]
         return np.concatenate(outputs, axis=3)
 

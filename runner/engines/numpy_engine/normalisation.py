@@ -35,12 +35,15 @@ class BatchNormalisation(NumpyLayer):
             self._update_running(mean, variance, x.size // x.shape[3])
         else:
             mean, variance = self.arrays["running_mean"], self.arrays["running_var"]
+        # epsilon is under the root, so a channel whose values are all equal is not divided by 0.
         self.s = np.sqrt(variance + self.layer.epsilon)
+        # n and s are all that the backward pass needs; x is not stored.
         self.n = (x - mean) / self.s
         return self.n * self.arrays["weight"] + self.arrays["bias"]
 
     def _update_running(self, mean: Array, variance: Array, count: int) -> None:
         """Move the running statistics by `momentum` towards those of a batch of `count` values per channel."""
+        # n is then 0 and y the bias, as on torch.
         if count == 1:  # a last batch of one image behind global pooling: one value has no variance
             return
         # The running variance is the unbiased one, divided by M - 1, as in the paper and in torch.
@@ -51,6 +54,7 @@ class BatchNormalisation(NumpyLayer):
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         self.gradients = {"weight": (g * self.n).sum((0, 1, 2)), "bias": g.sum((0, 1, 2))}
         h = g * self.arrays["weight"]
+        # For a forward pass in training: in evaluation, mean and s do not depend on x.
         return (h - h.mean((0, 1, 2)) - self.n * (h * self.n).mean((0, 1, 2))) / self.s
 
 
@@ -71,6 +75,7 @@ class LocalResponseNormalisation(NumpyLayer):
 
     def forward(self, x: Array, training: bool) -> Array:
         self.x = x
+        # d >= k > 0, so its powers exist. For an even size the extra channel is in front, as in torch.
         self.d = self.layer.k + self.layer.alpha * self._sum_near(x * x, self.layer.size // 2)
         return x * self.d**-self.layer.beta
 
@@ -83,5 +88,6 @@ class LocalResponseNormalisation(NumpyLayer):
     def _sum_near(self, values: Array, before: int) -> Array:
         """For every channel the sum over `size` channels, `before` of them in front of it."""
         channels, after = values.shape[3], self.layer.size - 1 - before
+        # Zeros in place of the channels that do not exist add nothing to a sum.
         padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (before, after)))
         return sum(padded[..., offset : offset + channels] for offset in range(self.layer.size))  # type: ignore[return-value]

@@ -49,7 +49,10 @@ class Convolution(SpatialLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
         self.padded = windows.pad(x, self.layer.padding_mode)
+        # X is stored for dL/dW = X^T g. It repeats a value for each window that holds it, so with stride 1 it is about
+        # kh kw times as large as x: the price of making a convolution one product.
         self.columns = self._im2col(self.padded)
+        # The shape of X without its P is (G, D / G), so the filters become W, (G, D / G, K / G): a product per group.
         y = _concat_groups(np.matmul(self.columns, self._filters().reshape(*self.columns.shape[::2], -1)))
         if "bias" in self.arrays:
             y += self.arrays["bias"]
@@ -58,8 +61,10 @@ class Convolution(SpatialLayer):
     def _im2col(self, padded: Array) -> Array:
         """X of every group: (G, P, D / G)."""
         windows, groups = self.windows, self.layer.groups
+        # The channels of a group are neighbours: (N, H, W, C) -> (N, H, W, G, C / G) -> (G, N, H, W, C / G).
         grouped = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
         size, channels = windows.geometry.size, grouped.shape[-1]
+        # (G, N, R, S, kh, kw, C / G): N, R, S become P and the rest D / G without a copy, in the order of `_filters`.
         columns = np.empty((groups, len(padded), windows.rows, windows.columns, *size, channels), padded.dtype)
         if size[1] * channels >= LONG_ROW:
             columns[:] = windows.view(grouped)
@@ -70,6 +75,7 @@ class Convolution(SpatialLayer):
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         shape, groups = g.shape, self.layer.groups
+        # (N, R, S, K) -> (P, K) -> (P, G, K / G) -> (G, P, K / G), with the positions in the same order as in X.
         g = g.reshape(-1, shape[3])
         grouped = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
         self.gradients = {
@@ -81,6 +87,8 @@ class Convolution(SpatialLayer):
     def _col2im(self, g: Array, shape: tuple[int, ...]) -> Array:
         """dL/dx (N, H, W, C) from g (G, P, K / G) of `shape` (N, R, S, K), without ever storing dL/dX as a whole."""
         gradient, filters = np.zeros(self.padded.shape, g.dtype), self._filters()
+        # At one offset each window has a pixel of its own, so += on a slice adds every entry. Entries of one pixel are
+        # at different offsets, and are added up over the rounds of the loop.
         for i, j, part in self.windows.offsets():
             at_offset = np.matmul(g, filters[:, i, j].transpose(0, 2, 1))
             gradient[part] += _concat_groups(at_offset).reshape(*shape[:3], -1)
@@ -89,6 +97,7 @@ class Convolution(SpatialLayer):
     def _filters(self) -> Array:
         """W of every group: the weight (K, C / G, kh, kw) as (G, kh, kw, C / G, K / G)."""
         weight = self.arrays["weight"]
+        # Filters are numbered group by group: (K, C / G, kh, kw) -> (G, K / G, C / G, kh, kw), then the axes reordered.
         return weight.reshape(self.layer.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
 
     def _as_weight(self, filters: Array) -> Array:
@@ -116,9 +125,11 @@ class MaxPooling(SpatialLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.windows = windows = self._windows(x)
         padded = windows.pad(x, fill=-math.inf)  # so that padding is never the largest
+        # Of x only the shape is stored: with `argmax` the backward pass needs none of its values.
         self.shape = padded.shape
         values = [padded[part] for _, _, part in windows.offsets()]
         # `argmax` (N, R, S, C) is the number of the offset of each window's largest value.
+        # y is a copy because it is updated in place, and values[0] may be a view of x. int16 suffices up to 181x181.
         y, self.argmax = values[0].copy(), np.zeros(values[0].shape, np.int16)
         for number, value in enumerate(values[1:], 1):
             # Where this value is larger its number replaces the last. Numbers count up, so `maximum` does just that.
@@ -162,9 +173,11 @@ class AveragePooling(SpatialLayer):
         sizes = []
         for axis, count in enumerate((self.windows.rows, self.windows.columns)):
             geometry = self.windows.geometry
+            # No window begins before the padding, so only its end can be outside of the padded image.
             starts = np.arange(count) * geometry.stride[axis]
             end = self.windows.image[axis] + sum(geometry.pads[axis])
             sizes.append(np.minimum(starts + geometry.size[axis], end) - starts)
+        # A window is a rectangle, so its count is the product of the counts along both axes.
         return (1.0 / (sizes[0][:, None, None] * sizes[1][None, :, None])).astype(dtype)
 
 
@@ -182,6 +195,7 @@ class GlobalAveragePooling(NumpyLayer):
         return x.mean((1, 2), keepdims=True)
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        # A read-only view that stores each value once, which is safe because no layer writes into its g.
         return np.broadcast_to(g / (self.shape[1] * self.shape[2]), self.shape)
 
 
@@ -196,6 +210,7 @@ class GlobalMaxPooling(NumpyLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
         flat = x.reshape(len(x), -1, x.shape[3])
+        # (N, 1, C): take_along_axis and put_along_axis require as many axes as `flat` has.
         self.argmax = flat.argmax(1)[:, None]
         return np.take_along_axis(flat, self.argmax, 1)[:, None]
 

@@ -31,6 +31,7 @@ class Windows:
     @property
     def overlap(self) -> bool:
         """Whether a pixel may be in several windows."""
+        # By extent: a dilated window counts as overlapping even where it skips the pixels of its neighbours.
         return any(k > s for k, s in zip(self.geometry.extent, self.geometry.stride, strict=True))
 
     def _reach(self, axis: int, count: int) -> int:
@@ -39,6 +40,7 @@ class Windows:
     def pad(self, images: np.ndarray, mode: str = "zero", fill: float = 0.0) -> np.ndarray:
         """Images (N, H, W, C) with their padding, cut or extended to `reach`; zero padding is filled with `fill`."""
         sides = [self._sides(axis) for axis in (0, 1)]
+        # np.pad copies the images even if there is nothing to add.
         if any(map(any, sides)):
             extra = {"constant_values": fill} if mode == "zero" else {}
             images = np.pad(images, ((0, 0), *sides, (0, 0)), NUMPY_MODES[mode], **extra)  # type: ignore[call-overload]
@@ -47,11 +49,14 @@ class Windows:
     def _sides(self, axis: int) -> Pair:
         """The padding before and after the image."""
         before, after = self.geometry.pads[axis]
+        # With `ceil` the last window may end beyond the padding; what it lacks is added behind the image.
         return before, max(after, self.reach[axis] - self.image[axis] - before)
 
     def view(self, padded: np.ndarray) -> np.ndarray:
         """A view of every window: (..., H, W, C) -> (..., rows, columns, window height, window width, C)."""
         (down, right), (step_down, step_right) = self.geometry.stride, self.geometry.dilation
+        # sliding_window_view gives every start, and the gaps of a dilation: (..., starts, starts, C, height, width).
+        # The slices take each stride-th start and leave out the gaps; then C moves behind the window.
         view = np.lib.stride_tricks.sliding_window_view(padded, self.geometry.extent, axis=(-3, -2))
         return np.moveaxis(view[..., ::down, ::right, :, ::step_down, ::step_right], -3, -1)
 
@@ -64,6 +69,7 @@ class Windows:
         for i in range(height):
             for j in range(width):
                 top, left = i * self.geometry.dilation[0], j * self.geometry.dilation[1]
+                # The slices end just behind the last window's value, however far the padded image goes on.
                 rows = slice(top, top + (self.rows - 1) * down + 1, down)
                 yield i, j, (slice(None), rows, slice(left, left + (self.columns - 1) * right + 1, right))
 
@@ -72,6 +78,7 @@ class Windows:
 
         A padding pixel that repeats a pixel of the image (`reflect`, `replicate`) adds its gradient to that pixel's.
         """
+        # np.pad treats rows and columns independently, so a corner goes back to its pixel in two steps, one per axis.
         return self._unpad_axis(self._unpad_axis(gradient, 0, mode), 1, mode)
 
     def _unpad_axis(self, gradient: np.ndarray, axis: int, mode: str) -> np.ndarray:
@@ -86,6 +93,7 @@ class Windows:
         if mode != "zero":
             # Pad the positions instead of the pixels: that gives the pixel that each padding position repeats.
             source = np.pad(np.arange(length), (before, after), NUMPY_MODES[mode])  # type: ignore[call-overload]
+            # One by one: several positions may repeat one pixel, and whole[source] += ... would add only one of them.
             for position in (*range(before), *range(before + length, len(moved))):
                 whole[source[position]] += moved[position]
         return np.moveaxis(whole, 0, 1 + axis)

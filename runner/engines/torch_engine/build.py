@@ -56,6 +56,7 @@ class _Builder:
 
     def build_chain(self, network: Network, shape: Shape, prefix: str = "") -> tuple[nn.Sequential, Shape]:
         """The module of the network at path `prefix` for images of `shape`, and the shape of its output."""
+        # None, so that a ReLU at the start of a branch does not overwrite the input of the other branches.
         chain, previous = nn.Sequential(), None
         for path, part in pool_before_relu(network, prefix):
             if isinstance(part, Layer):
@@ -106,6 +107,7 @@ _OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
 
 def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:
     def build(layer: MaxPool | AvgPool) -> nn.Module:
+        # Pools are padded equally on both sides. By default AvgPool2d counts padding as zeros, as our record says.
         size, stride, pads, _, ceil = layer.geometry()
         return kind(size, stride, (pads[0][0], pads[1][0]), ceil_mode=ceil)
 

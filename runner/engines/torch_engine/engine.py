@@ -31,6 +31,7 @@ class TorchEngine:
     @contextmanager
     def seeded(self, *keys: Key) -> Iterator[None]:
         """Seed torch's global generator, from which a plugin's own module draws its initial values."""
+        # Not set back at the end: in training a plugin's own module goes on drawing from it, for example for dropout.
         torch.manual_seed(int(stream("init", *keys).integers(2**63)))
         yield
 
@@ -53,4 +54,5 @@ class TorchEngine:
         try:
             return train(group, TorchLearner)
         except Exception as error:
+            # The fits of a group share one module, so what ends one ends all.
             return [error] * len(group)

@@ -17,6 +17,7 @@ def encode_tensors(value: Any) -> Any:
     """
     if isinstance(value, Tensor):
         # As bytes, because NumPy has no bfloat16.
+        # reshape gives a scalar the axis that a view of another type needs. A copy, as training goes on in this memory.
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().copy()
         name = str(value.dtype).removeprefix("torch.")
         layout = {"shape": list(value.shape), "stride": list(value.stride()), "device": str(value.device)}
@@ -31,6 +32,7 @@ def decode_tensors(value: Any) -> Any:
     if isinstance(value, dict) and "tensor" in value:
         dtype = getattr(torch, value["tensor"])
         content = torch.from_numpy(value["bytes"]).view(dtype).view(value["shape"])
+        # The bytes are in the usual order; copy_ puts the numbers where the saved strides say.
         return torch.empty_strided(value["shape"], value["stride"], dtype=dtype, device=value["device"]).copy_(content)
     if isinstance(value, dict):
         return {key: decode_tensors(item) for key, item in value.items()}
@@ -49,6 +51,7 @@ def load_tensors(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     Raises ValueError if the names or shapes differ from those of the module.
     """
     tensors = module_tensors(module)
+    # Shapes too, because copy_ would broadcast a smaller tensor without an error.
     if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in values.items()}:
         raise ValueError("its network has different parameters or buffers")
     for name, tensor in tensors.items():
@@ -73,6 +76,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Pa
     Not its `state_dict`: `load_state_dict` casts some of the values to the parameters' type.
     """
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    # A parameter that has had no gradient yet has no state.
     return {"of": [dict(optimizer.state.get(parameter, {})) for parameter in parameters], "groups": groups}
 
 

@@ -20,6 +20,7 @@ class FlatParameters:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        # With the axis of fits a dense layer's weight has three axes, and a bias or a normalisation's weight two.
         kinds = [[p for p in parameters if p.ndim > 2], [p for p in parameters if p.ndim <= 2]]
         pairs = [_flatten(kind) for kind in kinds]
         shapes = ((1, -1, 1), (1, -1))
@@ -28,6 +29,7 @@ class FlatParameters:
         )
 
     def zero_gradients(self) -> None:
+        # In place and not to None: the parameters' gradients are views of these arrays.
         for gradient in self.gradients:
             gradient.zero_()
 
@@ -39,10 +41,12 @@ def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     """
     starts = [0]
     for parameter in parameters:
+        # The gaps belong to no parameter, so it does not matter what an update makes of them.
         starts.append(starts[-1] + -(-parameter.numel() // ALIGNMENT) * ALIGNMENT)
     like = parameters[0] if parameters else torch.empty(0)
     # Zeros, as the first backward pass already adds to the gradients.
     values, gradients = (torch.zeros(starts[-1], dtype=like.dtype, device=like.device) for _ in range(2))
+    # `starts` has one entry more than there are parameters, the total length.
     for parameter, start in zip(parameters, starts, strict=False):
         size, stride = parameter.shape, parameter.stride()
         part = values.as_strided(size, stride, start)

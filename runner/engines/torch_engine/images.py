@@ -24,6 +24,7 @@ class Normalisation:
     def of(cls, group: Sequence[BuiltFit], dtype: torch.dtype, device: torch.device) -> Normalisation:
         """Computed from the training images of each fit."""
         moments = [np.stack(channel_statistics(fit.images, fit.spec.train)) for fit in group]
+        # (2, F, C), with axes of length 1 for N, H and W, to broadcast over images (F, N, C, H, W).
         mean, deviation = torch.tensor(np.stack(moments, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
         return cls(mean, deviation)
 
@@ -75,4 +76,5 @@ class ImageBatches:
         """
         chosen = [index[some] for index, some in zip(self.indices[first:], positions, strict=False)]
         index = chosen[0][None] if len(chosen) == 1 else torch.stack(chosen)
+        # The indexing has made a copy, so dividing in place does not change the data set.
         return self.images[index].to(self.dtype).div_(255), self.labels[index]

@@ -50,6 +50,7 @@ def layer_outputs(module: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor):
                 # A copy, as the next layer may work in place.
+                # float() because NumPy has no bfloat16.
                 outputs[path] = kind, output.detach().float().cpu().contiguous().numpy().copy()
 
         return hook
@@ -76,6 +77,7 @@ def layer_seconds(module: nn.Module, run: Callable[[], Any], device: torch.devic
 
     def start(path: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
+            # Minus the start, and below plus the end: the calls of a layer that is used twice add up.
             forward[path] -= now()
 
         return hook

@@ -55,6 +55,7 @@ class Conv(nn.Module):
         # torch's convolution can only pad with zeros, and equally on both sides; anything else is padded before it.
         native = self.mode == "constant" and rows[0] == rows[1] and columns[0] == columns[1]
         self.padding: Pair = (rows[0], columns[0]) if native else (0, 0)
+        # F.pad takes the last axis first: left, right, top, bottom.
         self.extra_padding = None if native else (*columns, *rows)
         _declare_parameters(self)
 
@@ -106,6 +107,7 @@ class Dense(nn.Module):
         if fits == 1:  # up to twice as fast as a batched product of one
             bias = None if self.bias is None else self.bias[0]
             return F.linear(vectors.flatten(1), self.weight[0], bias)[:, :, None, None]
+        # (N, F*features, 1, 1) -> (F, N, features), for one matrix product per fit.
         by_fit = vectors.reshape(len(vectors), fits, -1).transpose(0, 1)
         weight = self.weight.transpose(1, 2)
         result = by_fit @ weight if self.bias is None else torch.baddbmm(self.bias[:, None], by_fit, weight)
@@ -121,6 +123,7 @@ class GlobalAvgPool(nn.Module):
 
 class GlobalMaxPool(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
+        # Not amax, which divides the gradient among equal values; here the first gets all, as on the NumPy engine.
         return F.max_pool2d(images, images.shape[2:])
 
 
@@ -149,6 +152,7 @@ class BatchNorm(nn.Module):
         self.epsilon, self.momentum = layer.epsilon, layer.momentum
 
     def forward(self, images: Tensor) -> Tensor:
+        # `view` never copies, so the running statistics that batch_norm updates in place are the buffers themselves.
         weight, bias, mean, variance = (
             array.view(-1) for array in (self.weight, self.bias, self.running_mean, self.running_var)
         )
@@ -166,6 +170,7 @@ class LocalResponseNorm(nn.Module):
         self.layer, self.members = layer, members
 
     def forward(self, images: Tensor) -> Tensor:
+        # Not torch's own: there alpha multiplies the mean of the squares, and it would look across the borders of fits.
         layer, by_fit = self.layer, self.members.split(images)
         squares = F.pad(by_fit * by_fit, (0, 0, 0, 0, layer.size // 2, (layer.size - 1) // 2))
         channels = by_fit.shape[2]

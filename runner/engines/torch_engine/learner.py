@@ -82,6 +82,7 @@ class TorchLearner:
         return ImageBatches.on_device(images, labels, indices, like=self.normalisation.mean)
 
     def begin_epoch(self) -> None:
+        # On the device, so that a step does not wait for its own results; in float64, as a whole epoch is added up.
         self.losses = torch.zeros(len(self.group), dtype=torch.float64, device=self.device)
         self.correct = torch.zeros(len(self.group), dtype=torch.int64, device=self.device)
 
@@ -149,6 +150,7 @@ class TorchLearner:
         with self._module_of(fits) as module, torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             output: Tensor = module(images)
         size = targets.shape[:2]
+        # (N, F*classes) -> (N, F, classes) -> (F, N, classes).
         scores = output.to(self.dtype).view(size[1], size[0], -1).transpose(0, 1)
         losses = F.cross_entropy(scores.flatten(0, 1), targets.flatten(0, 1), reduction="none")
         return scores, losses.view(size)
@@ -160,6 +162,7 @@ class TorchLearner:
             yield self.module
             return
         named = (*self.module.named_parameters(), *self.module.named_buffers())
+        # Views: gradients reach those of the whole parameters, and running statistics are updated in the buffers.
         tensors = {name: tensor[fits] for name, tensor in named}
         self.members.masks = self.masks[fits]
         yield lambda images: torch.func.functional_call(self.module, tensors, (images,))
@@ -216,6 +219,7 @@ class TorchLearner:
     @torch.no_grad()
     def restore(self, state: Any) -> None:
         saved = fit_state.decode_tensors(state)
+        # In place: the update rule, and the flat arrays if there are any, share the memory of the parameters.
         fit_state.load_tensors(self.module, saved["module"])
         self.rule.restore(saved["rule"])
         fit_state.restore_generators(saved["generators"], self.device)

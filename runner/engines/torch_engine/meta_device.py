@@ -23,6 +23,7 @@ def build_on_meta(build: Callable[[], Any]) -> Any:
     """
     if "torch" not in sys.modules:
         if find_spec("torch") is None:
+            # `build` gets the usual ImportError, which it may catch to do without torch.
             return build()
         hook: Any = _TorchImportHook()
         sys.meta_path.insert(0, hook)

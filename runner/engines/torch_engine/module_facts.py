@@ -29,6 +29,7 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     Raises ShapeError if the module has lazy parameters, does not run on such images, or does not output scores
     (1, classes) for one image.
     """
+    # In evaluation mode, because in training batch normalisation refuses one image of one position.
     module = module.to("meta").eval()
     if any(is_lazy(array) for array in (*module.parameters(), *module.buffers())):
         raise ShapeError(
@@ -49,6 +50,7 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
         actual = "x".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else type(output).__name__
         raise ShapeError(f"the module's output is {actual}, not one number for each of {classes} classes")
     counts: Any = counter.get_flop_counts()
+    # torch's counter names a submodule by the class of the whole module and its path. Two operations are one MAC.
     macs = {path: sum(counts.get(f"{type(module).__name__}.{path}", {}).values()) // 2 for path, _, _ in calls}
     layers = _layers(calls, macs)
     remainder = _remainder(module, tuple(output.shape[1:]), counter.get_total_flops() // 2, layers)
@@ -64,6 +66,7 @@ def _run(module: nn.Module, shape: Shape) -> Any:
         return module(torch.zeros(1, *shape, device="meta"))
     except Exception as error:
         message = " ".join(str(error).split())
+        # torch has no exception type for this, only these words.
         if "meta tensor" in message:
             raise _DependsOnNumbers from error
         # A third-party forward may raise anything; whatever it is, the module does not run on these images.
@@ -71,6 +74,7 @@ def _run(module: nn.Module, shape: Shape) -> Any:
 
 
 def _is_leaf(part: nn.Module) -> bool:
+    # Not any(part.children()): an empty nn.Sequential is a child, and false as a truth value.
     return not any(True for _ in part.children())
 
 

@@ -23,6 +23,7 @@ class TorchOptimizerStep:
     def __init__(self, group: Sequence[BuiltFit], values: Sequence[Tensor]) -> None:
         (fit,) = group
         self.rule: Any = fit.rule
+        # `value[0]` is a view, so that torch's updates reach the module's own parameters.
         self.parameters, self.counter = [nn.Parameter(value[0]) for value in values], StepCounter(fit)
         self.optimizer: torch.optim.Optimizer = fit.rule.build_optimizer(self.parameters)  # type: ignore[attr-defined]
 

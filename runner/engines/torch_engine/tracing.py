@@ -11,6 +11,7 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from runner.network.base import Pair, Shape, Window, pads_of, pair
 from runner.network.receptive_field import ReceptiveField, image_field, merge_fields
 
+# Batch normalisation is among them because a module is traced in evaluation mode.
 _POINTWISE = {
     "ReLU",
     "ReLU6",
@@ -83,9 +84,11 @@ def _output_signal(node: fx.Node, traced: fx.GraphModule, signals: dict[fx.Node,
     part = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
     name = type(part).__name__ if part is not None else getattr(node.target, "__name__", str(node.target))
     size = _output_size(node)
+    # First, because nothing that follows a mixing operation changes the field.
     if any(signal.mixed for signal in inputs) or name in _MIXING or (name in _RESHAPING and size[2:] in ((), (1, 1))):
         return _Signal(_largest(inputs), mixed=True)
     first: _Signal = inputs[0]
+    # One input of a sum or product: the others do not depend on the image, and leave its field as it is.
     if name in _POINTWISE or node.op == "output" or (name in _COMBINING - _CONCATENATING and len(inputs) == 1):
         return first
     if name in _COMBINING and _positions_align(node, name, size):
@@ -105,6 +108,8 @@ def _positions_align(node: fx.Node, name: str, size: tuple[int, ...]) -> bool:
 
     All must have the same height and width, and a concatenation must be along the channels.
     """
+    # `dim` is the second argument or a keyword; torch's default is 0. A negative dim is not recognised: the field is
+    # then unknown, never wrong.
     if name in _CONCATENATING and (*node.args, node.kwargs.get("dim"))[1] != 1:
         return False
     return all(other[2:] == size[2:] for other in map(_output_size, node.all_input_nodes) if len(other) == 4)

@@ -48,6 +48,7 @@ class ComparedReport:
     fits: pd.DataFrame
     versions: Counts
 
+    # Cached, since the first experiment is part of every pair.
     @cached_property
     def matrix(self) -> MetricMatrix:
         return metric_matrix(self.plan, self.fits)
@@ -155,6 +156,7 @@ def _labels(reports: Sequence[LoadedReport]) -> list[str]:
 def _pair(a: ComparedReport, b: ComparedReport, matched: MatchedCells) -> ComparedPair:
     unpaired = differences.different_splits(a.plan, b.plan)
     cells, factors = _cells_table(a, b, matched, not unpaired), _factors_table(a, b)
+    # Two common levels are not enough: in each experiment some of their cells must match in all other factors.
     if cells.empty and factors.empty:
         raise RunnerError(
             f"{a.folder} and {b.folder} share no cell and no factor with two levels in common: "
@@ -178,6 +180,7 @@ def _cells_table(a: ComparedReport, b: ComparedReport, matched: MatchedCells, pa
         "shared_by": ["content" if one.id == other.id else "levels" for one, other in matched],
     }
     for end, side, measurements in zip("ab", (a, b), values, strict=True):
+        # Each with its own ratio: without paired fits, the numbers of folds may differ.
         estimates = corrected_t_test(measurements, test_train_ratio(side.plan))
         columns |= {f"{name}_{end}": estimates[key] for name, key in MEAN.items()}
     if not paired:
@@ -188,6 +191,7 @@ def _cells_table(a: ComparedReport, b: ComparedReport, matched: MatchedCells, pa
     probabilities = {"p_better": better, "p_same": "p_within", "p_worse": worse, "effect_size": "effect_size"}
     columns |= {name: tests[key] for name, key in {**DIFFERENCE, **probabilities}.items()}
     table = pd.DataFrame(columns).assign(p_holm=holm(tests["p"]))
+    # assign put p_holm last; unpaired tables have it after p, and `write` concatenates both kinds.
     return table[[name for name in table if name not in DIFFERENCE_COLUMNS] + list(DIFFERENCE_COLUMNS)]
 
 
@@ -215,6 +219,7 @@ def _factors_table(a: ComparedReport, b: ComparedReport) -> pd.DataFrame:
 
 
 def _side_of_zero(row: dict[str, Any]) -> int:
+    # An unknown interval is on neither side, since nan compares as false.
     return int(row["ci_low"] > 0) - int(row["ci_high"] < 0)
 
 
@@ -230,6 +235,7 @@ def _ranks(sides: Sequence[ComparedReport], matches: Sequence[MatchedCells]) -> 
     # Only the means are used, and they do not depend on the ratio.
     values = [corrected_t_test(side.values(row), 0)["mean"] for side, row in zip(sides, cells, strict=True)]
     means = pd.DataFrame(values, index=_data_sets(sides), columns=[cell.name for cell in in_all])
+    # A refusal concerns only the ranks; the comparisons in pairs are still worth reading.
     try:
         return Ranks(means, critical_difference(means, find_metric(sides[0].plan.metric).direction > 0)), ""
     except RunnerError as error:
@@ -243,6 +249,7 @@ def _data_sets(sides: Sequence[ComparedReport]) -> list[str]:
         name = str(side.plan.dataset.name)
         # Two files may be read by one data set component, and have its name; the fingerprint distinguishes them.
         names.setdefault(side.fingerprint, f"{name} {side.fingerprint}" if name in names.values() else name)
+    # Equal names are kept, since critical_difference refuses a data set that occurs twice.
     return [names[side.fingerprint] for side in sides]
 
 
@@ -276,6 +283,7 @@ def _one_source(sides: Sequence[ComparedReport]) -> list[str]:
     """A warning for data sets that cite the same work: they may share images, though their fingerprints differ."""
     by_source: dict[str, list[str]] = {}
     for side in sides:
+        # Without a citation there is no sign of a common source.
         by_source.setdefault(side.plan.data.get("citation") or side.fingerprint, []).append(side.letter)
     words = "have data from the same source, which the ranks count as independent data sets"
     return [f"{' and '.join(letters)} {words}: {source}" for source, letters in by_source.items() if len(letters) > 1]

@@ -163,6 +163,7 @@ def verdict(ranks: Ranks) -> Iterable[str]:
 
 def remarks(compared: Comparison, written: Iterable[Path]) -> list[str]:
     """The lines for stderr: warnings, why there are no ranks, and the files that were written."""
+    # Warnings quote names from the reports, in which a terminal would execute escape sequences: hence printable.
     warnings = [f"warning: {warning}" for warning in compared.warnings]
     return [*map(printable, [*warnings, *filter(None, [compared.refused])]), *map(str, written)]
 
@@ -202,6 +203,7 @@ def document(compared: Comparison) -> dict[str, Any]:
 
 def _plain(table: pd.DataFrame) -> Any:
     """The rows as mappings, without the names of the two experiments, which the document has once per pair."""
+    # As objects, since a column of floats would turn None back into nan.
     plain = table.drop(columns=["experiment_a", "experiment_b"]).astype(object)
     # JSON has neither nan nor infinity; a difference without variance has an infinite t statistic.
     plain = plain.where(plain.notna(), None).replace({math.inf: "inf", -math.inf: "-inf"})

@@ -43,11 +43,13 @@ def add_text(figure: Figure, x: float, y: float, text: str, **options: Any) -> N
     """Text at (x, y) in inches, by default starting at x and vertically centred on y."""
     total_width, total_height = figure.get_size_inches()
     options = {"va": "center", "ha": "left"} | options
+    # A single control character in a name would make the whole SVG invalid.
     figure.text(x / total_width, 1 - y / total_height, xml_safe(text), **options)
 
 
 def line_mark(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:
     """A horizontal line from `start` to `end` at `y` inches from the top; with a marker, only that in its middle."""
+    # dpi_scale_trans counts in inches, but from the lower edge.
     height = figure.get_size_inches()[1] - y
     if "marker" in options:
         return Line2D([(start + end) / 2], [height], transform=figure.dpi_scale_trans, linestyle="none", **options)
@@ -58,6 +60,7 @@ def flow_positions(widths: Sequence[float], available: float) -> list[tuple[floa
     """For each item its offset from the left in inches and its row, with rows filled like lines of text."""
     positions, x, row = [], 0.0, 0
     for width in widths:
+        # The first item of a row stays there even if it is wider than the row.
         if x and x + width > available:
             x, row = 0.0, row + 1
         positions.append((x, row))
@@ -77,6 +80,7 @@ class Legend:
         lines: dict[int, int] = {}
         for name, (_, row) in zip(self.names, self.positions, strict=True):
             lines[row] = max(lines.get(row, 1), name.count("\n") + 1)
+        # One more than there are rows: the last is the height of all of them, 0 without names.
         self.tops = [LINE * sum(lines[r] for r in range(row)) for row in range(len(lines) + 1)]
         self.height = self.tops[-1]
 

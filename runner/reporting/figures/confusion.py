@@ -27,9 +27,12 @@ def confusion(inputs: FigureInputs) -> CaptionedFigure | None:
     if best.empty:
         return None
     counts = confusion_matrix(best, names)
+    # Mistakes in both directions: images of the class taken for others, and others taken for it.
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    # Sorted back into the order of the classes.
     selected = np.sort(np.argsort(-mistakes, kind="stable")[:MAX_CLASSES])
     block = np.ix_(selected, selected)
+    # The shares are of all images of a class, hence computed before classes are left out.
     matrices = [_Matrix(f"best cell: {xml_safe(inputs.best)}", row_shares(counts)[block], counts[block])]
     differing = _most_significant(inputs)
     if differing:
@@ -57,7 +60,9 @@ class _Matrix:
             self.strength = shares
         else:
             points = [[f"{100 * share:+.1f}".replace("-", MINUS) for share in row] for row in shares]
+            # Compared without its sign: +0.0 and -0.0 are both left blank.
             self.texts = [["" if text[1:] == "0.0" else text for text in row] for row in points]
+            # At least 1e-9: between levels with equal shares the largest difference is 0.
             self.strength = np.abs(shares) / max(float(np.abs(shares).max()), 1e-9)
 
 
@@ -74,6 +79,7 @@ def _most_significant(inputs: FigureInputs) -> tuple[str, np.ndarray] | None:
         row_shares(confusion_matrix(confusions[confusions["cell"].isin(cells)], inputs.class_names))
         for cells in matched_cells(inputs.plan, factor, *levels, set(confusions["cell"]))
     ]
+    # Without confusions (old journals have none), a level would seem to have a share of 0 everywhere.
     if not all(part.any() for part in parts):
         return None
     title = f" {MINUS} ".join(xml_safe(level_name(factor, level)) for level in levels)
@@ -108,9 +114,12 @@ def _draw(axes: Axes, matrix: _Matrix, entry_size: float) -> None:
         colours[entries, :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     # The root makes small shares visible next to a diagonal of nearly 1.
     colours[..., 3] = np.round(255 * np.sqrt(matrix.strength))
+    # BLUE is the colour without any red.
     solid_blue = (colours[..., 3] > 205) & (colours[..., 0] == 0)  # too dark for text in INK
+    # Without interpolation the SVG has one pixel per entry, which the reader's program enlarges with sharp edges.
     axes.imshow(colours, interpolation="none", aspect="auto")
     longest = max(len(text) for row in matrix.texts for text in row)
+    # 72 points are an inch, and a digit of DejaVu Sans, the widest of the fonts, takes 0.64 of its size.
     points = min(SMALL, 72 * entry_size * 0.88 / (0.64 * max(longest, 2)))
     if points >= 5.5:  # smaller numbers cannot be read: the shading must do
         for y, row in enumerate(matrix.texts):

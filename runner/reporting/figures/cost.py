@@ -50,6 +50,7 @@ def pareto(cost: Sequence[float] | np.ndarray, value: Sequence[float] | np.ndarr
 def cost(inputs: FigureInputs) -> CaptionedFigure | None:
     """One panel for each cost in which the cells differ."""
     plan, cells = inputs.plan, inputs.tables.cells
+    # Renumbered, so that labels in the frame are positions in the arrays of `pareto`.
     cells = cells[cells["mean"].notna()].reset_index(drop=True) if len(cells) else cells
     costs = [name for name in COSTS if len(cells) > 1 and cells[name].astype(float).nunique() > 1]
     if not costs:
@@ -79,6 +80,7 @@ def _figure(plan: Plan, cells: pd.DataFrame, fronts: dict[str, np.ndarray], numb
     limits = _limits(plan, cells)
     for column, (name, front) in enumerate(fronts.items()):
         axes = add_panel(figure, LEFT + column * (width + GAP), 0.1, width, HEIGHT)
+        # The limits come first: labels are placed by the final transform from data to points.
         _set_axis(axes, cells[name].astype(float), COSTS[name])
         axes.set_ylim(*limits)
         _draw_points(plan, axes, cells, name, front)
@@ -126,6 +128,7 @@ def _dots(x: np.ndarray, y: np.ndarray) -> PathPatch:
 
     Each point is a stroke too short to see except for its round ends.
     """
+    # A stroke's length is a share of x, so that it is as short on a logarithmic axis.
     ends = np.stack([np.stack([x, y], axis=1), np.stack([x * (1 + 1e-6), y], axis=1)], axis=1).reshape(-1, 2)
     path = Path(ends, np.tile([Path.MOVETO, Path.LINETO], len(x)))
     return PathPatch(path, edgecolor=BLUE, facecolor="none", alpha=0.45, linewidth=3, capstyle="round", zorder=2)
@@ -140,6 +143,7 @@ def _draw_labels(
     """
     # The front rises towards better values, which is upwards for an accuracy and downwards for a loss.
     up = find_metric(plan.metric).direction
+    # The panel in points, the unit of the distances below.
     size = 72 * axes.get_position().width * WIDTH, 72 * HEIGHT
     taken: list[np.ndarray] = []
     for index in sorted(labelled, key=lambda index: cells[name][index]):
@@ -162,6 +166,7 @@ def _set_axis(axes: Axes, values: pd.Series, label: str) -> None:
     low, high = float(values.min()), float(values.max())
     if low > 0 and high > 10 * low:
         axes.set_xscale("log")
+        # Shares of the range, which are factors on a logarithmic axis.
         axes.set_xlim(low / (high / low) ** 0.09, high * (high / low) ** 0.07)
         axes.set_xticks(log_ticks(low, high))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -169,6 +174,7 @@ def _set_axis(axes: Axes, values: pd.Series, label: str) -> None:
         margin = 0.09 * (high - low)
         axes.set_xlim(low - margin, high + margin)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+    # After the scale is set: a logarithmic one brings its own formatter.
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: axis_number(value)))
     axes.set_xlabel(label)
     axes.grid(True, axis="y")

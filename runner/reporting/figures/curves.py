@@ -60,10 +60,12 @@ class LogErrorScale:
     """
 
     def __init__(self, metric: str, frames: Iterable[pd.DataFrame]) -> None:
+        # An error is drawn upside down: the axis is labelled with accuracies, of which the higher are above.
         self.sign = -find_metric(metric).direction
         both = metric, metric.replace("val", "train")
         errors = np.concatenate([self._error(rows[name]) for rows in frames for name in both])
         errors = errors[errors > 0]
+        # If no error is above 0, all points are at this height, whatever it is.
         self.smallest = 0.5 * float(errors.min()) if errors.size else 1e-4
 
     def _error(self, values: pd.Series) -> np.ndarray:
@@ -80,6 +82,7 @@ class LogErrorScale:
         """Ticks at round errors or losses, labelled in the unit of the metric; needs the limits of the axis."""
         low, high = sorted(10 ** (self.sign * end) for end in axes.get_ylim())
         ticks = log_ticks(low, high, 6)
+        # Within a decade there may be too few round numbers; then the ticks are evenly spaced.
         if len(ticks) < 3:
             ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
         labels = [f"{tick if self.sign > 0 else 100 - tick:.6g}" for tick in ticks]
@@ -95,6 +98,7 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame]) -> Figure:
     heads = [0.4 + max(legends[factor].height for factor in row) for row in rows]
     figure = new_figure(sum(heads) + (PLOT + 0.55) * len(rows) + KEY)
     _key(figure)
+    # One scale for all panels, which share their limits, too.
     scale, top = LogErrorScale(plan.metric, panels.values()), KEY
     limits = series_ends([scale(rows[name]) for rows in panels.values() for name in drawn_columns(plan)])
     for row, head in zip(rows, heads, strict=True):

@@ -46,6 +46,7 @@ def make_figures(plan: Plan, tables: Tables, arrays: Path | None = None, png: bo
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may have it
         figures = {name: draw(inputs) for name, draw in DRAWINGS.items()}
+        # Within the context, too: savefig reads the settings of SVG files.
         return {name: render(name, figure, png) for name, figure in figures.items() if figure}
 
 

@@ -88,6 +88,7 @@ def _omission(count: int, plotted: str) -> str:
 def _best(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     """The best levels, at most MAX_ROWS, in the plan's order."""
     order = rows["mean"].sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index
+    # The index counts the rows of the table, so that sorting it restores the plan's order.
     return rows.loc[sorted(order[:MAX_ROWS])]
 
 
@@ -121,6 +122,7 @@ def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = Non
     height = sum(HEADER + GAP + sum(values) for values in heights.values())
     figure = new_figure(height + 0.55)
     axes = add_panel(figure, left, 0.05, WIDTH - left - right - 0.1, height)
+    # The vertical axis counts inches from the top, like the text beside the panel.
     axes.set_ylim(height, 0)
     y = 0.0
     for factor, rows in blocks.items():
@@ -133,6 +135,7 @@ def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = Non
             add_text(figure, WIDTH - 0.05, 0.05 + y + row_height / 2, row.value, ha="right", color=INK)
             y += row_height
         y += GAP
+    # The middle is included for rows that have no interval.
     ends = [end for rows in blocks.values() for row in rows for end in (row.low, row.middle, row.high)]
     axes.set_xlim(*series_ends([ends, [] if around is None else [-around, around]]))
     axes.set_yticks([])

@@ -22,6 +22,7 @@ class FigureInputs:
     tables: Tables
     arrays: Path | None = None
 
+    # cached_property stores its value in __dict__, which `frozen` does not prevent.
     @cached_property
     def best(self) -> str | None:
         """The name of the cell with the best mean."""
@@ -32,6 +33,7 @@ class FigureInputs:
         """By cell name, the file with the arrays of the cell's first fit."""
         return array_files(self.plan, self.arrays)
 
+    # The figures of the activations and of the mistakes share one reading of the file.
     @cached_property
     def best_arrays(self) -> Mapping[str, np.ndarray]:
         """The saved arrays of the best cell's first fit by name; empty if there are none."""

@@ -23,6 +23,7 @@ MAX_PAIRS, MAX_LINES, MAX_POINTS = 6, 7, 10
 LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches: room for the labels of the axis, height of a panel, gap between panels
 
 
+# Without eq, `pair in strongest` compares identities; frames cannot be compared with a single answer.
 @dataclass(frozen=True, eq=False)
 class FactorPair:
     """The means and their intervals for each level of factor `lines` (rows) and of factor `across` (columns)."""
@@ -44,6 +45,7 @@ class FactorPair:
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     """The mean of the known values along an axis, which stays with length 1."""
+    # Not nanmean: errstate does not silence its warning about levels without values.
     count = np.isfinite(values).sum(axis=axis, keepdims=True)
     return np.asarray(np.nansum(values, axis=axis, keepdims=True) / count)
 
@@ -56,6 +58,7 @@ def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
         return None
     all_pairs = [_pair(plan, group) for _, group in rows.groupby(["factor_a", "factor_b"], sort=False)]
     strongest = sorted(all_pairs, key=lambda pair: -pair.strength)[:MAX_PAIRS]
+    # Selected by strength, but drawn in the plan's order.
     pairs = [pair for pair in all_pairs if pair in strongest]
     trimmed = [_trim(plan, pair) for pair in pairs]
     notes = f" Plotted: the {MAX_PAIRS} strongest of {len(all_pairs)} pairs." * (len(all_pairs) > len(pairs))
@@ -73,6 +76,7 @@ def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
     first, second = (list(dict.fromkeys(rows[name])) for name in ("level_a", "level_b"))
     lines, across = ("b", "a") if len(first) >= len(second) else ("a", "b")
     ordered = dict(zip("ab", (first, second), strict=True))
+    # pivot sorts the levels by name; reindex restores the plan's order.
     mean, low, high = (
         rows.pivot(index=f"level_{lines}", columns=f"level_{across}", values=value)
         .reindex(index=ordered[lines], columns=ordered[across])

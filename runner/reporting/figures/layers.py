@@ -35,6 +35,7 @@ def layers(inputs: FigureInputs) -> CaptionedFigure | None:
     for at, label, share in zip(y, labels, start, strict=True):
         add_text(figure, left - 0.08, TOP + at, label, ha="right", linespacing=1.1)
         axes.annotate(f"{share:.1f}", (share, at), (4, 0), textcoords="offset points", va="center", size=SMALL)
+    # The vertical axis counts inches from the top, like the text beside the panel.
     axes.set_ylim(sum(heights), 0)
     axes.set_yticks([])
     axes.set_xlabel("share of a training step, %")
@@ -52,8 +53,10 @@ def _bars(rows: pd.DataFrame) -> pd.DataFrame:
     bars = rows.assign(label=[layer_name(layer, kind) for layer, kind in zip(rows["layer"], rows["type"], strict=True)])
     if len(rows) <= MAX_LAYERS:
         return bars
+    # One bar less, since the last one is for all other layers.
     slowest = total.sort_values(ascending=False, kind="stable").index[: MAX_LAYERS - 1]
     rest = bars.drop(slowest)
     shares = rest[["forward_share", "backward_share"]].sum()
     others = pd.DataFrame([{"label": f"{len(rest)} other layers", **shares}])
+    # The index counts the layers in the order of execution.
     return pd.concat([bars.loc[sorted(slowest)], others], ignore_index=True)

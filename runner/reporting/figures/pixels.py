@@ -119,8 +119,10 @@ def _activation_figure(
 
 def _heat_maps(maps: np.ndarray) -> np.ndarray:
     """Maps (images, c, h, w) as colours (images, c, h, w, 3) in bytes; each channel has one scale for all images."""
+    # Saved as float16, which is infinite beyond 65504, and whose differences might be.
     values = np.nan_to_num(maps.astype(np.float32))
     low, high = (end(values, axis=(0, 2, 3), keepdims=True) for end in (np.min, np.max))
+    # At least 1e-12: a channel that is off everywhere has no range to divide by.
     shade = np.round((values - low) / np.maximum(high - low, 1e-12) * SHADES) / SHADES
     colours: np.ndarray = colormaps["viridis"](shade, bytes=True)[..., :3]
     return colours
@@ -183,6 +185,7 @@ def _strip(figure: Figure, tiles: list[np.ndarray], x: float, y: float, size: fl
     for number, tile in enumerate(tiles):
         left, top = x + number * pitch, figure_height - y
         extent = (left, left + width * scale, top - height * scale, top)
+        # By default, imshow would give the axes, which all tiles share, the shape of this tile.
         axes.imshow(tile, extent=extent, interpolation="none", aspect="auto")
     axes.set(xlim=(0, WIDTH), ylim=(0, figure_height))
 

@@ -65,6 +65,7 @@ def _height(name: str) -> float:
 def _scale(axes: Axes, last: int, difference: float) -> None:
     """The axis of ranks, and above its best end the critical difference to scale."""
     _line(axes, (1, last), (AXIS, AXIS), color=INK, linewidth=1)
+    # Rounded up, so that there are at most MAX_TICKS.
     for rank in range(1, last + 1, -(-last // MAX_TICKS)):
         _line(axes, (rank, rank), (AXIS - 0.05, AXIS), color=INK, linewidth=1)
         axes.text(rank, AXIS - 0.08, str(rank), ha="center", va="bottom", size=SMALL)

@@ -16,11 +16,13 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#77
 BLUE, RED, GOOD = SERIES[0], SERIES[1], SERIES[2]
 MARKERS = "os^DvPX*"
 
+# Colours are found in the SVG by their values, so no two of these may be equal.
 VARIABLES = {
     INK: "ink", QUIET: "quiet", GRID: "line", PAGE: "page", BAND: "figure-band",
     **{colour: f"figure-{i}" for i, colour in enumerate(SERIES)},
 }  # fmt: skip
 """The CSS variable for each colour; a page that does not define it displays the colour itself."""
+# In the order of SERIES.
 ON_DARK = ("#4fb0e8", "#f58a4c", "#2fc79a", "#e3a0c8", "#f2b63f", "#9ad4f7", "#a9b4be")
 DARK_CSS = f":root {{ --figure-band: #66788a; {' '.join(f'--figure-{i}: {c};' for i, c in enumerate(ON_DARK))} }}"
 """The variables for a page's dark scheme; the page defines --ink, --quiet, --line and --page itself."""
@@ -54,7 +56,9 @@ STYLE: dict[Any, Any] = {
     "ytick.labelsize": SMALL,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
+    # The default would lengthen both ends of an interval by half the width of its line.
     "lines.solid_capstyle": "butt",
+    # An embedded figure has the background of its page; files get theirs when they are rendered.
     "figure.facecolor": "none",
 }
 

@@ -28,6 +28,7 @@ class Picture:
     def inline(self) -> str:
         """The SVG to embed in a page: no background of its own, and the font and colours of the page, light or dark."""
         root, rest = self.svg.replace(f"{_FONT}; ", "", 1).split(">", 1)
+        # Only within tags: text such as a level named #ffffff stays as it is.
         body = _TAG.sub(lambda tag: _COLOUR.sub(_variable, tag[0]), rest.removeprefix(_BACKGROUND))
         return f'{root} role="img" aria-label={quoteattr(self.caption)}>{body}'
 
@@ -38,6 +39,7 @@ def render(name: str, captioned: CaptionedFigure, png: bool) -> Picture:
     # Without a date, equal figures give equal files.
     captioned.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "archrunner"})
     pixels = io.BytesIO()
+    # By default, the file would name matplotlib's version.
     if png:
         captioned.figure.savefig(pixels, format="png", dpi=200, facecolor=PAGE, metadata={"Software": "archrunner"})
     return Picture(name, captioned.caption, _compact(name, buffer.getvalue()), pixels.getvalue())
@@ -54,6 +56,8 @@ def _compact(name: str, text: str) -> str:
     The ids that are used get the figure's name as a prefix, so that several figures can be in one page. Coordinates
     are cut to two decimals: a hundredth of a point cannot be seen.
     """
+    # The XML declaration and the doctype cannot be within a page, and the style element would apply to all of
+    # the page: the root gets its two properties instead.
     text = re.sub(r"\s*<metadata>.*?</metadata>|<style .*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     used = set(re.findall(r'<[^>]*(?:href="#|url\(#)([^")]+)', text))
 

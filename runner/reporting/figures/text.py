@@ -17,6 +17,7 @@ def xml_safe(text: object) -> str:
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", str(text))
 
 
+# Several figures measure the same names.
 @cache
 def text_width(text: str, size: float = TEXT, weight: str = "normal") -> float:
     """The width in inches of one line of text.
@@ -35,6 +36,7 @@ def max_width(texts: Iterable[str], size: float = TEXT) -> float:
 def wrap(text: object, inches: float, size: float = TEXT, weight: str = "normal") -> str:
     """The text wrapped into lines of at most `inches`; a word that is too long for one line is broken."""
     lines = [""]
+    # Line breaks in a name become spaces: callers count the lines of the result to make room for it.
     for piece in re.findall(r"\s+|[^\s]+", " ".join(xml_safe(text).split())):
         if text_width((lines[-1] + piece).rstrip(), size, weight) <= inches:
             lines[-1] += piece
@@ -42,6 +44,7 @@ def wrap(text: object, inches: float, size: float = TEXT, weight: str = "normal"
         if lines[-1].strip():
             lines.append("")
         for letter in piece.lstrip():
+            # A line has at least one letter, however narrow it is.
             if text_width(lines[-1] + letter, size, weight) > inches and lines[-1]:
                 lines.append("")
             lines[-1] += letter
@@ -57,5 +60,6 @@ def shorten(name: object, inches: float) -> str:
     """A bold heading of at most `inches`, shortened from the front if it is longer."""
     text = xml_safe(name)
     while text_width(text, TEXT, "bold") > inches - 0.1 and len(text) > 2:
+        # Two letters make room for the first ellipsis; after that, the ellipsis is one of the two.
         text = f"…{text[2:]}"
     return text

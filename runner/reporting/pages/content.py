@@ -47,6 +47,7 @@ def provenance(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
         "data": _data(plan),
         "splits": _splits(plan),
         "training": ", ".join(f"{key} {value}" for key, value in plan.training.to_dict().items()),
+        # The journal may also have fits that are no longer in the plan.
         "time": _time(journal[journal["id"].isin({fit for fits in plan.fits.values() for fit in fits})]),
         "environment": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }

@@ -34,6 +34,7 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
     if "tex" in formats:
         for name in ("cells", "comparisons", "learning"):
             atomic_write.write(folder / "tables" / f"{name}.tex", latex(context[name]))
+    # Drawing takes half a second for 30 fits, and tables alone do not need it.
     if not formats & {"html", "md", "png"}:
         return tables
     figures = make_figures(plan, tables, folder / "fits", png="png" in formats)
@@ -58,6 +59,7 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
 def _template(name: str, escape: bool) -> jinja2.Template:
     loader = jinja2.PackageLoader("runner.reporting.pages", "templates")
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
+    # Jinja escapes for HTML only; the Markdown template uses this filter.
     environment.filters["markdown"] = _escape_markdown
     environment.filters["plural"] = plural
     return environment.get_template(name)

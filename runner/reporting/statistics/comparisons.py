@@ -57,6 +57,7 @@ def _factor_table(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame
 def compare_cells(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
     """`compare_pairs` of the cells; `a` and `b` are positions among the cells that have planned fits."""
     matrix = metric_matrix(plan, fits)
+    # Each cell is a level of its own, with one (empty) combination of other factors.
     return compare_pairs(plan, matrix, np.arange(len(matrix.cells))[:, None])
 
 
@@ -76,6 +77,7 @@ def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np
     has nan, and all have nan with more than `MAX_COMPARED` cells, when not all pairs are compared.
     """
     cells = len(ranked)
+    # A p-value of nan compares as false, so a pair without one moves neither cell.
     significant = pairs[pairs["p_holm"] < 0.05]
     a_wins = significant["difference"].to_numpy() * find_metric(plan.metric).direction > 0
     a, b = significant["a"].to_numpy(), significant["b"].to_numpy()
@@ -95,10 +97,12 @@ def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> pd.D
     them), `std` and those of the tables.
     """
     best = _best_level(plan, matrix, cell_at)
+    # Level by level: the differences of all pairs at once would take memory for pairs x cells x folds.
     parts = [part for a in range(len(cell_at)) if (part := _compare_with_later(plan, matrix, cell_at, best, a))]
     if not parts:
         extra = FIVE_BY_TWO if is_five_by_two(plan) else ()
         empty = ("a", "b", "best", "std", *PAIR_COLUMNS, *extra, *COST_RATIOS)
+        # `rank_ranges` counts `a` and `b` with bincount, which refuses floats, even none.
         return pd.DataFrame({name: np.empty(0, dtype=np.int64 if name in "ab" else np.float64) for name in empty})
     table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     # Adjust for the pairs that were not computed as well.
@@ -115,11 +119,14 @@ def listed_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
 def _best_level(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> int:
     """The level whose cells are furthest, on average, above the mean of the cells equal in the other factors."""
     n = (~np.isnan(matrix.values)).sum(axis=1)
+    # Not nanmean, which warns about cells without results.
     means = np.where(n > 0, np.nansum(matrix.values, axis=1) / np.maximum(n, 1), np.nan)
     means = means * find_metric(plan.metric).direction
+    # A position of -1 reads the last cell; the condition discards that value, as in `_compare_with_later`.
     table = pd.DataFrame(np.where(cell_at >= 0, means[cell_at], np.nan))
     # Relative to the column's mean, so that a level is not the best only because it has the easier combinations.
     lead = (table - table.mean(axis=0)).mean(axis=1)
+    # idxmax raises ValueError if all are nan; without any result, one level is as good as another.
     return int(lead.idxmax()) if lead.notna().any() else 0
 
 
@@ -137,8 +144,10 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
     values = np.where(matched[:, :, None], matrix.values[own] - matrix.values[partners], np.nan)
     means, used = average_complete(values)
     # The geometric mean of ratios is the exponential of the mean difference of logarithms.
+    # A cost of 0 gives a ratio of 0, inf or nan; `sentences.cost_phrase` leaves all of these out.
     with np.errstate(divide="ignore", invalid="ignore"):
         costs = np.log(matrix.costs)
+        # Parameters and MACs are known without fits, so a pair without results still has their ratios.
         included = np.where(used.any(axis=1, keepdims=True), used, matched)[:, :, None]
         logs = np.where(included, costs[own] - costs[partners], 0.0).sum(axis=1) / included.sum(axis=1)
     return {
@@ -157,5 +166,6 @@ def _test_columns(plan: Plan, differences: np.ndarray) -> dict[str, Any]:
         "difference": tests["mean"], "ci_low": tests["low"], "ci_high": tests["high"],
         "p_better": tests[better], "p_same": tests["p_within"], "p_worse": tests[worse],
     }  # fmt: skip
+    # Values are ordered by repeat and then fold, so this is (pairs, repeats, folds).
     extra = five_by_two(differences.reshape(-1, 5, 2)) if is_five_by_two(plan) else {}
     return renamed | {name: tests[name] for name in ("n", "std", "t", "df", "p", "effect_size")} | extra

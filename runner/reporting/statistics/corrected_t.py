@@ -45,11 +45,13 @@ def corrected_t_test(values: Floats, test_train_ratio: float, equivalent: float 
         scale = std * np.sqrt(1 / n + test_train_ratio)
         half = stdtrit(df, 0.5 + CONFIDENCE / 2) * scale
         t = mean / scale
+        # Both are lower tails, by symmetry: as 1 - stdtr, an upper tail would lose the digits of a small p.
         above = stdtr(df, (mean - equivalent) / scale)
         below = stdtr(df, (-equivalent - mean) / scale)
         p = 2 * stdtr(df, -np.abs(t))
         effect_size = mean / std
     # Without variance the t distribution is a point mass at the mean; the formulas above give 0/0 there.
+    # Compared exactly, since `_mean_and_std` returns 0 itself for values that are equal up to rounding.
     constant, zero = std == 0, np.abs(mean) <= ROUNDING
     half, effect_size = np.where(constant, 0.0, half), np.where(constant, np.nan, effect_size)
     t = np.where(constant, np.where(zero, 0.0, np.copysign(np.inf, mean)), t)
@@ -57,6 +59,7 @@ def corrected_t_test(values: Floats, test_train_ratio: float, equivalent: float 
     # A mean on the border of the region counts as within it, also when rounding put it just outside.
     above = np.where(constant, mean > equivalent + ROUNDING, above)
     below = np.where(constant, mean < -equivalent - ROUNDING, below)
+    # Rounding may bring the sum of the two tails above 1.
     within = np.maximum(0.0, 1 - above - below)
     return {
         "n": n, "mean": mean, "std": std, "low": mean - half, "high": mean + half, "t": t, "df": df, "p": p,
@@ -69,12 +72,16 @@ def _mean_and_std(filled: Floats, known: NDArray[np.bool_], n: NDArray[np.int64]
 
     The mean of no value and the standard deviation of fewer than two are nan.
     """
+    # Not nanmean and nanstd: errstate does not silence their warnings about rows without values.
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(n > 0, filled.sum(axis=1) / n, np.nan)
+        # From the mean: sum(x^2) - n * mean^2 would cancel for values that are close to each other.
         deviations = np.where(known, filled - mean[:, None], 0.0)
         std = np.where(n > 1, np.sqrt((deviations**2).sum(axis=1) / (n - 1)), np.nan)
     # Values that are equal up to rounding count as equal; their computed deviation would give huge t values.
+    # ROUNDING is relative for values above 1, such as losses, and absolute below.
     size = np.maximum(1.0, np.abs(filled).max(axis=1, initial=0.0))
+    # Unknown values have the deviation 0, which lies between those of the known ones and adds no spread.
     spread = deviations.max(axis=1, initial=0.0) - deviations.min(axis=1, initial=0.0)
     return mean, np.where((n > 1) & (spread <= ROUNDING * size), 0.0, std)
 
@@ -127,8 +134,10 @@ def repeats_needed(
     shape = np.broadcast_shapes(np.shape(difference), np.shape(std))
     # Power grows with the repeats, so bisection finds the smallest number: `low` never reaches the target.
     low, high = np.zeros(shape), np.full(shape, float(MAX_REPEATS))
+    # nan compares as false here and below: an unknown difference ends as out of reach.
     reachable = power(difference, std, folds, high, alpha) >= target
     while (high - low > 1).any():
+        # At least 1: an element that has ended at low 0 and high 1 is computed again until all have ended.
         middle = np.maximum(np.floor((low + high) / 2), 1)
         enough = power(difference, std, folds, middle, alpha) >= target
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
@@ -150,6 +159,7 @@ def five_by_two(differences: ArrayLike) -> dict[str, Floats]:
     """
     d = np.asarray(differences, dtype=np.float64)
     variance = ((d[..., 0] - d[..., 1]) ** 2 / 2).mean(axis=-1)
+    # ROUNDING is for differences, and this is a square: a smaller variance is a rounding error.
     variance = np.where(variance > ROUNDING**2, variance, np.nan)
     t, f = d[..., 0, 0] / np.sqrt(variance), (d**2).mean(axis=(-1, -2)) / variance
     return dict(zip(FIVE_BY_TWO, (t, 2 * stdtr(5, -np.abs(t)), f, fdtrc(10, 5, f)), strict=True))

@@ -52,14 +52,17 @@ def _means(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[
     # A combination of the others is shared if it is complete as often as there are levels with a complete cell.
     complete_cells = np.bincount(other[complete], minlength=len(others))
     shared = complete_cells == len(np.unique(code[complete]))
+    # Without any complete cell, all combinations would count as shared: 0 cells at 0 levels.
     balanced = bool(shared.any()) and bool(complete.any())
     included = shared[other] if balanced else np.full(len(code), True)
     n = matrix.values.shape[1]
     means, used = np.empty((len(combinations), n)), np.empty(len(combinations), dtype=np.int64)
     for row in range(len(combinations)):
+        # Cells may be incomplete here: if the means are not balanced, and at a level without any complete cell.
         mean, members = average_complete(matrix.values[None, included & (code == row)])
         means[row], used[row] = mean[0], members.sum()
     estimates = corrected_t_test(means, test_train_ratio(plan))
+    # Factor, level, factor, level: the order of the columns that `_table` names.
     labels = [tuple(itertools.chain(*zip(factors, levels, strict=True))) for levels in combinations]
     return labels, {
         "cells": used, "n": estimates["n"], "mean": estimates["mean"],

@@ -45,8 +45,10 @@ def metric_matrix(plan: Plan, fits: pd.DataFrame) -> MetricMatrix:
     names = [cell.name for cell in cells]
     good = fits[fits["status"] == "ok"]
     values = np.full((len(cells), plan.repeats * plan.folds), np.nan)
+    # Placed by their keys, since failed and missing fits leave gaps.
     columns = (good["repeat"] * plan.folds + good["fold"]).to_numpy(dtype=np.int64)
     values[pd.Index(names).get_indexer(good["cell"]), columns] = good[plan.metric].to_numpy(dtype=np.float64)
+    # groupby sorts by name and lacks cells without a good fit; reindex restores the plan's order.
     seconds = good.groupby("cell")["seconds"].mean().reindex(names)
     # The reshape gives an experiment without cells its two columns.
     costs = np.array([(cell.parameters, cell.macs) for cell in cells], dtype=np.float64).reshape(len(cells), 2)
@@ -65,5 +67,6 @@ def average_complete(values: Floats) -> tuple[Floats, np.ndarray]:
     complete, some = np.asarray(known.all(axis=2)), np.asarray(known.any(axis=2))
     used = complete | (some & ~np.asarray(complete.any(axis=1))[:, None])
     # Not nanmean, which would average different members in different folds.
+    # A nan of an included member stays in the sum, and makes the mean of that fold nan; 0/0 if none is included.
     with np.errstate(invalid="ignore"):
         return np.where(used[:, :, None], values, 0.0).sum(axis=1) / used.sum(axis=1)[:, None], used

@@ -44,6 +44,7 @@ def critical_difference(frame: pd.DataFrame, more_is_better: bool = True) -> Cri
     _check(frame)
     values = -frame.to_numpy(dtype=np.float64) if more_is_better else frame.to_numpy(dtype=np.float64)
     # A stable sort leaves tied levels in the order of the plan.
+    # pandas gives tied levels the mean of their ranks, as the test requires.
     ranks = pd.DataFrame(values, columns=frame.columns).rank(axis=1).mean(axis=0).sort_values(kind="stable")
     difference = _nemenyi(levels, data_sets)
     return CriticalDifference(ranks, difference, _groups(ranks, difference), _friedman(values))
@@ -53,12 +54,14 @@ def fewest_data_sets(levels: int) -> int:
     """The fewest data sets on which the best and the worst possible mean rank, levels - 1 apart, can differ
     significantly.
     """
+    # The critical difference falls with the root of N, and has to be below levels - 1: hence floor + 1, not ceil.
     return math.floor((_nemenyi(levels, 1) / (levels - 1)) ** 2) + 1
 
 
 def _check(frame: pd.DataFrame) -> None:
     data_sets, levels = frame.shape
     reason = ""
+    # First, since fewest_data_sets divides by levels - 1.
     if levels < 2:
         reason = f"ranking needs two or more levels, found {levels}"
     elif not frame.index.is_unique:
@@ -85,6 +88,7 @@ def _nemenyi(levels: int, data_sets: int) -> float:
 
 def _groups(ranks: pd.Series, difference: float) -> tuple[tuple[str, ...], ...]:
     values, names = ranks.to_numpy(), [str(name) for name in ranks.index]
+    # `ranks` is sorted, which searchsorted needs. Ranks exactly `difference` apart belong to one group: side=right.
     ends = [int(np.searchsorted(values, value + difference, side="right")) for value in values]
     # A run that ends where an earlier one ends lies within that one.
     return tuple(

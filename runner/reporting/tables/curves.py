@@ -17,6 +17,7 @@ def curves_table(plan: Plan, frames: Frames) -> pd.DataFrame:
     side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
     factor and level are "".
     """
+    # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
     rows = planned_fits(plan).merge(frames.curves, on="id")
     levels = {cell.name: cell.levels for cell in plan.cells}
     # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
@@ -44,6 +45,7 @@ def _by_level(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=1)
     table = pd.concat([mean, (mean - spread).add_suffix("_low"), (mean + spread).add_suffix("_high")], axis=1)
     table.insert(0, "fits", rows.groupby(keys, sort=False).size())
+    # Fits may have different numbers of epochs, so an epoch may first occur after those of the next level.
     order = {level: position for position, level in enumerate(rows["level"].unique())}
     table = table.reset_index().sort_values(keys, key=lambda c: c.map(order) if c.name == "level" else c)
     table.insert(0, "factor", factor)
@@ -63,9 +65,11 @@ def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> p
         planned_fits(plan)[["id", "cell"]].merge(frames.curves, on="id").merge(frames.fits[["id", "seconds"]], on="id")
     )
     by_fit = rows.groupby("id", sort=False)
+    # Each fit's rows are in the order of its epochs, so the epoch of the last row is also their number.
     last = by_fit.last()
     best = last.groupby("cell")["val_accuracy"].mean().max()
     goal = np.floor(95 * best) / 100 if target is None else target
+    # A fit that never reaches it has no row left; reindex gives it nan.
     first = rows[rows["val_accuracy"] >= goal].groupby("id")["epoch"].min().reindex(last.index)
     # Fits that never reach it count as infinite, which is exact for a median while they are fewer than half.
     fits = last.assign(

@@ -38,6 +38,7 @@ def most_confused(confusions: pd.DataFrame) -> pd.DataFrame:
     as `predicted`.
     """
     counts = confusions.groupby(["truth", "predicted"], sort=False, as_index=False)["count"].sum()
+    # Before the correct predictions are dropped: they are part of the images of the class.
     counts["share"] = counts["count"] / counts.groupby("truth")["count"].transform("sum")
     wrong = counts[counts["truth"] != counts["predicted"]]
     return wrong.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
@@ -47,6 +48,7 @@ def confusion_matrix(confusions: pd.DataFrame, class_names: Iterable[str]) -> np
     """Counts (K, K), one row per true class and one column per predicted class, summed over the cells given."""
     names = list(class_names)
     counts = confusions.pivot_table(index="truth", columns="predicted", values="count", aggfunc="sum")
+    # The pivot sorts classes by name and lacks those that never occurred.
     return np.asarray(counts.reindex(index=names, columns=names).fillna(0), dtype=np.int64)
 
 
@@ -72,6 +74,7 @@ def array_files(plan: Plan, folder: Path | None) -> dict[str, Path]:
     """By cell name, the file with the arrays saved from the cell's first fit, for the cells that have one."""
     if folder is None:
         return {}
+    # The first fit (repeat 0, fold 0) is the only one of a cell that saves its arrays.
     files = {cell.name: folder / f"{plan.fits[cell.id][0]}.npz" for cell in plan.cells if plan.fits.get(cell.id)}
     return {cell: path for cell, path in files.items() if path.is_file()}
 
@@ -85,6 +88,7 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
         # Reports are shared, and a pickle in an untrusted file could run any code.
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names or archive.files if name in archive}
+    # An empty file gives EOFError, a cut one BadZipFile, a changed byte one of the last two, text ValueError.
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RunnerError(f"{path}: damaged ({error}); delete it to write the report without its arrays") from None
 

@@ -65,6 +65,7 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
     `arrays` is the folder with the arrays saved from fits; without it, `layers` is empty.
     """
     fits = fits_table(plan, journal.fits)
+    # Computed once for two tables: its time grows with the square of the number of cells.
     pairs = compare_cells(plan, fits)
     return Tables(
         fits,
@@ -92,6 +93,7 @@ def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     ]
     columns = ["id", "cell", *plan.factors, "repeat", "fold"]
     # A fit that was trained again has two lines in the journal, and the later one counts.
+    # Cell, repeat and fold are taken from the plan: the journal's `cell` is an id, that of the tables a name.
     latest = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
     table = pd.DataFrame(rows, columns=columns).merge(latest, on="id", how="left")
     table["status"] = table["status"].fillna("missing")
@@ -113,6 +115,7 @@ def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
     good = fits[fits["status"] == "ok"].groupby("cell")
     others = [metric for metric in plan.metrics if metric != plan.metric]
     failed = (fits["status"] == "failed").groupby(fits["cell"]).sum()
+    # groupby sorts by name and lacks cells without good fits; reindex restores the plan's order.
     columns: dict[str, Any] = {
         "cell": names,
         **{factor: [cell.levels[factor] for cell in matrix.cells] for factor in plan.factors},
@@ -130,6 +133,7 @@ def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
         "macs": [cell.macs for cell in matrix.cells],
         "receptive_field": [_receptive_field(cell) for cell in matrix.cells],
         "id": [cell.id for cell in matrix.cells],
+        # Last, since it differs between equal runs.
         "seconds": matrix.costs[:, 2],
     }
     return pd.DataFrame(columns)

@@ -18,6 +18,7 @@ def latex(table: TextTable) -> str:
     source = frame.to_latex(
         index=False,
         escape=True,
+        # pandas' escape applies neither to a list of titles nor to the caption.
         header=[_escape(column.title) for column in table.columns],
         column_format="".join("l" if column.is_text else "r" for column in table.columns),
         caption=_escape(table.title),
@@ -27,9 +28,11 @@ def latex(table: TextTable) -> str:
     # After pandas has escaped the text: it would escape these commands, too.
     for symbol, command in LATEX_SYMBOLS.items():
         source = source.replace(symbol, command)
+    # A comment ends with its line, so a note must not have a line break.
     return f"% {table.note}\n{source}"
 
 
 def _escape(text: str) -> str:
     """A caption or a title, which pandas does not escape."""
+    # These are our own words, in which a backslash, ~ and ^ do not occur.
     return "".join(f"\\{letter}" if letter in "&%$#_{}" else letter for letter in text)

@@ -25,6 +25,7 @@ def number(metric: str, value: float, sign: bool = False) -> str:
 
 def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
     """``0.35 to 3.09``: in words, since a dash between the ends would look like a minus sign."""
+    # Both ends are known, or neither is.
     return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
 
 
@@ -42,11 +43,13 @@ def probability(value: float) -> str:
     """A probability in a table."""
     if math.isnan(value):
         return "–"
+    # Rounded to 0.000 or 1.000, it would read as certainty.
     return "< 0.001" if value < 0.001 else "> 0.999" if value > 0.999 else f"{value:.3f}"
 
 
 def chance(value: float) -> str:
     """A probability in a sentence: two decimals, or three if it is below 0.1."""
+    # From here on, two decimals would give 1.00.
     if value > 0.995:
         return "above 0.995"
     return "below 0.001" if value < 0.001 else f"{value:.{2 if value >= 0.1 else 3}f}"

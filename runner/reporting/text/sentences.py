@@ -58,10 +58,12 @@ def level_difference(metric: str, row: Mapping[str, Any]) -> LevelDifference:
     a, b = level_names(row)
     costs = (row.get("parameters_ratio", math.nan), row.get("macs_ratio", math.nan))
     sign = find_metric(metric).direction
+    # The other sign swaps the ends of the interval.
     low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     gain = sign * row["difference"]
     if gain >= 0:
         return LevelDifference(a, b, gain, low, high, row["p_better"], costs)
+    # A cost ratio of 0 has no inverse, and becomes unknown.
     return LevelDifference(
         b, a, -gain, -high, -low, row["p_worse"], (1 / (costs[0] or math.nan), 1 / (costs[1] or math.nan))
     )
@@ -73,6 +75,7 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     `equivalent` is the difference up to which levels count as equivalent, `repeats` those of the experiment, and
     `family` the number of pairs that Holm's adjustment is for.
     """
+    # A single value has a mean but no interval, which is too little for any statement.
     if math.isnan(row["ci_low"]):
         a, b = level_names(row)
         return f"{a} vs {b}: too few finished fits to compare."
@@ -127,6 +130,7 @@ def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
             f"Even {MAX_REPEATS} repeats on these images would not detect an effect this small with 80% power: more "
             "images are needed."
         )
+    # The estimate may be no more than what was run, which has just proved too few.
     more = max(1, round(row["repeats_needed"]) - repeats)
     return f"About {plural(more, 'more repeat')} would be needed to detect an effect this large with 80% power."
 
@@ -136,6 +140,7 @@ def cost_phrase(costs: tuple[float, float]) -> str:
 
     What is equal or unknown is left out; if both are equal, ``at the same cost``, and "" if nothing is known.
     """
+    # nan compares as false, so that unknown ratios are left out, too.
     known = [(ratio, name) for ratio, name in zip(costs, ("parameters", "MACs"), strict=True) if 0 < ratio < math.inf]
     parts = [_ratio(ratio, name) for ratio, name in known if max(ratio, 1 / ratio) > SAME_RATIO]
     if parts:
@@ -161,6 +166,7 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
         return best_against_others(plan.metric, rows, levels)
+    # With so few levels the table lists all pairs, and Holm's adjustment counts those that have a p-value.
     family = sum(not math.isnan(row["p"]) for row in rows)
     return [sentence(plan.metric, plan.equivalent, row, plan.repeats, family) for row in rows]
 
@@ -170,6 +176,7 @@ def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: 
     known = [(row, level_difference(metric, row)) for row in rows if not math.isnan(row["ci_low"])]
     if not known:
         return [f"{len(levels)} levels: too few finished fits to compare."]
+    # If there are very many levels, the table has only the best one's pairs, and only its sum has several terms.
     leads = dict.fromkeys(levels, 0.0)
     for _, difference in known:
         leads[difference.better] += difference.gain
@@ -188,6 +195,7 @@ def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: 
 
 
 def _outcome(row: Mapping[str, Any], gain: float) -> str:
+    # Equivalence comes first, as in `_finding`.
     if row["p_same"] >= CONFIDENCE:
         return "equivalent"
     return "inconclusive" if row["p_holm"] >= 1 - CONFIDENCE else "better" if gain > 0 else "worse"

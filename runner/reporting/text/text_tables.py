@@ -60,6 +60,7 @@ def text_table(name: str, title: str, note: str, columns: Sequence[Column | None
 def _entry(column: Column, row: Row) -> Entry:
     key = column.sort_key(row) if column.sort_key else ""
     unknown = key is None or (isinstance(key, float) and math.isnan(key))
+    # The script of the page sorts "" last in both directions.
     return Entry(column.write(row), "" if unknown else str(key))
 
 
@@ -128,6 +129,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     )
     if plan.test:
         note += f" Test accuracy: mean over fits on the {plan.data.get('test_size')} held-out test images."
+    # Stable, so that equal cells keep the plan's order; those without results come last.
     best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
     return text_table("cells", "Cells", note, columns, records(best_first))
 
@@ -177,6 +179,7 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
 def learning(tables: Tables) -> TextTable:
     """The generalisation gap of each cell, and its time to a given accuracy."""
     rows = records(tables.learning)
+    # The target is the same in every row, so it can be in the titles.
     target = numbers.number("val_accuracy", rows[0]["target"]) if rows else "–"
     columns = (
         _text_column("cell", "cell"),

@@ -15,6 +15,7 @@ Verdict = dict[str, Any]
 def verdict(plan: Plan, tables: Tables) -> Verdict:
     table = text_tables.leaderboard(plan, tables)
     failed = records(tables.fits[tables.fits["status"] == "failed"])
+    # Only what JSON can hold: the stamp of a report saves it, and a run that changes nothing reads it from there.
     return {
         "columns": [column.title for column in table.columns],
         "rows": [list(row) for row in table.texts()],
