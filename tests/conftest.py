@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import RUNNER, TINY, Command, environment
+from command import RUNNER, THREADS, TINY, Command, environment
+
+# Before anything imports NumPy or torch: several test processes with two threads each would wait for each other.
+os.environ.update(dict.fromkeys(THREADS, "1"))
 
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     # A shell starts background processes with these signals ignored. The commands under test would inherit that.

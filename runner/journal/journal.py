@@ -40,6 +40,7 @@ class Journal:
         if self._file.tell() > length:
             log.warning("%s: the last line is torn and was dropped; its fit is trained again", self.path)
             self._file.truncate(length)
+            self._file.seek(length)  # truncating leaves the position behind the end, and `append` indexes from it
         _sync_folder(self.path.parent)
         return self
 

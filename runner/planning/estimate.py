@@ -27,6 +27,7 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
 
     With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
     """
+    results = list(results)
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
     costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
@@ -34,7 +35,11 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     # Per worker, because the seconds of fits that ran at the same time are added up.
     rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
     # Not by id: `runner plan` reads no data, and without it a plan has no fit ids.
-    finished = {(result.cell, result.repeat, result.fold) for result in done if not retrain_all}
+    slots = {(result.cell, result.repeat, result.fold) for result in results if not retrain_all}
+    # Failed fits count as well: a run trains them again only if asked to.
+    finished = {
+        (c, repeat, fold) for c, repeat, fold in slots if c in costs and repeat < plan.repeats and fold < plan.folds
+    }
     remaining = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
     # A group is trained by one worker, so more workers than groups do not help.
     busy = max(1, min(workers, _groups(plan)))

@@ -18,6 +18,7 @@ import pytest
 from runner.cli import main
 from runner.components.catalog import load_catalog
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(sys.executable).parent / "runner"
 
@@ -48,11 +49,12 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def environment(publish: bool = False) -> dict[str, str]:
-    """The environment variables for a command, without any that would send results to another store.
+    """The environment variables for a command, without any that would send results to another store or that only
+    the test processes have.
 
     Publishing takes most of the time of a small run, so it is off unless a test is about it.
     """
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_") and k not in THREADS}
     return variables if publish else {**variables, "MLFLOW_TRACKING_URI": "none"}
 
 

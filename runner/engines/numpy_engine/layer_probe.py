@@ -35,29 +35,22 @@ class ProbedLayer(NumpyLayer):
 @contextmanager
 def probe_layers(network: Chain) -> Iterator[list[ProbedLayer]]:
     """A context in which every layer of the network is probed; gives the probes, in the order in which layers run."""
-    chains = list(_chains(network))
-    before = [list(chain.links) for chain in chains]
     probes: list[ProbedLayer] = []
-    for chain in chains:
-        chain.links = [(path, _wrap(path, link, probes)) for path, link in chain.links]
+    originals: list[tuple[Chain, list[tuple[str, NumpyLayer | Branches]]]] = []
+
+    def probe(chain: Chain) -> None:
+        originals.append((chain, list(chain.links)))
+        for position, (path, link) in enumerate(chain.links):
+            if isinstance(link, Branches):  # not a layer itself; the layers in it run before those behind it
+                for branch in link.branches:
+                    probe(branch)
+            else:
+                probes.append(ProbedLayer(path, link))
+                chain.links[position] = path, probes[-1]
+
+    probe(network)
     try:
         yield probes
     finally:
-        for chain, links in zip(chains, before, strict=True):
+        for chain, links in originals:
             chain.links = links
-
-
-def _wrap(path: str, link: NumpyLayer | Branches, probes: list[ProbedLayer]) -> NumpyLayer | Branches:
-    # Branches are not layers; the layers in them are wrapped with their own chains.
-    if isinstance(link, Branches):
-        return link
-    probes.append(ProbedLayer(path, link))
-    return probes[-1]
-
-
-def _chains(network: Chain) -> Iterator[Chain]:
-    """The network itself and the chains of all its branches, however deep."""
-    yield network
-    for _, link in network.links:
-        for branch in link.branches if isinstance(link, Branches) else ():
-            yield from _chains(branch)

@@ -42,7 +42,7 @@ def sections(compared: Comparison) -> list[Section]:
 
 
 def _experiments(sides: Sequence[ComparedReport]) -> Section:
-    columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "good fits")
+    columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "completed fits")
     rows = [
         (
             side.letter, side.plan.name, str(side.folder), side.plan.dataset.name, str(len(side.plan.cells)),

@@ -34,7 +34,8 @@ def count(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
     for threshold, prefix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= threshold:
+        # A little early, where three digits round up to the next prefix: 1 M, not 1e+03 k.
+        if value >= (threshold if prefix == "k" else 0.9995 * threshold):
             return f"{value / (1e3 if prefix == 'k' else threshold):.3g} {prefix}"
     return f"{value:.0f}"
 

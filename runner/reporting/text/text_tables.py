@@ -192,7 +192,7 @@ def learning(tables: Tables) -> TextTable:
     note = (
         "Generalisation gap after the last epoch: training minus validation accuracy in points, validation minus "
         f"training loss in nats. Epochs and seconds until the validation accuracy first reaches {target}% (95% of the "
-        "best cell's final accuracy, rounded down): medians over fits, a dash if fewer than half of them reach it."
+        "best cell's final accuracy, rounded down): medians over fits, a dash unless more than half of them reach it."
     )
     return text_table("learning", "Generalisation and time to accuracy", note, columns, rows)
 

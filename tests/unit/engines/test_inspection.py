@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from engine_fits import ENGINES
 from engine_fits import built_fit as fit_of_fold_1
 from torch import nn
 
-from runner.api import Conv, Dense, Flatten, Sequential
 from runner.components.records import ComponentRef
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
+from runner.network.graph import Concat, Network, Residual, Sequential
+from runner.network.layers import AvgPool, Conv, Dense, Flatten, ReLU
 
 NAMES = {
     "filters_before", "filters_after", "index", "truth", "predicted", "confidence", "mistakes", "mistake_images",
@@ -24,9 +26,9 @@ NAMES = {
 }  # fmt: skip
 
 
-def built_fit(fold: int = 0) -> BuiltFit:
+def built_fit(fold: int = 0, **changes: Any) -> BuiltFit:
     """Fold 0, which is inspected, or another fold, which is not."""
-    fit = fit_of_fold_1()
+    fit = fit_of_fold_1(**changes)
     return dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, fold=fold))
 
 
@@ -62,8 +64,20 @@ def test_the_arrays_agree_with_the_fit(engine: str) -> None:
     assert arrays["seconds"].shape == (len(arrays["layers"]), 2) and (arrays["seconds"].sum(1) > 0).all()
 
 
-def test_both_engines_record_the_same_arrays() -> None:
-    ours, theirs = (trained(in_float64(built_fit()), engine) for engine in ("numpy", "torch"))
+BRANCHES = Sequential(
+    Residual(Conv(2, 3), Sequential(ReLU(), Conv(2, 3))),
+    Concat(Conv(3, 1), AvgPool(3, 1, padding=1)),
+    Flatten(),
+    Dense(3),
+)
+
+
+@pytest.mark.parametrize("network", [None, BRANCHES], ids=["stages", "branches"])
+def test_both_engines_record_the_same_arrays(network: Network | None) -> None:
+    slow = ComponentRef("sgd", {"lr": 0.01})  # else many confidences are 1, and the order of mistakes is undefined
+    ours, theirs = (
+        trained(in_float64(built_fit(network=network, optimizer=slow)), engine) for engine in ("numpy", "torch")
+    )
     assert ours.confusion == theirs.confusion and set(ours.arrays) == set(theirs.arrays)
     for name in set(ours.arrays) - {"seconds"}:
         if ours.arrays[name].dtype.kind == "f":

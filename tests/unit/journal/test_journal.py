@@ -128,6 +128,13 @@ def test_a_line_torn_anywhere_is_dropped_and_overwritten(three):
     assert ids(three) == ["a", "b", "d"]
 
 
+def test_what_is_appended_after_a_torn_line_can_be_read_at_once(three):
+    three.write_bytes(three.read_bytes()[:-9])
+    with Journal(three) as journal:
+        journal.append(fit("d"), fit("e"))
+        assert [journal.results[name].id for name in "abde"] == ["a", "b", "d", "e"]
+
+
 @pytest.mark.parametrize(("share", "expected"), [(1, ["a"]), (2, [])])
 def test_after_an_interrupt_during_a_write_the_index_matches_the_file(path, share, expected):
     class Interrupted(io.FileIO):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, make_plan
 
 from runner.reporting.statistics.comparisons import comparisons_table
-from runner.reporting.text.numbers import number
+from runner.reporting.text.numbers import count, number
 from runner.reporting.text.sentences import answers, cost_phrase, factor_answers, sentence
 
 FACTOR = "architecture.downsample"
@@ -229,3 +229,9 @@ def test_answers_by_factor_from_the_tables():
     assert by_factor["depth"][0].startswith(
         "depth=2 outperforms depth=1 by 9.67 points of accuracy (95% interval 7.40 to 11.93;"
     )
+
+
+def test_counts_are_written_with_three_digits_and_a_prefix():
+    written = {0: "0", 318: "318", 9_999: "9999", 12_400: "12.4 k", 999_400: "999 k", 999_600: "1 M"}
+    written |= {3_710_000: "3.71 M", 999_499_999: "999 M", 999_999_999: "1 G", 15_470_264_320: "15.5 G", None: "–"}
+    assert {value: count(value) for value in written} == written

@@ -1,0 +1,43 @@
+"""The number of fits that a plan still has to train, and the time estimate that goes with it."""
+
+from small_study import ACCURACY, make_plan
+
+from runner.fits.records import FitResult
+from runner.planning.estimate import estimate
+
+DATA = {"size": 300}
+
+
+def results(plan, status="ok", seconds=2.0):
+    return [FitResult(fit, *key, status, seconds=seconds) for fit, *key in plan.fit_keys()]
+
+
+def plan_of(**changes):
+    costs = dict.fromkeys(ACCURACY, (10, 1000))
+    plan = make_plan(list(ACCURACY), costs=costs, **changes)
+    plan.data.update(DATA)
+    return plan
+
+
+def test_a_finished_plan_has_nothing_left():
+    plan = plan_of()
+    found = estimate(plan, results(plan), workers=2)
+    assert (found.fits, found.seconds, found.measured) == (0, 0.0, True)
+
+
+def test_results_of_more_repeats_than_planned_leave_no_negative_count():
+    found = estimate(plan_of(repeats=1), results(plan_of(repeats=3)), workers=1)
+    assert (found.fits, found.seconds) == (0, 0.0)
+
+
+def test_failed_fits_are_not_counted_as_left():
+    plan = plan_of()
+    found = estimate(plan, results(plan, status="failed"), workers=1)
+    assert (found.fits, found.measured) == (0, False)
+
+
+def test_half_of_the_fits_take_half_of_the_seconds():
+    plan = plan_of(repeats=2)
+    done = [result for result in results(plan) if result.repeat == 0]
+    found = estimate(plan, done, workers=1)
+    assert found.fits == len(done) == 12 and abs(found.seconds - 24.0) < 1e-9
