@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import RUNNER, THREADS, TINY, Command, environment
+from command import RUNNER, THREADS, TINY, Command, environment, run_here
 
 # Before anything imports NumPy or torch: several test processes with two threads each would wait for each other.
 os.environ.update(dict.fromkeys(THREADS, "1"))
@@ -37,6 +37,19 @@ def tiny(tmp_path: Path) -> Path:
 def runner(process: Command) -> Command:
     """The command as a process. Unit tests override this fixture to run it in the test process."""
     return process
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Command:
+    """Run a command in this process, in `tmp_path`, which saves starting Python and importing libraries each time.
+
+    `run` trains serially unless the test names an executor.
+    """
+
+    def run(*arguments: object, publish: bool = False) -> subprocess.CompletedProcess[str]:
+        return run_here(tmp_path, *arguments, publish=publish)
+
+    return run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from command import RUNNER, TINY, Command, environment, journal_by_id, journal_lines
 
 # A small checkpoint interval and many epochs, so that the kill hits fits that have a checkpoint.
-LONG = ("training={epochs: 200, batch_size: 100, checkpoint: 0.1, engine: ENGINE}", "cross_validation.folds=2")
+LONG = ("training={epochs: 100, batch_size: 100, checkpoint: 0.1, engine: ENGINE}", "cross_validation.folds=2")
 
 SMALL = "grid={architecture.convs: [1]}"
 

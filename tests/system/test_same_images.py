@@ -86,10 +86,10 @@ GRID = ROOT / "experiments" / "augmentation_and_optimizer.yaml"
 
 @pytest.mark.skipif(not (DATA / "fashion-mnist").is_dir(), reason=f"no {DATA / 'fashion-mnist'}")
 @pytest.mark.parametrize("engine", ["torch", "numpy"])
-def test_one_grid_over_augmentation_optimizer_and_architecture(engine: str, tmp_path: Path, runner: Command) -> None:
+def test_one_grid_over_augmentation_optimizer_and_architecture(engine: str, tmp_path: Path, here: Command) -> None:
     data = f"{{name: fashion-mnist, root: '{DATA / 'fashion-mnist'}', subset: 300}}"
     small = ("training.epochs=1", f"training.engine={engine}", "cross_validation={folds: 2}", f"dataset={data}")
-    done = runner("run", GRID, *(word for setting in small for word in ("--set", setting)))
+    done = here("run", GRID, *(word for setting in small for word in ("--set", setting)))
     assert done.returncode == 0, done.stderr
     tables = tmp_path / "reports" / "augmentation-and-optimizer" / "tables"
     fits, comparisons = pd.read_csv(tables / "fits.csv"), pd.read_csv(tables / "comparisons.csv")

@@ -37,24 +37,24 @@ SMALL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "trainin
 SECRET = "hunter2xyz"
 
 
-def test_yaml_tags_that_create_objects_are_refused(tiny: Path, runner: Command) -> None:
+def test_yaml_tags_that_create_objects_are_refused(tiny: Path, here: Command) -> None:
     owned = tiny.parent / "owned"
     for tag in (f"!!python/object/apply:os.mkdir ['{owned}']", f"!!python/object/new:os.mkdir [['{owned}']]"):
         tiny.write_text(TINY.replace("description: ", f"description: {tag} # "))
         for command in ("plan", "run"):
-            done = runner(command, tiny)
+            done = here(command, tiny)
             assert done.returncode == 2 and done.stderr.startswith(f"{tiny}:2: ") and "Traceback" not in done.stderr
     tiny.write_text(TINY)
-    assert runner("run", tiny, *SMALL).returncode == 0
+    assert here("run", tiny, *SMALL).returncode == 0
     plan = tiny.parent / "reports" / "tiny" / "plan.yaml"
     plan.write_text(plan.read_text() + f"more: !!python/object/apply:os.mkdir ['{owned}']\n")
     for command in (["report", "tiny"], ["publish", "tiny"], ["compare", "tiny", "tiny"]):
-        done = runner(*command, "--reports", plan.parents[1])
+        done = here(*command, "--reports", plan.parents[1])
         assert done.returncode == 2 and "not a plan that this version can read" in done.stderr
     assert not owned.exists()
 
 
-def test_arrays_with_pickled_objects_are_refused(tiny: Path, runner: Command) -> None:
+def test_arrays_with_pickled_objects_are_refused(tiny: Path, here: Command) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tiny.parent / "owned"),)
@@ -63,12 +63,12 @@ def test_arrays_with_pickled_objects_are_refused(tiny: Path, runner: Command) ->
     for name in ("images", "labels", "class_names"):
         arrays = {"images": np.zeros((20, 4, 4), np.uint8), "labels": np.arange(20) % 2} | {name: hostile}
         np.savez(tiny.parent / "evil.npz", **arrays)
-        done = runner("run", tiny, *SMALL, "--set", "dataset={name: npz, file: evil.npz}")
+        done = here("run", tiny, *SMALL, "--set", "dataset={name: npz, file: evil.npz}")
         assert done.returncode == 2 and "evil.npz: " in done.stderr and "Traceback" not in done.stderr
-    assert runner("run", tiny, *SMALL).returncode == 0
+    assert here("run", tiny, *SMALL).returncode == 0
     (arrays_file,) = (tiny.parent / "reports" / "tiny" / "fits").glob("*.npz")
     np.savez(arrays_file, layers=hostile, types=hostile, seconds=hostile)
-    assert "damaged" in runner("report", "tiny").stderr
+    assert "damaged" in here("report", "tiny").stderr
     assert not (tiny.parent / "owned").exists()
 
 
@@ -84,15 +84,15 @@ def test_a_path_as_the_name_of_an_experiment_is_refused(name: str, tiny: Path, r
 
 
 @pytest.mark.parametrize("id", ["../../evil", "/etc/passwd", "a/b", "", ".", "a\n"])
-def test_a_path_as_a_fit_id_in_an_untrusted_plan_is_refused(id: str, tiny: Path, runner: Command) -> None:
-    assert runner("run", tiny, *SMALL).returncode == 0
+def test_a_path_as_a_fit_id_in_an_untrusted_plan_is_refused(id: str, tiny: Path, here: Command) -> None:
+    assert here("run", tiny, *SMALL).returncode == 0
     report = tiny.parent / "reports" / "tiny"
     plan = plan_file.read(report / "plan.yaml")
     plan.fits[plan.cells[0].id][0] = id
     plan_file.save(plan, report / "plan.yaml")
     with pytest.raises(RunnerError, match="is not a valid fit id"):
         plan_file.read(report / "plan.yaml")
-    assert runner("report", "tiny").returncode == 2
+    assert here("report", "tiny").returncode == 2
 
 
 class Elements(HTMLParser):

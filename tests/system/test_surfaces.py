@@ -65,7 +65,7 @@ def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, runner: Comm
 
 
 @pytest.mark.parametrize("hook", ["architectures", "augmentations", "optimizers", "datasets"])
-def test_the_plugin_in_the_docstring_of_each_hook_runs(hook: str, tiny: Path, runner: Command) -> None:
+def test_the_plugin_in_the_docstring_of_each_hook_runs(hook: str, tiny: Path, here: Command) -> None:
     from runner.components import hookspecs
 
     text = getattr(hookspecs, f"register_{hook}").__doc__.partition("::\n")[2]
@@ -74,7 +74,7 @@ def test_the_plugin_in_the_docstring_of_each_hook_runs(hook: str, tiny: Path, ru
     kind, name = hook[:-1], re.search(r'name="(\w+)"', code)[1]  # type: ignore[index]
     text = re.sub(rf"^{kind}: .*\n", "", tiny.read_text(), flags=re.MULTILINE).replace("[]", "[./plugin.py]")
     tiny.write_text(text[: text.index("grid:")] + f"{kind}: {name}\n")
-    done = runner("run", tiny, "--executor", "serial", "--set", "training.epochs=1")
+    done = here("run", tiny, "--executor", "serial", "--set", "training.epochs=1")
     assert done.returncode == 0, done.stderr
 
 
