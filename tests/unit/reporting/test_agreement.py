@@ -82,7 +82,7 @@ def test_corrected_t_test_under_the_variance_of_nadeau_and_bengio(given, equival
     assert (ours.p < 0.05) == (ours.low > 0 or ours.high < 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=12))
 def test_holm(ps):
     assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1], rel=0, abs=1e-9)
