@@ -131,7 +131,9 @@ def _dots(x: np.ndarray, y: np.ndarray) -> PathPatch:
     # A stroke's length is a share of x, so that it is as short on a logarithmic axis.
     ends = np.stack([np.stack([x, y], axis=1), np.stack([x * (1 + 1e-6), y], axis=1)], axis=1).reshape(-1, 2)
     path = Path(ends, np.tile([Path.MOVETO, Path.LINETO], len(x)))
-    return PathPatch(path, edgecolor=BLUE, facecolor="none", alpha=0.45, linewidth=3, capstyle="round", zorder=2)
+    style = {"edgecolor": BLUE, "facecolor": "none", "alpha": 0.45, "linewidth": 3, "capstyle": "round", "zorder": 2}
+    # Snapped to pixels, up to 512 such strokes would be missing from a PNG: see findings/matplotlib_agg_drops_*.
+    return PathPatch(path, snap=False, **style)
 
 
 def _draw_labels(

@@ -1,5 +1,6 @@
 """The report's figures: their content, for any names, sizes and gaps of an experiment."""
 
+import io
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from reporting_samples import HOSTILE, Sample, make_frames, make_plan, sample, write_arrays
 
 from runner.errors import RunnerError
-from runner.reporting.figures.cost import pareto
+from runner.reporting.figures.cost import _dots, pareto
 from runner.reporting.figures.draw import DARK_CSS, make_figures
 from runner.reporting.figures.scales import log_ticks
 from runner.reporting.figures.text import layer_name, text_width, wrap
@@ -275,3 +278,16 @@ def test_log_ticks_are_few_and_within_the_axis(low, decades):
 def test_a_layers_type_is_added_if_its_path_does_not_contain_it():
     assert layer_name("stage1/max_pool1", "max_pool") == "stage1/max_pool1"
     assert layer_name("stage1/0", "Conv2d") == "stage1/0 · Conv2d"
+
+
+@pytest.mark.parametrize("count", [1, 60, 512, 513])
+def test_points_that_are_drawn_as_one_path_are_in_the_png_too(count):
+    """matplotlib drops up to 512 of them unless told not to snap them to pixels."""
+    x, y = np.random.default_rng(0).uniform(1, 9, (2, count))
+    figure, file = Figure(figsize=(4, 3)), io.BytesIO()
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
+    axes.axis("off")
+    axes.add_patch(_dots(x, y))
+    figure.savefig(file, format="png")
+    file.seek(0)
+    assert (imread(file)[..., 0] < 0.9).sum() > 5 * min(count, 60)
