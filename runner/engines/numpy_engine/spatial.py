@@ -129,11 +129,12 @@ class MaxPooling(SpatialLayer):
         self.shape = padded.shape
         values = [padded[part] for _, _, part in windows.offsets()]
         # `argmax` (N, R, S, C) is the number of the offset of each window's largest value.
-        # y is a copy because it is updated in place, and values[0] may be a view of x. int16 suffices up to 181x181.
-        y, self.argmax = values[0].copy(), np.zeros(values[0].shape, np.int16)
+        # y is a copy because it is updated in place, and values[0] may be a view of x.
+        kind = np.int16 if len(values) <= 2**15 else np.int32  # half of the memory, for all but windows above 181x181
+        y, self.argmax = values[0].copy(), np.zeros(values[0].shape, kind)
         for number, value in enumerate(values[1:], 1):
             # Where this value is larger its number replaces the last. Numbers count up, so `maximum` does just that.
-            np.maximum(self.argmax, (value > y) * np.int16(number), out=self.argmax)
+            np.maximum(self.argmax, (value > y) * kind(number), out=self.argmax)
             np.maximum(y, value, out=y)
         return y
 

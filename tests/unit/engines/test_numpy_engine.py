@@ -239,6 +239,14 @@ def test_the_first_of_equal_values_gets_the_gradient_as_on_torch(layer):
     assert_close([(channels_first(chain.backward(channels_last(upstream))), leaf.grad)])
 
 
+def test_a_window_may_have_more_values_than_a_16_bit_number_counts():
+    chain, images = numpy_chain(MaxPool(182), (1, 182, 182)), np.zeros((1, 182, 182, 1))
+    images[0, -1, -1] = 2.0
+    assert chain.forward(images, training=True).ravel().tolist() == [2.0]
+    gradient = chain.backward(np.ones((1, 1, 1, 1)))
+    assert gradient.sum() == gradient[0, -1, -1, 0] == 1.0
+
+
 def test_the_gradient_of_the_images_is_left_out_if_it_is_not_needed():
     """The gradients of the parameters are unchanged, also if branches begin at the images."""
     for network in (Sequential(Conv(2, 3), ReLU()), Residual(Conv(2, 3), Conv(2, 3)), Concat(ReLU(), Conv(2, 3))):
