@@ -13,7 +13,7 @@ from command import RUNNER, Command, environment, journal_lines, stable_tables
 
 
 def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(tiny: Path, runner: Command) -> None:
-    slow = [tiny, "--set", "training.epochs=25"]
+    slow = [tiny, "--set", "training.epochs=16"]
     process = subprocess.Popen(
         [RUNNER, "run", *map(str, slow)],
         cwd=tiny.parent,
