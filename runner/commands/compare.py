@@ -14,7 +14,7 @@ from runner.commands.output import print_line, print_table
 from runner.text import printable
 
 if TYPE_CHECKING:
-    from runner.reporting.between_studies.side_by_side import Section
+    from runner.reporting.between_studies.side_by_side import TitledTable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _print_sections(sections: Iterable[Section]) -> None:
+def _print_sections(sections: Iterable[TitledTable]) -> None:
     """Tables, each under its title and with its notes below."""
     for section in sections:
         print_line(printable(section.title))

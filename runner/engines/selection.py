@@ -7,12 +7,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
+from runner.fits.records import Precision
 
 if TYPE_CHECKING:
     from runner.engines.base import Engine
 
 # A table here, because an engine that is asked must be imported, and planning should not import torch.
-PRECISIONS = {"torch": ("float32", "bfloat16", "float64"), "numpy": ("float16", "float32", "float64")}
+PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "torch": ("float32", "bfloat16", "float64"),
+    "numpy": ("float16", "float32", "float64"),
+}
 
 
 def resolve_engine(engine: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from runner.components.records import ComponentRef
 from runner.files.yaml_nodes import Node
+from runner.fits.records import Precision
 from runner.text import yaml_value
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
@@ -63,7 +64,7 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     engine: Literal["auto", "torch", "numpy"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    precision: Precision = "float32"
     stuck_after: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     stacking: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     timeout: Seconds | None = None

@@ -13,6 +13,8 @@ from runner.network.base import Shape
 if TYPE_CHECKING:
     import numpy as np
 
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
+"""The number types that some engine can train in; `engines.selection.PRECISIONS` says which engine has which."""
 Curves = dict[str, list[float]]
 """One value per epoch of each metric in `metrics.CURVES`; if the held-out test is measured, also test_loss and
 test_accuracy with a single value each, that of the last epoch."""

@@ -23,7 +23,7 @@ MAX_SETTINGS = 20
 
 
 @dataclass(frozen=True)
-class Section:
+class TitledTable:
     """A table with a title above and notes below; the first `texts` columns are text, the others numbers."""
 
     title: str
@@ -33,7 +33,7 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def sections(compared: Comparison) -> list[Section]:
+def sections(compared: Comparison) -> list[TitledTable]:
     """The tables to print, without empty ones."""
     tables = [_experiments(compared.sides)]
     for pair in compared.pairs:
@@ -41,7 +41,7 @@ def sections(compared: Comparison) -> list[Section]:
     return [table for table in tables if table.rows] + ([_ranks(compared)] if compared.ranks else [])
 
 
-def _experiments(sides: Sequence[ComparedReport]) -> Section:
+def _experiments(sides: Sequence[ComparedReport]) -> TitledTable:
     columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "completed fits")
     rows = [
         (
@@ -50,18 +50,18 @@ def _experiments(sides: Sequence[ComparedReport]) -> Section:
         )
         for side in sides
     ]  # fmt: skip
-    return Section("Experiments", columns, rows, 4)
+    return TitledTable("Experiments", columns, rows, 4)
 
 
 def _between(pair: ComparedPair) -> str:
     return f"{pair.a.letter} and {pair.b.letter}"
 
 
-def _settings(pair: ComparedPair) -> Section:
+def _settings(pair: ComparedPair) -> TitledTable:
     rows = [(s.path, "; ".join(s.cells) or "all", _value(s.a), _value(s.b)) for s in pair.settings[:MAX_SETTINGS]]
     more = len(pair.settings) - MAX_SETTINGS
     notes = (f"and {more} more (use --json to list all)",) if more > 0 else ()
-    return Section(
+    return TitledTable(
         f"Settings that differ between {_between(pair)}",
         ("setting", "cells", pair.a.letter, pair.b.letter),
         rows,
@@ -82,14 +82,14 @@ def _value(value: Any) -> str:
     return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else str(value)
 
 
-def _cells(metric: str, pair: ComparedPair) -> Section:
+def _cells(metric: str, pair: ComparedPair) -> TitledTable:
     """The shared cells: the difference of their means if fits are paired, else each mean with its interval."""
     rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
     title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
     if pair.unpaired:
         columns = ("cell", a, f"95% interval of {a}", b, f"95% interval of {b}")
         means = [(_name(row), *_mean(metric, row, "a"), *_mean(metric, row, "b")) for row in rows]
-        return Section(title, columns, means, 1, (pair.unpaired, *_notes(rows)))
+        return TitledTable(title, columns, means, 1, (pair.unpaired, *_notes(rows)))
     titles = ("cell", a, b, f"{a} {numbers.MINUS} {b}", "95% interval", "p, Holm", "fits")
     paired = [
         (
@@ -98,7 +98,7 @@ def _cells(metric: str, pair: ComparedPair) -> Section:
         )
         for row in rows
     ]  # fmt: skip
-    return Section(title, titles, paired, 1, _notes(rows))
+    return TitledTable(title, titles, paired, 1, _notes(rows))
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, s
     return numbers.number(metric, difference, sign=True), numbers.interval(metric, low, high, sign=True)
 
 
-def _factors(metric: str, pair: ComparedPair) -> Iterable[Section]:
+def _factors(metric: str, pair: ComparedPair) -> Iterable[TitledTable]:
     """One table per factor."""
     a, b = pair.a.letter, pair.b.letter
     columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
@@ -134,10 +134,10 @@ def _factors(metric: str, pair: ComparedPair) -> Iterable[Section]:
             )
             for row in records(table)
         ]  # fmt: skip
-        yield Section(f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}", columns, rows, 2)
+        yield TitledTable(f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}", columns, rows, 2)
 
 
-def _ranks(compared: Comparison) -> Section:
+def _ranks(compared: Comparison) -> TitledTable:
     assert compared.ranks is not None  # checked by the caller
     means, result = compared.ranks.means, compared.ranks.result
     columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
@@ -146,7 +146,7 @@ def _ranks(compared: Comparison) -> Section:
         for cell, rank in result.ranks.items()
     ]
     title = f"Cells ranked over {len(means)} data sets by {compared.metric} (1 is the best)"
-    return Section(title, columns, rows, 1, tuple(verdict(compared.ranks)))
+    return TitledTable(title, columns, rows, 1, tuple(verdict(compared.ranks)))
 
 
 def verdict(ranks: Ranks) -> Iterable[str]:
