@@ -15,13 +15,11 @@ from command import TINY, Command
 from engine_fits import ENGINES, LEARNERS, MIXED, OPTIMIZERS, built_fit, each_engine, train_curves
 
 from runner.cli import main
-from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.training_loop import train
 from runner.errors import EndedEarly
-from runner.fits.records import TrainingPlan
 from runner.network.graph import Network, Sequential
 from runner.network.layers import (
     BatchNorm,
@@ -173,32 +171,6 @@ def test_both_engines_learn_from_a_last_batch_of_one_image() -> None:
     fit = built_fit(precision="float64", network=Sequential(GlobalAvgPool(), Dense(4), BatchNorm(), ReLU(), Dense(3)))
     fit = dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, train=np.arange(33)))
     assert train_curves(fit, "numpy")["val_loss"] == pytest.approx(train_curves(fit, "torch")["val_loss"], rel=1e-9)
-
-
-def test_three_epochs_on_real_digits_are_the_same_on_both_engines() -> None:
-    """4,000 of the 5,000 digits of mnist-5k, in float32.
-
-    The engines differ by rounding, below 1e-6 here. If rounding flips a maximum (seen with other optimizers, and
-    between float32 and float64 on torch alone), the losses of later epochs differ by up to 0.4%.
-    """
-    catalog = load_catalog()
-    images, labels = catalog.build("dataset", catalog.bind("dataset", ComponentRef("mnist-5k"))).load()
-    order = stream("test", 0).permutation(5000)
-    small = built_fit(optimizer=ComponentRef("adam", {}))
-    architecture = catalog.bind("architecture", ComponentRef("simple_convnet", {"filters": 16}))
-    spec = dataclasses.replace(
-        small.spec, shape=(1, 28, 28), classes=10, architecture=architecture, train=order[:4000],
-        validation=order[4000:], training=TrainingPlan(3, 100, "torch", "cpu", "float32"),
-    )  # fmt: skip
-    network = catalog.build("architecture", architecture, spec.shape, spec.classes)
-    fit = dataclasses.replace(small, spec=spec, network=network, images=images, labels=labels)
-    ours, theirs = (ENGINES[engine]().fit([fit])[0].curves for engine in ("numpy", "torch"))
-    assert theirs["val_accuracy"][-1] > 0.9
-    for part, count in (("train", 4000), ("val", 1000)):
-        loss, accuracy = f"{part}_loss", f"{part}_accuracy"
-        assert ours[loss][0] == pytest.approx(theirs[loss][0], rel=1e-4)
-        assert ours[loss] == pytest.approx(theirs[loss], rel=5e-3)
-        assert ours[accuracy] == pytest.approx(theirs[accuracy], abs=5 / count)
 
 
 def leaderboard(report: Path) -> list[str]:

@@ -39,13 +39,13 @@ def table(file: Path, name: str = "fits") -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("engine", ["torch", "numpy"])
-def test_the_test_adds_its_metrics_and_changes_no_others(mirrored: Path, runner: Command, engine: str) -> None:
+def test_the_test_adds_its_metrics_and_changes_no_others(mirrored: Path, here: Command, engine: str) -> None:
     mirrored.write_text(mirrored.read_text().replace("ENGINE", engine))
-    without = runner("run", mirrored)
+    without = here("run", mirrored)
     assert without.returncode == 0, without.stderr
     assert "test accuracy" not in without.stdout and "test_accuracy" not in table(mirrored)
     before = table(mirrored)
-    done = runner("run", mirrored, "--set", "cross_validation.test=true")
+    done = here("run", mirrored, "--set", "cross_validation.test=true")
     assert done.returncode == 0, done.stderr
     assert "3 fits to train" in done.stderr, "a fit with the test has another id than one without"
     fits, (cell,) = table(mirrored), table(mirrored, "cells").to_dict("records")
@@ -59,13 +59,13 @@ def test_the_test_adds_its_metrics_and_changes_no_others(mirrored: Path, runner:
     assert "on the 31 held-out test images" in report and "60 images of 1×8×8 and 31 held-out test images" in report
 
 
-def test_without_the_test_its_images_are_not_loaded(tmp_path: Path, runner: Command) -> None:
+def test_without_the_test_its_images_are_not_loaded(tmp_path: Path, here: Command) -> None:
     (tmp_path / "guarded.py").write_text(GUARDED)
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY.replace("digits", "guarded").replace("plugins: []", "plugins: [./guarded.py]"))
     command = ("run", file, "--executor", "serial", "--set", "training.epochs=1")
-    assert runner(*command).returncode == 0
-    loaded = runner(*command, "--set", "cross_validation.test=true")
+    assert here(*command).returncode == 0
+    loaded = here(*command, "--set", "cross_validation.test=true")
     assert loaded.returncode == 2 and "the test images were loaded" in loaded.stderr
 
 
@@ -88,9 +88,9 @@ def register_datasets():
 """
 
 
-def test_a_data_set_without_test_images_is_refused_with_the_line_of_the_setting(tiny: Path, runner: Command) -> None:
+def test_a_data_set_without_test_images_is_refused_with_the_line_of_the_setting(tiny: Path, here: Command) -> None:
     tiny.write_text(tiny.read_text().replace("{folds: 3}", "{folds: 3, test: true}"))
-    done = runner("plan", tiny)
+    done = here("plan", tiny)
     assert done.returncode == 2
     message = "cross_validation.test: found true, but data set digits has no held-out test images; allowed: false"
     assert done.stderr == f"{tiny}:8: {message}\n"
