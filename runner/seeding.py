@@ -8,6 +8,7 @@ adding a cell changes no other cell's random numbers.
 from __future__ import annotations
 
 import hashlib
+import random
 
 import numpy as np
 
@@ -22,3 +23,9 @@ def stream(name: str, *keys: Key) -> np.random.Generator:
     # A hash, as SeedSequence takes no text. repr distinguishes 1 from "1", and the separator (1, 2) from (12,).
     digest = hashlib.sha256("\x1f".join([name, *map(repr, keys)]).encode()).digest()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))
+
+
+def seed_globals(*keys: Key) -> None:
+    """Seed the global generators of `random` and `numpy.random`, which the runner itself never draws from."""
+    random.seed(int(stream("random", *keys).integers(2**63)))
+    np.random.seed(stream("numpy.random", *keys).integers(2**32, size=4, dtype=np.uint32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any
 
 import pluggy
 
-from runner.components import hookspecs
+from runner.components import hookspecs, plugin_code
 from runner.components.parameters import RegisteredComponent
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
 from runner.components.validation import InvalidValues, validate
@@ -72,7 +73,7 @@ class Catalog:
         the function raises or if what it returns lacks an attribute of REQUIRED_ATTRIBUTES.
         """
         entry = self.find(kind, ref.name)
-        with _as_plugin_error(f"{kind} {ref} of {entry.source}"):
+        with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
         # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
         missing = [name for name in REQUIRED_ATTRIBUTES[kind] if not hasattr(built, name)]
@@ -128,19 +129,30 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     manager.add_hookspecs(hookspecs)
     catalog = Catalog()
     points = [(_source(point), point) for point in entry_points(group=hookspecs.GROUP)]
+    # Only for plugins of others: built-in components import nothing of the user's.
+    others = {point.module.partition(".")[0] for _, point in points} - {plugin_code.OURS}
+    if others or files:
+        plugin_code.record(sorted(others))
     # Sorted, so that of two plugins with a component of one name the same one loads on every machine.
     for source, point in sorted(points, key=lambda item: (item[0], item[1].name)):
         try:
             with _as_plugin_error(source):
                 module = point.load()
-            _add(catalog, manager, module, source)
+            _add(catalog, manager, module, source, _distribution_of(point))
         except (Exception, SystemExit) as error:
             catalog.failures[f"{point.name} of {source}"] = str(error)
             log.warning("plugin %s of %s failed to load: %s", point.name, source, error)
             log.debug("the traceback of that failure", exc_info=True)
     for file in files:
-        _add(catalog, manager, _import_file(Path(file)), file, _digest(Path(file)))
+        _add(catalog, manager, _import_file(Path(file)), file)
     return catalog
+
+
+def reload_edited() -> None:
+    """Forget the loaded plugins if a file of theirs was edited since, as between two runs of one Python process."""
+    if plugin_code.edited():
+        plugin_code.forget()
+        load_catalog.cache_clear()
 
 
 def _source(point: EntryPoint) -> str:
@@ -153,16 +165,19 @@ def _distribution(distribution: Distribution) -> str:
     return f"{distribution.name} {distribution.version}"
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+def _distribution_of(point: EntryPoint) -> tuple[str, str] | None:
+    """The name and the version of the distribution that provides an entry point."""
+    name, _, version = _source(point).rpartition(" ")
+    return (name, version) if point.dist else None
 
 
 def _import_file(file: Path) -> ModuleType:
     # A name of its own for every path: two files called my_block.py must not replace each other in sys.modules.
-    name = f"runner_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"runner_plugin_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"{file} is not a Python file (its name must end in .py)")
+    spec.loader = plugin_code.RecordedLoader(name, str(file))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs, as dataclasses and pickle look their module up by name
     with _as_plugin_error(str(file)):
@@ -170,7 +185,13 @@ def _import_file(file: Path) -> ModuleType:
     return module
 
 
-def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, source: str, version: str = "") -> None:
+def _add(
+    catalog: Catalog,
+    manager: pluggy.PluginManager,
+    module: ModuleType,
+    source: str,
+    distribution: tuple[str, str] | None = None,
+) -> None:
     """Register the module's components in the catalog; raises PluginError if one is wrong or its name is taken."""
     _register(manager, module, source)
     records = [(kind, record) for kind in KINDS for record in _records(manager, module, kind, source)]
@@ -180,7 +201,7 @@ def _add(catalog: Catalog, manager: pluggy.PluginManager, module: ModuleType, so
         taken = catalog.entries.get((kind, record.name))
         if taken:
             raise PluginError(f"{kind} '{record.name}' is provided twice: by {taken.source} and by {source}")
-        entry = RegisteredComponent(record, source, version)
+        entry = RegisteredComponent(record, source, module.__name__, distribution)
         _check_signature(entry)
         catalog.entries[kind, record.name] = entry
 
@@ -222,7 +243,7 @@ def _check_signature(entry: RegisteredComponent) -> None:
         raise PluginError(f"{entry.source}: the parameters of {entry.component.name} must be keyword-only, after a *")
     # Types and defaults of a plugin file are checked now, for its author; of an installed plugin when they are used,
     # as building a type adapter for each of them would slow down every command.
-    for parameter in parameters.values() if entry.version else ():
+    for parameter in parameters.values() if entry.is_file else ():
         with _as_plugin_error(entry.source):
             adapter = parameter.adapter
         try:

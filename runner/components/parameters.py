@@ -10,12 +10,14 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
+from runner.components import plugin_code
 from runner.components.records import Component, ComponentRef
 from runner.components.validation import InvalidValues, KeyPath, type_name, validate
+from runner.files.content_hash import content_id
 from runner.text import did_you_mean
 
 
@@ -37,6 +39,20 @@ class Parameter:
         # Built on first use, as most components of a catalog are never bound.
         return TypeAdapter(self.annotation)
 
+    @cached_property
+    def bound_default(self) -> Any:
+        """The default as it would be bound if it were given: a whole number becomes a float where one is expected.
+
+        So a default and the same value written out are equal. A default that does not match its type stays as it is.
+        """
+        # Only these are validated, as building a type adapter is slow, and most defaults would not change.
+        if not (_has_whole_number(self.default) and _mentions_float(self.annotation)):
+            return self.default
+        try:
+            return validate(self.adapter, self.default)
+        except (InvalidValues, TypeError):
+            return self.default
+
     def describe(self) -> dict[str, Any]:
         """Name, type and, unless required, default, as `runner plugins` lists them."""
         facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
@@ -47,13 +63,38 @@ class Parameter:
 class RegisteredComponent:
     """A component and its source: a distribution with its version, or the path of a plugin file.
 
-    `version` is the hash of a plugin file, so that an edit of it is noticed. It is "" for an installed plugin: the
-    versions of installed software are recorded with each fit instead.
+    `module` is the plugin's name in sys.modules. `distribution` is the name and the version of the installed package
+    that provides the component; None for a plugin file.
     """
 
     component: Component
     source: str
-    version: str = ""
+    module: str = ""
+    distribution: tuple[str, str] | None = None
+
+    @property
+    def is_file(self) -> bool:
+        return self.distribution is None
+
+    @property
+    def files(self) -> dict[str, plugin_code.SourceFile]:
+        """The files of its code by module name, the plugin's own first; empty for a built-in component."""
+        is_ours = self.module.partition(".")[0] == plugin_code.OURS
+        return {} if is_ours else plugin_code.files_of(self.module)
+
+    @property
+    def version(self) -> str:
+        """A hash of its code, so that an edit of it is noticed; "" for a built-in component.
+
+        Not of the names of the files: a plugin file may move, as long as what it imports keeps its name.
+        """
+        files = self.files
+        own = files.pop(self.module, None)
+        if own is None:
+            return ""
+        others = sorted([name, file.digest] for name, file in files.items())
+        # Without others the hash of the file itself, which fits of earlier versions were identified by.
+        return content_id([own.digest, others]) if others else own.digest
 
     @property
     def origin(self) -> str:
@@ -121,7 +162,7 @@ class RegisteredComponent:
                 problems.append(((), message))
             else:
                 # A default is not checked here, but when a plugin file is loaded (`catalog._check_signature`).
-                bound[name] = parameter.default
+                bound[name] = parameter.bound_default
         if problems:
             # By their text, because paths of names and indices cannot be compared.
             raise InvalidValues(sorted(problems, key=str))
@@ -130,3 +171,13 @@ class RegisteredComponent:
     def _unknown(self, name: str) -> tuple[KeyPath, str]:
         allowed = [*self.parameters, *self._common]
         return (name,), f"{self.component.name} has no parameter '{name}'{did_you_mean(name, allowed)}"
+
+
+def _has_whole_number(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return any(map(_has_whole_number, value)) if isinstance(value, (list, tuple)) else type(value) is int
+
+
+def _mentions_float(annotation: Any) -> bool:
+    return annotation is float or any(map(_mentions_float, get_args(annotation)))

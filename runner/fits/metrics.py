@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -10,6 +11,7 @@ class Metric:
     """One metric and its format: a value is shown times `scale`, with `decimals` decimals, in `value_unit`.
 
     A difference is shown in `unit`, such as percentage points. `quantity` names what is measured, for a sentence.
+    Values lie in 0..`highest`.
     """
 
     name: str
@@ -19,19 +21,24 @@ class Metric:
     unit: str
     scale: float
     decimals: int
+    highest: float
 
     @property
     def direction(self) -> int:
         """1 if a higher value is better, -1 if a lower one is."""
         return 1 if self.higher_is_better else -1
 
+    def limits(self, difference: bool = False) -> tuple[float, float]:
+        """The lowest and the highest possible value, or difference of two values."""
+        return (-self.highest if difference else 0.0), self.highest
+
 
 def _accuracy(part: str) -> Metric:
-    return Metric(f"{part}_accuracy", "accuracy", True, "%", "points", 100, 2)
+    return Metric(f"{part}_accuracy", "accuracy", True, "%", "points", 100, 2, 1.0)
 
 
 def _loss(part: str) -> Metric:
-    return Metric(f"{part}_loss", "loss", False, "nats", "nats", 1, 4)
+    return Metric(f"{part}_loss", "loss", False, "nats", "nats", 1, 4, math.inf)
 
 
 _BY_NAME = {metric.name: metric for part in ("val", "train", "test") for metric in (_accuracy(part), _loss(part))}

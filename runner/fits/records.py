@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,7 +51,9 @@ class FitSpec:
     arrays of shapes (n_train,) and (n_validation,). `test` is the folder of the held-out test part, "" if it is not
     measured. `shape` is (channels, height, width). `timeout` and `checkpoint` are in seconds: a fit that takes longer
     than `timeout` is stopped, and every `checkpoint` seconds its state is saved to a file in `folder`; None turns
-    either off. `cost` is MACs/image x training images x epochs, to compare fits with; 0 if the MACs are unknown.
+    either off. `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
+    else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
+    epochs, to compare fits with; 0 if the MACs are unknown.
     """
 
     id: str
@@ -69,6 +72,8 @@ class FitSpec:
     validation: np.ndarray
     test: str = ""
     plugin_files: tuple[str, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
+    dataset: str = ""
     timeout: float | None = None
     retries: int = 0
     cost: float = 0.0
@@ -96,7 +101,8 @@ class FitResult:
     `worker` is the process id; `memory` is the peak memory of the process during the fit in bytes, 0 if unknown.
     `arrays`, by name, are for inspection and go to a file of their own next to the journal, as does `log`.
     `retryable` marks a failure that may not repeat, such as a killed worker. Neither `arrays` nor `retryable` is in
-    the journal.
+    the journal. `refused` says that the worker's code is not the plan's: the result is not recorded, as nothing was
+    found out about the fit.
     """
 
     id: str
@@ -117,6 +123,7 @@ class FitResult:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     memory: int = 0
     retryable: bool = False
+    refused: bool = False
 
     def final(self, metric: str) -> float:
         """The metric's value after the last epoch; nan for a failed fit."""
@@ -127,7 +134,7 @@ class FitResult:
         """The fields that the journal records, as plain data."""
         # The arrays are dropped first: asdict would copy them.
         fields = asdict(replace(self, arrays={}))
-        return {key: value for key, value in fields.items() if key not in ("arrays", "retryable")}
+        return {key: value for key, value in fields.items() if key not in ("arrays", "retryable", "refused")}
 
 
 def failed_result(spec: FitSpec, reason: str, **facts: Any) -> FitResult:

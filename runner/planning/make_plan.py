@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from runner.components.catalog import Catalog, load_catalog
+from runner.components.catalog import Catalog, load_catalog, reload_edited
 from runner.errors import Complaint, InputError, PluginError
 from runner.experiment.expand import cell_names, expand
 from runner.experiment.schema import Experiment
-from runner.planning.cell_checker import CellChecker
-from runner.planning.plan import Plan, PlannedCell
+from runner.planning.cell_checker import CellChecker, resolve_auto
+from runner.planning.duplicates import refuse_duplicates
+from runner.planning.plan import Plan
+from runner.planning.plugin_facts import describe_plugins
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -21,15 +21,16 @@ def make_plan(experiment: Experiment) -> Plan:
     catalog = _load_catalog(experiment)
     checker = CellChecker(experiment, catalog)
     data = checker.check_dataset()
-    expanded = expand(experiment)
+    expanded = expand(experiment, resolve_auto)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     if checker.complaints:
         raise InputError(checker.complaints)
     assert data is not None  # otherwise there was a complaint
     cells = tuple(cell for cell in checked if cell is not None)
     # After the complaints, because only cells without any have an id.
-    _check_duplicates(experiment, cells)
+    refuse_duplicates(experiment, cells, catalog, checker.network)
     header = experiment.header
+    plugin_files = zip(header.plugins, experiment.plugin_files, strict=True)
     return Plan(
         name=header.name,
         description=header.description,
@@ -45,8 +46,8 @@ def make_plan(experiment: Experiment) -> Plan:
         data=data.facts,
         overrides=experiment.overrides,
         test=header.cross_validation.test,
-        file=experiment.document.where.file,
-        plugins=_plugin_digests(experiment, catalog),
+        file=experiment.document.where.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
+        plugins=describe_plugins(catalog, plugin_files, header.dataset, cells),
     )
 
 
@@ -65,6 +66,7 @@ def problems(experiment: Experiment, plan: Plan) -> list[Complaint]:
 
 
 def _load_catalog(experiment: Experiment) -> Catalog:
+    reload_edited()
     files: tuple[str, ...] = ()
     # One more file each time, so that an error is reported at the line of the plugin that causes it.
     for index, file in enumerate(experiment.plugin_files):
@@ -75,29 +77,3 @@ def _load_catalog(experiment: Experiment) -> Catalog:
             where = experiment.document.find(("plugins", index))
             raise InputError([Complaint(where, f"plugins[{index}]", str(error))]) from error
     return load_catalog(files)
-
-
-def _plugin_digests(experiment: Experiment, catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """The digest and the components of each plugin file; the next run compares them to report which file changed."""
-    plugins: dict[str, dict[str, Any]] = {}
-    for name, file in zip(experiment.header.plugins, experiment.plugin_files, strict=True):
-        entries = [(kind, entry) for (kind, _), entry in sorted(catalog.entries.items()) if entry.source == file]
-        components: dict[str, list[str]] = {}
-        for kind, entry in entries:
-            components.setdefault(kind, []).append(entry.component.name)
-        # There is a first entry: a file that registers nothing was refused when it was loaded.
-        plugins[name] = {"digest": entries[0][1].version, "components": components}
-    return plugins
-
-
-def _check_duplicates(experiment: Experiment, cells: tuple[PlannedCell, ...]) -> None:
-    """Raise InputError if two cells have the same id, which would train the same fits under two names."""
-    first: dict[str, str] = {}
-    complaints = []
-    for cell in cells:
-        earlier = first.setdefault(cell.id, cell.name)
-        if earlier != cell.name:
-            message = f"is the same as cell '{earlier}': both have the same settings; exclude one of them"
-            complaints.append(Complaint(experiment.document.find(("grid",)), f"cell '{cell.name}'", message))
-    if complaints:
-        raise InputError(complaints)

@@ -9,26 +9,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from runner.components import plugin_code
 from runner.components.catalog import load_catalog
-from runner.data.prepare import read
+from runner.data.parts import read
 from runner.engines import selection
 from runner.engines.base import BuiltFit, Engine, TrainedFit
 from runner.engines.checkpoint import Checkpoint
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
+from runner.seeding import seed_globals
 from runner.workers.memory import peak_bytes, reset_peak
 
 
 def run_group(group: FitGroup) -> list[FitResult]:
     """Train the fits of a group and return one result per fit, in order.
 
-    An exception becomes a failed result with its message as the reason and its traceback as the log.
+    An exception becomes a failed result with its message as the reason and its traceback as the log. If this process
+    imported other code of a plugin than was planned, every result is a refused one.
     """
     reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
-    versions = engine.versions()
+    versions = engine.versions() | _provider_versions(group[0])
     earlier: dict[str, float] = {}
     outcomes: Sequence[TrainedFit | BaseException]
     try:
@@ -38,6 +41,9 @@ def run_group(group: FitGroup) -> list[FitResult]:
         earlier = checkpoint.spent_before if checkpoint else {}
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         outcomes = [error] * len(group)
+    # After training, as a plugin may import a file only then.
+    if changed := plugin_code.differing(group[0].code):
+        return [failed_result(spec, _refusal(changed), refused=True) for spec in group]
     # The time of a group is shared equally by its fits. It includes the time before the checkpoint it resumed from.
     spent = {key: (value + earlier.get(key, 0.0)) / len(group) for key, value in since(started).items()}
     return [_result(engine, spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
@@ -65,6 +71,26 @@ def _result(
     )  # fmt: skip
 
 
+def _refusal(changed: Sequence[str]) -> str:
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return (
+        f"{changed[0]}{more} changed after the run was planned, and a new worker would train with other code; what is "
+        "finished is saved, and the same command continues with the files as they are then"
+    )
+
+
+def _provider_versions(spec: FitSpec) -> dict[str, str]:
+    """The version of each distribution that provides a component of the fit; none if the plugins cannot be loaded."""
+    try:
+        catalog = load_catalog(spec.plugin_files)
+    except (Exception, SystemExit):  # raised again, and reported, when the fit is built
+        return {}
+    names = [("dataset", spec.dataset), ("architecture", spec.architecture.name), ("optimizer", spec.optimizer.name)]
+    names += [("augmentation", ref.name) for ref in spec.augmentation]
+    found = (catalog.entries.get(name) for name in names)
+    return dict(entry.distribution for entry in found if entry and entry.distribution)
+
+
 def _checkpoint(group: FitGroup, versions: dict[str, str]) -> Checkpoint | None:
     """The group's checkpoint, if it has one; its file is named after the group's first fit."""
     first = group[0]
@@ -76,6 +102,8 @@ def _checkpoint(group: FitGroup, versions: dict[str, str]) -> Checkpoint | None:
 def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
     catalog = load_catalog(spec.plugin_files)
     images, labels = _read_cached(spec.data)
+    # For what plugins draw from Python's and NumPy's own generators, while they are built and in training.
+    seed_globals(*spec.keys)
     with selection.get(spec.training.engine).seeded(*spec.keys):
         network = catalog.build("architecture", spec.architecture, spec.shape, spec.classes)
     return BuiltFit(
@@ -92,3 +120,4 @@ def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
 
 # Two entries: the training data and the held-out test part, which all fits of a worker share.
 _read_cached = lru_cache(maxsize=2)(read)
+forget_data = _read_cached.cache_clear

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
-from runner.workers.run_group import run_group
+from runner.workers.run_group import forget_data, run_group
 
 
 class SerialExecutor:
@@ -20,5 +20,6 @@ class SerialExecutor:
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Train the groups in the given order; see `Executor.run`."""
+        forget_data()  # an earlier run in this process may have mapped files that were replaced since
         for group in groups:
             yield run_group(group)
