@@ -41,6 +41,7 @@ def train(seed: int, folds: int, repeats: int) -> Iterator[Row]:
     plan, catalog, ref = make_plan(experiment), load_catalog(experiment.plugin_files), experiment.header.dataset
     data = catalog.build("dataset", catalog.bind("dataset", ref))
     with prepare_part(data, catalog.find("dataset", ref.name).origin) as part:
+        part.verify()
         splits = stratified_splits(part.labels, folds, repeats, seed, ref.parameters["subset"])
         plan, fits = assign_fit_ids(plan, part, None, splits, experiment.plugin_files)
         names = {cell.id: cell.name for cell in plan.cells}

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_two, power
+from runner.reporting.statistics.metric_test import binomial_std
 
 FRAME = Path(__file__).parents[1] / "tests" / "data" / "calibration.csv.gz"
 DESIGNS = {5: (1, 2, 4, 8), 2: (1, 2, 5)}
@@ -60,13 +61,18 @@ def draw(values: np.ndarray, repeats: int, rng: np.random.Generator) -> tuple[np
     return values[data_set[:, None], chosen].reshape(DRAWS, -1), data_set
 
 
-def outcomes(experiments: np.ndarray, truth: float, test_train_ratio: float) -> pd.DataFrame:
+def outcomes(experiments: np.ndarray, truth: float, folds: int = 0) -> pd.DataFrame:
     """One row per experiment: whether the 95% interval covers `truth`, and whether the 5% test finds a difference.
 
-    With a `test_train_ratio` of 0 these are the plain paired t-test and its interval.
+    Without `folds` these are the plain paired t-test and its interval. Equal values have no interval there, and so
+    none that fails to cover.
     """
-    tests = corrected_t_test(experiments, test_train_ratio)
-    return pd.DataFrame({"covers": (tests["low"] <= truth) & (truth <= tests["high"]), "finds": tests["p"] < LEVEL})
+    ratio, least = 0.0, np.full(len(experiments), np.nan)
+    if folds:
+        one = np.full((len(experiments), 1), True)
+        ratio, least = 1 / (folds - 1), binomial_std(experiments[:, None], one, IMAGES // folds, folds)
+    tests = corrected_t_test(experiments, ratio, least_std=least)
+    return pd.DataFrame({"covers": ~((tests["low"] > truth) | (truth > tests["high"])), "finds": tests["p"] < LEVEL})
 
 
 def both_tests(
@@ -74,8 +80,8 @@ def both_tests(
 ) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
     """The outcomes of the corrected and of the plain test on the same draws, and the data set of each draw."""
     experiments, data_set = draw(values, repeats, np.random.default_rng(seed))
-    ratios = {"corrected": 1 / (values.shape[2] - 1), "plain": 0.0}
-    return {test: outcomes(experiments, truth, ratio) for test, ratio in ratios.items()}, data_set
+    folds = {"corrected": values.shape[2], "plain": 0}
+    return {test: outcomes(experiments, truth, count) for test, count in folds.items()}, data_set
 
 
 def standard_error(outcome: np.ndarray, data_set: np.ndarray, rounds: int = 2000) -> float:
@@ -119,7 +125,11 @@ def powers(values: np.ndarray, truth: float, repeats: int) -> list[str]:
 
 def five_by_two_rows(values: np.ndarray, truth: float) -> list[str]:
     """Rows for the 5x2cv t and F tests: how often each finds a difference that is 0, and the actual one, in %."""
-    without, actual = five_by_two(values - truth), five_by_two(values)
+    one = np.full((len(values), 1), True)
+    without, actual = (
+        five_by_two(shifted, binomial_std(shifted.reshape(len(values), 1, -1), one, IMAGES // 2, 2))
+        for shifted in (values - truth, values)
+    )
     return [
         f"| 5x2cv {name} | "
         + " | ".join(f"{100 * (tests[key] < LEVEL).mean():.0f}" for tests in (without, actual))

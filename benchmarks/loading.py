@@ -13,7 +13,8 @@ import time
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
-from runner.data.prepare import prepare_part, read
+from runner.data.parts import read
+from runner.data.prepare import prepare_part
 from runner.errors import RunnerError
 from runner.files.cache import cache_folder
 
@@ -24,6 +25,7 @@ def seconds(root: str, read_pixels: bool) -> float:
     catalog = load_catalog()
     data = catalog.build("dataset", catalog.bind("dataset", ComponentRef("fashion-mnist", {"root": root})))
     with prepare_part(data, "benchmark") as part:
+        part.verify()
         images, _ = read(part.folder)
         if read_pixels:
             images.max()

@@ -16,6 +16,7 @@ from runner.components.records import (
 )
 from runner.errors import RunnerError, ShapeError
 from runner.files.cache import cache_folder
+from runner.files.file_state import files_version
 from runner.network.base import Initial, Layer, Shape
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import (
@@ -76,5 +77,6 @@ __all__ = [
     "Transform",
     "UpdateRule",
     "cache_folder",
+    "files_version",
     "hookimpl",
 ]

@@ -10,12 +10,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 from runner import __version__
 from runner.commands.arguments import CommandParser, Parser
-from runner.errors import RunnerError
+from runner.commands.streams import prepare_streams
+from runner.errors import InputError, RunnerError
 from runner.flow.signals import exit_status, stopping
 from runner.text import printable
 
@@ -44,12 +44,25 @@ def program() -> NoReturn:
 
     Python would first take every loaded object apart: after MLflow and pandas that takes a second.
     """
-    status = main()
+    status = _main_with_output()
     atexit._run_exitfuncs()  # those of multiprocessing and logging
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # closed before the start, or since
-            stream.flush()
     os._exit(status)
+
+
+def _main_with_output() -> int:
+    """`main`, and then what it printed: as long as that is in a buffer, the disk may still be too full for it."""
+    if not prepare_streams():
+        print("output: standard output is closed; end the command with >/dev/null to see nothing", file=sys.stderr)
+        return 2
+    try:
+        status = main()
+    except SystemExit as stop:  # argparse
+        status = int(stop.code or 0)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _report_system_error(error)
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,23 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_up_logging(given.verbose)
     try:
         with stopping():
-            status = int(given.command(given))
-        # Flushed here, where a full disk still becomes a message and an exit status: `program` ignores what its own
-        # flush raises.
-        if sys.stdout is not None:  # None if it was closed before the start
-            sys.stdout.flush()
-        return status
+            return int(given.command(given))
     except RunnerError as error:
         logging.getLogger("runner").debug("in detail", exc_info=True)
-        # Line by line: `printable` would join the complaints about a file into one line.
-        print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
+        # Each complaint about a file is a line; any other line break is in a name or in what a plugin raised.
+        lines = str(error).splitlines() if isinstance(error, InputError) else [str(error)]
+        print("\n".join(map(printable, lines)), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt as stop:
         print("interrupted", file=sys.stderr)
         return exit_status(stop)
-    except BrokenPipeError:
-        _discard_output()  # the reader has left, so there is nobody to tell
-        return 0
     except OSError as error:
         return _report_system_error(error)
 
@@ -113,7 +119,7 @@ def _report_system_error(error: OSError) -> int:
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         error.filename = "output"
         _discard_output()
-    print(f"{error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+    print(printable(f"{error.filename or 'system'}: {error.strerror or error}"), file=sys.stderr)
     return 2
 
 

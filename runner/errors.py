@@ -63,6 +63,20 @@ class PluginError(RunnerError):
     """A plugin cannot be loaded, breaks its interface, or conflicts with another."""
 
 
+class DataError(RunnerError):
+    """The files of a data set, or the cache's copy of it, changed while they were in use."""
+
+    # Not 2, as the input is right: the same command continues with the files as they are now.
+    exit_status = 1
+
+
+class ChangedCodeError(RunnerError):
+    """The code of a plugin changed after the run was planned."""
+
+    # Not 2, as the input is right: the same command continues with the code as it is now.
+    exit_status = 1
+
+
 class JournalError(RunnerError):
     """The journal on disk is damaged, and cannot be repaired without losing a fit."""
 

@@ -15,16 +15,29 @@ LONGEST_LINE = 480
 LONGEST_VALUE = 60
 """Longer values are shortened to this many characters within a message."""
 
+# Not all that str.isprintable refuses: words of some languages need joiners. Half a surrogate pair stands for a byte
+# of a file name that is not UTF-8.
+_NEVER_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 def dotted(path: Iterable[int | str]) -> str:
     """A path in the notation of the YAML files: ``plugins[0]``, ``grid.architecture.stages``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
+def one_line(text: str) -> str:
+    """The text with line breaks and control characters escaped: a terminal would execute those in names and files."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can be a name in a table: without control characters, and writable as UTF-8."""
+    return not _NEVER_IN_NAMES.search(text)
+
+
 def printable(text: str) -> str:
     """The text on one line of at most LONGEST_LINE characters, control characters escaped."""
-    # Messages quote file names and file contents, and a terminal would execute escape sequences in them.
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    text = one_line(" ".join(text.split()))
     half = LONGEST_LINE // 2  # both ends are needed: a message begins with the location and ends with what is allowed
     return text if len(text) <= LONGEST_LINE else f"{text[:half]} ... {text[-half:]}"
 

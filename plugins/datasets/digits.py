@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.api import Dataset, ImageData, hookimpl
+
+from . import files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +25,15 @@ def _rows() -> np.ndarray:
     """Read from the file itself, as importing scikit-learn takes a second; if it is not there, by scikit-learn."""
     import numpy as np
 
-    spec = find_spec("sklearn")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
-        if file.is_file():
-            return np.loadtxt(file, delimiter=",")
+    if file := _file():
+        return np.loadtxt(file, delimiter=",")
     from sklearn.datasets import load_digits
 
     return np.column_stack(load_digits(return_X_y=True))
+
+
+def _file() -> Path | None:
+    return files.package_file("sklearn", "datasets/data/digits.csv.gz")
 
 
 def digits() -> ImageData:
@@ -44,7 +45,7 @@ def digits() -> ImageData:
         load=load,
         licence="CC BY 4.0 (UCI Machine Learning Repository)",
         citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, doi:10.24432/C50P49",
-        version=f"scikit-learn {version('scikit-learn')}",
+        version=files.package_version("scikit-learn", _file()),
     )
 
 

@@ -10,9 +10,11 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
-from runner.api import RunnerError, cache_folder
+from runner.api import RunnerError, cache_folder, files_version
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,19 @@ def verify(content: bytes, md5: str, source: object) -> bytes:
         return content
     size = f"it has {len(content)} bytes, and " if content else "it is empty; "
     raise RunnerError(f"{source}: {size}its MD5 sum is {actual}, not the published {md5}; download it again")
+
+
+def package_file(package: str, path: str) -> Path | None:
+    """A file in the folder of an installed package, which is not imported; None if it is not there."""
+    spec = find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or ()
+    return next((file for file in (Path(folder) / path for folder in folders) if is_file(file)), None)
+
+
+def package_version(distribution: str, file: Path | None) -> str:
+    """The version of a data set in a `file` of an installed distribution: somebody may edit or replace that file."""
+    state = files_version([file]) if file else "not a file of its own"
+    return state and digest(distribution, version(distribution), state)
 
 
 def digest(*parts: object) -> str:

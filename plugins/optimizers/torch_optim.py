@@ -59,7 +59,9 @@ def _build_function(name: str) -> Callable[..., UpdateRule]:
                 raise RunnerError(f"{name}: {key} is {json.dumps(value)}; expected {_expected(defaults[key])}")
         if name == "Rprop" and schedule != "constant":
             raise RunnerError("Rprop takes no schedule: it adapts its step sizes and uses lr only at the first step")
-        rule = TorchOptimizer(parameters.get("lr", defaults["lr"]), schedule, clip, name, parameters)
+        # Without what equals torch's default, so that a default written out builds the same rule as one left out.
+        changed = {key: value for key, value in parameters.items() if not _equal(value, defaults[key])}
+        rule = TorchOptimizer(parameters.get("lr", defaults["lr"]), schedule, clip, name, changed)
         _try_one_step(rule)
         return rule
 
@@ -88,6 +90,10 @@ def _same_kind(value: Any, default: Any) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, list) and len(value) == len(default) and all(map(_same_kind, value, default))
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return bool(value == (list(default) if isinstance(default, tuple) else default))
 
 
 def _expected(default: Any) -> str:

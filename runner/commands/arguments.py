@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner.errors import RunnerError
-from runner.text import did_you_mean
+from runner.text import did_you_mean, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
             is_option = found.startswith("-")
             nearest = did_you_mean(found.partition("=")[0], known) if is_option else ""
             message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 
 class CommandParser(Parser):
@@ -109,8 +109,12 @@ def plugin_files(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def report_folder(reports: Path, experiment: str) -> Path:
-    """The folder of the report that an experiment's file or name stands for, or that is given itself."""
+    """The folder of the report that an experiment's file or name stands for, or that is given itself.
+
+    Raises RunnerError if there is none, and for links in it as `refuse_links`.
+    """
     from runner.experiment.load import load
+    from runner.files.own_files import refuse_links
 
     is_file = experiment.endswith((".yaml", ".yml"))
     folder = reports / (load(experiment).name if is_file else experiment)
@@ -119,4 +123,6 @@ def report_folder(reports: Path, experiment: str) -> Path:
         known = [path.parent.name for path in reports.glob("*/plan.yaml")]
         raise RunnerError(f"{folder}: no such report{did_you_mean(folder.name, known)}")
     # A folder in the current directory may have an experiment's name by chance; the one with a plan is meant.
-    return next((place for place in found if (place / "plan.yaml").is_file()), found[0])
+    chosen = next((place for place in found if (place / "plan.yaml").is_file()), found[0])
+    refuse_links(chosen)
+    return chosen

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_json, add_reports, report_folder
-from runner.commands.output import print_line, print_table
+from runner.commands.output import print_line, print_remark, print_table
 from runner.text import printable
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
         _print_sections(side_by_side.sections(comparison))
     # To stderr, so that stdout is the tables or one JSON document and nothing else.
     for line in side_by_side.remarks(comparison, written):
-        print(line, file=sys.stderr)
+        print_remark(line)
     return 0
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_json, add_plugin, plugin_files, positive, shape
-from runner.commands.output import field_text, print_line, print_table, shape_text
-from runner.errors import RunnerError
+from runner.commands.output import field_text, print_line, print_remark, print_table, shape_text
+from runner.errors import Complaint, InputError, Location, RunnerError
+from runner.text import dotted
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
@@ -57,13 +57,15 @@ def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
     from runner.commands import previews
     from runner.components.records import ComponentRef
     from runner.components.validation import InvalidValues
-    from runner.data.prepare import prepare_dataset, read
+    from runner.data.parts import read
+    from runner.data.prepare import prepare_dataset
 
     if given.json:
         raise RunnerError("--json: an augmentation is described by a picture")
     ref, file = _bound(catalog, "augmentation", given), given.out or Path(f"{given.name}.png")
     try:
         with prepare_dataset(catalog, ComponentRef(given.dataset)) as part:
+            part.verify()
             previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
     except InvalidValues as finding:
         raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
@@ -86,7 +88,7 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        raise RunnerError("\n".join(f"--set {'.'.join(map(str, p))}: {m}" for p, m in finding.problems)) from None
+        raise InputError(Complaint(Location(f"--set {dotted(p)}"), "", m) for p, m in finding.problems) from None
 
 
 def print_description(ref: ComponentRef, analysis: Analysis) -> None:
@@ -116,7 +118,7 @@ def print_description(ref: ComponentRef, analysis: Analysis) -> None:
     for name, words in facts.items():
         print_line(f"{name:16}{words}")
     for warning in analysis.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print_remark(f"warning: {warning}")
 
 
 def _layer(facts: LayerFacts) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from runner.text import one_line, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -22,7 +24,7 @@ def _console() -> Console:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
     """Print a table; in a narrow terminal text columns wrap, and the last numeric columns are left out and named."""
-    rows = list(rows)
+    columns, *rows = [[one_line(text) for text in row] for row in (columns, *rows)]
     # rich only where something has to be fitted: `runner plan` in a pipe does not even import it.
     if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
         return
@@ -49,8 +51,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_colu
 def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
     """Print the same table without rich, a hundred times as fast; False if it has to wrap."""
     # Only text columns: the numeric ones are our own, and their × and – are one column wide.
-    if not all(text.isascii() and text.isprintable() for row in rows for text in row[:text_columns]):
-        return False  # some characters are two columns wide, or break the line
+    if not all(text.isascii() for row in rows for text in row[:text_columns]):
+        return False  # some characters are two columns wide
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + len(widths) - 1 > WIDE:
         return False
@@ -61,12 +63,18 @@ def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
 
 
 def print_line(text: str) -> None:
-    if not sys.stdout.isatty() and text.isprintable():
+    text = one_line(text)
+    if not sys.stdout.isatty():
         print(text)
         return
     from rich.text import Text
 
-    _console().print(Text(text), soft_wrap=not sys.stdout.isatty())  # a terminal wraps between words
+    _console().print(Text(text))  # a terminal wraps between words
+
+
+def print_remark(text: str) -> None:
+    """Print what is no part of the result: to stderr, so that stdout is the result alone."""
+    print(printable(text), file=sys.stderr)
 
 
 def field_text(pair: tuple[int, int] | None) -> str:

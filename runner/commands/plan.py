@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
-from runner.commands.output import count_text, field_text, print_line, print_table
+from runner.commands.output import count_text, field_text, print_line, print_remark, print_table
 from runner.text import duration, printable
 
 if TYPE_CHECKING:
@@ -39,12 +38,13 @@ def run(given: argparse.Namespace) -> int:
     # After the table: unlike `run`, which refuses a plan with problems, this shows the cells that are fine too.
     found = problems(experiment, plan)
     for problem in found:
-        print(problem, file=sys.stderr)
+        print_remark(str(problem))
     return 2 if found else 0
 
 
 def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     """With the notices and the estimate that follow from what the journal already holds."""
+    from runner.files.own_files import refuse_links
     from runner.journal.index import read
     from runner.planning import library_versions
     from runner.planning.changes import since_last_run
@@ -53,6 +53,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     from runner.workers.executors.choose import default_workers
 
     folder, workers = given.reports / plan.name, given.workers or default_workers()
+    refuse_links(folder)
     known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
     changes = since_last_run(folder, plan, known)
     expected = estimate(plan, known.values(), workers, changes.all_fits)
@@ -120,4 +121,4 @@ def _print_warnings(plan: Plan) -> None:
             cells.setdefault(warning, []).append(cell.name)
     for warning, names in cells.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"warning: cell '{names[0]}'{more}: {warning}", file=sys.stderr)
+        print_remark(f"warning: cell '{names[0]}'{more}: {warning}")

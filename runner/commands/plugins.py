@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_json, add_plugin, plugin_files
-from runner.commands.output import print_line, print_table, shape_text
+from runner.commands.output import print_line, print_remark, print_table, shape_text
 from runner.text import yaml_value
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def print_components(catalog: Catalog) -> None:
         if known and known["citation"]:
             print_line(f"cite for {name}: {known['citation']}")
     for plugin, reason in catalog.failures.items():
-        print(f"failed to load: {plugin}: {reason}", file=sys.stderr)
+        print_remark(f"failed to load: {plugin}: {reason}")
 
 
 def _contents(name: str, facts: dict[str, Any] | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from runner.components.protocols import Transform
 from runner.components.records import ComponentRef
 from runner.files import atomic_write
+from runner.reporting.figures.style import drawing
 from runner.seeding import stream
 
 IMAGES, DRAWS = 6, 7
@@ -24,7 +25,8 @@ def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.nd
     # A fixed seed: the same command draws the same picture.
     after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), shape)))
     rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *shape)], axis=1)
-    _draw(rows, f"{ref} on {name}", file)
+    with drawing({}):
+        _draw(rows, f"{ref} on {name}", file)
 
 
 def _one_per_class(images: np.ndarray, labels: np.ndarray) -> np.ndarray:

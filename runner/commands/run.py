@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
-from runner.commands.output import print_line, print_table
-from runner.text import printable
+from runner.commands.output import print_line, print_remark, print_table
 
 if TYPE_CHECKING:
     from runner.flow.outcome import Outcome
@@ -64,7 +63,7 @@ def print_outcome(outcome: Outcome, file: str) -> None:
     # If both go to one file, the remarks are to follow the table; stderr is not buffered as stdout is.
     sys.stdout.flush()
     for line in _remarks(outcome, file):
-        print(line, file=sys.stderr)
+        print_remark(line)
 
 
 def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
@@ -78,9 +77,9 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
     elif outcome.missing:
         yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
     if outcome.mixed:
-        yield f"warning: {printable(outcome.mixed)}"
+        yield f"warning: {outcome.mixed}"
     if outcome.unpublished:
         more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
-        yield f"not everything is in MLflow ({printable(outcome.unpublished)}); {more}"
+        yield f"not everything is in MLflow ({outcome.unpublished}); {more}"
     elif not outcome.trained and not outcome.missing:
         yield "nothing to train: all fits are in the journal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from runner.commands.arguments import add_reports, add_tracking, positive
 from runner.errors import RunnerError
@@ -40,8 +41,12 @@ def run(given: argparse.Namespace) -> int:
     # execve replaces this process, and with it whatever is still in a buffer.
     sys.stderr.flush()
     # In the environment, as everyone on this machine can see a command and with it the password of a data base.
-    # LEAN comes first, so that the user's own settings win.
-    return os.execve(sys.executable, command, {**LEAN, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
+    # The first ones can be set by the user.
+    artifacts = {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
+    environment = {**LEAN, **artifacts, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    # The server imports modules of the folder that it is started in, and that one may be somebody else's.
+    os.chdir("/")
+    return os.execve(sys.executable, command, environment)
 
 
 LEAN = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

@@ -1,146 +1,79 @@
-"""The data of a run: loaded once, checked, and written to files that all workers map into memory.
-
-The files are in the cache, for later runs too: one folder per part with images.npy, labels.npy, and facts.json, which
-has the sizes of the two in bytes and the fingerprint of their content.
-"""
+"""The data of a run: loaded once, checked, and written to files, in the cache for later runs too."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from runner.components.catalog import Catalog
 from runner.components.records import ComponentRef, ImageData
-from runner.errors import PluginError, RunnerError, StorageError
+from runner.data.parts import Arrays, PreparedPart, find_stored, open_part, store, write_part
+from runner.errors import DataError, PluginError, RunnerError, StorageError
 from runner.files.cache import cache_folder
-from runner.files.content_hash import array_id, content_id
-
-log = logging.getLogger("runner.data")
-EXPIRY_SECONDS = 30 * 24 * 3600
-"""A part that no run has used for this long is removed from the cache."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedPart:
-    """Labelled images in `folder`; `labels` is (N,) int64; `fingerprint` identifies the images and labels."""
-
-    folder: str
-    labels: np.ndarray
-    fingerprint: str
+from runner.files.content_hash import content_id
 
 
 @contextmanager
-def prepare_dataset(catalog: Catalog, ref: ComponentRef, test: bool = False) -> Iterator[PreparedPart]:
+def prepare_dataset(
+    catalog: Catalog, ref: ComponentRef, test: bool = False, facts: Mapping[str, Any] | None = None
+) -> Iterator[PreparedPart]:
     """The training part, or the held-out test part, of the data set `ref` as files, which exist during the context.
 
-    Raises InvalidValues for wrong parameters, and RunnerError if the data set cannot be loaded or is not as described.
+    Raises InvalidValues for wrong parameters, and RunnerError if the data set cannot be loaded or is not as described,
+    or its facts are no longer `facts`, those that were planned.
     """
-    data: ImageData = catalog.build("dataset", catalog.bind("dataset", ref))
-    with prepare_part(data, catalog.find("dataset", ref.name).origin, test) as part:
+
+    def build() -> ImageData:
+        return catalog.build("dataset", catalog.bind("dataset", ref))  # type: ignore[no-any-return]
+
+    data = build()
+    # The size that is planned is that of the subset.
+    size = min(data.size, ref.parameters.get("subset") or data.size)
+    if facts is not None and data.facts | {"size": size} != facts:
+        raise DataError("dataset: its files changed after they were planned; run the same command again")
+    with prepare_part(data, catalog.find("dataset", ref.name).origin, test, build) as part:
         yield part
 
 
 @contextmanager
-def prepare_part(data: ImageData, origin: str, test: bool = False) -> Iterator[PreparedPart]:
+def prepare_part(
+    data: ImageData, origin: str, test: bool = False, build: Callable[[], ImageData] | None = None
+) -> Iterator[PreparedPart]:
     """The training part, or the held-out test part, of `data` as files, which exist during the context.
 
     `origin` identifies the component that describes the data. Data without a version are loaded every time, as the
-    cache cannot know whether they have changed. Raises RunnerError as `prepare_dataset`.
+    cache cannot know whether they have changed. `build` describes the data again, to notice files that change while
+    they are read. Raises RunnerError as `prepare_dataset`.
     """
     load, size = (data.load_test, data.test_size) if test else (data.load, data.size)
     assert load is not None, "planning refuses a test without data"
+    read_again = partial(_load_checked, load, size, data, build)
     content = [origin, data.version, data.shape, size, "test" if test else "train"]
     cached = cache_folder() / "prepared" / content_id(content)
-    if data.version and (part := _open(cached)):
+    if data.version and (part := find_stored(cached)):
+        part.remake = lambda: store(cached, *read_again())
         yield part
         return
-    arrays = _load_checked(load, size, data)
-    if data.version and (part := _store(cached, *arrays)):
+    arrays = read_again()
+    if data.version and (part := store(cached, *arrays)):
         yield part
         return
     with tempfile.TemporaryDirectory(prefix="archrunner-") as folder:
         try:
-            part = _write(Path(folder), *arrays)
+            write_part(Path(folder), *arrays)
+            part = open_part(Path(folder))
         except OSError as error:
             raise StorageError(folder, error) from None
         yield part
 
 
-def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, C, H, W) uint8 and labels (N,) int64. The images are mapped, so all processes share one copy."""
-    # Mode "c" is copy-on-write: torch warns about arrays that are read-only.
-    return np.load(Path(folder) / "images.npy", mmap_mode="c"), np.load(Path(folder) / "labels.npy")
-
-
-def _open(folder: Path) -> PreparedPart | None:
-    """The part in `folder`; None if it is missing or incomplete."""
-    try:
-        facts = json.loads((folder / "facts.json").read_bytes())
-        complete = all((folder / name).stat().st_size == size for name, size in facts["bytes"].items())
-        if not complete:
-            return None
-        os.utime(folder)  # the time of its last use, by which _remove_unused goes
-        return PreparedPart(str(folder), read(str(folder))[1], facts["fingerprint"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _store(target: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart | None:
-    """Write the arrays into the cache as the folder `target`; None if that fails, so the next run loads them again."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # the data may be private
-        with FileLock(target.parent / ".lock"):
-            _remove_unused(target.parent)
-            if part := _open(target):
-                return part  # another run was faster
-            # Written elsewhere and renamed, so that a run that is killed leaves no incomplete part at `target`.
-            with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as folder:
-                complete = Path(folder) / "whole"
-                complete.mkdir()
-                _write(complete, images, labels)
-                shutil.rmtree(target, ignore_errors=True)  # damaged, as _open refused it
-                complete.rename(target)
-            return _open(target)
-    except OSError as error:
-        log.warning("%s: cannot cache the data here: %s", target, error.strerror)
-        return None
-
-
-def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart:
-    """Write images (N, C, H, W) and labels (N,) into `folder`; raises OSError."""
-    for name, array in (("images.npy", images), ("labels.npy", labels)):
-        with (folder / name).open("wb") as file:
-            # For a real file NumPy writes past Python, and its error would not say why it failed (a full disk, say).
-            np.save(SimpleNamespace(write=file.write), array)
-            file.flush()
-            os.fsync(file.fileno())
-    sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "labels.npy")}
-    part = PreparedPart(str(folder), labels, array_id(images, labels))
-    facts = {"fingerprint": part.fingerprint, "bytes": sizes}
-    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-    return part
-
-
-def _remove_unused(parts: Path) -> None:
-    """Remove the parts that no run has used for a long time, and what killed runs left unfinished."""
-    for folder in parts.glob("*/"):
-        if time.time() - folder.stat().st_mtime > EXPIRY_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _load(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _load(load: Callable[[], Arrays]) -> Arrays:
     """What the data set's own code returns; raises PluginError for any exception in it."""
     try:
         return load()
@@ -153,8 +86,8 @@ def _load(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
 
 
 def _load_checked(
-    load: Callable[[], tuple[np.ndarray, np.ndarray]], size: int, data: ImageData
-) -> tuple[np.ndarray, np.ndarray]:
+    load: Callable[[], Arrays], size: int, data: ImageData, build: Callable[[], ImageData] | None
+) -> Arrays:
     """Images (size, C, H, W) uint8 and labels (size,) int64; raises RunnerError if they are not as `data` describes."""
     images, labels = (np.asarray(array) for array in _load(load))
     if images.dtype != np.uint8:
@@ -167,4 +100,13 @@ def _load_checked(
         raise RunnerError(
             f"dataset: labels range from {labels.min()} to {labels.max()}; allowed: 0 to {data.classes - 1}"
         )
+    if build:
+        _refuse_changed(data, build())
     return images, labels.astype(np.int64)
+
+
+def _refuse_changed(before: ImageData, after: ImageData) -> None:
+    """Raise DataError if two descriptions of a data set differ; a version that is unknown differs from no other."""
+    known = {data.version for data in (before, after)} - {""}
+    if before.facts != after.facts or len(known) > 1:
+        raise DataError("dataset: its files changed while they were read; run the same command again")

@@ -7,11 +7,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from runner.components.catalog import load_catalog
 from runner.errors import Complaint, InputError
+from runner.experiment.apply import apply_levels
+from runner.experiment.bound_sections import BoundSections, Resolve
+from runner.experiment.cell_levels import BASE, CellLevels
 from runner.experiment.load import parse_settings
 from runner.experiment.schema import Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
-from runner.text import dotted, level_name, yaml_value
+from runner.text import level_name
 
 MAX_CELLS = 10_000
 
@@ -27,31 +31,36 @@ class Cell:
     @property
     def short_name(self) -> str:
         """The levels alone; a number is preceded by the last part of its factor's path, as in ``lr=0.1``."""
-        return ", ".join(level_name(factor, level) for factor, level in self.levels.items()) or "base"
+        return _name(self.levels) or BASE
 
     @property
     def full_name(self) -> str:
         return ", ".join(f"{factor}={level}" for factor, level in self.levels.items())
 
 
-def expand(experiment: Experiment) -> list[Cell]:
+def expand(experiment: Experiment, resolve: Resolve = lambda training: training) -> list[Cell]:
     """All cells in file order: the union of the blocks' products minus the excluded combinations.
 
-    A combination that occurs in two blocks is one cell. Raises InputError if levels do not form valid settings.
+    A combination that occurs in two blocks is one cell, whether or not both write out its defaults; `resolve` says what
+    ``auto`` means. Raises InputError if levels do not form valid settings.
     """
     _check_cell_count(experiment)
     complaints: list[Complaint] = []
+    # Labels are enough as the key: every cell has one for each factor of the experiment, in the same order.
     cells: dict[tuple[str, ...], Cell] = {}
     used_rules: set[int] = set()
-    for combination in itertools.chain.from_iterable(map(_product, experiment.blocks)):
-        cell = _create_cell(experiment, combination, used_rules, complaints)
-        if cell is None:
-            continue
-        # Labels are enough as the key: every cell has one for each factor of the experiment, in the same order.
-        earlier = cells.setdefault(tuple(cell.levels.values()), cell)
-        if earlier.settings != cell.settings:
-            message = f"two blocks give the levels '{cell.short_name}' different settings; rename one of them"
-            complaints.append(Complaint(cell.document.find(("grid",)), "grid", message))
+    union = _union_levels(experiment, resolve)
+    for block in experiment.blocks:
+        written: dict[tuple[str, ...], dict[str, Level]] = {}
+        for combination in _product(block):
+            cell = _create_cell(experiment, combination, union, used_rules, complaints)
+            if cell is None:
+                continue
+            key = tuple(cell.levels.values())
+            if union:
+                complaints += _check_equal(written.setdefault(key, combination), combination, cell)
+                complaints += _check_shared(union, cells.get(key, cell), cell)
+            cells.setdefault(key, cell)
     # A rule without effect is taken for a mistake: nothing in the file is ever ignored in silence.
     for index in set(range(len(experiment.exclude))) - used_rules:
         where = experiment.document.find(("exclude", index))
@@ -61,6 +70,10 @@ def expand(experiment: Experiment) -> list[Cell]:
     if complaints:
         raise InputError(complaints)
     return list(cells.values())
+
+
+def _name(levels: dict[str, str]) -> str:
+    return ", ".join(level_name(factor, level) for factor, level in levels.items())
 
 
 def cell_names(cells: Sequence[Cell]) -> list[str]:
@@ -77,24 +90,11 @@ def _check_cell_count(experiment: Experiment) -> None:
         raise InputError([Complaint(experiment.document.find(("grid",)), "grid", message)])
 
 
-def _create_cell(
-    experiment: Experiment, combination: dict[str, Level], used_rules: set[int], complaints: list[Complaint]
-) -> Cell | None:
-    """The cell of a combination of levels; None if it is excluded or, with a new complaint, invalid.
-
-    The indices of the exclusions that match it are added to `used_rules`.
-    """
-    apply_complaints: list[Complaint] = []
-    document = _apply(experiment.document, list(combination.values()), apply_complaints)
-    complaints += apply_complaints
-    levels = _all_levels(experiment, combination, document)
-    matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(levels, rule)]
-    used_rules.update(matching_rules)
-    # Before the settings are validated: what is excluded may well be excluded because it is invalid.
-    if matching_rules or apply_complaints:
+def _union_levels(experiment: Experiment, resolve: Resolve) -> CellLevels | None:
+    """Finds the levels of a union's cells; None for a single block, whose cells have the levels of its factors."""
+    if len(experiment.blocks) == 1:
         return None
-    settings = parse_settings(document, complaints)
-    return Cell(levels, settings, document) if settings is not None else None
+    return CellLevels(experiment, BoundSections(load_catalog(experiment.plugin_files), resolve))
 
 
 def _product(block: Block) -> Iterator[dict[str, Level]]:
@@ -102,60 +102,47 @@ def _product(block: Block) -> Iterator[dict[str, Level]]:
         yield dict(zip(block, combination, strict=True))
 
 
-def _matches(levels: dict[str, str], rule: dict[str, str]) -> bool:
-    return all(levels[factor] == level for factor, level in rule.items())
+def _check_equal(first: dict[str, Level], second: dict[str, Level], cell: Cell) -> Iterator[Complaint]:
+    """A complaint if two combinations of one block have the same levels, of which another block has other spellings."""
+    if second is not first:
+        one, other = (_name({factor: level.label for factor, level in levels.items()}) for levels in (first, second))
+        message = f"is the same as cell '{one}': both have the same settings; exclude one of them"
+        yield Complaint(cell.document.find(("grid",)), f"cell '{other}'", message)
 
 
-def _all_levels(experiment: Experiment, combination: dict[str, Level], document: Node) -> dict[str, str]:
-    """One level label per factor of the experiment, including factors that only other blocks vary."""
-    return {
-        factor: combination[factor].label if factor in combination else _base_level(experiment, factor, document)
-        for factor in experiment.factors
-    }
+def _check_shared(union: CellLevels, first: Cell, second: Cell) -> Iterator[Complaint]:
+    """A complaint if two cells of the same levels have different settings."""
+    if second is not first and not union.same_settings(first.document, second.document):
+        message = f"two blocks give the levels '{second.short_name}' different settings; rename one of them"
+        yield Complaint(second.document.find(("grid",)), "grid", message)
 
 
-def _base_level(experiment: Experiment, factor: str, document: Node) -> str:
-    """The level of a factor that the block does not vary: the level whose settings the cell already has, or "base"."""
-    levels = [level for block in experiment.blocks for level in block.get(factor, [])]
-    for level in levels:
-        # In the cell's own document, not in the file: a level of another factor may have set the same path.
-        if all(_value_at(document, path) == node.to_data() for path, node in level.settings.items()):
-            return level.label
-    return "base"
+def _create_cell(
+    experiment: Experiment,
+    combination: dict[str, Level],
+    union: CellLevels | None,
+    used_rules: set[int],
+    complaints: list[Complaint],
+) -> Cell | None:
+    """The cell of a combination of levels; None if it is excluded or, with a new complaint, invalid.
+
+    The indices of the exclusions that match it are added to `used_rules`.
+    """
+    new_complaints: list[Complaint] = []
+    document = apply_levels(experiment.document, combination.values(), new_complaints)
+    levels = written = {factor: level.label for factor, level in combination.items()}
+    if union:
+        levels = union.labels(combination, document, new_complaints)
+    complaints += new_complaints
+    matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(rule, levels, written)]
+    used_rules.update(matching_rules)
+    # Before the settings are validated: what is excluded may well be excluded because it is invalid.
+    if matching_rules or new_complaints:
+        return None
+    settings = parse_settings(document, complaints)
+    return Cell(levels, settings, document) if settings is not None else None
 
 
-def _value_at(document: Node, path: str) -> object:
-    value = document.to_data()
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _apply(document: Node, levels: list[Level], complaints: list[Complaint]) -> Node:
-    """The document with every path of `levels` set."""
-    settings = [item for level in levels for item in level.settings.items()]
-    # Shortest paths first: setting a whole component afterwards would discard parameters set by another factor.
-    for path, value in sorted(settings, key=lambda item: item[0].count(".")):
-        keys = tuple(path.split("."))
-        document = document.with_component_expanded(keys[0])
-        complaint = _obstacle(document, keys, value) if len(keys) > 1 else None
-        if complaint:
-            complaints.append(complaint)
-            continue
-        document = document.with_value(keys, value)
-    return document
-
-
-def _obstacle(document: Node, keys: tuple[str, ...], value: Node) -> Complaint | None:
-    """Why a key inside a section cannot be set; None if the section is a mapping."""
-    section = document.value.get(keys[0])
-    if section is None:
-        missing = Complaint(document.where, keys[0], f"is missing, so {dotted(keys)} cannot be set")
-        return None if keys[0] == "training" else missing  # all keys of `training` may come from the levels
-    if isinstance(section.value, list):
-        message = f"{keys[0]} is a list, so the path is ambiguous; set the whole list"
-        return Complaint(value.where, dotted(keys), message)
-    if not isinstance(section.value, dict):
-        message = f"found {yaml_value(section.value)}; expected a name, or a mapping with a name and parameters"
-        return Complaint(document.find((keys[0],)), keys[0], message)
-    return None
+def _matches(rule: dict[str, str], levels: dict[str, str], written: dict[str, str]) -> bool:
+    """Whether the cell has every level of the rule, by its own name for it or as the block writes it."""
+    return all(level in (levels[factor], written.get(factor)) for factor, level in rule.items())

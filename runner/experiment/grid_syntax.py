@@ -9,7 +9,7 @@ from typing import Any
 from runner.errors import Complaint
 from runner.experiment.schema import FACTOR_ROOTS, Block, Header, Level
 from runner.files.yaml_nodes import Node
-from runner.text import call, did_you_mean, yaml_value
+from runner.text import call, did_you_mean, is_name, yaml_value
 
 RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
@@ -77,6 +77,13 @@ def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
         return {}
     block = {factor: _parse_levels(section, factor, node, complaints) for factor, node in section.items()}
     _check_shared_paths(section, block, complaints)
+    for factor, levels in block.items():
+        for name in (factor, *(level.label for level in levels)):
+            if not is_name(name):
+                message = (
+                    f"{yaml_value(name)} has a line break or another control character; allowed: names without any"
+                )
+                complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
     return block
 
 

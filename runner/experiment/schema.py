@@ -17,10 +17,13 @@ from runner.text import yaml_value
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
 
+NO_AUGMENTATION = ComponentRef("none")
+
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def _parse_component(value: Any) -> ComponentRef:
+def parse_component(value: Any) -> ComponentRef:
+    """The component of a YAML value; raises ValueError unless it is a name, or a mapping with one."""
     if isinstance(value, str):
         return ComponentRef(value)
     if not isinstance(value, dict):
@@ -30,8 +33,9 @@ def _parse_component(value: Any) -> ComponentRef:
     return ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"})
 
 
-def _parse_components(value: Any) -> tuple[ComponentRef, ...]:
-    return tuple(map(_parse_component, value)) if isinstance(value, list) else (_parse_component(value),)
+def parse_components(value: Any) -> tuple[ComponentRef, ...]:
+    """The components of a YAML value, one or a list; raises ValueError as `parse_component` does."""
+    return tuple(map(parse_component, value)) if isinstance(value, list) else (parse_component(value),)
 
 
 def _parse_seconds(value: Any) -> Any:
@@ -41,8 +45,8 @@ def _parse_seconds(value: Any) -> Any:
     return float(match[1]) * _UNITS[match[2] or ""] if match else value
 
 
-Component = Annotated[ComponentRef, PlainValidator(_parse_component)]
-Components = Annotated[tuple[ComponentRef, ...], PlainValidator(_parse_components)]
+Component = Annotated[ComponentRef, PlainValidator(parse_component)]
+Components = Annotated[tuple[ComponentRef, ...], PlainValidator(parse_components)]
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
@@ -94,7 +98,7 @@ class Settings(Section):
     """What a cell is trained with: the part of the file that the grid may vary."""
 
     architecture: Component
-    augmentation: Components = (ComponentRef("none"),)
+    augmentation: Components = (NO_AUGMENTATION,)
     optimizer: Component
     training: Training
 

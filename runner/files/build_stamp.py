@@ -1,7 +1,7 @@
 """Stamps, by which unchanged outputs are skipped instead of built again.
 
-A stamp is a small JSON file next to the outputs: the key of the inputs they were built from, and the size and time of
-modification of each output. Comparing those is much cheaper than reading the outputs.
+A stamp is a small JSON file next to the outputs: the key of the inputs they were built from, and the state of each
+output (`file_state`). Comparing those is much cheaper than reading the outputs.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Any
 
 from runner.errors import StorageError
 from runner.files import atomic_write
+from runner.files.file_state import file_state
 
 FileStates = dict[str, list[int]]
-"""Size in bytes and time of modification in nanoseconds since 1970, by file name."""
+"""The numbers of `FileState`, by file name: lists, as they are read back from JSON."""
 
 
 def file_states(files: Iterable[Path], folder: Path) -> FileStates:
     """The states of `files`, all within `folder`, by path relative to it. Raises OSError if one is missing."""
-    stats = {str(file.relative_to(folder)): file.stat() for file in files}
-    # In nanoseconds, so that an edit within the same second is noticed even if the size stays the same.
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
+    return {name: list(file_state(folder / name)) for name in sorted(str(file.relative_to(folder)) for file in files)}
 
 
 def read_stamp(stamp: Path, key: str) -> Any:

@@ -68,6 +68,6 @@ def array_id(*arrays: np.ndarray) -> str:
     for array in arrays:
         # Without the shapes, images could move from one array to the next (training to validation) unnoticed.
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        # tobytes writes rows first, whatever the order in memory: a transposed view and its copy have the same id.
-        digest.update(array.tobytes())
+        # ravel puts rows first, whatever the order in memory: a transposed view and its copy have the same id.
+        digest.update(array.ravel().view("u1").data)
     return digest.hexdigest()[:16]

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner.errors import RunnerError
+from runner.errors import RunnerError, StorageError
 from runner.files import atomic_write
+from runner.files.own_files import refuse_links
 
 HOLDER = ".holder"
 """The name of the file that describes the holder. Not the lock file itself: opening that may truncate it."""
@@ -22,11 +23,13 @@ HOLDER = ".holder"
 def locked(folder: Path) -> Iterator[None]:
     """Create the folder if needed, and hold its lock during the context.
 
-    Raises RunnerError, naming the holder, if another process has the lock; StorageError if the holder's file cannot be
-    written. The operating system releases the lock when the process ends, even if it is killed, so no lock is stale.
+    Raises RunnerError, naming the holder, if another process has the lock, and for links as `refuse_links`;
+    StorageError if the folder or one of the lock's files cannot be written. The operating system releases the lock when
+    the process ends, even if it is killed, so no lock is stale.
     """
     from filelock import FileLock, Timeout
 
+    refuse_links(folder)
     lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +37,12 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         message = f"{folder} is in use by another run{_holder(folder)}"
         raise RunnerError(f"{message}; wait until it ends, or choose another folder with --reports") from None
+    except (FileExistsError, NotADirectoryError):
+        raise RunnerError(f"{folder}: Not a directory, or not within one") from None
+    except OSError as error:
+        raise StorageError(folder / ".lock" if folder.is_dir() else folder, error) from None
     try:
+        atomic_write.remove_partial(folder)
         # Only once the lock is held: a run that is refused must not overwrite the holder's name.
         atomic_write.write(folder / HOLDER, json.dumps(_myself()))
         yield

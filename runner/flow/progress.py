@@ -84,7 +84,7 @@ class Lines(Progress):
 
     def notify(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self._print(printable(line))
+            self._print(line)
 
     def show_start(self, known: int) -> None:
         finished = f", {known} are in the journal already" if known else ""
@@ -101,7 +101,7 @@ class Lines(Progress):
         return f"{where}: {self.plan.metric} {result.final(self.plan.metric):.4f} in {result.seconds:.1f} s"
 
     def _print(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class Live(Lines):
@@ -128,10 +128,10 @@ class Live(Lines):
             self._print(self.words(result))
         done = f"{self.done}/{self.total}"
         parts = [done, f"{self.failed} failed", f"{self.running} running", f"{self.left()} left", self.best()]
-        self.bar.update(self.status, advance=1, description=" · ".join(part for part in parts if part))
+        self.bar.update(self.status, advance=1, description=printable(" · ".join(filter(None, parts))))
 
     def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(printable(text), markup=False, highlight=False)
 
     def __enter__(self) -> Live:
         self.bar.start()

@@ -36,12 +36,16 @@ def run(
     folder = options.reports / plan.name
     # Before the data are read: the fork server loads torch in the meantime.
     executor = training.start_executor(options, plan, folder)
-    with training.prepared_data(experiment) as (data, test):
+    with training.prepared_data(experiment, plan) as (data, test):
         # Before the journal is opened: an experiment that is refused here leaves no folder behind.
         plan, fits = plan_fits(experiment, plan, data, test)
         with open_journal(folder) as journal:
             known = journal.results.select(fit.id for fit in fits)
             missing = training.missing_fits(fits, journal.results.statuses, options.only_failed)
+            parts = [part for part in (data, test) if part]
+            if missing:
+                # Before libraries are imported in the background, as threads of Python delay each other.
+                training.verify(parts, missing, folder / "fits")
             # Before the plan is saved: the changes are found by comparing it with the plan.yaml of the last run.
             progress.notify(before_training(folder, plan, journal.results, known.versions(), missing))
             plan_file.save(plan, folder / "plan.yaml")
@@ -50,7 +54,9 @@ def run(
                     report.load_in_background()
                 with progress:
                     progress.begin(plan, known, missing, options.processes)
-                    stopped = training.train(executor, fits, missing, options.fail_fast, journal, publisher, progress)
+                    stopped = training.train(
+                        executor, fits, missing, parts, options.fail_fast, journal, publisher, progress
+                    )
                 # Also after a signal: what is finished gets its partial report and is published.
                 results = journal.results.select(fit.id for fit in fits)
                 verdict, tables = report.write(plan, results, folder)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.components.catalog import load_catalog
-from runner.data.prepare import PreparedPart, prepare_dataset
+from runner.data.parts import PreparedPart
+from runner.data.prepare import prepare_dataset
 from runner.engines import checkpoint
-from runner.errors import StorageError
+from runner.errors import ChangedCodeError, DataError, StorageError
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write
 from runner.fits.grouping import groups_to_train
@@ -38,15 +39,32 @@ def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
 
 
 @contextmanager
-def prepared_data(experiment: Experiment) -> Iterator[tuple[PreparedPart, PreparedPart | None]]:
+def prepared_data(experiment: Experiment, plan: Plan) -> Iterator[tuple[PreparedPart, PreparedPart | None]]:
     """The training part, and the held-out test part only if the experiment asks for it."""
     catalog, header = load_catalog(experiment.plugin_files), experiment.header
-    with prepare_dataset(catalog, header.dataset) as train:
+    with prepare_dataset(catalog, header.dataset, facts=plan.data) as train:
         if not header.cross_validation.test:
             yield train, None
             return
-        with prepare_dataset(catalog, header.dataset, test=True) as test:
+        with prepare_dataset(catalog, header.dataset, test=True, facts=plan.data) as test:
             yield train, test
+
+
+def verify(data: Iterable[PreparedPart], missing: Iterable[FitSpec], folder: Path) -> None:
+    """Make sure that the workers will find the data as they were when they got their fingerprints.
+
+    If not, the checkpoints in `folder` may be of fits that were trained with others. Raises DataError if the cache's
+    copy is damaged and cannot be made again.
+    """
+    for part in data:
+        if not part.is_intact():
+            _remove_checkpoints(missing, folder)
+            part.verify()
+
+
+def _remove_checkpoints(fits: Iterable[FitSpec], folder: Path) -> None:
+    for fit in fits:
+        checkpoint.remove(folder, fit.id)
 
 
 def missing_fits(fits: Iterable[FitSpec], statuses: Mapping[str, str], only_failed: bool) -> list[FitSpec]:
@@ -58,12 +76,17 @@ def train(
     executor: Executor,
     fits: Sequence[FitSpec],
     missing: Collection[FitSpec],
+    data: Sequence[PreparedPart],
     fail_fast: bool,
     journal: Journal,
     publisher: Publisher,
     progress: Progress,
 ) -> int:
-    """Train `missing` out of all `fits` of the plan; returns the exit status of the signal that stopped it, else 0."""
+    """Train `missing` out of all `fits` of the plan; returns the exit status of the signal that stopped it, else 0.
+
+    Raises DataError, before it records another result, if one of the parts in `data` was changed, and ChangedCodeError
+    if a worker imported other code of a plugin than was planned.
+    """
     wanted, folder = {fit.id for fit in missing}, journal.path.parent / "fits"
     checkpoint.remove_stale(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
     here = str(folder.resolve())
@@ -72,6 +95,10 @@ def train(
         # Closing it stops the workers, also if the loop ends by `break` or by a signal.
         with closing(executor.run(todo)) as finished:
             for group in finished:
+                for part in data:
+                    part.refuse_damage()
+                if group[0].refused:
+                    raise ChangedCodeError(group[0].reason)
                 # The rest of a group is in the journal already. Files come before the line: once that is written, the
                 # fit is not trained again, and its files could not be made up for.
                 results = [_store_files(result, folder) for result in group if result.id in wanted]
@@ -84,6 +111,10 @@ def train(
                     progress.finished(result)
                 if fail_fast and any(result.status == "failed" for result in results):
                     break
+    except DataError:
+        # Only now, as the workers have ended: what a checkpoint was trained with is as unknown as for the results.
+        _remove_checkpoints(missing, folder)
+        raise
     except KeyboardInterrupt as stop:
         # Not raised further: the caller still has to write the report of what is finished.
         return exit_status(stop)

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from runner.errors import StorageError
 from runner.files.lock import locked
+from runner.files.own_files import opener
 from runner.fits.records import FitResult
 from runner.journal.index import LinePosition, Results, index
 from runner.journal.line import encode, summarise
@@ -35,7 +36,7 @@ class Journal:
     def __enter__(self) -> Journal:
         self.results, length = index(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab", buffering=0)  # a buffer would retry a failed write later
+        self._file = open(self.path, "ab", buffering=0, opener=opener)  # a buffer would retry a failed write later
         # A file opened to append stands at its end, so this is its size.
         if self._file.tell() > length:
             log.warning("%s: the last line is torn and was dropped; its fit is trained again", self.path)

@@ -21,7 +21,7 @@ from runner.network.analysis import Analysis
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
 from runner.planning.plan import CellSettings, PlannedCell
-from runner.text import dotted
+from runner.text import dotted, is_name, yaml_value
 
 MAX_SIZE = 10**18
 """More parameters, multiply-adds or activations than any computer can train."""
@@ -48,6 +48,8 @@ class CellChecker:
         if data is not None and self.experiment.header.cross_validation.test and data.load_test is None:
             message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
             self._complain(self.experiment.document, ("cross_validation", "test"), message)
+        if data is not None:
+            self._check_class_names(data, ref.name)
         if data is None or subset is None:
             return data
         if subset > data.size:
@@ -55,6 +57,21 @@ class CellChecker:
             self._complain(self.experiment.document, ("dataset", "subset"), message)
         # Also if it is too large, so that the checks of the cells go on and add their complaints.
         return replace(data, size=subset)
+
+    def _check_class_names(self, data: ImageData, name: str) -> None:
+        # As text, as the report writes them: it could not tell two classes of one name apart.
+        numbers: dict[str, list[str]] = {}
+        for number, class_name in enumerate(data.class_names):
+            numbers.setdefault(str(class_name), []).append(str(number))
+        for class_name, same in numbers.items():
+            if not is_name(class_name):
+                found = f"data set {name} has the class name {yaml_value(class_name)}"
+                message = f"{found}; allowed: UTF-8 text without line breaks and other control characters"
+                self._complain(self.experiment.document, ("dataset",), message)
+            if len(same) > 1:
+                message = f"data set {name} has the class name {yaml_value(class_name)} {len(same)} times, for classes"
+                message += f" {' and '.join(same)}; expected a different name for each class"
+                self._complain(self.experiment.document, ("dataset",), message)
 
     def check_cell(self, cell: Cell, name: str, data: ImageData | None) -> PlannedCell | None:
         """The cell with its components bound and its network analysed; None if there is a complaint about it."""
@@ -77,6 +94,10 @@ class CellChecker:
             return None
         assert architecture is not None and data is not None and training is not None
         return self._planned_cell(cell, name, architecture, training, optimizer, data)
+
+    def network(self, architecture: ComponentRef) -> str:
+        """The text that identifies the network of an architecture that a checked cell without a problem has."""
+        return self.cache["analysis", repr(architecture)][1]  # type: ignore[no-any-return]
 
     def _training_plan(self, cell: Cell) -> TrainingPlan | None:
         """The training settings with ``auto`` resolved, but without stacking, which depends on the network."""
@@ -177,7 +198,9 @@ class CellChecker:
     def _code_versions(self, cell: Cell) -> list[str]:
         """The versions of the plugin files that define the cell's augmentations and optimizer."""
         refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
-        return [self.catalog.find(kind, ref.name).version for kind, ref in refs]
+        entries = [self.catalog.find(kind, ref.name) for kind, ref in refs]
+        # Cached, because finding the files of a plugin takes longer than all else that is done for a cell.
+        return [self._cached(("code", entry.module), partial(getattr, entry, "version")) for entry in entries]
 
     def _build(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
         """The component that `ref` describes; None, after a complaint, if it cannot be built."""
@@ -225,6 +248,16 @@ class CellChecker:
 
     def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
         self.complaints.append(Complaint(document.find(path), dotted(path), message))
+
+
+def resolve_auto(training: Training) -> Training:
+    """The settings with ``auto`` replaced by what it means here, except for `stacking`; unchanged if impossible."""
+    try:
+        engine = selection.resolve_engine(training.engine)
+        device = selection.resolve_device(training.device, engine)
+    except RunnerError:
+        return training
+    return training.model_copy(update={"engine": engine, "device": device})
 
 
 def _create_training_plan(training: Training, engine: str, device: str, precision: str) -> TrainingPlan:

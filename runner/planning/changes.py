@@ -187,12 +187,27 @@ def _edited_plugins(old: Plan, new: Plan, cell: PlannedCell, kinds: Sequence[str
     changes = []
     for file, facts in new.plugins.items():
         # A file that the last run did not have is not an edited one.
-        if old.plugins.get(file, facts)["digest"] == facts["digest"]:
+        before = old.plugins.get(file, facts)
+        if before["digest"] == facts["digest"]:
             continue
         registered = [(kind, name) for kind in kinds for name in facts["components"].get(kind, ())]
         if used := [(kind, name) for kind, name in registered if _uses(cell, kind, name)]:
-            changes.append(f"{file} changed ({', '.join(f'{kind} {name!r}' for kind, name in used)})")
+            what = _changed_code(file, before, facts)
+            changes.append(f"{what} ({', '.join(f'{kind} {name!r}' for kind, name in used)})")
     return changes
+
+
+def _changed_code(plugin: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What changed in a plugin's code: its own file, files that it imports, or the version of its package."""
+    versions = [facts.get("version", "") for facts in (old, new)]
+    if versions[0] != versions[1]:
+        return f"{plugin} {versions[0]} -> {versions[1]}"
+    # Plans of earlier versions do not have the files.
+    before, after = old.get("files", {}), new.get("files", {})
+    edited = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if not before or not edited or Path(plugin).name in edited:
+        return f"{plugin} changed"
+    return f"{', '.join(edited)} of {plugin} changed"
 
 
 def _uses(cell: PlannedCell, kind: str, name: str) -> bool:

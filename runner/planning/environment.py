@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from runner.planning.git_commit import describe_commit
 from runner.planning.plan import Plan
+from runner.planning.plugin_facts import provider_versions
 
 
 def describe_environment(folder: Path, plan: Plan) -> dict[str, str]:
     """Library versions by name, the processor, and the commit of the git repository that contains `folder`, if any."""
     versions = installed_versions(plan)
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit:
-        # Untracked files do not count: a run writes some itself, its reports.
-        # Without an answer (None), changes are assumed.
-        changed = "" if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else " with changes"
-        versions["commit"] = commit + changed
+    if commit := describe_commit(folder):
+        versions["commit"] = commit
     return {**versions, "python": platform.python_version(), "processor": _processor()}
 
 
@@ -28,7 +25,8 @@ def installed_versions(plan: Plan) -> dict[str, str]:
     """The installed versions of the libraries that the plan's fits use, by name. None of them is imported."""
     engines = {cell.settings.training.engine for cell in plan.cells}
     # NumPy with every engine, because it draws the initial values and the augmentation.
-    return {name: _version(name) for name in ("archrunner", *sorted(engines), "numpy")}
+    names = ("archrunner", *sorted(engines), "numpy")
+    return {name: _version(name) for name in names} | provider_versions(plan)
 
 
 def _processor() -> str:
@@ -45,14 +43,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "unknown"
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """The output of a git command; None if git is missing or `folder` is not in a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

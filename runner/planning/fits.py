@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from runner.data.folds import Split, stratified_splits
-from runner.data.prepare import PreparedPart
+from runner.data.parts import PreparedPart
 from runner.errors import Complaint, InputError, RunnerError
 from runner.experiment.schema import Experiment
 from runner.files.content_hash import array_id, content_id
@@ -15,6 +15,7 @@ from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitSpec
 from runner.planning.environment import describe_environment
 from runner.planning.plan import Plan, PlannedCell
+from runner.planning.plugin_facts import planned_code
 from runner.text import dotted
 
 IDENTITY = 3
@@ -54,9 +55,11 @@ def assign_fit_ids(
     content = [data.fingerprint, plan.seed, *([test.fingerprint] if test else [])]
     # Paths are passed to the workers, but are not part of the ids: files may move.
     locations = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
+    # Of `Plan.plugins`, where it names no paths; a study without plugins has none and loads no catalog for it.
+    code = {"code": planned_code(plan, plugin_files) if plan.plugins else {}, "dataset": plan.dataset.name}
     fits = []
     for cell in plan.cells:
-        common = locations | _shared_fields(plan, cell)
+        common = locations | code | _shared_fields(plan, cell)
         for group in split_into_groups(splits_with_ids, common["training"].stacking, plan.folds):
             # The size of the group is part of the id because stacking changes the last bits of a result.
             fits += [_fit_spec(cell, split, [*content, split_id, len(group)], common) for split, split_id in group]

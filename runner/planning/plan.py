@@ -78,7 +78,8 @@ class Plan:
     `made_with` has the environment of the last run: library versions, git commit and processor.
     `test` says whether every fit is also evaluated on the held-out test images.
     `file` is the path of the experiment file as the user gave it.
-    `plugins` has, for each plugin file as the experiment names it, its `digest` and its `components` by kind.
+    `plugins` has, for each plugin file as the experiment names it and for each other distribution that provides a
+    component, what `plugin_facts.describe_plugins` returns.
     """
 
     name: str

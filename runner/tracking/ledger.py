@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.files.own_files import opener
 from runner.tracking.store_address import mask_credentials
 
 
@@ -45,7 +46,7 @@ class Ledger:
         line = ("\n" if self._torn else "") + json.dumps(row) + "\n"
         self._torn = True  # until the whole line is written
         # Not synced to disk: runs missing here after a crash are found in the store and added.
-        with self.path.open("a", encoding="utf-8") as file:
+        with open(self.path, "a", encoding="utf-8", opener=opener) as file:
             file.write(line)
         self._torn = False
 

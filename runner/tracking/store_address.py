@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from runner.errors import RunnerError
+from runner.files.own_files import refuse_links
 
 SQLITE = "sqlite:///"
 NONE = "none"
@@ -16,9 +17,14 @@ NONE = "none"
 def store_uri(given: str | None, reports: Path) -> str:
     """The tracking URI: `given`, or else from the environment, or else a sqlite file in the `reports` folder.
 
-    Raises RunnerError if it is not a URI, or if it was given on the command line and contains a password.
+    Raises RunnerError if it is not a URI, if it was given on the command line and contains a password, or if a link is
+    in the place of the file in `reports` or of its artifacts.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        for name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", "mlartifacts"):
+            refuse_links(reports / name)
+        uri = f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
         # Absolute: the ledger identifies a store by this text, from whatever folder a command is started.
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())

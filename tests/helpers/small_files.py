@@ -8,6 +8,7 @@ import io
 import pickle
 import struct
 import tarfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,15 @@ from runner.plugins.datasets.mnist import MNIST
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef, ImageData
+from runner.files.file_state import SECOND, TICK
 
 NOWHERE = "http://127.0.0.1:9/"
 """An address that refuses every connection."""
+
+
+def settle() -> None:
+    """Wait until a change of a file has another time than the last one."""
+    time.sleep(2 * TICK / SECOND)
 
 
 def build_dataset(name: str, **parameters: object) -> ImageData:

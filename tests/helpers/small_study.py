@@ -23,8 +23,13 @@ ACCURACY = {
 }
 
 
-def make_plan(combinations, factors=("pool", "depth"), metric="val_accuracy", folds=3, repeats=1, costs=None):
-    """A plan with one cell per combination of levels; `costs` has the parameters and MACs by combination."""
+def make_plan(
+    combinations, factors=("pool", "depth"), metric="val_accuracy", folds=3, repeats=1, costs=None, images=None
+):
+    """A plan with one cell per combination of levels; `costs` has the parameters and MACs by combination.
+
+    `images` are the validation images of a fold; None leaves them unknown, so that values have no least deviation.
+    """
     cells = [
         PlannedCell(
             f"id-{'-'.join(levels)}",
@@ -48,7 +53,8 @@ def make_plan(combinations, factors=("pool", "depth"), metric="val_accuracy", fo
         ComponentRef("digits"),
         SETTINGS.training,
         tuple(cells),
-        fits=fits,
+        {"validation": images} if images else {},
+        fits,
     )
 
 

@@ -22,19 +22,20 @@ from runner.planning.differences import MatchedCells, SettingDifference
 from runner.planning.library_versions import Counts, count_versions_in_frame, describe_mixture, retrain_hint
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.comparisons import comparisons_table
-from runner.reporting.statistics.corrected_t import corrected_t_test, holm
-from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix, test_train_ratio
+from runner.reporting.statistics.corrected_t import holm
+from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
+from runner.reporting.statistics.metric_test import metric_test
 from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
 from runner.reporting.tables.study_tables import fits_table, records
 
 LoadedReport = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and the frames of its journal."""
 
-# The columns of the tables, and the estimates of `corrected_t_test` that they hold.
+# The columns of the tables, and the estimates of `metric_test` that they hold.
 MEAN = {"n": "n", "mean": "mean", "ci_low": "low", "ci_high": "high"}
 DIFFERENCE = {"n": "n", "difference": "mean", "ci_low": "low", "ci_high": "high", "t": "t", "df": "df", "p": "p"}
 DIFFERENCE_COLUMNS = (*DIFFERENCE, "p_holm", "p_better", "p_same", "p_worse", "effect_size")
-IN_EACH = ("cells", "n", "difference", "ci_low", "ci_high")
+IN_EACH = ("cells", "pairs", "n", "n_planned", "difference", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -180,13 +181,13 @@ def _cells_table(a: ComparedReport, b: ComparedReport, matched: MatchedCells, pa
         "shared_by": ["content" if one.id == other.id else "levels" for one, other in matched],
     }
     for end, side, measurements in zip("ab", (a, b), values, strict=True):
-        # Each with its own ratio: without paired fits, the numbers of folds may differ.
-        estimates = corrected_t_test(measurements, test_train_ratio(side.plan))
+        # Each with its own plan: without paired fits, the numbers of folds may differ.
+        estimates = metric_test(side.plan, measurements)
         columns |= {f"{name}_{end}": estimates[key] for name, key in MEAN.items()}
     if not paired:
         return pd.DataFrame(columns | {"n": 0} | dict.fromkeys(DIFFERENCE_COLUMNS[1:], math.nan))
-    # Paired fits have the same splits, so the ratio of either plan is that of both.
-    tests = corrected_t_test(values[0] - values[1], test_train_ratio(a.plan), a.plan.equivalent)
+    # Paired fits have the same splits, so the folds of either plan are those of both.
+    tests = metric_test(a.plan, values[0] - values[1], difference=True)
     better, worse = ("p_above", "p_below")[:: find_metric(a.plan.metric).direction]
     probabilities = {"p_better": better, "p_same": "p_within", "p_worse": worse, "effect_size": "effect_size"}
     columns |= {name: tests[key] for name, key in {**DIFFERENCE, **probabilities}.items()}
@@ -210,7 +211,9 @@ def _factors_table(a: ComparedReport, b: ComparedReport) -> pd.DataFrame:
     rows = []
     for one in records(comparisons_table(a.plan, a.fits)):
         names = (one["factor"], one["level_a"], one["level_b"])
-        if other := in_b.get(names):
+        other = in_b.get(names)
+        # Without a matched pair of cells in both, there are no two differences to put side by side.
+        if other and one["pairs"] and other["pairs"]:
             in_each = [side[name] for side in (one, other) for name in IN_EACH]
             sign = _side_of_zero(one) * _side_of_zero(other)
             rows.append((a.label, b.label, *names, {1: "yes", -1: "no", 0: "unclear"}[sign], *in_each))
@@ -232,8 +235,7 @@ def _ranks(sides: Sequence[ComparedReport], matches: Sequence[MatchedCells]) -> 
     if len(in_all) < 2 or (one_data_set and len(sides) == 2):
         return None, ""
     cells = [in_all, *([partner[cell.id] for cell in in_all] for partner in partners)]
-    # Only the means are used, and they do not depend on the ratio.
-    values = [corrected_t_test(side.values(row), 0)["mean"] for side, row in zip(sides, cells, strict=True)]
+    values = [metric_test(side.plan, side.values(row))["mean"] for side, row in zip(sides, cells, strict=True)]
     means = pd.DataFrame(values, index=_data_sets(sides), columns=[cell.name for cell in in_all])
     # A refusal concerns only the ranks; the comparisons in pairs are still worth reading.
     try:

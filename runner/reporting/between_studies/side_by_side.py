@@ -14,6 +14,7 @@ from runner.components.records import ComponentRef
 from runner.files import atomic_write
 from runner.fits.metrics import find_metric
 from runner.reporting.between_studies.compare import ComparedPair, ComparedReport, Comparison, Ranks
+from runner.reporting.tables.csv_text import csv_text
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
 from runner.text import printable
@@ -86,19 +87,18 @@ def _cells(metric: str, pair: ComparedPair) -> TitledTable:
     """The shared cells: the difference of their means if fits are paired, else each mean with its interval."""
     rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
     title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
+    means = [(*_mean(metric, row, "a", pair.a), *_mean(metric, row, "b", pair.b)) for row in rows]
+    notes = _notes(rows) + _survivors(any(_lacks(row, "a", pair.a) or _lacks(row, "b", pair.b) for row in rows))
     if pair.unpaired:
         columns = ("cell", a, f"95% interval of {a}", b, f"95% interval of {b}")
-        means = [(_name(row), *_mean(metric, row, "a"), *_mean(metric, row, "b")) for row in rows]
-        return TitledTable(title, columns, means, 1, (pair.unpaired, *_notes(rows)))
+        unpaired = [(_name(row), *mean) for row, mean in zip(rows, means, strict=True)]
+        return TitledTable(title, columns, unpaired, 1, (pair.unpaired, *notes))
     titles = ("cell", a, b, f"{a} {numbers.MINUS} {b}", "95% interval", "p, Holm", "fits")
     paired = [
-        (
-            _name(row), _mean(metric, row, "a")[0], _mean(metric, row, "b")[0], *_difference(metric, row),
-            numbers.probability(row["p_holm"]), str(row["n"]),
-        )
-        for row in rows
-    ]  # fmt: skip
-    return TitledTable(title, titles, paired, 1, _notes(rows))
+        (_name(row), one, other, *_difference(metric, row), numbers.probability(row["p_holm"]), str(row["n"]))
+        for row, (one, _, other, _) in zip(rows, means, strict=True)
+    ]
+    return TitledTable(title, titles, paired, 1, notes)
 
 
 def _notes(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -107,14 +107,24 @@ def _notes(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return (f"{subject} matched by the names of their levels, not by their content",) if by_levels else ()
 
 
+def _survivors(present: bool) -> tuple[str, ...]:
+    return (numbers.mark_notes(survivors=True).strip(),) if present else ()
+
+
+def _lacks(row: dict[str, Any], end: str, side: ComparedReport) -> bool:
+    """Whether a cell lacks fits that failed or did not run."""
+    return bool(row[f"n_{end}"] < side.plan.folds * side.plan.repeats)
+
+
 def _name(row: dict[str, Any]) -> str:
     a, b = row["cell_a"], row["cell_b"]
     return str(a) if a == b else f"{a} ({row['experiment_b']}: {b})"
 
 
-def _mean(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
+def _mean(metric: str, row: dict[str, Any], end: str, side: ComparedReport) -> tuple[str, str]:
     low, high = row[f"ci_low_{end}"], row[f"ci_high_{end}"]
-    return numbers.number(metric, row[f"mean_{end}"]), numbers.interval(metric, low, high)
+    mean = numbers.number(metric, row[f"mean_{end}"])
+    return numbers.marked(mean, numbers.SURVIVORS, _lacks(row, end, side)), numbers.interval(metric, low, high)
 
 
 def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, str]:
@@ -127,14 +137,22 @@ def _factors(metric: str, pair: ComparedPair) -> Iterable[TitledTable]:
     a, b = pair.a.letter, pair.b.letter
     columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
     for factor, table in pair.factors.groupby("factor", sort=False):
-        rows = [
+        rows = records(table)
+        texts = [
             (
                 f" {numbers.MINUS} ".join(sentences.level_names(row)), row["same_sign"],
-                *_difference(metric, row, "_in_a"), *_difference(metric, row, "_in_b"),
+                *_effect(metric, row, "_in_a"), *_effect(metric, row, "_in_b"),
             )
-            for row in records(table)
+            for row in rows
         ]  # fmt: skip
-        yield TitledTable(f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}", columns, rows, 2)
+        notes = _survivors(any(sentences.is_incomplete(row, end) for row in rows for end in ("_in_a", "_in_b")))
+        title = f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}"
+        yield TitledTable(title, columns, texts, 2, notes)
+
+
+def _effect(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
+    difference, interval = _difference(metric, row, end)
+    return numbers.marked(difference, numbers.SURVIVORS, sentences.is_incomplete(row, end)), interval
 
 
 def _ranks(compared: Comparison) -> TitledTable:
@@ -222,7 +240,7 @@ def write(compared: Comparison, folder: Path) -> list[Path]:
         table.insert(0, "rank", result.ranks)
         tables["ranks"] = table.reset_index()
     for name, table in tables.items():
-        atomic_write.write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        atomic_write.write(folder / f"{name}.csv", csv_text(table))
     return [folder / f"{name}.csv" for name in tables] + (_draw(compared, folder) if compared.ranks else [])
 
 

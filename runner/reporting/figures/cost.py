@@ -21,6 +21,7 @@ from runner.reporting.figures.scales import log_ticks, metric_label, metric_name
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import wrap
 from runner.reporting.text.numbers import count, scaled
+from runner.text import plural
 
 COSTS = {"parameters": "parameters", "macs": "MACs/image", "seconds": "seconds/fit"}
 MAX_LABELS = 8
@@ -64,6 +65,8 @@ def cost(inputs: FigureInputs) -> CaptionedFigure | None:
     notes = ", with 95% intervals" * (len(cells) <= MAX_MARKERS)
     if len(optimal) > MAX_LABELS:
         notes += f"; {MAX_LABELS} of {len(optimal)} are labelled"
+    if incomplete := int((cells["ok"] < cells["fits"]).sum()):
+        notes += f". Resting on survivors, as fits failed or did not run: {plural(incomplete, 'cell')}"
     return CaptionedFigure(
         _figure(plan, cells, fronts, numbers),
         f"{metric_name(plan.metric).capitalize()} of each cell against its cost. Green: Pareto-optimal cells{notes}. "

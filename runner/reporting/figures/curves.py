@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import log_ticks, metric_label, series_ends
 from runner.reporting.figures.style import INK, SERIES, SMALL, WIDTH
 from runner.reporting.figures.text import shorten
+from runner.reporting.text.numbers import MIXTURE, mark_notes, marked
 
 MAX_LEVELS, MAX_FACTORS = 7, 6
 LEFT, PLOT, GAP, KEY = 0.62, 2.0, 0.3, 0.22  # inches: room for the axis, height of a panel, gap, height of the key
@@ -34,11 +35,15 @@ def curves(inputs: FigureInputs) -> CaptionedFigure | None:
     notes = f" Plotted: the first {MAX_FACTORS} of {factors} factors." * (factors > MAX_FACTORS)
     if omitted:
         notes += f" Of factors with many levels, the {MAX_LEVELS} with the best final {quantity} are plotted."
+    mixed = {str(factor) for factor in rows.loc[~rows["balanced"].astype(bool), "factor"]}
+    if (inputs.tables.fits["status"] != "ok").any():
+        notes += " Fits that failed or did not run are left out."
     return CaptionedFigure(
-        _figure(plan, panels),
+        _figure(plan, panels, mixed),
         f"Learning curves. Solid: mean validation {quantity}, with a band of ±1 standard deviation over folds and "
         f"repeats; dashed: mean training {quantity}. The axis is logarithmic in the "
-        f"{'loss' if quantity == 'loss' else 'error'}.{notes} Data: tables/curves.csv.",
+        f"{'loss' if quantity == 'loss' else 'error'}.{notes} {mark_notes(mixture=bool(mixed))}"
+        "Data: tables/curves.csv.",
     )
 
 
@@ -89,7 +94,8 @@ class LogErrorScale:
         axes.set_yticks(self.sign * np.log10(ticks), labels)
 
 
-def _figure(plan: Plan, panels: dict[str, pd.DataFrame]) -> Figure:
+def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str]) -> Figure:
+    """One panel per factor; those in `mixed` are marked."""
     columns = min(2, len(panels))
     width = (WIDTH - LEFT - 0.1 - GAP * (columns - 1)) / columns
     names = {factor: list(dict.fromkeys(rows["level"])) for factor, rows in panels.items()}
@@ -104,7 +110,7 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame]) -> Figure:
     for row, head in zip(rows, heads, strict=True):
         for column, factor in enumerate(row):
             left = LEFT + column * (width + GAP)
-            add_text(figure, left, top + 0.14, shorten(factor, width), weight="bold")
+            add_text(figure, left, top + 0.14, shorten(marked(factor, MIXTURE, factor in mixed), width), weight="bold")
             legends[factor].draw(figure, left, top + 0.26, marker=False)
             axes = add_panel(figure, left, top + head, width, PLOT)
             for number, level in enumerate(names[factor]):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import matplotlib
 
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import CaptionedFigure
@@ -18,7 +15,7 @@ from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.interactions import interactions
 from runner.reporting.figures.layers import layers
 from runner.reporting.figures.pixels import activations, filters, mistakes
-from runner.reporting.figures.style import DARK_CSS, STYLE
+from runner.reporting.figures.style import DARK_CSS, drawing
 from runner.reporting.figures.svg import Picture, render
 from runner.reporting.tables.study_tables import Tables
 
@@ -43,8 +40,7 @@ def make_figures(plan: Plan, tables: Tables, arrays: Path | None = None, png: bo
     `arrays` is the folder with the .npz files of some fits. Raises RunnerError if one of those files is damaged.
     """
     inputs = FigureInputs(plan, tables, arrays)
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may have it
+    with drawing():
         figures = {name: draw(inputs) for name, draw in DRAWINGS.items()}
         # Within the context, too: savefig reads the settings of SVG files.
         return {name: render(name, figure, png) for name, figure in figures.items() if figure}

@@ -18,8 +18,9 @@ from runner.reporting.figures.scales import metric_label, metric_name, series_en
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import max_width, shorten, wrap
 from runner.reporting.tables.study_tables import records
-from runner.reporting.text.numbers import MINUS, number, scaled
-from runner.reporting.text.sentences import level_names
+from runner.reporting.text.numbers import MINUS, MIXTURE, SURVIVORS, mark_notes, marked, number, scaled
+from runner.reporting.text.sentences import is_incomplete, level_names
+from runner.text import plural
 
 MAX_ROWS = 15
 """The most rows per factor."""
@@ -40,11 +41,14 @@ class PlottedRow:
 
 def effects(inputs: FigureInputs) -> CaptionedFigure | None:
     """The mean of each level, averaged over the other factors."""
-    plan, rows = inputs.plan, inputs.tables.levels
-    rows = rows[rows["mean"].notna()] if len(rows) else rows
+    plan, levels = inputs.plan, inputs.tables.levels
+    rows = levels[levels["mean"].notna()] if len(levels) else levels
     if rows.empty:
         return None
-    best = {str(f): _best(plan, group) for f, group in rows.groupby("factor", sort=False)}
+    best = {
+        marked(str(factor), MIXTURE, not group["balanced"].all()): _best(plan, group)
+        for factor, group in rows.groupby("factor", sort=False)
+    }
     blocks = {factor: [_level(plan, row) for row in records(group)] for factor, group in best.items()}
     figure, axes = _rows_figure(blocks)
     axes.set_xlabel(metric_label(plan))
@@ -52,14 +56,16 @@ def effects(inputs: FigureInputs) -> CaptionedFigure | None:
     return CaptionedFigure(
         figure,
         f"Mean {metric_name(plan.metric)} of each level with its 95% interval, averaged over the other factors. "
-        f"{_omission(omitted, f'the {MAX_ROWS} best levels of each factor')}Data: tables/levels.csv.",
+        f"{mark_notes(survivors=(rows['missing'] > 0).any(), mixture=not rows['balanced'].all())}"
+        f"{_omission(omitted, f'the {MAX_ROWS} best levels of each factor')}"
+        f"{_unplotted(levels, rows, 'level')}Data: tables/levels.csv.",
     )
 
 
 def differences(inputs: FigureInputs) -> CaptionedFigure | None:
     """The difference between each pair of levels, and the region of practical equivalence."""
-    plan, rows = inputs.plan, inputs.tables.comparisons
-    rows = rows[rows["ci_low"].notna()] if len(rows) else rows
+    plan, pairs = inputs.plan, inputs.tables.comparisons
+    rows = pairs[pairs["ci_low"].notna()] if len(pairs) else pairs
     if rows.empty:
         return None
     largest = {str(f): _largest(group) for f, group in rows.groupby("factor", sort=False)}
@@ -76,13 +82,19 @@ def differences(inputs: FigureInputs) -> CaptionedFigure | None:
     return CaptionedFigure(
         figure,
         f"Difference between each pair of levels (first {MINUS} second) with its 95% interval. Green: Holm-adjusted "
-        f"p < 0.05.{shading} {_omission(omitted, f'the {MAX_ROWS} largest differences of each factor')}"
-        "Data: tables/comparisons.csv.",
+        f"p < 0.05.{shading} {mark_notes(survivors=any(map(is_incomplete, records(rows))))}"
+        f"{_omission(omitted, f'the {MAX_ROWS} largest differences of each factor')}"
+        f"{_unplotted(pairs, rows, 'pair')}Data: tables/comparisons.csv.",
     )
 
 
 def _omission(count: int, plotted: str) -> str:
     return f"Plotted: {plotted}; the table has {count} more. " if count else ""
+
+
+def _unplotted(rows: pd.DataFrame, plotted: pd.DataFrame, noun: str) -> str:
+    count = len(rows) - len(plotted)
+    return f"Without an interval or a mean, and so not plotted: {plural(count, noun)}. " if count else ""
 
 
 def _best(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
@@ -100,14 +112,16 @@ def _largest(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _level(plan: Plan, row: dict[str, Any]) -> PlottedRow:
     low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "mean", "ci_high"))
-    return PlottedRow(str(row["level"]), low, middle, high, number(plan.metric, row["mean"]))
+    label = marked(str(row["level"]), SURVIVORS, row["missing"] > 0)
+    return PlottedRow(label, low, middle, high, number(plan.metric, row["mean"]))
 
 
 def _difference(plan: Plan, row: dict[str, Any]) -> PlottedRow:
     low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "difference", "ci_high"))
     colour = GOOD if row["p_holm"] < 0.05 else BLUE
     value = number(plan.metric, row["difference"], sign=True)
-    return PlottedRow(f" {MINUS} ".join(level_names(row)), low, middle, high, value, colour)
+    label = marked(f" {MINUS} ".join(level_names(row)), SURVIVORS, is_incomplete(row))
+    return PlottedRow(label, low, middle, high, value, colour)
 
 
 def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = None) -> tuple[Figure, Axes]:

@@ -17,7 +17,7 @@ from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import metric_label, metric_name, series_ends
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, series_style
 from runner.reporting.figures.text import max_width, shorten, wrap
-from runner.reporting.text.numbers import scaled
+from runner.reporting.text.numbers import MIXTURE, mark_notes, marked, scaled
 
 MAX_PAIRS, MAX_LINES, MAX_POINTS = 6, 7, 10
 LEFT, PLOT, GAP = 0.62, 1.75, 0.3  # inches: room for the labels of the axis, height of a panel, gap between panels
@@ -33,6 +33,7 @@ class FactorPair:
     mean: pd.DataFrame
     low: pd.DataFrame
     high: pd.DataFrame
+    balanced: bool
 
     @property
     def strength(self) -> float:
@@ -64,10 +65,13 @@ def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
     notes = f" Plotted: the {MAX_PAIRS} strongest of {len(all_pairs)} pairs." * (len(all_pairs) > len(pairs))
     if any(small.mean.size < pair.mean.size for small, pair in zip(trimmed, pairs, strict=True)):
         notes += " Of factors with many levels, the best are plotted."
+    if (rows["missing"] > 0).any():
+        notes += " Some means rest on survivors: fits of theirs failed or did not run."
+    marks = mark_notes(mixture=not all(pair.balanced for pair in pairs))
     return CaptionedFigure(
         _figure(plan, trimmed),
         f"Mean {metric_name(plan.metric)} for each combination of levels of two factors, with its 95% interval. Lines "
-        f"that are not parallel indicate an interaction.{notes} Data: tables/interactions.csv.",
+        f"that are not parallel indicate an interaction.{notes} {marks}Data: tables/interactions.csv.",
     )
 
 
@@ -84,7 +88,7 @@ def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
         for value in ("mean", "ci_low", "ci_high")
     )
     first_factor, second_factor = (str(rows[f"factor_{letter}"].iloc[0]) for letter in (lines, across))
-    return FactorPair(first_factor, second_factor, mean, low, high)
+    return FactorPair(first_factor, second_factor, mean, low, high, bool(rows["balanced"].all()))
 
 
 def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
@@ -92,7 +96,7 @@ def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
     rows = _best(plan, pair.mean.mean(axis=1), MAX_LINES)
     columns = _best(plan, pair.mean.mean(axis=0), MAX_POINTS)
     mean, low, high = (part.loc[rows, columns] for part in (pair.mean, pair.low, pair.high))
-    return FactorPair(pair.lines, pair.across, mean, low, high)
+    return FactorPair(pair.lines, pair.across, mean, low, high, pair.balanced)
 
 
 def _best(plan: Plan, means: pd.Series, limit: int) -> list[str]:
@@ -115,7 +119,8 @@ def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
     for row, head, foot in zip(rows, heads, feet, strict=True):
         for column, i in enumerate(row):
             left = LEFT + column * (width + GAP)
-            add_text(figure, left, top + 0.16, shorten(pairs[i].lines, width), weight="bold")
+            heading = marked(pairs[i].lines, MIXTURE, not pairs[i].balanced)
+            add_text(figure, left, top + 0.16, shorten(heading, width), weight="bold")
             legends[i].draw(figure, left, top + 0.3)
             axes = add_panel(figure, left, top + head - 0.1, width, PLOT)
             _draw(axes, pairs[i], ticks[i][0], turned=ticks[i][2])

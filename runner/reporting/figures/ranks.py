@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
-from runner.reporting.figures.style import BLUE, INK, LINE, QUIET, SMALL, STYLE, WIDTH
+from runner.reporting.figures.style import BLUE, INK, LINE, QUIET, SMALL, WIDTH, drawing
 from runner.reporting.figures.svg import Picture, render
 from runner.reporting.figures.text import max_width, wrap
 from runner.reporting.statistics.ranks import CriticalDifference
@@ -24,8 +22,7 @@ MAX_TICKS = 12
 
 def diagram(result: CriticalDifference, metric: str, data_sets: int) -> Picture:
     """The diagram as SVG and PNG: best rank on the left, bars over cells that do not differ significantly."""
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # the reader's fonts may have it
+    with drawing():
         caption = (
             f"Mean ranks by {metric} over {data_sets} data sets; 1 is the best. Cells joined by a bar differ by less "
             f"than the critical difference of {result.difference:.2f} ranks (Nemenyi test at 5%). Data: ranks.csv."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 WIDTH = 7.4  # inches of every figure
@@ -61,6 +64,22 @@ STYLE: dict[Any, Any] = {
     # An embedded figure has the background of its page; files get theirs when they are rendered.
     "figure.facecolor": "none",
 }
+
+
+@contextmanager
+def drawing(style: Mapping[Any, Any] = STYLE) -> Iterator[None]:
+    """Draw with matplotlib's own defaults and `style`, and nothing from any settings file.
+
+    matplotlib also reads the `matplotlibrc` of the current folder. Somebody else's could change every figure, or have
+    its text set by LaTeX, a program that can start others.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")  # the reader's fonts may have it
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)
+        yield
 
 
 def series_style(index: int) -> dict[str, Any]:

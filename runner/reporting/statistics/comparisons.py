@@ -10,8 +10,9 @@ import pandas as pd
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, corrected_t_test, five_by_two, holm, repeats_needed
-from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix, test_train_ratio
+from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
+from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix
+from runner.reporting.statistics.metric_test import least_std, metric_test
 
 MAX_LISTED = 60
 """With more levels (or cells), a table lists only the pairs with the best one; Holm still adjusts for all pairs."""
@@ -19,7 +20,7 @@ MAX_COMPARED = 1000
 """With more levels (or cells), only the pairs with the best one are computed: time grows with the square of them."""
 
 TEST_COLUMNS = ("n", "difference", "ci_low", "ci_high", "t", "df", "p", "p_holm", "p_better", "p_same", "p_worse")
-PAIR_COLUMNS = ("cells", *TEST_COLUMNS, "effect_size", "pairs")
+PAIR_COLUMNS = ("cells", *TEST_COLUMNS, "effect_size", "pairs", "n_planned", "missing_a", "missing_b")
 COST_RATIOS = ("parameters_ratio", "macs_ratio", "seconds_ratio")
 """Cost of a over that of b, the geometric mean over the matched cells. Seconds vary between equal runs, hence last."""
 
@@ -29,7 +30,8 @@ def comparisons_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
 
     For each (repeat, fold), the differences of the matched cells (equal in all other factors) are averaged. These
     n = folds * repeats values go into the corrected t-test. A matched pair of cells is included if both have all their
-    fits; if no pair is, those with any are, on each (repeat, fold) that all of them have.
+    fits; if no pair is, those with any are, on each (repeat, fold) that all of them have. A pair of levels without a
+    matched pair of cells has 0 `pairs` and no difference.
     """
     matrix = metric_matrix(plan, fits)
     tables = [_factor_table(plan, matrix, factor) for factor in plan.factors]
@@ -50,7 +52,7 @@ def _factor_table(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame
     cell_at[level, other] = np.arange(len(matrix.cells))
     table = listed_pairs(compare_pairs(plan, matrix, cell_at))
     names = np.array([name for (name,) in levels], dtype=object)
-    needed = repeats_needed(table["difference"].to_numpy(), table["std"].to_numpy(), plan.folds)
+    needed = repeats_needed(table["difference"].to_numpy(), table["spread"].to_numpy(), plan.folds)
     return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]], repeats_needed=needed)
 
 
@@ -93,15 +95,14 @@ def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> pd.D
     """One row per pair a < b of rows of `cell_at`.
 
     `cell_at` (levels, others) has the cell with each level and combination of the other factors, -1 if there is none.
-    Pairs without a matched cell are left out. The columns are `a`, `b`, `best` (whether the best level is one of
-    them), `std` and those of the tables.
+    The columns are `a`, `b`, `best` (whether the best level is one of them), `spread` and those of the tables.
     """
     best = _best_level(plan, matrix, cell_at)
     # Level by level: the differences of all pairs at once would take memory for pairs x cells x folds.
     parts = [part for a in range(len(cell_at)) if (part := _compare_with_later(plan, matrix, cell_at, best, a))]
     if not parts:
         extra = FIVE_BY_TWO if is_five_by_two(plan) else ()
-        empty = ("a", "b", "best", "std", *PAIR_COLUMNS, *extra, *COST_RATIOS)
+        empty = ("a", "b", "best", "spread", *PAIR_COLUMNS, *extra, *COST_RATIOS)
         # `rank_ranges` counts `a` and `b` with bincount, which refuses floats, even none.
         return pd.DataFrame({name: np.empty(0, dtype=np.int64 if name in "ab" else np.float64) for name in empty})
     table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
@@ -136,13 +137,13 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
     b = np.arange(a + 1, len(cell_at))
     if len(cell_at) > MAX_COMPARED and a != best:
         b = b[b == best]
-    partners = cell_at[b][:, others]
-    b, partners = b[(partners >= 0).any(axis=1)], partners[(partners >= 0).any(axis=1)]
     if not len(b):
         return {}
-    matched, own = partners >= 0, cell_at[a, others]
+    partners, own = cell_at[b][:, others], cell_at[a, others]
+    matched = partners >= 0
     values = np.where(matched[:, :, None], matrix.values[own] - matrix.values[partners], np.nan)
     means, used = average_complete(values)
+    missing = np.isnan(matrix.values).sum(axis=1)
     # The geometric mean of ratios is the exponential of the mean difference of logarithms.
     # A cost of 0 gives a ratio of 0, inf or nan; `sentences.cost_phrase` leaves all of these out.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -153,13 +154,16 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
     return {
         "a": np.full(len(b), a), "b": b, "best": (b == best) | (a == best),
         "cells": used.sum(axis=1), "pairs": matched.sum(axis=1),
-        **_test_columns(plan, means), **dict(zip(COST_RATIOS, np.exp(logs).T, strict=True)),
+        "n_planned": np.full(len(b), values.shape[2]),
+        "missing_a": (matched * missing[own]).sum(axis=1), "missing_b": (matched * missing[partners]).sum(axis=1),
+        **_test_columns(plan, means, least_std(plan, values, used)),
+        **dict(zip(COST_RATIOS, np.exp(logs).T, strict=True)),
     }  # fmt: skip
 
 
-def _test_columns(plan: Plan, differences: np.ndarray) -> dict[str, Any]:
-    """The tests of the differences (pairs, repeats * folds)."""
-    tests = corrected_t_test(differences, test_train_ratio(plan), plan.equivalent)
+def _test_columns(plan: Plan, differences: Floats, least: Floats) -> dict[str, Any]:
+    """The tests of the differences (pairs, repeats * folds), whose least standard deviations are `least` (pairs,)."""
+    tests = metric_test(plan, differences, least, difference=True)
     # A difference above 0 is better for accuracy, and worse for loss.
     better, worse = ("p_above", "p_below")[:: find_metric(plan.metric).direction]
     renamed = {
@@ -167,5 +171,5 @@ def _test_columns(plan: Plan, differences: np.ndarray) -> dict[str, Any]:
         "p_better": tests[better], "p_same": tests["p_within"], "p_worse": tests[worse],
     }  # fmt: skip
     # Values are ordered by repeat and then fold, so this is (pairs, repeats, folds).
-    extra = five_by_two(differences.reshape(-1, 5, 2)) if is_five_by_two(plan) else {}
-    return renamed | {name: tests[name] for name in ("n", "std", "t", "df", "p", "effect_size")} | extra
+    extra = five_by_two(differences.reshape(-1, 5, 2), least) if is_five_by_two(plan) else {}
+    return renamed | {name: tests[name] for name in ("n", "spread", "t", "df", "p", "effect_size")} | extra

@@ -15,55 +15,48 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtrc, nctdtr, stdtr, stdtrit
 
 CONFIDENCE = 0.95
-ROUNDING = 1e-12
-"""Smaller differences are taken for rounding errors of the subtraction, not for results."""
+ROUNDING = 1e-6
+"""Values that differ by less are taken for equal: losses are computed with 32 bits, so their last digits are noise."""
 MAX_REPEATS = 1000
 """More repeats than anybody runs: a difference that needs more counts as out of reach."""
 
 Floats = NDArray[np.float64]
 
 
-def corrected_t_test(values: Floats, test_train_ratio: float, equivalent: float = 0.0) -> dict[str, np.ndarray]:
+def corrected_t_test(
+    values: Floats, test_train_ratio: float, equivalent: float = 0.0, least_std: ArrayLike = np.nan
+) -> dict[str, np.ndarray]:
     """The corrected resampled t-test of each row's mean against 0, with its 95% interval.
 
-    `values` is (rows, repeats * folds), nan where a value is missing. A row with n values, mean m and standard
-    deviation s has the scale s * sqrt(1/n + test_train_ratio), t = m / scale with n - 1 degrees of freedom, and the
-    interval m +- t_(0.975, n-1) * scale (Nadeau and Bengio 2003). `test_train_ratio` is n_test / n_train, which is
-    1 / (folds - 1) in cross-validation; 0 gives the plain t-test. `equivalent` is the half width of the region of
-    practical equivalence, in the unit of the values.
+    `values` is (rows, repeats * folds), nan where a value is missing. A row with n values, mean m and spread s has the
+    scale s * sqrt(1/n + test_train_ratio), t = m / scale with n - 1 degrees of freedom, and the interval
+    m +- t_(0.975, n-1) * scale (Nadeau and Bengio 2003). The spread is the standard deviation of the values, or
+    `least_std` (rows,) if that is larger: what they must vary by, whatever few of them show (see `noise.least_std`);
+    nan if it is unknown. `test_train_ratio` is n_test / n_train, which is 1 / (folds - 1) in cross-validation; 0 gives
+    the plain t-test. `equivalent` is the half width of the region of practical equivalence, in the unit of the values.
 
-    Returns an array (rows,) for each of: `n`, `mean`, `std`, `low`, `high` (the interval), `t`, `df`, `p` (two-sided),
-    `p_above`, `p_within`, `p_below` (the posterior probability that the true mean lies above, within or below the
-    region of practical equivalence; Corani and Benavoli 2015) and `effect_size` (m / s). With n = 1 only the mean is
-    known, with n = 0 nothing; the rest is nan. A row without variance has an interval of zero width and p 0 or 1.
+    Returns an array (rows,) for each of: `n`, `mean`, `std` (as measured), `spread`, `low`, `high` (the interval), `t`,
+    `df`, `p` (two-sided), `p_above`, `p_within`, `p_below` (the posterior probability that the true mean lies above,
+    within or below the region of practical equivalence; Corani and Benavoli 2015) and `effect_size` (m / s). With n = 1
+    only the mean is known, with n = 0 nothing; the rest is nan. So it is where the spread is 0: values that are all
+    equal do not say how far the next one may be.
     """
     known = ~np.isnan(values)
     n = known.sum(axis=1)
     mean, std = _mean_and_std(np.where(known, values, 0.0), known, n)
-    df = np.maximum(n - 1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = std * np.sqrt(1 / n + test_train_ratio)
-        half = stdtrit(df, 0.5 + CONFIDENCE / 2) * scale
-        t = mean / scale
-        # Both are lower tails, by symmetry: as 1 - stdtr, an upper tail would lose the digits of a small p.
-        above = stdtr(df, (mean - equivalent) / scale)
-        below = stdtr(df, (-equivalent - mean) / scale)
-        p = 2 * stdtr(df, -np.abs(t))
-        effect_size = mean / std
-    # Without variance the t distribution is a point mass at the mean; the formulas above give 0/0 there.
-    # Compared exactly, since `_mean_and_std` returns 0 itself for values that are equal up to rounding.
-    constant, zero = std == 0, np.abs(mean) <= ROUNDING
-    half, effect_size = np.where(constant, 0.0, half), np.where(constant, np.nan, effect_size)
-    t = np.where(constant, np.where(zero, 0.0, np.copysign(np.inf, mean)), t)
-    p = np.where(constant, zero.astype(float), p)
-    # A mean on the border of the region counts as within it, also when rounding put it just outside.
-    above = np.where(constant, mean > equivalent + ROUNDING, above)
-    below = np.where(constant, mean < -equivalent - ROUNDING, below)
-    # Rounding may bring the sum of the two tails above 1.
-    within = np.maximum(0.0, 1 - above - below)
+    # maximum keeps nan, so that a single value gets no spread from `least_std`.
+    spread = np.maximum(std, np.nan_to_num(least_std))
+    df, certain = np.maximum(n - 1, 0), np.where(spread > 0, spread, np.nan)
+    scale = certain * np.sqrt(1 / np.maximum(n, 1) + test_train_ratio)
+    half = stdtrit(df, 0.5 + CONFIDENCE / 2) * scale
+    # Both are lower tails, by symmetry: as 1 - stdtr, an upper tail would lose the digits of a small p.
+    above = stdtr(df, (mean - equivalent) / scale)
+    below = stdtr(df, (-equivalent - mean) / scale)
     return {
-        "n": n, "mean": mean, "std": std, "low": mean - half, "high": mean + half, "t": t, "df": df, "p": p,
-        "p_above": above, "p_within": within, "p_below": below, "effect_size": effect_size,
+        "n": n, "mean": mean, "std": std, "spread": spread, "low": mean - half, "high": mean + half,
+        "t": mean / scale, "df": df, "p": 2 * stdtr(df, -np.abs(mean / scale)), "p_above": above,
+        # Rounding may bring the sum of the two tails above 1.
+        "p_within": np.maximum(0.0, 1 - above - below), "p_below": below, "effect_size": mean / certain,
     }  # fmt: skip
 
 
@@ -79,7 +72,7 @@ def _mean_and_std(filled: Floats, known: NDArray[np.bool_], n: NDArray[np.int64]
         deviations = np.where(known, filled - mean[:, None], 0.0)
         std = np.where(n > 1, np.sqrt((deviations**2).sum(axis=1) / (n - 1)), np.nan)
     # Values that are equal up to rounding count as equal; their computed deviation would give huge t values.
-    # ROUNDING is relative for values above 1, such as losses, and absolute below.
+    # ROUNDING is relative for values above 1, such as large losses, and absolute below.
     size = np.maximum(1.0, np.abs(filled).max(axis=1, initial=0.0))
     # Unknown values have the deviation 0, which lies between those of the known ones and adds no spread.
     spread = deviations.max(axis=1, initial=0.0) - deviations.min(axis=1, initial=0.0)
@@ -117,9 +110,9 @@ def power(difference: ArrayLike, std: ArrayLike, folds: int, repeats: ArrayLike,
     df, critical = n - 1, stdtrit(n - 1, 1 - alpha / 2)
     # It is infinite without variance, for which nctdtr returns nan; far below this limit the power is already 1.
     noncentrality = np.minimum(noncentrality, 1e6)
-    # nctdtr returns nan for a far tail whose mass is 0 to all digits.
-    other_side = np.nan_to_num(nctdtr(df, noncentrality, -critical))
-    rejected = 1 - nctdtr(df, noncentrality, critical) + other_side
+    # nctdtr returns nan for some far tails, all of them below 1e-15: see findings/scipy_noncentral_t_is_nan.sh.
+    accepted, other_side = (np.nan_to_num(nctdtr(df, noncentrality, end)) for end in (critical, -critical))
+    rejected = 1 - accepted + other_side
     return np.asarray(np.where(np.isnan(noncentrality), np.nan, np.clip(rejected, 0.0, 1.0)))
 
 
@@ -147,8 +140,10 @@ def repeats_needed(
 FIVE_BY_TWO = ("t_5x2cv", "p_t_5x2cv", "f_5x2cv", "p_f_5x2cv")
 
 
-def five_by_two(differences: ArrayLike) -> dict[str, Floats]:
+def five_by_two(differences: ArrayLike, least_std: ArrayLike = np.nan) -> dict[str, Floats]:
     """The 5x2cv tests of differences (..., 5 repeats, 2 folds): the paired t (5 df) and the combined F (10 and 5 df).
+
+    `least_std` (...) is that of `corrected_t_test`: v is at least its square.
 
     With d_ij the difference in repeat i and fold j, and v the mean over i of s_i^2 = (d_i1 - d_i2)^2 / 2:
     t = d_11 / sqrt(v), after Dietterich 1998 ("Approximate statistical tests for comparing supervised classification
@@ -160,6 +155,7 @@ def five_by_two(differences: ArrayLike) -> dict[str, Floats]:
     d = np.asarray(differences, dtype=np.float64)
     variance = ((d[..., 0] - d[..., 1]) ** 2 / 2).mean(axis=-1)
     # ROUNDING is for differences, and this is a square: a smaller variance is a rounding error.
+    variance = np.maximum(variance, np.nan_to_num(np.square(least_std)))
     variance = np.where(variance > ROUNDING**2, variance, np.nan)
     t, f = d[..., 0, 0] / np.sqrt(variance), (d**2).mean(axis=(-1, -2)) / variance
     return dict(zip(FIVE_BY_TWO, (t, 2 * stdtr(5, -np.abs(t)), f, fdtrc(10, 5, f)), strict=True))

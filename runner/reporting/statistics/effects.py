@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from runner.planning.plan import Plan
-from runner.reporting.statistics.corrected_t import corrected_t_test
-from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix, test_train_ratio
+from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix
+from runner.reporting.statistics.metric_test import least_std, metric_test
 
-MEAN_COLUMNS = ("cells", "n", "mean", "ci_low", "ci_high", "balanced")
+MEAN_COLUMNS = ("cells", "n", "mean", "ci_low", "ci_high", "balanced", "n_planned", "missing")
 
 
 def levels_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
@@ -23,6 +23,7 @@ def levels_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
 
     A combination of the other factors is included if its fits are complete at every level; levels without any complete
     cell are ignored in this. If no combination is, each level has the mean of its own cells, and `balanced` is false.
+    `missing` counts the fits of all its cells that have no result.
     """
     matrix = metric_matrix(plan, fits)
     tables = [_means(plan, matrix, (factor,)) for factor in plan.factors]
@@ -44,27 +45,34 @@ def _table(tables: list[tuple[list[tuple[str, ...]], dict[str, Any]]], names: tu
     return table
 
 
+def comparable_cells(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[np.ndarray, bool]:
+    """Which cells the means of `factors` are over (cells,), and whether they are balanced (see `levels_table`)."""
+    (_, code), (_, other) = matrix.codes(factors), matrix.codes(tuple(f for f in plan.factors if f not in factors))
+    complete = ~np.isnan(matrix.values).any(axis=1)
+    # A combination of the others is shared if it is complete as often as there are levels with a complete cell.
+    shared = np.bincount(other[complete], minlength=len(other)) == len(np.unique(code[complete]))
+    # Without any complete cell, all combinations would count as shared: 0 cells at 0 levels.
+    balanced = bool(complete.any()) and bool(shared[other].any())
+    return (shared[other] if balanced else np.full(len(code), True)), balanced
+
+
 def _means(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
     """The labels (factor, level, ...) of each combination of levels of `factors`, and the columns of their rows."""
     combinations, code = matrix.codes(factors)
-    others, other = matrix.codes(tuple(name for name in plan.factors if name not in factors))
-    complete = ~np.isnan(matrix.values).any(axis=1)
-    # A combination of the others is shared if it is complete as often as there are levels with a complete cell.
-    complete_cells = np.bincount(other[complete], minlength=len(others))
-    shared = complete_cells == len(np.unique(code[complete]))
-    # Without any complete cell, all combinations would count as shared: 0 cells at 0 levels.
-    balanced = bool(shared.any()) and bool(complete.any())
-    included = shared[other] if balanced else np.full(len(code), True)
-    n = matrix.values.shape[1]
-    means, used = np.empty((len(combinations), n)), np.empty(len(combinations), dtype=np.int64)
-    for row in range(len(combinations)):
+    included, balanced = comparable_cells(plan, matrix, factors)
+    rows, n = len(combinations), matrix.values.shape[1]
+    means, least, used = np.empty((rows, n)), np.empty(rows), np.empty(rows, dtype=np.int64)
+    for row in range(rows):
         # Cells may be incomplete here: if the means are not balanced, and at a level without any complete cell.
-        mean, members = average_complete(matrix.values[None, included & (code == row)])
-        means[row], used[row] = mean[0], members.sum()
-    estimates = corrected_t_test(means, test_train_ratio(plan))
+        values = matrix.values[None, included & (code == row)]
+        means[row], members = average_complete(values)
+        least[row], used[row] = least_std(plan, values, members).item(), members.sum()
+    estimates = metric_test(plan, means, least)
+    missing = np.bincount(code, np.isnan(matrix.values).sum(axis=1), minlength=rows).astype(np.int64)
     # Factor, level, factor, level: the order of the columns that `_table` names.
     labels = [tuple(itertools.chain(*zip(factors, levels, strict=True))) for levels in combinations]
     return labels, {
         "cells": used, "n": estimates["n"], "mean": estimates["mean"],
-        "ci_low": estimates["low"], "ci_high": estimates["high"], "balanced": np.full(len(combinations), balanced),
+        "ci_low": estimates["low"], "ci_high": estimates["high"], "balanced": np.full(rows, balanced),
+        "n_planned": np.full(rows, n), "missing": missing,
     }  # fmt: skip

@@ -14,11 +14,6 @@ Codes = np.ndarray
 """An integer for each cell (cells,): cells with equal levels have equal codes."""
 
 
-def test_train_ratio(plan: Plan) -> float:
-    """n_test / n_train of the plan's cross-validation."""
-    return 1 / (plan.folds - 1)
-
-
 @dataclass(frozen=True)
 class MetricMatrix:
     """The plan's metric for every cell that has planned fits.

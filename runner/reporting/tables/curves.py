@@ -8,25 +8,33 @@ import pandas as pd
 from runner.fits.metrics import CURVES
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
+from runner.reporting.statistics.effects import comparable_cells
+from runner.reporting.statistics.metric_matrix import metric_matrix
 
 
-def curves_table(plan: Plan, frames: Frames) -> pd.DataFrame:
+def curves_table(plan: Plan, frames: Frames, fits: pd.DataFrame) -> pd.DataFrame:
     """One row per epoch of each level of each factor: the mean of every curve and its band, NAME_low and NAME_high.
 
+    The curves of a factor are those of the cells that `levels_table` averages, and `balanced` is its column, so that
+    the curves end at its means. `fits` is the table of fits.
     The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
     side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
     factor and level are "".
     """
     # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
     rows = planned_fits(plan).merge(frames.curves, on="id")
-    levels = {cell.name: cell.levels for cell in plan.cells}
-    # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
-    tables = [
-        _by_level(rows.assign(level=[levels[cell][factor] for cell in rows["cell"]]), factor) for factor in plan.factors
-    ]
+    matrix = metric_matrix(plan, fits)
+    names, tables = np.array([cell.name for cell in matrix.cells], dtype=object), []
+    for factor in plan.factors:
+        included, balanced = comparable_cells(plan, matrix, (factor,))
+        levels = {cell.name: cell.levels[factor] for cell in matrix.cells}
+        part = rows[rows["cell"].isin(names[included])]
+        # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
+        part = part.assign(level=part["cell"].map(levels).astype(object))
+        tables.append(_by_level(part, factor).assign(balanced=balanced))
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
-    table = pd.concat(tables or [_by_level(rows.assign(level=""), "")], ignore_index=True)
-    return table.reindex(columns=["factor", "level", "epoch", "fits", *bands])
+    table = pd.concat(tables or [_by_level(rows.assign(level=""), "").assign(balanced=True)], ignore_index=True)
+    return table.reindex(columns=["factor", "level", "epoch", "fits", *bands, "balanced"])
 
 
 def planned_fits(plan: Plan) -> pd.DataFrame:

@@ -17,9 +17,10 @@ from runner.reporting.statistics.comparisons import (
     comparisons_table,
     rank_ranges,
 )
-from runner.reporting.statistics.corrected_t import corrected_t_test
 from runner.reporting.statistics.effects import interactions_table, levels_table
-from runner.reporting.statistics.metric_matrix import metric_matrix, test_train_ratio
+from runner.reporting.statistics.metric_matrix import metric_matrix
+from runner.reporting.statistics.metric_test import metric_test
+from runner.reporting.tables.csv_text import csv_text
 from runner.reporting.tables.curves import curves_table, learning_table
 from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
 
@@ -54,9 +55,7 @@ class Tables:
     def write(self, folder: Path) -> None:
         """Write each table to `folder` as NAME.csv, numbers with all their digits."""
         for table in fields(self):
-            # The default line terminator is that of the platform, and the files are to be equal on all of them.
-            text = getattr(self, table.name).to_csv(index=False, lineterminator="\n")
-            atomic_write.write(folder / f"{table.name}.csv", text)
+            atomic_write.write(folder / f"{table.name}.csv", csv_text(getattr(self, table.name)))
 
 
 def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tables:
@@ -74,7 +73,7 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
         cell_comparisons_table(plan, fits, pairs),
         levels_table(plan, fits),
         interactions_table(plan, fits),
-        curves_table(plan, journal),
+        curves_table(plan, journal, fits),
         learning_table(plan, journal),
         confusions_table(plan, journal.confusions),
         layers_table(array_files(plan, arrays)),
@@ -109,7 +108,7 @@ def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
     `pairs` is the comparison of all cells (see `compare_cells`), which gives the range of each cell's rank.
     """
     matrix = metric_matrix(plan, fits)
-    estimates = corrected_t_test(matrix.values, test_train_ratio(plan))
+    estimates = metric_test(plan, matrix.values)
     low, high = rank_ranges(plan, pairs, estimates["n"] > 0)
     names = [cell.name for cell in matrix.cells]
     good = fits[fits["status"] == "ok"].groupby("cell")

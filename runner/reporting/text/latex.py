@@ -7,7 +7,9 @@ import pandas as pd
 from runner.reporting.text import numbers
 from runner.reporting.text.text_tables import TextTable
 
-LATEX_SYMBOLS = {numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$"}
+LATEX_SYMBOLS = {
+    numbers.MINUS: "$-$", "×": r"$\times$", "–": "--", "→": r"$\rightarrow$", numbers.SURVIVORS: r"\dag{}",
+}  # fmt: skip
 """The characters that LaTeX fonts may lack, and the commands for them."""
 
 

@@ -7,6 +7,24 @@ import math
 from runner.fits.metrics import find_metric
 
 MINUS = "\N{MINUS SIGN}"
+SURVIVORS, MIXTURE = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
+"""Marks of a result that lacks fits which failed or did not run, and of levels averaged over different cells."""
+NOTES = {
+    SURVIVORS: "Rests on survivors: some of its fits failed or did not run.",
+    MIXTURE: "Its levels are averaged over different combinations of the other factors, so these means do not compare; "
+    "the table of differences compares matched cells.",
+}
+
+
+def marked(name: str, mark: str, present: bool) -> str:
+    """The name, with the mark if it is present."""
+    return f"{name} {mark}" if present else name
+
+
+def mark_notes(survivors: bool = False, mixture: bool = False) -> str:
+    """What the marks that are present mean, each with a space after it."""
+    present = {SURVIVORS: survivors, MIXTURE: mixture}
+    return "".join(f"{mark} {note} " for mark, note in NOTES.items() if present[mark])
 
 
 def scaled(metric: str, value: float) -> float:
@@ -24,9 +42,15 @@ def number(metric: str, value: float, sign: bool = False) -> str:
 
 
 def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
-    """``0.35 to 3.09``: in words, since a dash between the ends would look like a minus sign."""
+    """``0.35 to 3.09``: in words, since a dash between the ends would look like a minus sign.
+
+    One that has every possible value says that it tells nothing: ``0.00 to 100.00: nothing known``.
+    """
     # Both ends are known, or neither is.
-    return "–" if math.isnan(low) else f"{number(metric, low, sign)} to {number(metric, high, sign)}"
+    if math.isnan(low):
+        return "–"
+    everything = (low, high) in (find_metric(metric).limits(), find_metric(metric).limits(difference=True))
+    return f"{number(metric, low, sign)} to {number(metric, high, sign)}{': nothing known' * everything}"
 
 
 def count(value: float | None) -> str:

@@ -75,14 +75,44 @@ def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     `equivalent` is the difference up to which levels count as equivalent, `repeats` those of the experiment, and
     `family` the number of pairs that Holm's adjustment is for.
     """
-    # A single value has a mean but no interval, which is too little for any statement.
-    if math.isnan(row["ci_low"]):
+    reason = _nothing_known(row)
+    if reason:
         a, b = level_names(row)
-        return f"{a} vs {b}: too few finished fits to compare."
-    text = _finding(metric, equivalent, row, repeats, family)
-    if row["cells"] < row["pairs"]:
-        text += f" Based on {row['cells']} of {row['pairs']} matched pairs of cells; the others are incomplete."
-    return text
+        return f"{a} vs {b}: {reason}."
+    return f"{_finding(metric, equivalent, row, repeats, family)}{_survivors(row)}"
+
+
+def _nothing_known(row: Mapping[str, Any]) -> str:
+    """Why a comparison has no interval; "" if it has one."""
+    if not math.isnan(row["ci_low"]):
+        return ""
+    if not row["pairs"]:
+        apart = f" (they never agree in {row['apart']})" if row.get("apart") else ""
+        return f"not compared, since no two of their cells are equal in all other factors{apart}"
+    # A single value has a mean but no interval, which is too little for any statement.
+    if row["n"] < 2:
+        return "too few finished fits to compare"
+    return "no claim, since the difference is the same in every fold and shows nothing of its own uncertainty"
+
+
+def is_incomplete(row: Mapping[str, Any], end: str = "") -> bool:
+    """Whether a comparison lacks fits of its matched cells, and so rests on those that survived.
+
+    `end` is that of the columns' names, if they have one.
+    """
+    cells, pairs, n, planned = (row[f"{name}{end}"] for name in ("cells", "pairs", "n", "n_planned"))
+    return bool(pairs and (cells < pairs or n < planned))
+
+
+def _survivors(row: Mapping[str, Any]) -> str:
+    """What a comparison rests on, and which fits it lacks; "" if it has all."""
+    if not is_incomplete(row):
+        return ""
+    parts = [(row["cells"], row["pairs"], "matched pairs of cells"), (row["n"], row["n_planned"], "folds")]
+    kept = " and ".join(f"{part} of {whole} {noun}" for part, whole, noun in parts if part < whole)
+    missing = zip((row["missing_a"], row["missing_b"]), level_names(row), strict=True)
+    lost = " and ".join(f"{plural(count, 'fit')} of {name}" for count, name in missing if count)
+    return f" This rests on survivors: {kept}, as {lost} failed or did not run."
 
 
 def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
@@ -91,9 +121,6 @@ def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     cost = cost_phrase(difference.costs)
     gain = f"{number(metric, difference.gain)} {_unit(metric)}"
     ci = f"95% interval {interval(metric, difference.low, difference.high)}"
-    # Without variance the interval has no width, which would read as certainty.
-    if row["ci_low"] == row["ci_high"]:
-        return _without_variance(metric, equivalent, difference, gain)
     # Equivalence comes before significance: with many repeats, a difference too small to matter is significant, too.
     if row["p_same"] >= CONFIDENCE:
         ahead = f"{better} is ahead by {gain} ({ci}){'' if cost in ('', SAME_COST) else f', {cost}'}"
@@ -111,15 +138,6 @@ def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
 
 def _unit(metric: str) -> str:
     return f"{find_metric(metric).unit} of {find_metric(metric).quantity}"
-
-
-def _without_variance(metric: str, equivalent: float, difference: LevelDifference, gain: str) -> str:
-    better, worse = difference.better, difference.worse
-    if not difference.gain:
-        return f"No difference between {better} and {worse}: {find_metric(metric).quantity} is the same in every fold."
-    if difference.gain <= equivalent:
-        return f"{better} and {worse} are practically equivalent: they differ by {gain} in every fold."
-    return f"{better} outperforms {worse} by {gain}, the same in every fold, so there is no interval to give."
 
 
 def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
@@ -163,6 +181,9 @@ def answers(plan: Plan, comparisons: pd.DataFrame) -> dict[str, list[str]]:
 def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     """The sentences for the rows of one factor."""
     rows = [{str(name): value for name, value in row.items()} for row in comparisons.to_dict("records")]
+    if not all(row["pairs"] for row in rows):
+        seen = _levels_beside(plan, rows[0]["factor"])
+        rows = [row | {"apart": _never_shared(seen[row["level_a"]], seen[row["level_b"]])} for row in rows]
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
         return best_against_others(plan.metric, rows, levels)
@@ -171,11 +192,27 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     return [sentence(plan.metric, plan.equivalent, row, plan.repeats, family) for row in rows]
 
 
+def _levels_beside(plan: Plan, factor: str) -> dict[str, dict[str, set[str]]]:
+    """For each level of a factor, the levels that its cells have in each of the other factors."""
+    beside: dict[str, dict[str, set[str]]] = {}
+    for cell in plan.cells:
+        others = beside.setdefault(cell.levels[factor], {name: set() for name in plan.factors if name != factor})
+        for name, levels in others.items():
+            levels.add(cell.levels[name])
+    return beside
+
+
+def _never_shared(a: Mapping[str, set[str]], b: Mapping[str, set[str]]) -> str:
+    """The factors in which no cell of one level is equal to one of the other: why the two have no matched pair."""
+    return _enumeration([name for name in a if not a[name] & b[name]])
+
+
 def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> list[str]:
     """The level with the largest sum of leads over the others, and how it compares with each of them."""
-    known = [(row, level_difference(metric, row)) for row in rows if not math.isnan(row["ci_low"])]
+    known = [(row, level_difference(metric, row)) for row in rows if not _nothing_known(row)]
     if not known:
-        return [f"{len(levels)} levels: too few finished fits to compare."]
+        reasons = dict.fromkeys(map(_nothing_known, rows))
+        return [f"{len(levels)} levels: {'; or '.join(filter(None, reasons))}."]
     # If there are very many levels, the table has only the best one's pairs, and only its sum has several terms.
     leads = dict.fromkeys(levels, 0.0)
     for _, difference in known:
@@ -183,15 +220,22 @@ def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: 
         leads[difference.worse] -= difference.gain
     best = max(leads, key=lambda level: leads[level])
     others: dict[str, list[tuple[str, float]]] = {}
+    survivors: list[str] = []
     for row, difference in known:
-        if best == difference.better:
-            others.setdefault(_outcome(row, difference.gain), []).append((difference.worse, difference.gain))
-        elif best == difference.worse:
-            others.setdefault(_outcome(row, -difference.gain), []).append((difference.better, -difference.gain))
+        if best not in (difference.better, difference.worse):
+            continue
+        sign, other = (1, difference.worse) if best == difference.better else (-1, difference.better)
+        others.setdefault(_outcome(row, sign * difference.gain), []).append((other, sign * difference.gain))
+        survivors += [other] * is_incomplete(row)
     lines = [f"Of {len(levels)} levels, {best} is the best on average."]
     lines += [_outcome_sentence(metric, outcome, others[outcome]) for outcome in OUTCOMES if outcome in others]
-    unknown = len(levels) - 1 - sum(map(len, others.values()))
-    return [*lines, f"Too few finished fits to compare it with {plural(unknown, 'more level')}."] if unknown else lines
+    if survivors:
+        lines.append(f"As fits failed or did not run, what it says of {_enumeration(survivors)} rests on survivors.")
+    unknown: dict[str, list[str]] = {}
+    for row in rows:
+        if best in level_names(row) and (reason := _nothing_known(row)):
+            unknown.setdefault(reason, []).extend(name for name in level_names(row) if name != best)
+    return lines + [f"{best} vs {_enumeration(names)}: {reason}." for reason, names in unknown.items()]
 
 
 def _outcome(row: Mapping[str, Any], gain: float) -> str:
@@ -210,6 +254,6 @@ def _outcome_sentence(metric: str, outcome: str, others: Sequence[tuple[str, flo
 
 
 def _enumeration(names: Sequence[str]) -> str:
-    """``a, b and c``; of more than MAX_NAMES names, the first ones."""
+    """``a, b and c``; of more than MAX_NAMES names, the first ones; "" for none."""
     listed = list(names) if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} others"]
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)

@@ -108,6 +108,9 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     def rank(row: Row) -> str:
         return _rank_range(row["rank_low"], row["rank_high"])
 
+    def completed(row: Row) -> str:
+        return numbers.marked(f"{row['ok']} of {row['fits']}", numbers.SURVIVORS, row["ok"] < row["fits"])
+
     test = _number_column("test accuracy %", "test_accuracy_mean", lambda v: numbers.number("test_accuracy", v))
     columns = (
         _text_column("cell", "cell"),
@@ -120,7 +123,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         _number_column("MACs/image", "macs", numbers.count),
         Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
         _number_column("s/fit", "seconds", _seconds),
-        Column("completed fits", lambda row: f"{row['ok']} of {row['fits']}", lambda row: row["ok"]),
+        Column("completed fits", completed, lambda row: row["ok"]),
     )
     note = (
         f"Mean, standard deviation and corrected 95% interval of {metric} over folds and repeats, best cell first. "
@@ -129,6 +132,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     )
     if plan.test:
         note += f" Test accuracy: mean over fits on the {plan.data.get('test_size')} held-out test images."
+    note += f" {numbers.mark_notes(survivors=(tables.cells['ok'] < tables.cells['fits']).any())}".rstrip()
     # Stable, so that equal cells keep the plan's order; those without results come last.
     best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
     return text_table("cells", "Cells", note, columns, records(best_first))
@@ -162,7 +166,7 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
         _number_column("effect size", "effect_size", _three_digits),
         _number_column("parameters", "parameters_ratio", _ratio),
         _number_column("MACs", "macs_ratio", _ratio),
-        Column("cells × folds", lambda row: f"{row['cells']} × {row['n']}"),
+        Column("cells × folds", _extent),
     )
     note = (
         f"Difference: first level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other "
@@ -170,10 +174,16 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
         "the first level is better, practically equivalent or worse (Bayesian correlated t-test). Effect size: "
         "difference divided by its standard deviation. Parameters and MACs: first level divided by second."
     )
-    incomplete = int((tables.comparisons["pairs"] > tables.comparisons["cells"]).sum())
-    if incomplete:
-        note += f" Comparisons that leave out incomplete cells: {incomplete}."
-    return text_table("comparisons", "Differences between levels", note, columns, records(tables.comparisons))
+    rows = records(tables.comparisons)
+    note += f" {numbers.mark_notes(survivors=any(map(sentences.is_incomplete, rows)))}".rstrip()
+    return text_table("comparisons", "Differences between levels", note, columns, rows)
+
+
+def _extent(row: Row) -> str:
+    """The matched pairs of cells and the folds of a comparison: ``2 × 5``, or ``2 of 4 × 3 of 5 †`` if fits failed."""
+    if not sentences.is_incomplete(row):
+        return f"{row['cells']} × {row['n']}"
+    return f"{row['cells']} of {row['pairs']} × {row['n']} of {row['n_planned']} {numbers.SURVIVORS}"
 
 
 def learning(tables: Tables) -> TextTable:

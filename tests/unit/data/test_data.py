@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import ROOT, environment
+from small_files import settle
 
 from runner.components.records import ImageData
-from runner.data.prepare import EXPIRY_SECONDS, prepare_part, read
-from runner.errors import PluginError
+from runner.data import parts
+from runner.data.parts import EXPIRY_SECONDS, read
+from runner.data.prepare import prepare_part
+from runner.errors import DataError, PluginError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 2, 4, 5), dtype=np.uint8)
 LABELS = np.arange(30) % 3
@@ -47,6 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fingerprint(source: Source, origin: str = "us", test: bool = False) -> str:
     with prepare_part(source.data, origin, test) as part:
+        part.verify()
         images, labels = read(part.folder)
         expected = IMAGES[:10] // 2 if test else IMAGES
         assert np.array_equal(images, expected) and np.array_equal(labels, LABELS[: len(expected)])
@@ -74,17 +80,81 @@ def test_data_that_may_have_changed_are_loaded_again() -> None:
     assert unknown.loads == 2, "without a version they may have changed"
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "facts.json"])
-@pytest.mark.parametrize("content", [None, b"", b"half of it"])
-def test_a_damaged_entry_is_loaded_again(cache: Path, name: str, content: bytes | None) -> None:
+def scramble(content: bytes) -> bytes:
+    """As many bytes, of which the last few are others."""
+    return content[:-8] + bytes(255 - byte for byte in content[-8:])
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut short": lambda content: content[:-1],
+    "scrambled": scramble,
+    "header": lambda content: content.replace(b"|u1", b"|i1").replace(b"<i8", b"<u8"),
+    "fingerprint": lambda content: re.sub(rb'"fingerprint": "\w', b'"fingerprint": "x', content),
+}
+
+
+FILES = ("images.npy", "labels.npy", "facts.json")
+CASES = [(name, damage) for name in FILES for damage in ("missing", "empty", "cut short", "scrambled")]
+CASES += [("images.npy", "header"), ("labels.npy", "header"), ("facts.json", "fingerprint")]
+
+
+@pytest.mark.parametrize(("name", "damage"), CASES)
+def test_a_damaged_entry_is_loaded_again_with_one_warning(
+    cache: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     source = Source()
     intact = fingerprint(source)
     (file,) = (cache / "prepared").glob(f"*/{name}")
+    content, times = file.read_bytes(), file.stat()
     file.unlink()
-    if content is not None:
-        file.write_bytes(content)
+    if damage in DAMAGES:
+        damaged = DAMAGES[damage](content)
+        assert damaged != content
+        file.write_bytes(damaged)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not caplog.text
     assert fingerprint(source) == intact and source.loads == 2
+    (record,) = caplog.records
+    assert f"{file.parent}: this copy of the data is damaged" in record.message and "again" in record.message
     assert fingerprint(source) == intact and source.loads == 2, "and repaired"
+    assert [path.name for path in (cache / "prepared").glob("*/")] == [file.parent.name]
+
+
+def test_damage_is_noticed_while_the_files_are_in_use(cache: Path) -> None:
+    with prepare_part(Source().data, "us") as part:
+        part.verify()
+        part.refuse_damage()
+        file = Path(part.folder, "images.npy")
+        settle()
+        file.write_bytes(scramble(file.read_bytes()))
+        with pytest.raises(DataError, match="was changed by another program, and what was trained since is not recor"):
+            part.refuse_damage()
+
+
+def test_a_damaged_copy_that_cannot_be_replaced_is_not_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source()
+    fingerprint(source)
+    (file,) = (cache / "prepared").glob("*/images.npy")
+    file.write_bytes(scramble(file.read_bytes()))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parts, "write_part", full)
+    with pytest.raises(DataError, match="damaged, and cannot be replaced; delete it"):
+        fingerprint(source)
+
+
+def test_other_images_under_the_same_version_are_not_used_for_these_fits(cache: Path) -> None:
+    """They would be recorded under the fingerprint of the cached ones."""
+    source = Source()
+    fingerprint(source)
+    (file,) = (cache / "prepared").glob("*/images.npy")
+    file.write_bytes(scramble(file.read_bytes()))
+    source.data = replace(source.data, load=lambda: (IMAGES // 2, LABELS))
+    with pytest.raises(DataError, match="its images are not those that were cached"):
+        fingerprint(source)
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(

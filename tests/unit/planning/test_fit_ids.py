@@ -14,7 +14,7 @@ import pytest
 from command import ROOT
 
 from runner.data.folds import stratified_splits
-from runner.data.prepare import PreparedPart
+from runner.data.parts import PreparedPart
 from runner.experiment.load import load
 from runner.planning.fits import assign_fit_ids
 from runner.planning.make_plan import make_plan

@@ -54,7 +54,7 @@ def test_digits_are_those_of_scikit_learn_whether_it_is_imported_or_not(monkeypa
     images, labels = build_dataset("digits").load()
     assert images.dtype == np.uint8 and np.abs(images[:, 0] - theirs.images * 255 / 16).max() <= 0.5
     assert labels.dtype == np.int64 and np.array_equal(labels, theirs.target)
-    monkeypatch.setattr("runner.plugins.datasets.digits.find_spec", lambda name: None)
+    monkeypatch.setattr("runner.plugins.datasets.files.find_spec", lambda name: None)
     for ours, by_its_function in zip((images, labels), build_dataset("digits").load(), strict=True):
         assert ours.dtype == by_its_function.dtype and np.array_equal(ours, by_its_function)
 

@@ -31,6 +31,9 @@ def scores(draw):
 
 def agrees_with_baycomp(folds, repeats, x, y, rope):
     ours = corrected(y - x, 1 / (folds - 1), rope)
+    if ours.std == 0:  # they take such a mean for certain; we claim nothing
+        assert math.isnan(ours.p_within)
+        return
     theirs = baycomp.two_on_single(x, y, rope=rope, runs=repeats)
     if rope:
         assert (ours.p_below, ours.p_within, ours.p_above) == pytest.approx(theirs, rel=0, abs=1e-9)
@@ -49,14 +52,11 @@ def test_bayesian_correlated_t_test(given, rope):
 @pytest.mark.parametrize(
     ("folds", "repeats", "differences"),
     [
-        (5, 1, [0.0] * 5),
-        (5, 1, [0.25] * 5),
-        (5, 2, [-0.25] * 10),
         (2, 1, [0.25, 0.5]),
         (2, 1, [0.5, -0.5]),
         (2, 5, [0.0, 0.25] * 5),
         (10, 10, [0.0] * 99 + [0.25]),
-        (5, 1, [1e-9, 2e-9, 0.0, -1e-9, 3e-9]),
+        (5, 1, [1e-6, 2e-6, 0.0, -1e-6, 3e-6]),
     ],
 )
 def test_bayesian_correlated_t_test_on_degenerate_values(folds, repeats, differences, rope):
@@ -70,7 +70,7 @@ def test_corrected_t_test_under_the_variance_of_nadeau_and_bengio(given, equival
     sample, n, ratio = x - y, folds * repeats, 1 / (folds - 1)
     ours = corrected(sample, ratio, equivalent)
     if np.ptp(sample) == 0:
-        assert ours.std == 0 and ours.low == ours.high == sample[0]
+        assert ours.std == 0 and math.isnan(ours.low)
         return
     scale = math.sqrt(np.var(sample, ddof=1) * (1 / n + ratio))
     posterior = stats.t(n - 1, loc=np.mean(sample), scale=scale)

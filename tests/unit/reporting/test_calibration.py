@@ -85,7 +85,7 @@ def test_the_interval_of_the_plain_paired_t_test_is_too_narrow(
 
 def test_the_plain_test_is_that_of_scipy(rates: dict[str, Any], frame: pd.DataFrame) -> None:
     values = rates["differences"](frame, "pixels", "glimpse", 5).reshape(-1, 40)
-    plain = rates["outcomes"](values, 0.03, 0.0)
+    plain = rates["outcomes"](values, 0.03)
     theirs = stats.ttest_1samp(values, 0.0, axis=1)
     interval = theirs.confidence_interval(0.95)
     assert (plain["finds"] == (theirs.pvalue < 0.05)).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -236,7 +237,7 @@ def test_a_missing_fit_leaves_the_others_paired() -> None:
 def test_experiments_without_any_finished_fit_are_printed_without_numbers() -> None:
     nothing = [(cell.name, fit) for cell in grid().cells for fit in range(6)]
     printed = text(study(grid()), study(grid(), folder="b", missing=nothing))
-    assert "max, 1 | 76.10 | – | – | – | – | 0" in printed
+    assert "max, 1 | 76.10 | – † | – | – | – | 0" in printed
     assert json.loads(json.dumps(document(compare([study(grid()), study(grid(), missing=nothing)]))))
 
 
@@ -257,7 +258,9 @@ def test_fits_on_different_splits_are_not_paired(changes: dict, reason: str) -> 
     assert pair.cells["difference"].isna().all() and pair.cells["p_holm"].isna().all() and (pair.cells["n"] == 0).all()
     own = corrected(pair.b.values([pair.b.plan.cells[0]])[0], 1 / (pair.b.plan.folds - 1))
     row = pair.cells.iloc[0]
-    assert (row["mean_b"], row["ci_low_b"], row["ci_high_b"]) == pytest.approx((own.mean, own.low, own.high))
+    assert (row["mean_b"], row["ci_low_b"], row["ci_high_b"]) == pytest.approx(
+        (own.mean, own.low, own.high), nan_ok=True
+    )
 
 
 def test_data_without_fingerprints_are_not_taken_for_the_same() -> None:
@@ -354,9 +357,10 @@ def test_factors_are_compared_if_only_they_are_shared() -> None:
 
 def test_two_intervals_agree_only_if_both_exclude_zero() -> None:
     def unsure(levels: dict[str, str], repeat: int, fold: int) -> float:
-        return 0.5 + 0.1 * (fold - 1) * (levels["pool"] == "max") + 0.1 * (levels["depth"] == "2")
+        return 0.5 + 0.1 * (fold - 1) * (levels["pool"] == "max") + (0.1 + 0.01 * fold) * (levels["depth"] == "2")
 
-    (pair,) = compare([study(grid()), study(grid(), unsure, "b")]).pairs
+    data = grid().data | {"validation": 1000}
+    (pair,) = compare([study(grid(data=data)), study(grid(data=data), unsure, "b")]).pairs
     assert pair.factors.set_index("factor")["same_sign"].to_dict() == {"pool": "unclear", "depth": "yes"}
 
 
@@ -455,10 +459,29 @@ def _by_position(levels: dict[str, str], repeat: int, fold: int) -> float:
 
 
 def test_a_document_has_no_numbers_that_json_lacks() -> None:
-    """The same difference in every fold gives an infinite t."""
-    found = document(compare([study(grid()), study(grid(), lambda *key: accuracy(*key) - 0.25, "b")]))
-    row = json.loads(json.dumps(found, allow_nan=False))["pairs"][0]["cells"][0]
-    assert (row["t"], row["p"], row["effect_size"]) == ("inf", 0, None)
+    """The same difference in every fold has no t, and a loss may be infinite."""
+    others = [study(grid(), lambda *key: accuracy(*key) - 0.25, "b"), study(grid(), lambda *key: -math.inf, "c")]
+    found = document(compare([study(grid(metric="val_loss")), *others]))
+    first, second = (pair["cells"][0] for pair in json.loads(json.dumps(found, allow_nan=False))["pairs"])
+    assert (first["difference"], first["t"], first["p"]) == (pytest.approx(-0.25), None, None)
+    assert second["mean_b"] == "inf"
+
+
+def test_equal_differences_between_studies_have_the_noise_of_their_images() -> None:
+    data = grid().data | {"validation": 10}
+    (pair,) = compare([study(grid(data=data)), study(grid(data=data), lambda *key: accuracy(*key) - 0.25, "b")]).pairs
+    spread = math.sqrt((0.25 * 0.75 + 2 / 30) / 10)
+    assert pair.cells["effect_size"].tolist() == pytest.approx([0.25 / spread] * 4)
+    assert (pair.cells["p_holm"] > 0.4).all()
+
+
+def test_what_rests_on_survivors_is_marked_between_studies() -> None:
+    missing = [(cell.name, 2) for cell in grid().cells]
+    found = (study(grid()), study(grid(), lower(0.1), "b", missing=missing))
+    assert "max, 1 | 76.10 | 65.12 † | " in text(*found) and "† Rests on survivors" in text(*found)
+    assert re.search(r"max − avg \| .* \| \+6.00 \| .* \| \+5.80 † \| ", text(*found))
+    whole = (found[0], study(grid(), lower(0.1), "b"))
+    assert "†" not in text(*whole)
 
 
 def test_the_written_files_have_all_pairs(tmp_path: Path) -> None:

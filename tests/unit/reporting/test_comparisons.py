@@ -63,8 +63,68 @@ def test_an_excluded_cell_leaves_its_partner_out():
     assert found["depth"]["difference"] == pytest.approx(-0.31 / 3)
 
 
-def test_levels_that_share_no_partner_are_not_compared():
-    assert comparisons(make_plan([("max", "1"), ("avg", "2")])) == {}
+def test_levels_that_share_no_partner_have_a_row_that_says_so():
+    row = comparisons(make_plan([("max", "1"), ("avg", "2")]))["pool"]
+    assert (row["level_a"], row["level_b"], row["pairs"], row["cells"], row["n"]) == ("max", "avg", 0, 0, 0)
+    assert all(math.isnan(row[name]) for name in ("difference", "ci_low", "p", "p_holm", "parameters_ratio"))
+    assert math.isnan(row["repeats_needed"])
+
+
+def test_a_pair_without_a_partner_does_not_count_as_a_test():
+    """Kernel 5 comes with one depth only, and width has a value of its own there: as in a union of two grids."""
+    plan = make_plan([("3", "1"), ("3", "2"), ("4", "1"), ("4", "2"), ("5", "3")], factors=("kernel", "depth"))
+    values = {cell.levels["kernel"] + cell.levels["depth"]: (0.7, 0.8, 0.9) for cell in plan.cells}
+    values |= {"31": (0.1, 0.2, 0.35), "32": (0.1, 0.2, 0.3)}
+    table = comparisons_table(plan, fits_of(plan, {tuple(key): row for key, row in values.items()}))
+    kernel = table[table["factor"] == "kernel"]
+    assert list(kernel["pairs"]) == [2, 0, 0]
+    assert kernel["p_holm"].iloc[0] == kernel["p"].iloc[0] and kernel["p_holm"].iloc[1:].isna().all()
+
+
+def test_equal_differences_have_the_noise_of_their_validation_images():
+    """6 of 60 images in both folds: a = 0.1 + 2/60 (the two images more), so s = sqrt(a') / sqrt(30), df = 1."""
+    plan, fits = one_factor([(0.6, 0.5), (0.5, 0.4)], folds=2, images=30)
+    (row,) = comparisons_table(plan, fits).to_dict("records")
+    spread = math.sqrt((0.1 * 0.9 + 2 / 60) / 30)
+    assert row["effect_size"] == pytest.approx(0.1 / spread)
+    assert row["t"] == pytest.approx(0.1 / spread / math.sqrt(1 / 2 + 1)) and row["p_holm"] > 0.4
+    assert math.isnan(row["repeats_needed"])  # of 0.064, out of reach; of no deviation, 1 would do
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(0.1 - 12.7062047 * spread * math.sqrt(1.5)), 1.0)
+    (pair,) = cell_pairs(plan, fits).to_dict("records")
+    assert (pair["p_holm"], pair["ci_low"]) == (row["p_holm"], row["ci_low"])
+    assert ranges(plan, fits, [True] * 2) == [(1, 2)] * 2
+
+
+def test_averages_over_matched_pairs_have_less_noise():
+    """Two pairs that differ by 0.1 and 0.3 in every fold of 50 images: half of their mean variance."""
+    cells = [("max", "1"), ("avg", "1"), ("max", "2"), ("avg", "2")]
+    values = dict(zip(cells, [(0.6,) * 3, (0.5,) * 3, (0.9,) * 3, (0.6,) * 3], strict=True))
+    row = comparisons(make_plan(cells, images=50), values)["pool"]
+    spread = math.sqrt(((0.1 * 0.9 + 0.3 * 0.7) / 2 + 2 / 150) / 50 / 2)
+    assert (row["difference"], row["effect_size"]) == pytest.approx((0.2, 0.2 / spread))
+
+
+def test_equal_losses_claim_nothing():
+    plan, fits = one_factor([(0.6, 0.5, 0.4), (0.5, 0.4, 0.3)], metric="val_loss", images=30)
+    (row,) = comparisons_table(plan, fits).to_dict("records")
+    assert row["difference"] == pytest.approx(-0.1)
+    assert (row["n"], row["pairs"]) == (3, 1) and all(math.isnan(row[c]) for c in ("ci_low", "p", "p_holm", "p_same"))
+
+
+def test_intervals_end_where_the_metric_does():
+    plan, fits = one_factor([(0.9, 0.1), (0.2, 0.3)], folds=2, images=30)
+    (row,) = comparisons_table(plan, fits).to_dict("records")
+    assert (row["ci_low"], row["ci_high"]) == (-1, 1)
+    plan, fits = one_factor([(0.9, 0.1), (0.2, 0.3)], folds=2, metric="val_loss")
+    (row,) = comparisons_table(plan, fits).to_dict("records")
+    assert row["ci_low"] < -1 and row["ci_high"] > 1
+
+
+def test_fits_that_are_missing_are_counted_by_level():
+    row = comparisons(make_plan(ACCURACY), failed=[("avg", "1", 0), ("avg", "1", 1), ("max", "2", 1)])["pool"]
+    assert (row["n"], row["n_planned"], row["missing_a"], row["missing_b"]) == (1, 3, 1, 2)
+    row = comparisons(make_plan(list(ACCURACY)[:3]), failed=[("max", "2", 1)])["pool"]
+    assert (row["n"], row["missing_a"], row["missing_b"]) == (3, 0, 0)
 
 
 def test_a_failed_fit_leaves_its_pair_out_and_cells_says_so():
@@ -146,7 +206,9 @@ def test_agrees_with_a_plain_reference_on_grids_with_holes(data):
         assert (row["cells"], row["pairs"], row["n"]) == (used, matched, len(values))
         expected = corrected(values, 1.0, plan.equivalent)
         assert row["difference"] == pytest.approx(expected.mean, nan_ok=True)
-        for name, field in (("ci_low", "low"), ("ci_high", "high"), ("p", "p"), ("p_better", "p_above"), ("t", "t")):
+        assert row["ci_low"] == pytest.approx(max(expected.low, -1.0), rel=1e-9, nan_ok=True)
+        assert row["ci_high"] == pytest.approx(min(expected.high, 1.0), rel=1e-9, nan_ok=True)
+        for name, field in (("p", "p"), ("p_better", "p_above"), ("t", "t")):
             assert row[name] == pytest.approx(getattr(expected, field), rel=1e-9, abs=1e-12, nan_ok=True)
 
 
@@ -249,9 +311,9 @@ CLEAR = [(0.50, 0.51, 0.52, 0.50), (0.90, 0.91, 0.92, 0.90), (0.70, 0.71, 0.72, 
 
 
 def test_clear_differences_give_one_rank_each_and_a_loss_reverses_them():
-    plan, fits = one_factor(CLEAR, folds=4)
+    plan, fits = one_factor(CLEAR, folds=4, images=1000)
     assert ranges(plan, fits, [True] * 3) == [(3, 3), (1, 1), (2, 2)]
-    plan, fits = one_factor([[1 - v for v in row] for row in CLEAR], folds=4, metric="val_loss")
+    plan, fits = one_factor(1 - np.add(CLEAR, np.eye(3, 4) / 500), folds=4, metric="val_loss")
     assert ranges(plan, fits, [True] * 3) == [(1, 1), (3, 3), (2, 2)]
 
 

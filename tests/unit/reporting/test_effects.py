@@ -29,6 +29,23 @@ def test_balanced():
     assert (row["mean"], row["ci_low"], row["ci_high"]) == pytest.approx((expected.mean, expected.low, expected.high))
 
 
+def test_means_have_the_noise_of_their_images_and_end_at_100_percent():
+    """Networks that name the larger class of 200 and 6 images: every fold has nearly the same accuracy."""
+    cells, values = [("a",), ("b",)], (40 / 41, 40 / 41, 40 / 41, 40 / 42, 40 / 41)
+    plan = make_plan(cells, factors=("size",), folds=5, images=41)
+    fits = fits_of(plan, dict.fromkeys(cells, values))
+    accuracy = np.mean(values)
+    spread = np.sqrt((accuracy * (1 - accuracy) + 2 / 205) / 41)
+    for row in levels_table(plan, fits).to_dict("records"):
+        assert row["ci_low"] == pytest.approx(accuracy - 2.7764451 * spread * np.sqrt(1 / 5 + 1 / 4))
+        assert row["ci_high"] == 1 and row["ci_low"] < 0.92
+
+
+def test_the_fits_that_a_level_lacks_are_counted():
+    found = levels(make_plan(ACCURACY), failed=[("avg", "2", 1), ("avg", "1", 0), ("max", "1", 0)])
+    assert [(row["n_planned"], row["missing"]) for row in found.values()] == [(3, 1), (3, 2), (3, 2), (3, 1)]
+
+
 def test_an_excluded_cell_leaves_its_partners_out():
     found = levels(make_plan(list(ACCURACY)[:3]))  # without (avg, 2)
     assert (found["pool", "max"]["cells"], found["pool", "max"]["mean"]) == (1, pytest.approx(0.82))

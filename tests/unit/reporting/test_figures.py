@@ -291,3 +291,24 @@ def test_points_that_are_drawn_as_one_path_are_in_the_png_too(count):
     figure.savefig(file, format="png")
     file.seek(0)
     assert (imread(file)[..., 0] < 0.9).sum() > 5 * min(count, 60)
+
+
+def test_what_rests_on_survivors_is_marked_in_figures_and_captions(usual, drawn):
+    """One fit failed at every cell of the level strided_conv, so that no matched pair of it is complete."""
+    plan = usual.plan
+    failed = tuple(plan.fits[cell.id][0] for cell in plan.cells if "strided_conv" in cell.levels.values())
+    marked = figures(Sample(plan, make_frames(plan, failed=failed), usual.arrays))
+    assert "strided_conv †" in texts(marked["effects"].svg) and "max_pool" in texts(marked["effects"].svg)
+    labels = texts(marked["differences"].svg)
+    assert {"max_pool − strided_conv †", "max_pool − avg_pool"} <= set(labels)
+    for name in ("effects", "differences"):
+        assert "† Rests on survivors: some of its fits failed or did not run." in marked[name].caption
+        assert "†" not in "".join(texts(drawn[name].svg)) + drawn[name].caption
+    assert "Resting on survivors, as fits failed or did not run: 4 cells." in marked["cost"].caption
+    assert "survivors" in marked["interactions"].caption and "left out" in marked["curves"].caption
+
+
+def test_pairs_without_matched_cells_are_counted_in_the_caption(usual):
+    plan = replace(usual.plan, cells=(usual.plan.cells[0], usual.plan.cells[1], usual.plan.cells[8]))
+    caption = figures(Sample(plan, usual.frames, usual.arrays))["differences"].caption
+    assert "Without an interval or a mean, and so not plotted: 2 pairs." in caption

@@ -52,6 +52,17 @@ def test_the_answer_comes_first_and_is_the_same_in_both_pages(report: Path) -> N
     assert page.index(sentences[0]) < page.index("<figure>") < page.index("<table>")
 
 
+def test_a_pair_that_could_not_be_compared_is_in_the_answer_and_in_the_tables(tmp_path: Path) -> None:
+    example = sample(tmp_path / "fits")
+    few = [example.plan.cells[index] for index in (0, 1, 8)]  # the last shares neither filters nor downsampling
+    write_report(dataclasses.replace(example.plan, cells=tuple(few)), example.frames, tmp_path, FORMATS)
+    page, comparisons = (tmp_path / "report.md").read_text(), pd.read_csv(tmp_path / "tables" / "comparisons.csv")
+    assert "- **filters**: 7x7 vs 3x3 x 3: not compared, since no two" in page
+    assert "| filters | 7x7 − 3x3 x 3 | – | – |" in page and "| 0 × 0 |" in page and "†" not in page
+    assert comparisons["factor"].tolist() == list(FACTORS) and comparisons["pairs"].tolist() == [0, 0, 1]
+    assert "‡ Its levels" in page and "0 $\\times$ 0" in (tmp_path / "tables" / "comparisons.tex").read_text()
+
+
 def test_equal_results_in_another_order_give_equal_files(report: Path, tmp_path: Path) -> None:
     again = sample(tmp_path / "fits")
     backwards = again.frames.curves.sort_values(["id", "epoch"], ascending=[False, True])

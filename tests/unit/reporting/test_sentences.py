@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, make_plan
 
 from runner.reporting.statistics.comparisons import comparisons_table
-from runner.reporting.text.numbers import count, number
+from runner.reporting.text.numbers import count, interval, number
 from runner.reporting.text.sentences import answers, cost_phrase, factor_answers, sentence
 
 FACTOR = "architecture.downsample"
@@ -20,6 +20,7 @@ def row(difference=0.0042, low=0.0010, high=0.0074, **others):
     """A row of the comparisons, strided_conv - max_pool; by default a significant difference."""
     defaults = {
         "factor": FACTOR, "level_a": "strided_conv", "level_b": "max_pool", "cells": 2, "pairs": 2, "n": 10,
+        "n_planned": 10, "missing_a": 0, "missing_b": 0,
         "difference": difference, "ci_low": low, "ci_high": high, "p": 0.01, "p_holm": 0.02,
         "p_better": 0.93, "p_same": 0.06, "p_worse": 0.01, "repeats_needed": 1.0,
         "parameters_ratio": 1.18, "macs_ratio": 1.09,
@@ -92,29 +93,61 @@ def test_a_difference_that_is_not_significant_after_adjusting_for_the_other_pair
 
 
 def test_too_few_fits():
-    few = row(ci_low=math.nan, ci_high=math.nan, p=math.nan, p_holm=math.nan)
+    few = row(n=1, ci_low=math.nan, ci_high=math.nan, p=math.nan, p_holm=math.nan)
     assert sentence("val_accuracy", 0.001, few) == "strided_conv vs max_pool: too few finished fits to compare."
 
 
-def test_without_variance_no_interval_is_claimed():
-    exactly = {"p": 0.0, "p_holm": 0.0, "p_better": 1.0, "p_same": 0.0}
-    text = sentence("val_accuracy", 0.001, row(0.005, 0.005, 0.005, **exactly))
-    assert text == (
-        "strided_conv outperforms max_pool by 0.50 points of accuracy, the same in every fold, so there is no interval "
-        "to give."
-    )
-    text = sentence("val_accuracy", 0.001, row(0.0, 0.0, 0.0, p=1.0, p_holm=1.0, p_same=1.0))
-    assert text == "No difference between strided_conv and max_pool: accuracy is the same in every fold."
-    text = sentence("val_accuracy", 0.01, row(0.005, 0.005, 0.005, p=0.0, p_holm=0.0, p_same=1.0))
-    assert text == (
-        "strided_conv and max_pool are practically equivalent: they differ by 0.50 points of accuracy in every fold."
+def test_equal_differences_make_no_claim():
+    nothing = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm", "p_better", "p_same", "p_worse"), math.nan)
+    assert sentence("val_loss", 0.001, row(0.005, **nothing)) == (
+        "strided_conv vs max_pool: no claim, since the difference is the same in every fold and shows nothing of its "
+        "own uncertainty."
     )
 
 
-def test_pairs_of_cells_that_are_left_out_are_counted():
-    assert sentence("val_accuracy", 0.001, row(cells=1)).endswith(
-        " Based on 1 of 2 matched pairs of cells; the others are incomplete."
+def test_an_interval_of_every_possible_difference_tells_nothing():
+    text = sentence("val_accuracy", 0.001, row(0.05, -1.0, 1.0, repeats_needed=3.0, **INCONCLUSIVE))
+    assert text == (
+        "Inconclusive: strided_conv is ahead of max_pool by 5.00 points of accuracy (95% interval −100.00 to 100.00: "
+        "nothing known). About 2 more repeats would be needed to detect an effect this large with 80% power."
     )
+    assert "nothing known" not in sentence("val_loss", 0.001, row(-0.05, -1.0, 1.0, **INCONCLUSIVE))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"cells": 1, "missing_b": 1}, "1 of 2 matched pairs of cells, as 1 fit of max_pool"),
+        ({"n": 3, "missing_a": 2, "missing_b": 4}, "3 of 10 folds, as 2 fits of strided_conv and 4 fits of max_pool"),
+        (
+            {"cells": 1, "n": 3, "missing_a": 9},
+            "1 of 2 matched pairs of cells and 3 of 10 folds, as 9 fits of strided_conv",
+        ),
+    ],
+)
+def test_what_rests_on_survivors_says_so_whatever_it_claims(changes, kept):
+    for finding in (row(), row(p_same=0.99), row(**INCONCLUSIVE), row(p=0.02, p_holm=0.06)):
+        text = sentence("val_accuracy", 0.001, finding | changes)
+        assert text.endswith(f" This rests on survivors: {kept} failed or did not run.")
+        assert "survivors" not in sentence("val_accuracy", 0.001, finding)
+
+
+def test_a_level_whose_bad_folds_failed_is_marked():
+    """The case that was silent: every matched pair misses fits, so that none is left out."""
+    values = {("max", "1"): (0.9, 0.9, 0.88), ("avg", "1"): (0.75, 0.76, 0.73)}
+    plan = make_plan(list(values), images=1000)
+    (text,) = factor_answers(plan, comparisons_table(plan, fits_of(plan, values, [("max", "1", 1)])).iloc[:1])
+    assert text.startswith("max outperforms avg by 15.00 points")
+    assert text.endswith("This rests on survivors: 2 of 3 folds, as 1 fit of max failed or did not run.")
+
+
+def test_levels_without_matched_cells_are_named_with_the_reason():
+    plan = make_plan([("3", "1"), ("4", "1"), ("5", "2")], factors=("kernel", "depth"))
+    values = {tuple(cell.levels.values()): (0.7, 0.8, 0.9) for cell in plan.cells}
+    found = answers(plan, comparisons_table(plan, fits_of(plan, values)))
+    reason = "not compared, since no two of their cells are equal in all other factors (they never agree in"
+    assert found["kernel"][1:] == [f"kernel=3 vs kernel=5: {reason} depth).", f"kernel=4 vs kernel=5: {reason} depth)."]
+    assert found["depth"] == [f"depth=1 vs depth=2: {reason} kernel)."]
 
 
 def test_levels_that_are_numbers_have_the_name_of_their_factor():
@@ -184,6 +217,13 @@ def test_number(metric, value, sign, text):
     assert number(metric, value, sign) == text
 
 
+def test_an_interval_of_every_possible_value_is_named():
+    assert interval("val_accuracy", 0.0, 1.0) == "0.00 to 100.00: nothing known"
+    assert interval("val_accuracy", -1.0, 1.0, sign=True) == "−100.00 to +100.00: nothing known"
+    assert interval("val_accuracy", -1.0, 0.5) == "−100.00 to 50.00"
+    assert interval("val_loss", 0.0, 1.0) == "0.0000 to 1.0000"
+
+
 def levels_rows(kinds):
     """Eight levels, each a point better than the next; `kinds` changes how some compare with the best one."""
     rows = []
@@ -196,15 +236,19 @@ def levels_rows(kinds):
 
 
 def test_of_many_levels_the_best_is_compared_with_the_others():
-    plan = make_plan(ACCURACY)
+    plan = make_plan([(f"s{level}",) for level in range(8)], factors=("size",))
     nan = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm"), math.nan)
-    kinds = {1: INCONCLUSIVE, 2: {"p_same": 0.96}, 3: {"p_same": 0.97}, 7: nan}
+    kinds = {1: nan | {"pairs": 0}, 2: nan, 3: nan | {"n": 1}}
+    kinds |= {4: INCONCLUSIVE, 5: {"p_same": 0.96, "n": 9}, 6: {"p_same": 0.97}, 7: {"cells": 1}}
     assert factor_answers(plan, levels_rows(kinds)) == [
         "Of 8 levels, s0 is the best on average.",
-        "It outperforms s4, s5 and s6 by 4.00 to 6.00 points of accuracy (Holm-adjusted p < 0.05).",
-        "It is practically equivalent to s2 and s3 (difference: 2.00 to 3.00 points of accuracy).",
-        "It cannot be distinguished from s1 (difference: 1.00 points of accuracy).",
-        "Too few finished fits to compare it with 1 more level.",
+        "It outperforms s7 by 7.00 points of accuracy (Holm-adjusted p < 0.05).",
+        "It is practically equivalent to s5 and s6 (difference: 5.00 to 6.00 points of accuracy).",
+        "It cannot be distinguished from s4 (difference: 4.00 points of accuracy).",
+        "As fits failed or did not run, what it says of s5 and s7 rests on survivors.",
+        "s0 vs s1: not compared, since no two of their cells are equal in all other factors.",
+        "s0 vs s2: no claim, since the difference is the same in every fold and shows nothing of its own uncertainty.",
+        "s0 vs s3: too few finished fits to compare.",
     ]
     rows = levels_rows({})
     with_best = rows[rows["level_a"] == "s0"]  # all that the table has of very many levels
@@ -214,7 +258,7 @@ def test_of_many_levels_the_best_is_compared_with_the_others():
 
 
 def test_many_levels_without_results():
-    nothing = levels_rows({}).assign(ci_low=math.nan, ci_high=math.nan, p=math.nan, p_holm=math.nan)
+    nothing = levels_rows({}).assign(n=0, ci_low=math.nan, ci_high=math.nan, p=math.nan, p_holm=math.nan)
     assert factor_answers(make_plan(ACCURACY), nothing) == ["8 levels: too few finished fits to compare."]
 
 

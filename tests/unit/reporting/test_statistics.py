@@ -12,7 +12,7 @@ from single_sample import corrected
 from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_two, holm, power, repeats_needed
 
 many = settings(deadline=None, max_examples=200)
-values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 6)), min_size=2, max_size=30)
+values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 5)), min_size=2, max_size=30)
 ratios = st.integers(2, 20).map(lambda folds: 1 / (folds - 1))
 p_values = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=8)
 
@@ -56,7 +56,7 @@ def test_the_variance_is_neither_of_the_known_mistakes(folds, repeats):
 @many
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=10), ratios, st.floats(0, 1))
 def test_probabilities_lie_in_0_to_1_and_sum_to_one(sample, ratio, equivalent):
-    found = corrected(sample, ratio, equivalent)
+    found = corrected(sample, ratio, equivalent, least_std=1e-3)
     probabilities = (found.p_above, found.p_within, found.p_below)
     assert all(0 <= probability <= 1 for probability in probabilities)
     assert sum(probabilities) == pytest.approx(1)
@@ -66,7 +66,7 @@ def test_probabilities_lie_in_0_to_1_and_sum_to_one(sample, ratio, equivalent):
 @many
 @given(values, ratios, st.floats(0, 0.1))
 def test_the_other_sign_swaps_above_and_below(sample, ratio, equivalent):
-    found, mirrored = corrected(sample, ratio, equivalent), corrected([-v for v in sample], ratio, equivalent)
+    found, mirrored = (corrected([sign * v for v in sample], ratio, equivalent, 1e-3) for sign in (1, -1))
     assert (mirrored.p_above, mirrored.p_below) == pytest.approx((found.p_below, found.p_above))
     assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
     assert mirrored.p == pytest.approx(found.p)
@@ -80,31 +80,32 @@ def test_one_value_has_only_a_mean_and_no_value_nothing(sample, mean):
     assert all(map(math.isnan, unknown)) and math.isnan(found.effect_size)
 
 
-@pytest.mark.parametrize(
-    ("value", "equivalent", "p", "probabilities"),
-    [
-        (0.0, 0.0, 1.0, (0, 1, 0)),
-        (0.1, 0.0, 0.0, (1, 0, 0)),
-        (-0.1, 0.0, 0.0, (0, 0, 1)),
-        (0.125, 0.125, 0.0, (0, 1, 0)),
-        (0.1, 0.2, 0.0, (0, 1, 0)),
-    ],
-)
-def test_without_variance_the_mean_is_certain(value, equivalent, p, probabilities):
-    found = corrected([value] * 3, 0.5, equivalent)
-    assert (found.low, found.high, found.std) == pytest.approx((value, value, 0.0))
-    assert found.p == p
-    assert (found.p_above, found.p_within, found.p_below) == probabilities
-    assert math.isnan(found.effect_size)
+@pytest.mark.parametrize("sample", [[0.0] * 3, [0.1] * 3, [0.9 - 0.8, 0.8 - 0.7, 0.4 - 0.3], [0.1, 0.1 + 4e-7]])
+def test_equal_values_up_to_the_rounding_of_32_bits_claim_nothing(sample):
+    found = corrected(sample, 0.5, 0.001)
+    assert (found.mean, found.std) == (pytest.approx(sample[0], abs=1e-6), 0)
+    unknown = ("low", "high", "t", "p", "p_above", "p_within", "p_below", "effect_size")
+    assert all(math.isnan(getattr(found, name)) for name in unknown)
 
 
-def test_values_equal_up_to_rounding_have_no_variance():
-    found = corrected([0.9 - 0.8, 0.8 - 0.7, 0.4 - 0.3], 0.5)
-    assert found.std == 0 and math.isnan(found.effect_size)
+def test_the_spread_is_never_below_the_least_one():
+    """With df = 1, F(t) = 1/2 + atan(t) / pi, and the interval has the half width 12.706 scale."""
+    found = corrected([0.05, 0.05], 1.0, least_std=0.02)
+    scale = 0.02 * math.sqrt(1 / 2 + 1)
+    assert (found.std, found.spread, found.effect_size) == pytest.approx((0, 0.02, 2.5))
+    assert found.p == pytest.approx(1 - 2 * math.atan(0.05 / scale) / math.pi)
+    assert found.high - found.mean == pytest.approx(12.7062047 * scale)
+    assert corrected([0.0, 0.1], 1.0, least_std=0.02).spread == pytest.approx(0.1 / math.sqrt(2))
+    assert math.isnan(corrected([0.05], 1.0, least_std=0.02).spread)
 
 
-def test_equal_values_on_the_border_of_the_region_lie_within_it():
-    assert corrected([0.1] * 3, 0.5, 0.1).p_within == 1
+@many
+@given(values, ratios, st.floats(1e-6, 0.1))
+def test_a_larger_least_spread_never_claims_more(sample, ratio, least):
+    free, bounded = corrected(sample, ratio, 0.01), corrected(sample, ratio, 0.01, least)
+    if math.isnan(free.p):
+        return
+    assert bounded.p >= free.p - 1e-12 and bounded.low <= free.low + 1e-12 and bounded.high >= free.high - 1e-12
 
 
 def test_holm_known_value():
@@ -211,6 +212,20 @@ def test_no_number_of_repeats_finds_a_difference_that_is_too_small():
     assert needed[-1] == 1
 
 
+@pytest.mark.parametrize(("difference", "folds"), [(20.0, 5), (27.5, 3), (19.1, 5), (13.0, 10), (17.9, 7)])
+def test_a_difference_of_many_deviations_needs_one_repeat(difference, folds):
+    """SciPy's noncentral t is nan at some of the noncentralities on the way."""
+    assert repeats_needed(difference, 1.0, folds) == 1
+
+
+def test_power_is_known_and_1_far_above_the_threshold():
+    """At every noncentrality from 9 to 80, in many designs: none is nan, and none falls."""
+    differences, folds, repeats = np.arange(9, 40, 0.01), np.array([2, 5, 10, 30])[:, None, None], [[1], [7], [90]]
+    found = np.stack([power(differences, 1.0, k, np.array(repeats)) for k in folds.ravel()[1:]])
+    assert (found > 0.999).all()
+    assert np.isfinite(power(differences, 1.0, 2, 1)).all()
+
+
 def test_5x2cv_t_uses_the_first_difference_and_f_uses_all():
     """Within each repeat the variance is 0.02^2 / 2, so t = 0.03 / 0.0141 and F = mean square / variance."""
     found = five_by_two([[0.03, 0.01]] * 5)
@@ -219,6 +234,12 @@ def test_5x2cv_t_uses_the_first_difference_and_f_uses_all():
     swapped = five_by_two([[0.01, 0.03]] * 5)
     assert swapped["t_5x2cv"] == pytest.approx(0.01 / math.sqrt(2e-4))
     assert swapped["f_5x2cv"] == pytest.approx(found["f_5x2cv"])
+
+
+def test_5x2cv_has_at_least_the_least_variance():
+    found = five_by_two([[0.1, 0.1]] * 5, least_std=0.02)
+    assert (found["t_5x2cv"], found["f_5x2cv"]) == pytest.approx((5, 25))
+    assert all(map(math.isnan, five_by_two([[math.nan, 0.1]] + [[0.1, 0.1]] * 4, 0.02).values()))
 
 
 @pytest.mark.parametrize("values", [[[0.1, 0.1]] * 5, [[0.0, 0.0]] * 5, [[math.nan, 0.1]] + [[0.1, 0.2]] * 4])

@@ -1,9 +1,12 @@
 """The report's tables on small plans, with values worked out by hand."""
 
+import io
 import math
 from dataclasses import fields, replace
 
+import pandas as pd
 import pytest
+from pandas._libs.parsers import STR_NA_VALUES
 from small_study import ACCURACY, SETTINGS, fits_of, folds, frames_of, journal, make_plan
 
 import runner
@@ -13,6 +16,7 @@ from runner.fits.records import FitResult
 from runner.journal.frames import frames
 from runner.planning.plan import PlannedCell
 from runner.reporting.statistics.comparisons import compare_cells
+from runner.reporting.tables.csv_text import READ_AS_MISSING, csv_text
 from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables
 
 
@@ -91,6 +95,30 @@ def test_the_files_have_all_digits(tmp_path):
     assert float(lines[1].split(",")[lines[0].split(",").index("t")]) == tables.comparisons["t"][0]
     written = {path.stem for path in (tmp_path / "tables").iterdir()}
     assert written == {field.name for field in fields(Tables)} >= {"fits", "cells", "comparisons"}
+
+
+@pytest.mark.parametrize("word", ["null", "NA", "None", "nan"])
+def test_no_name_is_read_back_as_missing(tmp_path, word):
+    """Not as a level, nor in the name of its cell: a group-by keeps all fits."""
+    assert pd.read_csv(io.StringIO(f"level\n{word}\nother")).isna().any(axis=None), "pandas reads it: not needed here"
+    plan = make_plan([(word,), ("1.0",)], factors=("optimizer.clip",))
+    tables = make_tables(plan, frames_of(plan, {(word,): (0.8, 0.8, 0.9), ("1.0",): (0.9, 0.8, 0.9)}))
+    tables.write(tmp_path)
+    fits, levels = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("fits", "levels"))
+    assert fits.groupby("optimizer.clip").size().to_dict() == {f"'{word}'": 3, "1.0": 3}
+    assert levels["level"].tolist() == [f"'{word}'", "1.0"]
+    assert fits["cell"].notna().all() and not fits["cell"].eq(word).any()
+    comparisons = pd.read_csv(tmp_path / "comparisons.csv")
+    assert comparisons[["level_a", "level_b"]].values.tolist() == [[f"'{word}'", 1.0]]
+
+
+def test_the_words_that_are_quoted_are_those_of_pandas():
+    assert set(STR_NA_VALUES) - {""} == READ_AS_MISSING
+
+
+def test_an_empty_text_stays_empty_and_other_words_stay_as_they_are():
+    table = pd.DataFrame({"reason": ["", "none"], "value": [math.nan, 1.5], "good": [True, False]})
+    assert csv_text(table) == "reason,value,good\n,,True\nnone,1.5,False\n"
 
 
 STUDY = """\
