@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,37 +17,42 @@ from runner.files.yaml_nodes import Node
 
 Resolve = Callable[[Training], Training]
 """Replaces the ``auto`` of training settings by what it means on this machine."""
+Amount = Mapping[str, str]
+"""Each key of a bound section with its value as text, in which a list and a tuple are equal, and 1 and 1.0 are not."""
 
 
 class BoundSections:
-    """Says which sections amount to the same, however they are written; binds each way of writing one once."""
+    """Says what sections amount to, however they are written; binds each way of writing one once."""
 
     def __init__(self, catalog: Catalog, resolve: Resolve) -> None:
         self._catalog, self._resolve = catalog, resolve
-        self._amounts: dict[tuple[str, str], tuple[bool, str]] = {}
+        self._amounts: dict[tuple[str, str], Amount | None] = {}
 
-    def amount(self, document: Node, section: str) -> tuple[bool, str]:
-        """Whether `section` of `document` can be bound, and as text what it then amounts to, or else what it holds."""
+    def amount(self, document: Node, section: str) -> Amount | None:
+        """What `section` of `document` amounts to; None if it is not valid, which the checks of cells complain about.
+
+        Several augmentations have one key, as a path cannot lead into their list.
+        """
         node = document.value.get(section)
         data = NO_AUGMENTATION.name if node is None and section == "augmentation" else node and node.to_data()
         # By repr, as for keys 1, 1.0 and True would be equal.
         key = section, repr(data)
         if key not in self._amounts:
             try:
-                valid, content = True, self._bind(section, data)
+                bound = self._bind(section, data)
+                self._amounts[key] = {k: json.dumps(item, sort_keys=True, default=repr) for k, item in bound.items()}
             except (InvalidValues, RunnerError, ValueError):
-                valid, content = False, data  # the checks of the cells will complain about it
-            # As JSON, in which a list and a tuple, or two NaNs, are equal, and 1 and 1.0 are not.
-            self._amounts[key] = valid, json.dumps(content, sort_keys=True, default=repr)
+                self._amounts[key] = None
         return self._amounts[key]
 
-    def _bind(self, section: str, data: Any) -> Any:
+    def _bind(self, section: str, data: Any) -> dict[str, Any]:
         if section == "training":
             return self._resolve(validate(_training_adapter(), data)).model_dump()
         if section == "augmentation":
             # Without those that do nothing: [], none and [none, none] are the same.
             refs = [ref for ref in parse_components(data) if ref != NO_AUGMENTATION]
-            return [self._catalog.bind(section, ref).to_dict() for ref in refs]
+            bound = [self._catalog.bind(section, ref).to_dict() for ref in refs]
+            return bound[0] if len(bound) == 1 else {"": bound}
         return self._catalog.bind(section, parse_component(data)).to_dict()
 
 

@@ -78,12 +78,9 @@ def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
     block = {factor: _parse_levels(section, factor, node, complaints) for factor, node in section.items()}
     _check_shared_paths(section, block, complaints)
     for factor, levels in block.items():
-        for name in (factor, *(level.label for level in levels)):
-            if not is_name(name):
-                message = (
-                    f"{yaml_value(name)} has a line break or another control character; allowed: names without any"
-                )
-                complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
+        for name in filter(lambda name: not is_name(name), (factor, *(level.label for level in levels))):
+            message = f"found the name {yaml_value(name)}; allowed: no line breaks and other control characters"
+            complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
     return block
 
 

@@ -8,13 +8,15 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from runner.planning.git_commit import describe_commit
 from runner.planning.plan import Plan
 from runner.planning.plugin_facts import provider_versions
 
 
 def describe_environment(folder: Path, plan: Plan) -> dict[str, str]:
     """Library versions by name, the processor, and the commit of the git repository that contains `folder`, if any."""
+    # Not at the top: `runner plan` asks for versions only, and need not load what runs git.
+    from runner.planning.git_commit import describe_commit
+
     versions = installed_versions(plan)
     if commit := describe_commit(folder):
         versions["commit"] = commit

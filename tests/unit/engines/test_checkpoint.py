@@ -219,7 +219,7 @@ def test_a_worker_s_result_has_the_total_seconds(tmp_path: Path) -> None:
     where = {"data": str(tmp_path), "folder": str(tmp_path), "checkpoint": 1e-9}
     spec = dataclasses.replace(fit.spec, training=training, **where)
     (first,) = run_group((spec,))
-    checkpoint = Checkpoint(tmp_path, ["a"], 1e-9, ENGINES["numpy"]().versions())
+    checkpoint = Checkpoint(tmp_path, ["a"], 1e-9, first.versions)
     state = checkpoint.load()
     assert first.status == "ok" and state is not None
     assert (state["epoch"], state["batches"]) == (2, 3), "after the last batch of the last epoch"
