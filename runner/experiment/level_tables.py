@@ -74,13 +74,24 @@ class LevelTables:
             self._tables[key] = self._table(document, form, levels, inner)
         return self._tables[key].get(amount)
 
+    def contradicts(self, document: Node, level: Level, inner: Sequence[Level]) -> bool:
+        """Whether setting `level` would change valid settings of `document` into other valid ones."""
+        form = Form(tuple(sorted(level.settings)))
+        before, after = form.amount(self._sections, document), self._amount_with(document, form, level, inner)
+        return None not in (before, after) and before != after
+
+    def _amount_with(self, document: Node, form: Form, level: Level, inner: Sequence[Level]) -> Hashable:
+        """The amount of `document` with `level` set; None if that is not possible."""
+        obstacles: list[Complaint] = []
+        amount = form.amount(self._sections, apply_levels(document, [level, *inner], obstacles))
+        return None if obstacles else amount
+
     def _table(
         self, document: Node, form: Form, levels: Sequence[Level], inner: Sequence[Level]
     ) -> dict[Hashable, Level]:
         table: dict[Hashable, Level] = {}
         for level in levels:
-            obstacles: list[Complaint] = []
-            amount = form.amount(self._sections, apply_levels(document, [level, *inner], obstacles))
-            if amount is not None and not obstacles:
+            amount = self._amount_with(document, form, level, inner)
+            if amount is not None:
                 table.setdefault(amount, level)
         return table
