@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+from typing import Any
 
 import numpy as np
 
 Key = int | str
+GlobalStates = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""The states of the global generators of `random` and `numpy.random`."""
 
 
 def stream(name: str, *keys: Key) -> np.random.Generator:
@@ -29,3 +32,15 @@ def seed_globals(*keys: Key) -> None:
     """Seed the global generators of `random` and `numpy.random`, which the runner itself never draws from."""
     random.seed(int(stream("random", *keys).integers(2**63)))
     np.random.seed(stream("numpy.random", *keys).integers(2**32, size=4, dtype=np.uint32))
+
+
+def global_states() -> GlobalStates:
+    """The states of the generators that `seed_globals` seeds, as nested tuples of plain data and arrays."""
+    legacy: Any = np.random.get_state(legacy=True)
+    return random.getstate(), legacy
+
+
+def restore_globals(states: GlobalStates) -> None:
+    """Set the generators to `states`."""
+    random.setstate(states[0])
+    np.random.set_state(states[1])

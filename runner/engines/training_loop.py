@@ -20,7 +20,7 @@ from runner.engines.inspection import Inspectable, confusion_counts, inspect_fit
 from runner.errors import EndedEarly
 from runner.fits.metrics import CURVES
 from runner.fits.records import Curves
-from runner.seeding import stream
+from runner.seeding import global_states, restore_globals, stream
 
 EVALUATION_BATCH = 500
 """Images per evaluation step. Losses are summed step by step, so another size may give different bits."""
@@ -181,6 +181,7 @@ class _GroupTraining:
             # First the epoch, which is a key of the streams whose states follow.
             masks.begin_epoch(self.epoch)
             masks.restore(masks_state)
+        restore_globals(state["globals"])
         log.warning(
             "fit %s resumes from its checkpoint, after %d epochs and %d batches",
             self.members[0].fit.spec.id, self.epoch, self.batches_done,
@@ -214,7 +215,7 @@ class _GroupTraining:
     def _save(self, checkpoint: Checkpoint, batches: int) -> None:
         masks = [masks.state() for masks in self.learner.masks]
         members = [member.state() for member in self.members]
-        state = {"fits": members, "epoch": self.epoch, "batches": batches, "masks": masks}
+        state = {"fits": members, "epoch": self.epoch, "batches": batches, "masks": masks, "globals": global_states()}
         checkpoint.save(state, self.learner.state)
 
     def evaluate_test(self) -> None:
