@@ -122,7 +122,7 @@ class RegisteredComponent:
         """Whether it takes parameters of any name (``**parameters``) and checks them itself."""
         return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._signature)
 
-    @property
+    @cached_property
     def _signature(self) -> list[inspect.Parameter]:
         return list(inspect.signature(self.component.build).parameters.values())
 

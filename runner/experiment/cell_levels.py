@@ -32,7 +32,7 @@ class _Factor:
         self.by_form: dict[tuple[str, ...], list[Level]] = defaultdict(list)
         self.unnamed: list[Level] = []
         self.first_block: dict[str, int] = {}
-        for block, level in ((number, level) for number, block in enumerate(blocks) for level in block.get(name, ())):
+        for number, level in ((n, level) for n, block in enumerate(blocks) for level in block.get(name, ())):
             values = {path: node.to_data() for path, node in level.settings.items()}
             if written.setdefault((level.label, repr(values)), level) is not level:
                 continue
@@ -40,7 +40,7 @@ class _Factor:
             self.by_form[tuple(sorted(values))].append(level)
             if list(values) == [name] and level.label == level_label(values[name]):
                 self.unnamed.append(level)
-                self.first_block.setdefault(level.label, block)
+                self.first_block.setdefault(level.label, number)
         self.paths = {path for form in self.by_form for path in form}
         self.sections = sorted({path.partition(".")[0] for path in self.paths})
         # By identity, as two levels with the same label and content are still two objects.

@@ -42,7 +42,7 @@ class Form(NamedTuple):
             return tuple(_kind(document.value.get(section), section) for section in self.sections)
         blank = {path: Node(None, document.where) for path in self.paths}
         without = apply_levels(document, [Level("", blank)], [])
-        return tuple(repr(without.value[section].to_data()) for section in self.sections)
+        return tuple(repr(node and node.to_data()) for node in map(without.value.get, self.sections))
 
 
 def _kind(section: Node | None, name: str) -> str:

@@ -12,6 +12,7 @@ from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.base import Shape
 from runner.network.graph import Network
+from runner.planning.repeatability import refuse_unrepeatable_network, refuse_unrepeatable_values
 from runner.text import yaml_value
 
 
@@ -21,11 +22,16 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     The identity is plain data for `content_hash`. Raises RunnerError if the architecture cannot be built or its layers
     do not fit the images.
     """
-    built = build_on_meta(lambda: catalog.build("architecture", ref, shape, classes))
+    entry = catalog.find("architecture", ref.name)
+
+    def build() -> Any:
+        return catalog.build("architecture", ref, shape, classes)
+
+    built = build_on_meta(build)
     if isinstance(built, Network):
+        refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
         # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
         return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
-    entry = catalog.find("architecture", ref.name)
     if not is_module(built):
         found = yaml_value(repr(built))
         raise PluginError(f"architecture {ref} of {entry.source} builds {found}, which is not a network")
@@ -38,4 +44,6 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         "name": ref.name,
         "parameters": entry.build_arguments(ref.parameters),
     }
-    return measure(built, shape, classes), identity
+    analysis = measure(built, shape, classes)
+    refuse_unrepeatable_values(entry, ref, build, analysis.parameters)
+    return analysis, identity

@@ -18,9 +18,11 @@ from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
+from runner.network.base import Shape
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
 from runner.planning.plan import CellSettings, PlannedCell
+from runner.planning.repeatability import refuse_unrepeatable
 from runner.text import dotted, is_name, yaml_value
 
 MAX_SIZE = 10**18
@@ -39,6 +41,8 @@ class CellChecker:
     catalog: Catalog
     complaints: list[Complaint] = field(default_factory=list)
     cache: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    shape: Shape | None = None
+    """That of the images, [C, H, W], once `check_dataset` knows it."""
 
     def check_dataset(self) -> ImageData | None:
         """The data set, with the size of the subset if one is set; None if there is a complaint about it."""
@@ -49,6 +53,7 @@ class CellChecker:
             message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
             self._complain(self.experiment.document, ("cross_validation", "test"), message)
         if data is not None:
+            self.shape = data.shape
             self._check_class_names(data, ref.name)
         if data is None or subset is None:
             return data
@@ -207,7 +212,13 @@ class CellChecker:
         bound = self._bind_or_complain(kind, ref, document, path)
         if bound is None:
             return None
-        build = partial(self.catalog.build, kind, bound)
+
+        def build() -> Any:
+            built = self.catalog.build(kind, bound)
+            if kind != "dataset" and self.shape:
+                refuse_unrepeatable(self.catalog.find(kind, ref.name), bound, built, self.shape)
+            return built
+
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
 
     def _bind_or_complain(
