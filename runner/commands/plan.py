@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
@@ -13,6 +15,7 @@ from runner.commands.output import count_text, field_text, print_line, print_rem
 from runner.text import duration, printable
 
 if TYPE_CHECKING:
+    from runner.fits.records import FitResult
     from runner.planning.estimate import TimeEstimate
     from runner.planning.plan import Plan
 
@@ -44,25 +47,33 @@ def run(given: argparse.Namespace) -> int:
 
 def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     """With the notices and the estimate that follow from what the journal already holds."""
-    from runner.files.own_files import refuse_links
-    from runner.journal.index import read
     from runner.planning import library_versions
-    from runner.planning.changes import since_last_run
     from runner.planning.environment import installed_versions
     from runner.planning.estimate import estimate
     from runner.workers.executors.choose import default_workers
 
     folder, workers = given.reports / plan.name, given.workers or default_workers()
+    known, changes, all_again = _last_run(folder, plan) if os.path.lexists(folder) else ([], [], False)
+    expected = estimate(plan, known, workers, all_again)
+    # By cell, as this command reads no data and so knows no fit ids. If every fit is trained again, no recorded one
+    # stays, and versions cannot be mixed.
+    cells = {cell.id for cell in plan.cells if not all_again}
+    made = [result.versions for result in known if result.cell in cells and result.status == "ok"]
+    mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
+    print_plan(plan, expected, workers, [*changes, *mixed])
+
+
+def _last_run(folder: Path, plan: Plan) -> tuple[list[FitResult], list[str], bool]:
+    """The results in the journal of `folder`, what changed since, and whether every fit is trained again."""
+    # Imported here, as a first plan needs none of them.
+    from runner.files.own_files import refuse_links
+    from runner.journal.index import read
+    from runner.planning.changes import since_last_run
+
     refuse_links(folder)
     known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
     changes = since_last_run(folder, plan, known)
-    expected = estimate(plan, known.values(), workers, changes.all_fits)
-    # By cell, as this command reads no data and so knows no fit ids. If every fit is trained again, no recorded one
-    # stays, and versions cannot be mixed.
-    cells = {cell.id for cell in plan.cells if not changes.all_fits}
-    made = [result.versions for result in known.values() if result.cell in cells and result.status == "ok"]
-    mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
-    print_plan(plan, expected, workers, [*changes.lines, *mixed])
+    return list(known.values()), changes.lines, changes.all_fits
 
 
 def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterable[str] = ()) -> None:

@@ -77,10 +77,14 @@ class RegisteredComponent:
         return self.distribution is None
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is built in."""
+        return self.module.partition(".")[0] == plugin_code.OURS
+
+    @property
     def files(self) -> dict[str, plugin_code.SourceFile]:
         """The files of its code by module name, the plugin's own first; empty for a built-in component."""
-        is_ours = self.module.partition(".")[0] == plugin_code.OURS
-        return {} if is_ours else plugin_code.files_of(self.module)
+        return {} if self.is_ours else plugin_code.files_of(self.module)
 
     @property
     def version(self) -> str:

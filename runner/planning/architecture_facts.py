@@ -12,7 +12,6 @@ from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.base import Shape
 from runner.network.graph import Network
-from runner.planning.repeatability import refuse_unrepeatable_network, refuse_unrepeatable_values
 from runner.text import yaml_value
 
 
@@ -29,7 +28,10 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
 
     built = build_on_meta(build)
     if isinstance(built, Network):
-        refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
+        if not entry.is_ours:
+            from runner.planning.repeatability import refuse_unrepeatable_network  # rarely needed
+
+            refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
         # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
         return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
     if not is_module(built):
@@ -45,5 +47,8 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         "parameters": entry.build_arguments(ref.parameters),
     }
     analysis = measure(built, shape, classes)
-    refuse_unrepeatable_values(entry, ref, build, analysis.parameters)
+    if not entry.is_ours:
+        from runner.planning.repeatability import refuse_unrepeatable_values
+
+        refuse_unrepeatable_values(entry, ref, build, analysis.parameters)
     return analysis, identity

@@ -22,7 +22,6 @@ from runner.network.base import Shape
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
 from runner.planning.plan import CellSettings, PlannedCell
-from runner.planning.repeatability import refuse_unrepeatable
 from runner.text import dotted, is_name, yaml_value
 
 MAX_SIZE = 10**18
@@ -215,8 +214,11 @@ class CellChecker:
 
         def build() -> Any:
             built = self.catalog.build(kind, bound)
-            if kind != "dataset" and self.shape:
-                refuse_unrepeatable(self.catalog.find(kind, ref.name), bound, built, self.shape)
+            entry = self.catalog.find(kind, ref.name)
+            if kind != "dataset" and self.shape and not entry.is_ours:
+                from runner.planning.repeatability import refuse_unrepeatable  # rarely needed
+
+                refuse_unrepeatable(entry, bound, built, self.shape)
             return built
 
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))

@@ -9,7 +9,6 @@ from typing import Any
 
 from runner.components.catalog import Catalog, load_catalog
 from runner.components.parameters import RegisteredComponent
-from runner.components.plugin_code import OURS
 from runner.components.records import ComponentRef
 from runner.planning.plan import Plan, PlannedCell
 
@@ -64,8 +63,7 @@ def _used(dataset: ComponentRef, cells: Iterable[PlannedCell]) -> Iterator[tuple
 
 def _package(entry: RegisteredComponent) -> str:
     """The name of the distribution that provides the component; "" for our own."""
-    is_ours = entry.module.partition(".")[0] == OURS
-    return "" if is_ours or not entry.distribution else entry.distribution[0]
+    return "" if entry.is_ours or not entry.distribution else entry.distribution[0]
 
 
 def _file_digests(entry: RegisteredComponent) -> dict[str, str]:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from runner.components.parameters import RegisteredComponent
-from runner.components.plugin_code import OURS
 from runner.components.protocols import Step
 from runner.components.records import ComponentRef
 from runner.errors import PluginError
@@ -29,7 +28,7 @@ def refuse_unrepeatable(entry: RegisteredComponent, ref: ComponentRef, built: An
     `shape` is that of the images, [C, H, W]. One that raises is left to the engines, whose arrays it may need.
     """
     use = {"augmentation": _augment, "optimizer": _update}.get(entry.component.kind)
-    if entry.module.partition(".")[0] == OURS or use is None:
+    if use is None:
         return
     try:
         same = _equal(*(use(built, shape) for _ in range(2)))
@@ -44,8 +43,6 @@ def refuse_unrepeatable(entry: RegisteredComponent, ref: ComponentRef, built: An
 
 def refuse_unrepeatable_network(entry: RegisteredComponent, ref: ComponentRef, build: Callable[[], Any]) -> None:
     """Raise PluginError if `build`, of a plugin's architecture, returns different canonical descriptions."""
-    if entry.module.partition(".")[0] == OURS:
-        return
     first = build()
     if any(build() != first for _ in range(BUILDS - 1)):
         raise PluginError(
@@ -57,7 +54,7 @@ def refuse_unrepeatable_values(
     entry: RegisteredComponent, ref: ComponentRef, build: Callable[[], Any], parameters: int
 ) -> None:
     """Raise PluginError if a torch module has other initial values when it is built again with the same seeds."""
-    if entry.module.partition(".")[0] == OURS or parameters > MOST_PARAMETERS:
+    if parameters > MOST_PARAMETERS:
         return
     import torch
 
