@@ -152,16 +152,19 @@ def files_of(module: str) -> dict[str, SourceFile]:
 
 def edited() -> list[str]:
     """The paths of imported plugin code whose files have changed, or have gone, since they were imported."""
-    return sorted(file.path for file in list(_recorder.files.values()) if _file_digest(file.path) != file.digest)
+    return sorted(file.path for file in _recorder.files.copy().values() if _file_digest(file.path) != file.digest)
 
 
 def differing(planned: Mapping[str, str]) -> list[str]:
     """The paths of imported code whose content is not that of `planned`, hashes by path."""
-    for name, module in list(sys.modules.items()):
+    # A copy, which is made in one step: other threads import libraries meanwhile.
+    for name, module in sys.modules.copy().items() if planned else ():
         # Imported before `record`: by the script that is being run, say.
         if getattr(module, "__file__", None) in planned and name not in _recorder.files:
             _recorder.find(name)
-    return sorted({f.path for f in list(_recorder.files.values()) if f.path in planned and f.digest != planned[f.path]})
+    return sorted(
+        {f.path for f in _recorder.files.copy().values() if f.path in planned and f.digest != planned[f.path]}
+    )
 
 
 def forget() -> None:
