@@ -231,6 +231,8 @@ def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, sourc
                 raise PluginError(f"{source}: {hook} yields {type(record).__name__}, not {KINDS[kind].__name__}")
             if not isinstance(record.name, str) or not callable(record.build):
                 raise PluginError(f"{source}: {kind} {record.name!r} needs a name (text) and build (a function)")
+            if not isinstance(record.version, str):
+                raise PluginError(f"{source}: {kind} {record.name!r} has a version that is no text: {record.version!r}")
         yield from records
 
 

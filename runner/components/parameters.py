@@ -88,7 +88,7 @@ class RegisteredComponent:
 
     @property
     def version(self) -> str:
-        """A hash of its code, so that an edit of it is noticed; "" for a built-in component.
+        """A hash of its code and of the version that it declares, so that a change is noticed; "" if it is built in.
 
         Not of the names of the files: a plugin file may move, as long as what it imports keeps its name.
         """
@@ -98,7 +98,8 @@ class RegisteredComponent:
             return ""
         others = sorted([name, file.digest] for name, file in files.items())
         # Without others the hash of the file itself, which fits of earlier versions were identified by.
-        return content_id([own.digest, others]) if others else own.digest
+        code = content_id([own.digest, others]) if others else own.digest
+        return content_id([code, self.component.version]) if self.component.version else code
 
     @property
     def origin(self) -> str:

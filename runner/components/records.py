@@ -28,13 +28,18 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Component:
-    """A named component. `build` is a plain function whose typed keyword-only parameters are set from YAML."""
+    """A named component. `build` is a plain function whose typed keyword-only parameters are set from YAML.
+
+    `version` stands for what its results depend on besides code and parameters, such as the content of a file that it
+    reads: fits with another version are other fits.
+    """
 
     kind: ClassVar[str]
     common: ClassVar[Mapping[str, Any]] = {}
     """Parameters of every component of the kind, read by the runner itself instead of `build`: name -> type."""
     name: str
     build: Callable[..., Any]
+    version: str = ""
 
 
 @dataclass(frozen=True)

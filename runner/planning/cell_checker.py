@@ -204,7 +204,10 @@ class CellChecker:
         refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
         entries = [self.catalog.find(kind, ref.name) for kind, ref in refs]
         # Cached, because finding the files of a plugin takes longer than all else that is done for a cell.
-        return [self._cached(("code", entry.module), partial(getattr, entry, "version")) for entry in entries]
+        return [
+            self._cached(("code", entry.module, entry.component.name), partial(getattr, entry, "version"))
+            for entry in entries
+        ]
 
     def _build(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
         """The component that `ref` describes; None, after a complaint, if it cannot be built."""

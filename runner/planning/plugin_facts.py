@@ -35,6 +35,9 @@ def describe_plugins(
         if not entry.is_file or not facts["digest"]:  # all components of a file have the same code
             facts["digest"] += entry.version
             facts["files"] |= _file_digests(entry)
+        if entry.component.version:
+            facts["digest"] += entry.component.version
+            facts["files"][f"the version of {name}"] = entry.component.version
     # In the order of the experiment, as it is in the file.
     return {name: plugins[name] for name in sorted(plugins, key=[*paths.values(), *sorted(plugins)].index)}
 

@@ -117,6 +117,18 @@ def test_a_compiled_file_of_the_same_size_and_time_is_not_run(tmp_path: Path) ->
     assert sys.modules["helper_x"].VALUE == 2
 
 
+def test_a_declared_version_is_part_of_the_identity(tmp_path: Path, runner: Command) -> None:
+    file = write(tmp_path, "", "pass")
+    file.write_text(file.read_text().replace("build=build", "build=build, version=open('table').read()"))
+    (tmp_path / "s.yaml").write_text(STUDY)
+    (tmp_path / "table").write_text("one")
+    assert runner("run", "s.yaml", "--executor", "serial").returncode == 0
+    (tmp_path / "table").write_text("two")
+    assert "the version of same of ./block.py changed (augmentation 'same')" in runner("plan", "s.yaml").stdout
+    (tmp_path / "table").write_text("one")
+    assert "0 fits to train" in runner("plan", "s.yaml").stdout
+
+
 def test_a_plan_names_the_file_that_changed(tmp_path: Path, runner: Command) -> None:
     write(tmp_path, "import helper_x", "pass")
     (tmp_path / "s.yaml").write_text(STUDY)
