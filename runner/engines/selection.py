@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -17,6 +18,26 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "torch": ("float32", "bfloat16", "float64"),
     "numpy": ("float16", "float32", "float64"),
 }
+
+
+NUMERIC_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+"""Environment variables by which users choose how the engines' libraries compute, and so the last bits of results."""
+
+
+def numeric_settings() -> str:
+    """Those of NUMERIC_VARIABLES that are set, as ``NAME=VALUE, ...``; "default" if none is."""
+    chosen = [f"{name}={os.environ[name]}" for name in NUMERIC_VARIABLES if os.environ.get(name)]
+    return ", ".join(chosen) or "default"
 
 
 def resolve_engine(engine: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from runner.engines.selection import numeric_settings
 from runner.planning.plan import Plan
 from runner.planning.plugin_facts import provider_versions
 
@@ -28,7 +29,7 @@ def installed_versions(plan: Plan) -> dict[str, str]:
     engines = {cell.settings.training.engine for cell in plan.cells}
     # NumPy with every engine, because it draws the initial values and the augmentation.
     names = ("archrunner", *sorted(engines), "numpy")
-    return {name: _version(name) for name in names} | provider_versions(plan)
+    return {name: _version(name) for name in names} | provider_versions(plan) | {"numerics": numeric_settings()}
 
 
 def _processor() -> str:

@@ -31,7 +31,7 @@ def run_group(group: FitGroup) -> list[FitResult]:
     reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
-    versions = engine.versions() | _provider_versions(group[0])
+    versions = engine.versions() | _provider_versions(group[0]) | {"numerics": selection.numeric_settings()}
     earlier: dict[str, float] = {}
     outcomes: Sequence[TrainedFit | BaseException]
     try:

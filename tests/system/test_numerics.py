@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import RUNNER, environment, journal_by_id
@@ -20,7 +21,7 @@ grid: {architecture.kernel: [3, 5]}
 """
 
 
-def results(folder: Path, engine: str, name: str, **variables: str) -> dict[str, object]:
+def results(folder: Path, engine: str, name: str, **variables: str) -> dict[str, Any]:
     (folder / "s.yaml").write_text(STUDY.replace("ENGINE", engine))
     command = [RUNNER, "run", "s.yaml", "--tracking-uri", "none", "--reports", name]
     done = subprocess.run(
@@ -45,3 +46,15 @@ def test_a_clock_that_goes_back_changes_no_result(tmp_path: Path) -> None:
         "import time\nnow = time.time\nstart = now()\ntime.time = lambda: start - 1e8 * (now() - start)\n"
     )
     assert results(tmp_path, "numpy", "back", PYTHONPATH=str(tmp_path / "clock")) == plain
+
+
+def test_a_variable_that_changes_bits_is_recorded_and_reported(tmp_path: Path) -> None:
+    plain = results(tmp_path, "numpy", "reports")
+    chosen = results(tmp_path, "numpy", "chosen", OPENBLAS_CORETYPE="Haswell")
+    assert chosen.keys() == plain.keys()
+    assert {fit["versions"]["numerics"] for fit in chosen.values()} == {"OPENBLAS_CORETYPE=Haswell"}
+    command = [RUNNER, "run", "s.yaml", "--tracking-uri", "none", "--set", "cross_validation.repeats=2"]
+    env = environment() | {"OPENBLAS_CORETYPE": "Haswell"}
+    grown = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240, check=False)
+    warning = "these results were made with numerics OPENBLAS_CORETYPE=Haswell (4 fits) and default (4 fits)"
+    assert grown.returncode == 0 and warning in grown.stderr, grown.stderr

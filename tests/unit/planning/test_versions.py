@@ -66,7 +66,7 @@ def test_a_run_that_continues_with_other_libraries_warns_before_and_after(report
     retrained = runner("run", "tiny.yaml", *SERIAL, "--reports", "NEWDIR")
     assert retrained.returncode == 0 and "numpy" not in retrained.stderr, "the suggested command removes the mixture"
     versions = [json.loads(line)["fit"]["versions"] for line in journal_lines(report.parents[1] / "NEWDIR" / "tiny")]
-    assert versions == [{"numpy": NEW, "archrunner": version("archrunner")}] * 12
+    assert versions == [{"numpy": NEW, "archrunner": version("archrunner"), "numerics": "default"}] * 12
     assert "Mixed versions" not in (report.parents[1] / "NEWDIR" / "tiny" / "report.html").read_text()
 
 
