@@ -37,7 +37,9 @@ class FigureInputs:
     @cached_property
     def best_arrays(self) -> Mapping[str, np.ndarray]:
         """The saved arrays of the best cell's first fit by name; empty if there are none."""
-        return read_arrays(self.array_files[self.best]) if self.best and self.best in self.array_files else {}
+        if not self.best or self.best not in self.array_files:
+            return {}
+        return read_arrays(self.array_files[self.best], classes=len(self.class_names))
 
     @property
     def class_names(self) -> list[str]:

@@ -11,9 +11,16 @@ import numpy as np
 import pandas as pd
 
 from runner.errors import RunnerError
+from runner.files import untrusted
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
+from runner.reporting.tables.array_forms import check_arrays
 from runner.reporting.tables.curves import planned_fits
+from runner.text import printable
+
+MOST_BYTES = 200_000_000
+"""The most that the arrays of one fit may take: 28 bytes per validation image, the filters, and a few small images."""
+_LAYERS = ("layers", "types", "seconds")
 
 
 def confusions_table(plan: Plan, confusions: pd.DataFrame) -> pd.DataFrame:
@@ -79,18 +86,23 @@ def array_files(plan: Plan, folder: Path | None) -> dict[str, Path]:
     return {cell: path for cell, path in files.items() if path.is_file()}
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, *names: str, classes: int | None = None) -> dict[str, np.ndarray]:
     """The arrays with these names that are in the file, or all of them; raises RunnerError if the file is damaged.
 
-    The arrays and their shapes are listed in `runner.engines.inspection`.
+    The arrays and their shapes are listed in `runner.engines.inspection`, and checked here. `classes` is the number of
+    classes, if values are used to index them.
     """
     try:
-        # Reports are shared, and a pickle in an untrusted file could run any code.
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names or archive.files if name in archive}
-    # An empty file gives EOFError, a cut one BadZipFile, a changed byte one of the last two, text ValueError.
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RunnerError(f"{path}: damaged ({error}); delete it to write the report without its arrays") from None
+        untrusted.check_regular(path)
+        arrays = untrusted.read_arrays(path, names, MOST_BYTES)
+        # A network without layers leaves three empty arrays, which NumPy gives another type and shape.
+        arrays = {name: array for name, array in arrays.items() if array.size or name not in _LAYERS}
+        check_arrays(arrays, names, classes)
+        return arrays
+    # An empty or cut file gives BadZipFile, a changed byte one of the others.
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        reason = printable(str(error) or type(error).__name__)
+        raise RunnerError(f"{path}: damaged ({reason}); delete it to write the report without its arrays") from None
 
 
 def layers_table(files: Mapping[str, Path]) -> pd.DataFrame:
