@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -15,15 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def check_regular(path: Path) -> None:
-    """Raise ValueError for a pipe or a device, which may never end; OSError if there is no such file."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("not a regular file")
-
-
 def read_bytes(path: Path, most: int) -> bytes:
     """The content of a file; raises ValueError, without reading it, if it is larger than `most` bytes."""
-    check_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -32,7 +24,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_arrays(file: Path | IO[bytes], names: Collection[str], most: int) -> dict[str, np.ndarray]:
-    """The arrays with these names in an .npz file, or all of them if no name is given; names that it lacks are left out.
+    """The arrays with these names in an .npz file, or all of them; names that it lacks are left out.
 
     Raises ValueError if all arrays together announce more than `most` bytes, or if an array's header does not match
     the bytes that follow it; zipfile.BadZipFile, zlib.error, EOFError and OSError for other damage.

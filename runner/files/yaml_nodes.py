@@ -133,14 +133,18 @@ def parse(text: str, file: str) -> Node:
     return _Converter(file).node(root, 0)
 
 
-def refuse_deep(text: str, file: str, aliases: bool = True) -> None:
-    """Raise InputError if `text` is nested deeper than DEEPEST levels or, without `aliases`, if it has an alias.
+def refuse_deep(text: str, file: str, aliases: bool = True, most: int | None = None) -> None:
+    """Raise InputError if `text` is nested deeper than DEEPEST levels, without `aliases` if it has an alias, or if it
+    has more than `most` values.
 
     Composing is recursive and would overflow the stack, so this reads the parser's events one by one instead.
     """
-    depth = 0
+    depth = count = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        count += isinstance(event, yaml.NodeEvent)
+        if most is not None and count > most:
+            _fail(_event_location(event, file), f"more than {most:,} values")
         if depth > DEEPEST:
             _fail(_event_location(event, file), f"nested deeper than {DEEPEST} levels")
         if not aliases and isinstance(event, yaml.AliasEvent):

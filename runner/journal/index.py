@@ -17,6 +17,8 @@ from runner.fits.records import FitResult
 from runner.journal.line import decode, summarise
 
 T = TypeVar("T")
+LONGEST_LINE = 2**27
+"""In bytes. The line of a fit of a million epochs, the most that are allowed, has 100 million."""
 
 
 class LinePosition(NamedTuple):
@@ -129,7 +131,14 @@ def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]
         return
     # As bytes: positions in the file are needed, and text would also be split at other line ends.
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        # One byte more than is allowed: a file of gigabytes may be a single line, or nothing but a hole.
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
+            # Before anything else: a torn line is never longer than a whole one.
+            if len(line) > LONGEST_LINE:
+                raise JournalError(
+                    f"{path}:{number}: the line is longer than {LONGEST_LINE / 1e6:,.0f} MB, which no fit takes; "
+                    "delete the line to train its fit again, or restore the file"
+                )
             try:
                 # `encode` never writes a carriage return, and only some editors treat one as a line end.
                 if b"\r" in line:

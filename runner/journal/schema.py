@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,8 @@ from runner.text import yaml_value
 
 # The frames hold whole numbers as int64; a larger one would end a report with a traceback.
 _LARGEST = 2**63
+# Sums of these must not overflow, and the axes of a figure end before infinity.
+_LARGEST_COUNT, _LONGEST_SECONDS = 2**31, 1e10
 
 
 def parse_fit(content: Any) -> FitResult:
@@ -47,7 +48,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value) and value >= 0
+    return _is_number(value) and 0 <= value <= _LONGEST_SECONDS  # not for nan
 
 
 def _is_text(value: Any) -> bool:
@@ -67,7 +68,8 @@ def _is_curves(value: Any) -> bool:
 
 def _is_confusion(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(row, list) and len(row) == 3 and all(map(_is_whole, row)) for row in value
+        isinstance(row, list) and len(row) == 3 and all(_is_whole(number) and number < _LARGEST_COUNT for number in row)
+        for row in value
     )
 
 
@@ -75,9 +77,9 @@ def _is_confusion(value: Any) -> bool:
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("id", "cell", "reason", "worker", "log"), (_is_text, "text")),
     **dict.fromkeys(("repeat", "fold", "epochs", "finished", "memory"), (_is_whole, "a whole number of 0 or more")),
-    **dict.fromkeys(("seconds", "cpu"), (_is_seconds, "seconds, 0 or more")),
+    **dict.fromkeys(("seconds", "cpu"), (_is_seconds, f"seconds, 0 to {_LONGEST_SECONDS:.0e}")),
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),
     "versions": (_is_mapping_of_texts, "a mapping of texts"),
     "curves": (_is_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS)}"),
-    "confusion": (_is_confusion, "rows of truth, predicted and count, whole numbers"),
+    "confusion": (_is_confusion, f"rows of truth, predicted and count, whole numbers below {_LARGEST_COUNT:,}"),
 }

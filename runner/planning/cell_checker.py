@@ -18,7 +18,6 @@ from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
-from runner.network.base import Shape
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
 from runner.planning.plan import CellSettings, PlannedCell
@@ -40,8 +39,6 @@ class CellChecker:
     catalog: Catalog
     complaints: list[Complaint] = field(default_factory=list)
     cache: dict[tuple[Any, ...], Any] = field(default_factory=dict)
-    shape: Shape | None = None
-    """That of the images, [C, H, W], once `check_dataset` knows it."""
 
     def check_dataset(self) -> ImageData | None:
         """The data set, with the size of the subset if one is set; None if there is a complaint about it."""
@@ -52,7 +49,6 @@ class CellChecker:
             message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
             self._complain(self.experiment.document, ("cross_validation", "test"), message)
         if data is not None:
-            self.shape = data.shape
             self._check_class_names(data, ref.name)
         if data is None or subset is None:
             return data
@@ -218,10 +214,11 @@ class CellChecker:
         def build() -> Any:
             built = self.catalog.build(kind, bound)
             entry = self.catalog.find(kind, ref.name)
-            if kind != "dataset" and self.shape and not entry.is_ours:
-                from runner.planning.repeatability import refuse_unrepeatable  # rarely needed
+            if kind != "dataset" and not entry.is_ours:
+                from runner.planning.repeatability import build_seeded, refuse_unrepeatable  # rarely needed
 
-                refuse_unrepeatable(entry, bound, built, self.shape)
+                pair = [build_seeded(lambda: self.catalog.build(kind, bound)) for _ in range(2)]
+                refuse_unrepeatable(entry, bound, *pair)
             return built
 
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))

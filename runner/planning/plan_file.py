@@ -19,10 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from runner.components.validation import InvalidValues, validate
 from runner.errors import InputError, RunnerError
-from runner.files import atomic_write, build_stamp
+from runner.files import atomic_write, build_stamp, untrusted
 from runner.files.yaml_nodes import refuse_deep
 from runner.fits.metrics import METRICS
 from runner.planning.plan import CellSettings, Plan, PlannedCell
+
+MOST_BYTES, MOST_VALUES = 64_000_000, 1_000_000
+"""A larger file is refused. A plan has about one value, of 20 bytes, for each of its fits."""
+LONGEST_NAME = 10_000
+"""In characters. Figures break names into lines, which takes long for longer ones."""
 
 
 def digest(plan: Plan) -> str:
@@ -48,8 +53,9 @@ def text(plan: Plan, fits: bool = True) -> str:
 def read(path: Path) -> Plan:
     """The plan at `path`; raises RunnerError if the file is missing or not a valid plan."""
     try:
-        text = path.read_text(encoding="utf-8")
-        refuse_deep(text, str(path), aliases=False)  # a few aliases can expand a small file to gigabytes
+        text = untrusted.read_bytes(path, MOST_BYTES).decode()
+        # A few aliases can expand a small file to gigabytes, and each value takes hundreds of bytes.
+        refuse_deep(text, str(path), aliases=False, most=MOST_VALUES)
         plan = _parse(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         _check_fit_ids(chain.from_iterable(plan.fits.values()))
         return plan
@@ -127,7 +133,7 @@ class _Settings(BaseModel):
 
 
 class _Data(_AllowsExtra):
-    shape: Annotated[list[int], Field(min_length=3, max_length=3)]
+    shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=3, max_length=3)]
     class_names: list[str]
     size: int
     test_size: int = 0
@@ -144,11 +150,17 @@ def _check_consistency(plan: Plan) -> None:
         raise ValueError(f"metric is {plan.metric}; allowed: {', '.join(METRICS)}")
     if plan.folds < 2 or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
+    if not plan.cells:
+        raise ValueError("it has no cells; expected at least 1")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
         raise ValueError("a cell does not have one level per factor")
+    levels = chain.from_iterable(cell.levels.values() for cell in plan.cells)
+    names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels)
+    if (longest := max(map(len, names))) > LONGEST_NAME:
+        raise ValueError(f"a name has {longest:,} characters; allowed: {LONGEST_NAME:,}")
     count, ids = plan.folds * plan.repeats, [cell.id for cell in plan.cells]
     if plan.fits.keys() != set(ids) or any(len(fits) != count for fits in plan.fits.values()):
         raise ValueError(f"a cell does not have {count} fits")
-    for names in (ids, [cell.name for cell in plan.cells], list(chain.from_iterable(plan.fits.values()))):
-        if len(set(names)) != len(names):
+    for unique in (ids, [cell.name for cell in plan.cells], list(chain.from_iterable(plan.fits.values()))):
+        if len(set(unique)) != len(unique):
             raise ValueError("a cell or a fit is listed twice")

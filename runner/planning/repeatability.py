@@ -1,4 +1,4 @@
-"""Whether what a plugin builds repeats: built or used twice with equal random streams, it has to give equal values.
+"""Whether what a plugin builds repeats: built twice with equal random streams, it has to give equal values.
 
 Random numbers of `random`, `numpy.random` and torch are seeded for every fit. What a plugin draws from elsewhere (a
 generator of its own without a seed, the system's entropy, the clock) would give other results each time, so it is
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from runner.components.parameters import RegisteredComponent
-from runner.components.protocols import Step
 from runner.components.records import ComponentRef
 from runner.errors import PluginError
 
@@ -22,23 +22,16 @@ MOST_PARAMETERS = 20_000_000
 """Larger modules are not built twice, which would take seconds and gigabytes."""
 
 
-def refuse_unrepeatable(entry: RegisteredComponent, ref: ComponentRef, built: Any, shape: tuple[int, int, int]) -> None:
-    """Raise PluginError if an augmentation or an optimizer gives other values when it is used again.
+def refuse_unrepeatable(entry: RegisteredComponent, ref: ComponentRef, built: Any, again: Any) -> None:
+    """Raise PluginError if an augmentation or an optimizer that was built twice has other values the second time.
 
-    `shape` is that of the images, [C, H, W]. One that raises is left to the engines, whose arrays it may need.
+    They are not used here: what crashes in training would end this process, and not only a worker.
     """
-    use = {"augmentation": _augment, "optimizer": _update}.get(entry.component.kind)
-    if use is None:
-        return
-    try:
-        same = _equal(*(use(built, shape) for _ in range(2)))
-    except Exception:
-        return
-    if not same:
-        cure = "draw from the rng that draw() is given, and from nothing in apply()"
-        if entry.component.kind == "optimizer":
-            cure = "an update must depend on its arguments alone"
-        raise PluginError(f"{ref} of {entry.source} gives other values each time it is used; {cure}")
+    if not _same(built, again):
+        raise PluginError(
+            f"{ref} of {entry.source} has other values each time it is built; draw random numbers from what it is "
+            "given when it is used, or in build from random or numpy.random, which are seeded for each fit"
+        )
 
 
 def refuse_unrepeatable_network(entry: RegisteredComponent, ref: ComponentRef, build: Callable[[], Any]) -> None:
@@ -87,6 +80,12 @@ def _same_bytes(one: Any, other: Any) -> bool:
     return one.shape == other.shape and one.dtype == other.dtype and torch.equal(content(one), content(other))
 
 
+def build_seeded(build: Callable[[], Any]) -> Any:
+    """What `build` returns with the generators as at the start of a fit."""
+    with _seeded_globals():
+        return build()
+
+
 @contextmanager
 def _seeded_globals() -> Iterator[None]:
     """The generators that are seeded for each fit, as at the start of one; set back at the end."""
@@ -100,33 +99,18 @@ def _seeded_globals() -> Iterator[None]:
         restore_globals(before)
 
 
-def _augment(transform: Any, shape: tuple[int, int, int]) -> list[Any]:
-    """The draws and the changed images of a transform, for eight images."""
-    import numpy as np
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, as far as they can be compared: objects without fields and equality pass."""
+    if is_dataclass(one) and type(one) is type(other):
+        return all(_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if hasattr(one, "__array__") and hasattr(other, "__array__"):
+        import numpy as np
 
-    with _seeded_globals():
-        images = np.random.default_rng(0).random((8, *shape), np.float32)
-        draws = transform.draw(np.random.default_rng(1), len(images), shape)
-        return [*(draws[name] for name in sorted(draws)), transform.apply(images, draws)]
-
-
-def _update(rule: Any, shape: tuple[int, int, int]) -> list[Any]:
-    """A parameter and the state of an update rule after three steps."""
-    import numpy as np
-
-    with _seeded_globals():
-        rng = np.random.default_rng(0)
-        parameter, state = rng.random((1, 4, 3), np.float32), {}
-        state = {slot: np.zeros_like(parameter) for slot in rule.slots}
-        for number in range(1, 4):
-            rule.update(parameter, rng.random((1, 4, 3), np.float32), state, Step(number, 3))
-        return [parameter, *state.values()]
-
-
-def _equal(first: list[Any], second: list[Any]) -> bool:
-    import numpy as np
-
-    return len(first) == len(second) and all(
-        np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
-        for one, other in zip(first, second, strict=True)
-    )
+        return np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    if isinstance(one, (bool, int, float, str, bytes)):
+        return bool(one == other) or one != one  # nan
+    return True

@@ -12,7 +12,7 @@ from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text
 from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.style import BLUE, INK, LINE, ON_COLOUR, QUIET, RED, SMALL, WIDTH
 from runner.reporting.figures.text import max_width, wrap, xml_safe
-from runner.reporting.tables.inspected import confusion_matrix, matched_cells, row_shares
+from runner.reporting.tables.inspected import confusion_matrix, confusion_shares, matched_cells
 from runner.reporting.text.numbers import MINUS
 from runner.text import level_name
 
@@ -26,25 +26,26 @@ def confusion(inputs: FigureInputs) -> CaptionedFigure | None:
     best = confusions[confusions["cell"] == inputs.best]
     if best.empty:
         return None
-    counts = confusion_matrix(best, names)
     # Mistakes in both directions: images of the class taken for others, and others taken for it.
-    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    # Sorted back into the order of the classes.
-    selected = np.sort(np.argsort(-mistakes, kind="stable")[:MAX_CLASSES])
-    block = np.ix_(selected, selected)
-    # The shares are of all images of a class, hence computed before classes are left out.
-    matrices = [_Matrix(f"best cell: {xml_safe(inputs.best)}", row_shares(counts)[block], counts[block])]
-    differing = _most_significant(inputs)
+    wrong = best[best["truth"] != best["predicted"]]
+    sides = [wrong.groupby(side)["count"].sum().reindex(names).fillna(0).to_numpy() for side in ("truth", "predicted")]
+    # Sorted back into the order of the classes. Only their matrix is built: that of 100,000 classes fills the memory.
+    selected = np.sort(np.argsort(-(sides[0] + sides[1]), kind="stable")[:MAX_CLASSES])
+    shown = [names[index] for index in selected]
+    matrices = [
+        _Matrix(f"best cell: {xml_safe(inputs.best)}", confusion_shares(best, shown), confusion_matrix(best, shown))
+    ]
+    differing = _most_significant(inputs, shown)
     if differing:
         title, difference = differing
-        matrices.append(_Matrix(title, difference[block], None))
+        matrices.append(_Matrix(title, difference, None))
     limit = f" Plotted: the {MAX_CLASSES} of {len(names)} classes with the most mistakes." * (len(names) > MAX_CLASSES)
     right = (
         " Right: the difference of these shares between two levels in percentage points (first minus second; orange "
         "is positive, blue negative), over cells that match in all other factors."
     )
     return CaptionedFigure(
-        _figure([names[index] for index in selected], matrices),
+        _figure(shown, matrices),
         "Confusion matrix of the best cell, one row per true class: numbers of images over all its fits, shaded by "
         f"their share of the row.{right * bool(differing)}{limit} Data: tables/confusions.csv.",
     )
@@ -66,8 +67,11 @@ class _Matrix:
             self.strength = np.abs(shares) / max(float(np.abs(shares).max()), 1e-9)
 
 
-def _most_significant(inputs: FigureInputs) -> tuple[str, np.ndarray] | None:
-    """The comparison with the smallest p-value: its title, and the difference of the shares of its two levels."""
+def _most_significant(inputs: FigureInputs, classes: list[str]) -> tuple[str, np.ndarray] | None:
+    """The comparison with the smallest p-value: its title, and the difference of the shares of its two levels.
+
+    Only for the `classes` shown, of which there are K: the difference is (K, K).
+    """
     comparisons = inputs.tables.comparisons
     known = comparisons[comparisons["p_holm"].notna()] if len(comparisons) else comparisons
     if known.empty:
@@ -76,14 +80,15 @@ def _most_significant(inputs: FigureInputs) -> tuple[str, np.ndarray] | None:
     factor, levels = row["factor"], (row["level_a"], row["level_b"])
     confusions = inputs.tables.confusions
     parts = [
-        row_shares(confusion_matrix(confusions[confusions["cell"].isin(cells)], inputs.class_names))
+        confusions[confusions["cell"].isin(cells)]
         for cells in matched_cells(inputs.plan, factor, *levels, set(confusions["cell"]))
     ]
     # Without confusions (old journals have none), a level would seem to have a share of 0 everywhere.
-    if not all(part.any() for part in parts):
+    if any(part.empty for part in parts):
         return None
     title = f" {MINUS} ".join(xml_safe(level_name(factor, level)) for level in levels)
-    return title, parts[0] - parts[1]
+    first, second = (confusion_shares(part, classes) for part in parts)
+    return title, first - second
 
 
 def _figure(names: list[str], matrices: list[_Matrix]) -> Figure:

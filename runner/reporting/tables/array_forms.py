@@ -46,7 +46,7 @@ def check_arrays(arrays: Mapping[str, np.ndarray], requested: tuple[str, ...], c
         missing = {name for name in group if name in requested or not requested} - arrays.keys()
         if missing and group & arrays.keys() - {"index"}:
             raise ValueError(f"{min(missing)} is missing")
-    _check_forms({name: _ACTIVATION for name in activations} | _FORMS, arrays)
+    _check_forms(dict.fromkeys(activations, _ACTIVATION) | _FORMS, arrays)
     _check_values(arrays, math.inf if classes is None else classes - 1)
 
 
@@ -65,16 +65,16 @@ def _check_forms(forms: Mapping[str, tuple[str, str]], arrays: Mapping[str, np.n
 
 
 def _check_values(arrays: Mapping[str, np.ndarray], last_class: float) -> None:
-    largest = float(np.finfo(np.float64).max)
     limits: dict[str, tuple[float, float]] = {
         **dict.fromkeys(("truth", "predicted", "shown_truth"), (0, last_class)),
         **dict.fromkeys(("index", "spatial"), (0, math.inf)),
         "mistakes": (0, len(arrays["index"]) - 1 if "index" in arrays else math.inf),
         "confidence": (0, 1.01),  # a sum in float16 may be a little more than 1
         "seconds": (0, 1e9),
-        **dict.fromkeys(("filters_before", "filters_after"), (-largest, largest)),
+        **dict.fromkeys(("filters_before", "filters_after"), (-1e30, 1e30)),
     }
     for name, (low, high) in limits.items():
-        # Negated, so that nan is outside.
-        if name in arrays and not ((arrays[name] >= low) & (arrays[name] <= high)).all():
+        # The test below is negated, so that nan is outside.
+        values = arrays.get(name, np.empty(0)).astype(np.float64)  # float16 would overflow at these limits
+        if not ((values >= low) & (values <= high)).all():
             raise ValueError(f"{name} has values that are not in {low:g} to {high:g}")

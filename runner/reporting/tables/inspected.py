@@ -34,6 +34,12 @@ def confusions_table(plan: Plan, confusions: pd.DataFrame) -> pd.DataFrame:
     # Sorted while the classes are still integers, since their names have another order.
     counts = counts.sort_values(["cell", "truth", "predicted"], key=lambda c: c.map(order) if c.name == "cell" else c)
     names = dict(enumerate(map(str, plan.data.get("class_names", ()))))
+    largest = max(counts[["truth", "predicted"]].max(), default=-1)
+    if largest >= len(names):
+        raise RunnerError(
+            f"{plan.name}: the journal has a confusion of class {largest}, but plan.yaml names {len(names)} classes, "
+            "numbered from 0; the two files are not of the same run"
+        )
     columns = {column: counts[column].map(names).astype(object) for column in ("truth", "predicted")}
     return counts.assign(**columns).reset_index(drop=True)
 
@@ -52,16 +58,24 @@ def most_confused(confusions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion_matrix(confusions: pd.DataFrame, class_names: Iterable[str]) -> np.ndarray:
-    """Counts (K, K), one row per true class and one column per predicted class, summed over the cells given."""
+    """Counts (K, K), one row per true class and one column per predicted class, summed over the cells given.
+
+    `class_names` are some or all of the classes; pairs with another class are left out.
+    """
     names = list(class_names)
+    # First, as the pivot has a row and a column for every class that occurs.
+    confusions = confusions[confusions["truth"].isin(names) & confusions["predicted"].isin(names)]
     counts = confusions.pivot_table(index="truth", columns="predicted", values="count", aggfunc="sum")
     # The pivot sorts classes by name and lacks those that never occurred.
     return np.asarray(counts.reindex(index=names, columns=names).fillna(0), dtype=np.int64)
 
 
-def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Each row of counts (K, K) divided by its sum; the row of a class without images stays 0."""
-    total = matrix.sum(axis=1, keepdims=True)
+def confusion_shares(confusions: pd.DataFrame, class_names: Iterable[str]) -> np.ndarray:
+    """`confusion_matrix` with each row divided by all images of its class; that of a class without images stays 0."""
+    names = list(class_names)
+    matrix = confusion_matrix(confusions, names)
+    # Of all predictions, also of classes that are not in `class_names`.
+    total = confusions.groupby("truth")["count"].sum().reindex(names).fillna(0).to_numpy()[:, None]
     shares: np.ndarray = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
     return shares
 
@@ -93,7 +107,6 @@ def read_arrays(path: Path, *names: str, classes: int | None = None) -> dict[str
     classes, if values are used to index them.
     """
     try:
-        untrusted.check_regular(path)
         arrays = untrusted.read_arrays(path, names, MOST_BYTES)
         # A network without layers leaves three empty arrays, which NumPy gives another type and shape.
         arrays = {name: array for name, array in arrays.items() if array.size or name not in _LAYERS}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from runner.cli import main
 from runner.errors import JournalError
 from runner.fits.records import FitResult
+from runner.journal import index
 from runner.journal.frames import frames
 from runner.journal.index import read
 from runner.journal.journal import Journal
@@ -37,7 +38,7 @@ def results(draw):
         reason=draw(st.text(max_size=30)),
         epochs=epochs,
         curves={name: draw(values) for name in METRICS if status == "ok" or draw(st.booleans())},
-        seconds=draw(st.floats(0, allow_infinity=False)),
+        seconds=draw(st.floats(0, 1e10)),
         worker=draw(st.text(max_size=8)),
         versions=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         log=draw(st.text(max_size=50)),
@@ -228,8 +229,10 @@ def edited(fit, **changes):
         ({"status": ["ok"]}, "status is"),
         ({"id": None}, "id is nothing; expected text"),
         ({"cell": ["a"]}, "cell is"),
-        ({"seconds": float("nan")}, "seconds is .nan; expected seconds, 0 or more"),
+        ({"seconds": float("nan")}, "seconds is .nan; expected seconds, 0 to 1e.10"),
         ({"cpu": -1}, "cpu is -1"),
+        ({"seconds": 1e300}, "seconds is 1e.300"),
+        ({"confusion": [[0, 1, 2**31]]}, "confusion is .*; expected rows of truth"),
         ({"versions": {"numpy": 2}}, "versions is"),
         ({"confusion": [[0, 1]]}, "confusion is .*; expected rows of truth"),
         ({"confusion": [[0, 1, -1]]}, "confusion is"),
@@ -258,6 +261,16 @@ def test_anything_but_a_journal_line_is_refused_with_its_number(line, three):
     first = whole.index(b"\n") + 1
     three.write_bytes(whole[:first] + line + whole[first:])
     with pytest.raises(JournalError, match=":2: not a journal line; delete the line"):
+        read(three)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_that_is_too_long_is_refused_and_not_taken_for_a_torn_one(end, three, monkeypatch):
+    whole = three.read_bytes()
+    monkeypatch.setattr(index, "LONGEST_LINE", max(map(len, whole.splitlines(keepends=True))))
+    assert len(read(three)[0]) == 3
+    three.write_bytes(whole + b"x" * (index.LONGEST_LINE + 1) + end)
+    with pytest.raises(JournalError, match=":4: the line is longer than 0 MB.*restore the file"):
         read(three)
 
 

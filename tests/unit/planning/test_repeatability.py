@@ -25,19 +25,21 @@ from runner.api import *
 entropy = np.random.default_rng()
 @dataclass(frozen=True)
 class Noise:
+    table: np.ndarray
     def draw(self, rng, count, shape):
-        return {"f": DRAW}
+        return {"f": rng.uniform()}
     def apply(self, images, draws):
-        return images * APPLY
+        return images * draws['f']
 def noise():
-    return Noise()
+    return Noise(np.array([TABLE]))
 @dataclass(frozen=True)
 class Rule:
+    rate: float
     slots: tuple[str, ...] = ()
     def update(self, parameter, gradient, state, step):
-        parameter -= UPDATE * gradient
+        parameter -= self.rate * gradient
 def rule():
-    return Rule()
+    return Rule(RATE)
 def wide(input_shape, classes):
     return Sequential(Conv(WIDTH, 3), ReLU(), Flatten(), Dense(classes))
 def module(input_shape, classes):
@@ -58,11 +60,10 @@ def register_architectures():
     yield Architecture(name="wide", build=wide)
     yield Architecture(name="module", build=module)
 """
-GOOD = {"DRAW": "rng.uniform()", "APPLY": "draws['f']", "UPDATE": "0.1", "WIDTH": "4", "BIAS": "0.5"}
+GOOD = {"TABLE": "0.5", "RATE": "0.1", "WIDTH": "4", "BIAS": "0.5"}
 REFUSED = {
-    "an augmentation's draw": ({"DRAW": "entropy.uniform()"}, "grain", "draw from the rng that draw() is given"),
-    "an augmentation's apply": ({"APPLY": "entropy.uniform()"}, "grain", "gives other values each time it is used"),
-    "an optimizer": ({"UPDATE": "entropy.uniform()"}, "rule", "an update must depend on its arguments alone"),
+    "an augmentation": ({"TABLE": "entropy.uniform()"}, "grain", "has other values each time it is built"),
+    "an optimizer": ({"RATE": "entropy.uniform()"}, "rule", "has other values each time it is built"),
     "layer records": ({"WIDTH": "random.randint(4, 5)"}, "wide", "builds another network each time"),
     "a module": ({"BIAS": "float(entropy.uniform())"}, "module", "has other initial values of 1.bias each time"),
 }
@@ -93,7 +94,7 @@ def test_what_does_not_repeat_is_refused(case: str, tmp_path: Path, runner: Comm
     "seeded",
     [
         {},
-        {"DRAW": "random.random() * np.random.rand()"},
+        {"TABLE": "random.random() * np.random.rand()", "RATE": "random.random()"},
         {"BIAS": "random.random() + np.random.rand() + torch.rand(())"},
         {"BIAS": "float('nan')"},
     ],

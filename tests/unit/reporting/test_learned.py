@@ -10,13 +10,13 @@ from runner.reporting.tables.inspected import (
     array_files,
     best_cell,
     confusion_matrix,
+    confusion_shares,
     confusions_table,
     count_mistakes,
     layers_table,
     matched_cells,
     most_confused,
     read_arrays,
-    row_shares,
 )
 
 NAMES = ("cat", "dog", "emu")
@@ -68,8 +68,10 @@ def test_a_journal_without_confusions_gives_empty_tables(table):
 def test_the_matrix_has_one_row_per_true_class(table):
     matrix = confusion_matrix(table, NAMES)
     assert matrix.tolist() == [[4, 0, 1], [5, 0, 0], [0, 5, 5]]
-    assert row_shares(matrix).tolist() == [[0.8, 0, 0.2], [1, 0, 0], [0, 0.5, 0.5]]
-    assert row_shares(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+    assert confusion_shares(table, NAMES).tolist() == [[0.8, 0, 0.2], [1, 0, 0], [0, 0.5, 0.5]]
+    # A part of the classes, and one without images: shares are of all images of a class.
+    assert confusion_matrix(table, [NAMES[2], NAMES[0]]).tolist() == [[5, 0], [1, 4]]
+    assert confusion_shares(table, [NAMES[2], NAMES[0], "none"]).tolist() == [[0.5, 0, 0], [0.2, 0.8, 0], [0, 0, 0]]
 
 
 def test_the_best_cell_has_the_highest_accuracy_or_the_lowest_loss():
