@@ -19,6 +19,19 @@ LONGEST_VALUE = 60
 # of a file name that is not UTF-8.
 _NEVER_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+# Of CommonMark, GitHub's tables, strikethrough and formulas, and what renderers take for an address without brackets.
+_MARKDOWN = re.compile(
+    r"""[\\`*\[\]|~#<$]
+    | (?<![^\W_])_ | _(?![^\W_])                    # within a word, as in val_accuracy, it is text
+    | &(?=[\w#]) | /(?=/) | (?<=[\w.+-])@(?=\w)     # entities, https://..., name@...
+    | \.(?=([^\W\d_]{2}|com|edu|gov|net|org|biz|info|name|pro|shop|web)(?![^\W_])) | (?<=www)\.
+    | ^(>|[-+](?=[\s-]|$)|\d+[.)](?=\s|$))          # quotations, lists and lines at the start
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_ENTITIES = {"<": "&lt;", "&": "&amp;", "/": "&#47;", "@": "&#64;", "$": "&#36;"}
+"""Written as entities, since not all renderers know a backslash before them."""
+
 
 def dotted(path: Iterable[int | str]) -> str:
     """A path in the notation of the YAML files: ``plugins[0]``, ``grid.architecture.stages``."""
@@ -40,6 +53,20 @@ def printable(text: str) -> str:
     text = one_line(" ".join(text.split()))
     half = LONGEST_LINE // 2  # both ends are needed: a message begins with the location and ends with what is allowed
     return text if len(text) <= LONGEST_LINE else f"{text[:half]} ... {text[-half:]}"
+
+
+def markdown(text: object) -> str:
+    """The text on one line that every renderer of Markdown displays as it is: no markup, link, image or HTML."""
+    line = " ".join(str(text).splitlines()).strip()
+    return _MARKDOWN.sub(lambda found: found[0][:-1] + _ENTITIES.get(found[0][-1], f"\\{found[0][-1]}"), line)
+
+
+def markdown_code(text: object) -> str:
+    """The text on one line as inline code of Markdown, between more backticks than it has in a row."""
+    line = " ".join(str(text).splitlines())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    padding = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
 
 
 def did_you_mean(value: object, allowed: Iterable[object]) -> str:

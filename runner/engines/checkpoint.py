@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from runner.files import untrusted
 from runner.fits.records import clocks, since
 
 # To be raised if the layout changes: the first line of older files then fails its test, and they are ignored.
 FORMAT = 3
 SUFFIX = ".checkpoint"
+_PREFIX = f"archrunner checkpoint {FORMAT} ".encode()
 log = logging.getLogger("runner.engines")
 
 
@@ -47,9 +49,9 @@ class Checkpoint:
         """The last saved state; None if there is none, or none that this fit can use (then a warning says why)."""
         self._started, self._last_save = clocks(), time.monotonic()
         try:
-            header, state = _decode(self.path.read_bytes())
-            if header["owner"] != self.owner:
-                raise ValueError(f"it was saved by {header['owner']}, and this fit is {self.owner}")
+            with self.path.open("rb") as file:
+                header, arrays = _decode(file, self.owner)
+            state: dict[str, Any] = _deserialise(header["standing"], arrays)
             self.spent_before = header["spent"]
         except FileNotFoundError:
             return None
@@ -123,22 +125,30 @@ def _encode(header: dict[str, Any], state: Any) -> bytes:
     header = header | {"standing": _serialise(state, arrays)}
     text, archive = np.frombuffer(json.dumps(header).encode(), np.uint8), io.BytesIO()
     np.savez(archive, allow_pickle=False, header=text, **{str(n): array for n, array in enumerate(arrays)})
-    return _first_line(archive.getvalue()) + archive.getvalue()
+    return _first_line(hashlib.sha256(archive.getbuffer()).hexdigest()) + archive.getvalue()
 
 
-def _decode(content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header and the state. Raises ValueError if the first line does not match the rest."""
-    archive = content[content.find(b"\n") + 1 :]
-    # Before anything is parsed, so that damage is named as such and not by an error of the zip reader.
-    if not content.startswith(_first_line(archive)):
+def _decode(file: io.BufferedReader, owner: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays. Raises ValueError if the first line does not match the rest, or if another saved it.
+
+    Nothing is held in memory before its hash is known, and no state before its owner is.
+    """
+    first = file.readline(200)
+    # Before the hash, which takes minutes for a hole of terabytes, and before anything is parsed, so that damage is
+    # named as such and not by an error of the zip reader.
+    if not first.startswith(_PREFIX) or first != _first_line(hashlib.file_digest(file, "sha256").hexdigest()):
         raise ValueError("it is damaged or was written by another version of archrunner")
-    with np.load(io.BytesIO(archive), allow_pickle=False) as arrays:
-        header = json.loads(arrays["header"].tobytes())
-        return header, _deserialise(header.pop("standing"), arrays)
+    # Its arrays are not compressed, so together they are never larger than the file.
+    most = file.tell()
+    content = untrusted.read_arrays(file, ["header"], most)["header"]
+    header = json.loads(content.tobytes())
+    if header["owner"] != owner:
+        raise ValueError(f"it was saved by {header['owner']}, and this fit is {dict(owner)}")
+    return header, untrusted.read_arrays(file, (), most)
 
 
-def _first_line(archive: bytes) -> bytes:
-    return f"archrunner checkpoint {FORMAT} {hashlib.sha256(archive).hexdigest()}\n".encode()
+def _first_line(digest: str) -> bytes:
+    return _PREFIX + f"{digest}\n".encode()
 
 
 def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import StorageError
-from runner.files import atomic_write
+from runner.files import atomic_write, untrusted
 from runner.files.file_state import file_state
 
+MOST_BYTES = 50_000_000
+"""A larger stamp counts as damaged: one has about 100 bytes per file that was built."""
 FileStates = dict[str, list[int]]
 """The numbers of `FileState`, by file name: lists, as they are read back from JSON."""
 
@@ -28,7 +30,7 @@ def file_states(files: Iterable[Path], folder: Path) -> FileStates:
 def read_stamp(stamp: Path, key: str) -> Any:
     """The content written into the stamp; None if it is missing or damaged, has another key, or a file has changed."""
     try:
-        written = json.loads(stamp.read_bytes())
+        written = json.loads(untrusted.read_bytes(stamp, MOST_BYTES))
         files = [stamp.parent / name for name in written["files"]]
         current = written["key"] == key and written["files"] == file_states(files, stamp.parent)
         return written["content"] if current else None

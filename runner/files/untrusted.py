@@ -49,10 +49,11 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         old = format.read_magic(stream) == (1, 0)
         shape, _, dtype = (format.read_array_header_1_0 if old else format.read_array_header_2_0)(stream)
         follow = entry.file_size - stream.tell()
-    announced = math.prod(shape) * dtype.itemsize
+    count: int = math.prod(shape)
+    announced = count * dtype.itemsize
     if dtype.hasobject:
         raise ValueError(f"{entry.filename} holds pickled objects, which are never loaded")
-    if min(shape, default=0) < 0 or announced != follow or (math.prod(shape) and not dtype.itemsize):
+    if min(shape, default=0) < 0 or announced != follow or (count and not dtype.itemsize):
         raise ValueError(f"{entry.filename} announces {dtype} {shape}, {announced} bytes, but {follow} follow")
     with archive.open(entry) as stream:
         array: np.ndarray = format.read_array(stream, allow_pickle=False)

@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.components.records import ComponentRef
 from runner.errors import RunnerError
+from runner.files import untrusted
 from runner.fits.records import FitResult
 from runner.planning import plan_file
 from runner.planning.differences import differences, match_cells
@@ -59,8 +60,12 @@ def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -
 def _continues_last_run(file: Path, plan: Plan, finished: set[str]) -> bool:
     """Whether `plan` only has to train fits that the last run left, so that nothing has changed."""
     fits = {fit for cell in plan.fits.values() for fit in cell}
+    try:
+        text = untrusted.read_bytes(file, plan_file.MOST_BYTES).decode("utf-8", "replace")
+    except ValueError:  # too large: `plan_file.read` says so
+        return False
     # The ids are searched in the text, because parsing a large plan is slow.
-    return finished <= fits and fits - finished <= set(re.findall(r"\w{16}", file.read_text("utf-8", "replace")))
+    return finished <= fits and fits - finished <= set(re.findall(r"\w{16}", text))
 
 
 def describe(old: Plan, new: Plan, results: Iterable[FitResult]) -> list[str]:

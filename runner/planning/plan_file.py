@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
@@ -23,6 +24,7 @@ from runner.files import atomic_write, build_stamp, untrusted
 from runner.files.yaml_nodes import refuse_deep
 from runner.fits.metrics import METRICS
 from runner.planning.plan import CellSettings, Plan, PlannedCell
+from runner.text import yaml_value
 
 MOST_BYTES, MOST_VALUES = 64_000_000, 1_000_000
 """A larger file is refused. A plan has about one value, of 20 bytes, for each of its fits."""
@@ -150,6 +152,8 @@ def _check_consistency(plan: Plan) -> None:
         raise ValueError(f"metric is {plan.metric}; allowed: {', '.join(METRICS)}")
     if plan.folds < 2 or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
+    if not 0 <= plan.equivalent < math.inf:  # not for nan
+        raise ValueError(f"equivalent is {yaml_value(plan.equivalent)}; allowed: 0 or more")
     if not plan.cells:
         raise ValueError("it has no cells; expected at least 1")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):

@@ -6,8 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.errors import RunnerError
+from runner.files import untrusted
 from runner.files.own_files import opener
 from runner.tracking.store_address import mask_credentials
+
+MOST_BYTES = 500_000_000
+"""A larger file is refused. A ledger has about 200 bytes per run in the store."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,10 @@ class Ledger:
         # The store's address is written into the file, which must not contain a password.
         self.path, self.store = path, mask_credentials(store)
         self.entries: dict[str, LedgerEntry] = {}
-        content = path.read_bytes() if path.exists() else b""
+        try:
+            content = untrusted.read_bytes(path, MOST_BYTES) if path.exists() else b""
+        except ValueError as error:
+            raise RunnerError(f"{path}: {error}; restore the file, or delete it to publish everything again") from None
         self._torn = not content.endswith(b"\n") and content != b""
         for line in content.splitlines():
             try:

@@ -171,7 +171,7 @@ class MlflowTracker:
             else:
                 self.ledger.entries.clear()  # the store was replaced or emptied
                 self._experiment = self.client.create_experiment(
-                    plan.name, artifact_root(self.uri), tags={"mlflow.note.content": plan.description}
+                    plan.name, artifact_root(self.uri), tags=mlflow_values.experiment_tags(plan)
                 )
         return self._experiment
 

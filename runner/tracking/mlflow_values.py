@@ -9,6 +9,7 @@ from typing import Any
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import markdown
 
 CURVE_NAMES = {
     "val_accuracy": "val/accuracy",
@@ -73,6 +74,11 @@ def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, st
         **({"runner.reason": fit.reason[:5000]} if fit.reason else {}),
         **{f"runner.version.{library}": version for library, version in fit.versions.items()},
     }
+
+
+def experiment_tags(plan: Plan) -> dict[str, str]:
+    """The description, which MLflow's UI renders as Markdown: an image in it would be loaded from its address."""
+    return {"mlflow.note.content": markdown(plan.description)}
 
 
 def source_tags(plan: Plan) -> dict[str, str]:

@@ -14,7 +14,7 @@ from runner.reporting.figures.draw import DARK_CSS, Picture, make_figures
 from runner.reporting.pages import content
 from runner.reporting.tables.study_tables import Tables, make_tables
 from runner.reporting.text.latex import latex
-from runner.text import plural
+from runner.text import markdown, markdown_code, plural
 
 FORMATS = ("html", "md", "csv", "tex", "png")
 DEFAULT_FORMATS = ("html", "md", "csv")
@@ -59,12 +59,6 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
 def _template(name: str, escape: bool) -> jinja2.Template:
     loader = jinja2.PackageLoader("runner.reporting.pages", "templates")
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
-    # Jinja escapes for HTML only; the Markdown template uses this filter.
-    environment.filters["markdown"] = _escape_markdown
-    environment.filters["plural"] = plural
+    # Jinja escapes for HTML only; the Markdown template uses these filters.
+    environment.filters |= {"markdown": markdown, "markdown_code": markdown_code, "plural": plural}
     return environment.get_template(name)
-
-
-def _escape_markdown(text: object) -> str:
-    """One line that neither ends an entry of a table nor starts an HTML tag."""
-    return str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -22,6 +22,7 @@ _FORMS = {
     "seconds": ("f", "L2"),
     "spatial": ("iu", ""),
 }
+_WORDS = {"f": "floats", "iu": "whole numbers", "u": "bytes", "U": "short texts"}
 _ACTIVATION, _ACTIVATION_NAME = ("f", "s???"), re.compile(r"activation\.[0-9]{1,9}")
 # What `inspect_fit` saves is well below: a few images of at most 40 x 40 pixels, and eight activations.
 _LONGEST = {"s": 24, "M": 1000, "y": 100, "x": 100, "?": 100, "L": 100_000}
@@ -61,7 +62,8 @@ def _check_forms(forms: Mapping[str, tuple[str, str]], arrays: Mapping[str, np.n
             fits &= axis == "?" or lengths.setdefault(axis, length) == length
             fits &= (length > 0 or axis.isupper()) and length <= _LONGEST.get(axis, math.inf)
         if not fits or (kinds == "U" and array.dtype.itemsize > 4 * _MOST_CHARACTERS):
-            raise ValueError(f"{name} is {array.dtype} {array.shape}, not what a fit saves")
+            expected = f"{_WORDS[kinds]}, {len(axes)} axes, of the sizes that a fit saves"
+            raise ValueError(f"{name} is {array.dtype} {array.shape}; expected {expected}")
 
 
 def _check_values(arrays: Mapping[str, np.ndarray], last_class: float) -> None:

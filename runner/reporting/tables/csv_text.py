@@ -1,6 +1,9 @@
-"""A table as the text of a CSV file that pandas and its like read back with all its names."""
+"""A table as the text of a CSV file: pandas reads all its names back, and a spreadsheet runs none as a formula."""
 
 from __future__ import annotations
+
+import re
+from functools import cache
 
 import pandas as pd
 
@@ -9,11 +12,29 @@ READ_AS_MISSING = frozenset(
 ) | {"#N/A N/A"}
 """Words that `pandas.read_csv` takes for a missing value, so that a group-by drops what has such a name."""
 
+# As in OWASP's "CSV Injection". Also after a semicolon, tab or line break, at which some spreadsheets split a line.
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?= *[=+\-@＝＋－＠]|['\t\r\n])")
+_NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+
 
 def csv_text(table: pd.DataFrame) -> str:
-    """The rows, numbers with all their digits. A name of READ_AS_MISSING is in single quotes: ``'null'``."""
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    quoted = texts.mask(texts.isin(READ_AS_MISSING), "'" + texts.astype(str) + "'")
+    """The rows, numbers with all their digits, and texts and the columns' names as in `csv_name`."""
+    written = table.copy()
+    texts = table.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind)).to_numpy()
+    for index in texts.nonzero()[0]:
+        column = table.iloc[:, index].astype(object)
+        written.isetitem(index, column.map(lambda value: csv_name(value) if isinstance(value, str) else value))
+    written.columns = pd.Index([csv_name(str(name)) for name in table.columns])
     # The default line terminator is that of the platform, and the files are to be equal on all of them.
-    written = table.assign(**{str(name): column for name, column in quoted.items()})
     return str(written.to_csv(index=False, lineterminator="\n"))
+
+
+@cache
+def csv_name(text: str) -> str:
+    """The text, with a single quote before what would be read as missing or run as a formula: ``'null``, ``'=1+1``.
+
+    A negative number is no formula. A single quote gets another one, so that different texts stay different.
+    """
+    if text in READ_AS_MISSING:
+        return f"'{text}"
+    return text if _NEGATIVE.fullmatch(text) else _FORMULA.sub("'", text)

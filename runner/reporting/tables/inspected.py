@@ -114,7 +114,7 @@ def read_arrays(path: Path, *names: str, classes: int | None = None) -> dict[str
         return arrays
     # An empty or cut file gives BadZipFile, a changed byte one of the others.
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        reason = printable(str(error) or type(error).__name__)
+        reason = printable(str(error).partition("\n")[0] or type(error).__name__)  # NumPy gives advice below
         raise RunnerError(f"{path}: damaged ({reason}); delete it to write the report without its arrays") from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from runner.reporting.text import numbers
@@ -27,11 +29,13 @@ def latex(table: TextTable) -> str:
         label=f"tab:{table.name}",
         position="htbp",
     )
+    # In a row's first entry, LaTeX takes these for an option of the command that ended the row before.
+    source = re.sub(r"^(?=[\[*])", "{}", source, flags=re.MULTILINE)
     # After pandas has escaped the text: it would escape these commands, too.
     for symbol, command in LATEX_SYMBOLS.items():
         source = source.replace(symbol, command)
     # A comment ends with its line, so a note must not have a line break.
-    return f"% {table.note}\n{source}"
+    return f"% {' '.join(table.note.splitlines())}\n{source}"
 
 
 def _escape(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import logging
 import random
 import stat
@@ -231,3 +233,13 @@ def test_a_worker_s_result_has_the_total_seconds(tmp_path: Path) -> None:
     checkpoint.save(state, lambda: learner)
     (again,) = run_group((spec,))
     assert again.curves == first.curves and 1000 <= again.seconds < 1500 and 500 <= again.cpu < 750
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_holds_is_ignored(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive = io.BytesIO()
+    np.savez_compressed(archive, header=np.zeros(10**6, np.uint8))
+    digest = hashlib.sha256(archive.getvalue()).hexdigest()
+    file.write_bytes(f"archrunner checkpoint {FORMAT} {digest}\n".encode() + archive.getvalue())
+    check_ignored(file.parent, caplog, "its arrays take 1 MB; allowed: 0 MB")

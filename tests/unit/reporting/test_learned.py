@@ -6,6 +6,7 @@ import pytest
 from reporting_samples import make_frames, make_plan, predictions, write_arrays
 
 from runner.errors import RunnerError
+from runner.reporting.tables import inspected
 from runner.reporting.tables.inspected import (
     array_files,
     best_cell,
@@ -104,6 +105,65 @@ def test_arrays_are_read_by_name_and_damage_is_reported(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(RunnerError, match=f"{path.name}: damaged"):
             read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("index", lambda a: a + 0.5, "index is float64 .*; expected whole numbers, 1 axes"),
+        ("index", lambda a: a[1:], "truth is int64"),
+        ("truth", lambda a: a + 10, "truth has values that are not in 0 to 9"),
+        ("predicted", lambda a: a - 10, "predicted has values"),
+        ("confidence", lambda a: a * np.nan, "confidence has values that are not in 0 to 1"),
+        ("predicted", None, "predicted is missing"),
+        ("mistakes", lambda a: a + 10**9, "mistakes has values"),
+        ("mistake_images", lambda a: a[:0], "mistake_images is uint8"),
+        ("shown_images", lambda a: a[:0], "shown_images is uint8 .0,"),
+        ("shown_images", lambda a: np.zeros((3, 3, 101, 101), np.uint8), "shown_images is uint8"),
+        ("filters_after", lambda a: a * np.inf, "filters_after has values"),
+        ("filters_after", lambda a: a[0], "filters_after is float32"),
+        ("layers", None, "layers is missing"),
+        ("layers", lambda a: np.array(["x" * 1001] * len(a)), "layers is <U1001 .*; expected short texts"),
+        ("layers", lambda a: a.astype(object), "layers.npy holds pickled objects"),
+        ("seconds", lambda a: a[:, 0], "seconds is float64"),
+        ("seconds", lambda a: -a, "seconds has values"),
+        ("spatial", lambda a: np.array("x"), "spatial is <U1"),
+        ("activation.0", lambda a: a[0], "activation.0 is float16"),
+    ],
+)
+def test_arrays_that_no_fit_saves_are_refused(name, change, message, tmp_path):
+    write_arrays(PLAN, tmp_path)
+    path = array_files(PLAN, tmp_path)["max, 1"]
+    arrays = read_arrays(path, classes=10)
+    changed = {**arrays, name: change(arrays.get(name))} if change else {k: v for k, v in arrays.items() if k != name}
+    np.savez(path, allow_pickle=True, **changed)
+    with pytest.raises(
+        RunnerError, match=rf"^\S*{path.name}: damaged \({message}.*delete it to write the report"
+    ) as info:
+        read_arrays(path, classes=10)
+    assert "\n" not in str(info.value)
+
+
+def test_the_arrays_of_a_network_without_layers_are_empty(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, layers=np.array([]), types=np.array([]), seconds=np.array([]))
+    assert read_arrays(path) == {} and layers_table({"cell": path}).empty
+
+
+def test_a_file_that_unpacks_to_more_than_a_fit_saves_is_refused(tmp_path, monkeypatch):
+    write_arrays(PLAN, tmp_path)
+    path = array_files(PLAN, tmp_path)["max, 1"]
+    monkeypatch.setattr(inspected, "MOST_BYTES", 10_000)
+    with pytest.raises(RunnerError, match=r"damaged \(its arrays take \d+ MB; allowed: 0 MB\)"):
+        read_arrays(path, "index")
+    np.save(tmp_path / "plain.npy", np.zeros(3))
+    with pytest.raises(RunnerError, match="damaged .File is not a zip file"):
+        read_arrays(tmp_path / "plain.npy")
+
+
+def test_a_class_that_the_plan_does_not_name_is_refused():
+    with pytest.raises(RunnerError, match="a confusion of class 3, but plan.yaml names 3 classes"):
+        confusions_table(PLAN, pairs((PLAN.fits[PLAN.cells[0].id][0], 3, 1, 1)))
 
 
 def test_shares_of_a_cells_layers_sum_to_one(tmp_path):

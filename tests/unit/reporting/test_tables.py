@@ -1,11 +1,15 @@
 """The report's tables on small plans, with values worked out by hand."""
 
+import csv
 import io
 import math
+import re
 from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 from small_study import ACCURACY, SETTINGS, fits_of, folds, frames_of, journal, make_plan
 
@@ -105,11 +109,11 @@ def test_no_name_is_read_back_as_missing(tmp_path, word):
     tables = make_tables(plan, frames_of(plan, {(word,): (0.8, 0.8, 0.9), ("1.0",): (0.9, 0.8, 0.9)}))
     tables.write(tmp_path)
     fits, levels = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("fits", "levels"))
-    assert fits.groupby("optimizer.clip").size().to_dict() == {f"'{word}'": 3, "1.0": 3}
-    assert levels["level"].tolist() == [f"'{word}'", "1.0"]
+    assert fits.groupby("optimizer.clip").size().to_dict() == {f"'{word}": 3, "1.0": 3}
+    assert levels["level"].tolist() == [f"'{word}", "1.0"]
     assert fits["cell"].notna().all() and not fits["cell"].eq(word).any()
     comparisons = pd.read_csv(tmp_path / "comparisons.csv")
-    assert comparisons[["level_a", "level_b"]].values.tolist() == [[f"'{word}'", 1.0]]
+    assert comparisons[["level_a", "level_b"]].values.tolist() == [[f"'{word}", 1.0]]
 
 
 def test_the_words_that_are_quoted_are_those_of_pandas():
@@ -119,6 +123,39 @@ def test_the_words_that_are_quoted_are_those_of_pandas():
 def test_an_empty_text_stays_empty_and_other_words_stay_as_they_are():
     table = pd.DataFrame({"reason": ["", "none"], "value": [math.nan, 1.5], "good": [True, False]})
     assert csv_text(table) == "reason,value,good\n,,True\nnone,1.5,False\n"
+
+
+FORMULAS = ("=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "\r=1", " =1", "a;=1+1;b", "＝1", "-1+cmd|' /C calc'!A0")
+
+
+def read_back(name: str) -> str:
+    """As in docs/reference/report.md."""
+    return re.sub("(^|[;\t\r\n])'", r"\1", name)
+
+
+@pytest.mark.parametrize("separator", [",", ";"], ids=["comma", "semicolon"])
+def test_no_text_is_a_formula_and_numbers_stay_numbers(separator):
+    """In cells and in the columns' names, whichever of the two a spreadsheet splits lines at."""
+    names = [*FORMULAS, "-1", "1", "-0.5e-3"]
+    table = pd.DataFrame({"=level": names, "mixed": [-1.5, None, *names[2:]], "mean": -0.5, "good": True})
+    lines = csv_text(table)
+    parts = [part for row in csv.reader(io.StringIO(lines, newline=""), delimiter=separator) for part in row]
+    for part in parts:
+        assert not re.match(r"\s*[=+@＝]|\s*-(?![\d.e-]+(,|$))", part), part
+    read = pd.read_csv(io.StringIO(lines, newline=""), dtype={"'=level": str})
+    assert read["'=level"].map(read_back).tolist() == names and read["'=level"].tolist()[-3:] == names[-3:]
+    assert read["mean"].eq(-0.5).all() and ",-1.5,-0.5,True" in lines
+
+
+@given(
+    st.lists(
+        st.text("=+-@\t\r\n;' 1ax,\"") | st.sampled_from([*sorted(READ_AS_MISSING), "'null", "''null"]), unique=True
+    )
+)
+def test_different_names_stay_different_and_are_read_back(names):
+    text = csv_text(pd.DataFrame({"level": pd.Series(names, dtype=str), "last": 0}))
+    rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert [read_back(level) for level, _ in rows] == names
 
 
 STUDY = """\
