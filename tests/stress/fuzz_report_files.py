@@ -66,7 +66,7 @@ def broken_report_file(base: Files, random: Random, seed: int) -> tuple[Files, l
         files["reports/small/plan.yaml"] = broken_plan(files["reports/small/plan.yaml"], random, seed)
     elif kind < 0.92:
         path = random.choice([name for name in files if name.endswith(".npz")])
-        files[path] = damage(files[path], random)
+        files[path] = random.choice([damage, _odd_arrays])(files[path], random)
     elif kind < 0.96:
         return _broken_ledger(files | {"store.db": base["store.db"]}, random, seed)
     else:
@@ -139,6 +139,25 @@ def broken_plan(content: bytes, random: Random, seed: int) -> bytes:
         container, key = random.choice(list(fuzz_yaml.positions(document)))
         fuzz_yaml.mutate_node(container, key, document, random, seed)
     return fuzz_yaml.dump(document, random)
+
+
+def _odd_arrays(content: bytes, random: Random) -> bytes:
+    """The saved arrays with one of another type, shape or range, missing, or unpacking to 100 MB; or a plain .npy."""
+    with np.load(io.BytesIO(content)) as archive:
+        arrays = dict(archive)
+    name = random.choice(list(arrays))
+    array, file = arrays.pop(name), io.BytesIO()
+    if random.random() < 0.1:
+        np.save(file, array)
+        return file.getvalue()
+    odd = [
+        array[..., None], array[:0] if array.ndim else array, array.ravel()[:1], array.astype(str), np.array(None),
+        np.full(array.shape, np.nan), np.full(array.shape, -1), np.full(array.shape, 2**62), np.zeros(10**8, np.uint8),
+        np.full(array.shape, "x" * 10_000), np.zeros((3, 1, 5000, 5000), np.uint8), np.empty(10**9, "V0"),
+    ]  # fmt: skip
+    changed = random.choice([{}, *({name: value} for value in odd)])
+    np.savez_compressed(file, allow_pickle=True, **arrays, **changed)
+    return file.getvalue()
 
 
 def _broken_ledger(files: Files, random: Random, seed: int) -> tuple[Files, list[str]]:

@@ -25,8 +25,9 @@ def csv_text(table: pd.DataFrame) -> str:
         column = table.iloc[:, index].astype(object)
         written.isetitem(index, column.map(lambda value: csv_name(value) if isinstance(value, str) else value))
     written.columns = pd.Index([csv_name(str(name)) for name in table.columns])
-    # The default line terminator is that of the platform, and the files are to be equal on all of them.
-    return str(written.to_csv(index=False, lineterminator="\n"))
+    # Python's csv module quotes a carriage return only if the line terminator has one; lines end in the same way on all
+    # platforms.
+    return str(written.to_csv(index=False, lineterminator="\r\n")).replace("\r\n", "\n")
 
 
 @cache

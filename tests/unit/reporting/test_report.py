@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.pages.content import provenance
 from runner.reporting.pages.write import FORMATS, write_report
+from runner.text import markdown, markdown_code
+from runner.tracking.mlflow_values import experiment_tags
 
 FIGURES = {
     "effects", "differences", "interactions", "cost", "curves", "confusion", "mistakes", "filters", "activations",
@@ -119,6 +126,64 @@ def test_names_are_escaped_in_latex_and_markdown(tmp_path: Path) -> None:
         else:
             assert len(bars) <= 1, "a name splits the row of a table"
             bars.clear()
+
+
+MARKUP = (
+    "![x](http://e.org/a.png)", "[x](http://e.org)", "[x]: http://e.org", "<img src=x onerror=alert(1)>", "&lt;b&gt;",
+    "<http://e.org>", "http://e.org/a?b", "//e.org", "www.e.org", "me@e.org", "e.org", "`<b>`", "``` x", "~~~", "~~x~~",
+    "*x* **y** ***", "_x_ __y__ a_b_", "# x #", "> x", "- x", "+ x", "1. x", "2) x", "---", "***", "a | b", "|---|",
+    "\\", "\\`x\\`", "a\n\n# b", "    code", "$x$", "<!-- x", "x\\", "depth=20",
+)  # fmt: skip
+TEXT = st.sampled_from(MARKUP) | st.text("*_`[]()!<>&;#~|$\\/@:.-+= \n1ax")
+
+
+def rendered(text: str) -> list[Token]:
+    """The tokens of a renderer with all of GitHub's extensions, raw HTML, and addresses made links if it can."""
+    renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    if find_spec("linkify_it"):
+        renderer.options["linkify"] = True
+        renderer.enable("linkify")
+    return [part for token in renderer.parse(text) for part in (token, *(token.children or ()))]
+
+
+def kinds(text: str) -> list[str]:
+    return [token.type for token in rendered(text) if token.type != "text"]
+
+
+@given(TEXT)
+@example("\\")
+def test_any_text_is_displayed_as_it_is_wherever_markdown_has_it(text: str) -> None:
+    shown = " ".join(" ".join(text.splitlines()).split(" ")).strip()
+    for around in ("{}", "# {}", "- **n**: {}", "*x {} x*", "| a |\n|---|\n| {} |"):
+        tokens = rendered(around.format(markdown(text)))
+        assert [t.type for t in tokens if t.type != "text"] == kinds(around.format(text and "w" * bool(shown)))
+        assert shown in "".join(t.content for t in tokens if t.type == "text")
+    code = [t.content for t in rendered(f"- command: {markdown_code(text)}") if t.type == "code_inline"]
+    assert not text.strip() or [c.strip() for c in code] == [" ".join(text.splitlines()).strip()]
+
+
+def test_no_name_description_or_reason_adds_an_element_to_the_markdown_report(tmp_path: Path) -> None:
+    """The same elements as with words in their place."""
+    kinds_of = []
+    for names in (MARKUP, [f"word{index}" for index in range(len(MARKUP))]):
+        names = [" ".join(name.split()) for name in names]
+        plan = make_plan({names[0]: tuple(names[:4]), names[5]: tuple(names[6:8])}, class_names=names)
+        plan = dataclasses.replace(plan, description=names[0], file=f"{names[11]}.yaml")
+        frames = make_frames(plan, failed=(plan.fit_keys()[-1][0],))
+        frames.fits.loc[frames.fits["status"] == "failed", "reason"] = names[3]
+        write_report(plan, frames, tmp_path, ("md",))
+        kinds_of.append(kinds((tmp_path / "report.md").read_text()))
+    assert kinds_of[0] == kinds_of[1] and "html_inline" not in kinds_of[0] and "link_open" not in kinds_of[0]
+    assert kinds_of[0].count("image") == len(list((tmp_path / "figures").iterdir()))
+    assert experiment_tags(plan) == {"mlflow.note.content": "word0"}
+
+
+def test_an_entry_in_brackets_is_no_option_of_the_row_before_in_latex(tmp_path: Path) -> None:
+    plan = make_plan({"widths": ("[16, 32]", "*", r"\input{x}^^5c%")})
+    write_report(plan, make_frames(plan), tmp_path, ("tex",))
+    table = (tmp_path / "tables" / "cells.tex").read_text()
+    assert "\n{}[16, 32] &" in table and "\n{}* &" in table
+    assert r"\textbackslash input\{x\}\textasciicircum \textasciicircum 5c\% &" in table
 
 
 def fits(*spans: tuple[float, float, float]) -> pd.DataFrame:
