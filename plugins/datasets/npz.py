@@ -40,6 +40,10 @@ def open_npz(file: Path) -> Iterator[Any]:
         raise RunnerError(f"{file}: not a (complete) .npz file; numpy.savez writes one")
     try:
         with np.load(file, allow_pickle=False) as arrays:
+            for entry in arrays.zip.infolist():
+                # zipfile unpacks whole blocks of the others, whatever size they announce; NumPy writes only these two.
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise RunnerError(f"{file}: {entry.filename} is compressed in another way than numpy.savez does")
             yield arrays
     except RunnerError:
         raise

@@ -270,6 +270,10 @@ def test_files_that_are_not_npz_files(tmp_path: Path) -> None:
     (tmp_path / "flipped.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as packed:
         packed.writestr("images.npy", "hello")
+    for method, name in ((zipfile.ZIP_BZIP2, "bzip2.npz"), (zipfile.ZIP_LZMA, "lzma.npz")):
+        with zipfile.ZipFile(save_npz(tmp_path)) as plain, zipfile.ZipFile(tmp_path / name, "w", method) as packed:
+            for member in plain.namelist():
+                packed.writestr(member, plain.read(member))
     for file, words in (
         ("nope.npz", "nope.npz: no such file"),
         (".", "not a file"),
@@ -277,6 +281,8 @@ def test_files_that_are_not_npz_files(tmp_path: Path) -> None:
         ("empty.npz", "empty.npz: not a .complete. .npz file"),
         ("cut.npz", "cut.npz: not a .complete. .npz file"),
         ("other.npz", "other.npz: cannot be read: "),
+        ("bzip2.npz", "bzip2.npz: images.npy is compressed in another way than numpy.savez does"),
+        ("lzma.npz", "lzma.npz: images.npy is compressed in another way"),
     ):
         with pytest.raises(RunnerError, match=words):
             build_dataset("npz", file=str(tmp_path / file))
