@@ -175,7 +175,12 @@ def test_no_name_description_or_reason_adds_an_element_to_the_markdown_report(tm
         kinds_of.append(kinds((tmp_path / "report.md").read_text()))
     assert kinds_of[0] == kinds_of[1] and "html_inline" not in kinds_of[0] and "link_open" not in kinds_of[0]
     assert kinds_of[0].count("image") == len(list((tmp_path / "figures").iterdir()))
-    assert experiment_tags(plan) == {"mlflow.note.content": "word0"}
+
+
+@pytest.mark.parametrize("description", MARKUP)
+def test_the_description_is_plain_text_in_the_note_of_the_mlflow_experiment(description: str) -> None:
+    note = experiment_tags(dataclasses.replace(make_plan({}), description=description))["mlflow.note.content"]
+    assert kinds(note) == kinds("word")
 
 
 def test_an_entry_in_brackets_is_no_option_of_the_row_before_in_latex(tmp_path: Path) -> None:
