@@ -27,7 +27,11 @@ def refuse_unrepeatable(entry: RegisteredComponent, ref: ComponentRef, built: An
 
     They are not used here: what crashes in training would end this process, and not only a worker.
     """
-    if not _same(built, again):
+    try:
+        same = _same(built, again)
+    except Exception:  # values of a plugin's own types may refuse to be compared
+        return
+    if not same:
         raise PluginError(
             f"{ref} of {entry.source} has other values each time it is built; draw random numbers from what it is "
             "given when it is used, or in build from random or numpy.random, which are seeded for each fit"
