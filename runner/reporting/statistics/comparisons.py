@@ -141,7 +141,8 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
         return {}
     partners, own = cell_at[b][:, others], cell_at[a, others]
     matched = partners >= 0
-    values = np.where(matched[:, :, None], matrix.values[own] - matrix.values[partners], np.nan)
+    with np.errstate(invalid="ignore"):  # two infinite losses have no difference: nan
+        values = np.where(matched[:, :, None], matrix.values[own] - matrix.values[partners], np.nan)
     means, used = average_complete(values)
     missing = np.isnan(matrix.values).sum(axis=1)
     # The geometric mean of ratios is the exponential of the mean difference of logarithms.

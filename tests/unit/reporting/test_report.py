@@ -89,8 +89,7 @@ def test_figures_that_an_earlier_report_left_are_deleted(tmp_path: Path) -> None
     assert "activations" not in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.parametrize("folds", [2, 5])
-@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize(("metric", "folds"), [("val_accuracy", 2), ("val_loss", 5)])
 @pytest.mark.parametrize("factors", [{}, {"one": ("only",)}, {"a": ("x", "y")}, FACTORS], ids=["0", "1x1", "1", "3"])
 def test_partial_experiments_of_any_shape_have_a_report(
     tmp_path: Path, factors: dict[str, tuple[str, ...]], metric: str, folds: int
