@@ -40,12 +40,12 @@ class BuiltFit:
 class TrainedFit:
     """The result of a fit that reached its last epoch.
 
-    `confusion` has one [truth, predicted, count] per pair of classes that occurs in the validation part after the last
-    epoch. `arrays` are those of `runner.engines.inspection`; most fits have none.
+    `answers` are those for the validation images after the last epoch, from `fits.answers.pack`. `arrays` are those of
+    `runner.engines.inspection`; most fits have none.
     """
 
     curves: Curves
-    confusion: list[list[int]] = field(default_factory=list)
+    answers: str = ""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 

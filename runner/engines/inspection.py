@@ -46,14 +46,6 @@ class Inspectable(Protocol):
         ...
 
 
-def confusion_counts(fit: BuiltFit, predicted: np.ndarray) -> list[list[int]]:
-    """[truth, predicted, count] for each pair of classes that occurs in the validation part."""
-    pairs = np.stack([fit.labels[fit.spec.validation], predicted], axis=1).astype(np.int64)
-    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-    # Plain ints, because the journal writes them as JSON, which NumPy's integers are not.
-    return [[*map(int, pair), int(count)] for pair, count in zip(distinct, counts, strict=True)]
-
-
 def inspect_fit(
     fit: BuiltFit,
     network: Inspectable,

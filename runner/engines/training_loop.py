@@ -16,8 +16,9 @@ import numpy as np
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.inspection import Inspectable, confusion_counts, inspect_fit
+from runner.engines.inspection import Inspectable, inspect_fit
 from runner.errors import EndedEarly
+from runner.fits import answers
 from runner.fits.metrics import CURVES
 from runner.fits.records import Curves
 from runner.seeding import global_states, restore_globals, stream
@@ -231,16 +232,16 @@ class _GroupTraining:
         fit, evaluation = member.fit, member.evaluation
         if member.end_reason or evaluation is None:
             return EndedEarly(member.end_reason)
-        confusion = confusion_counts(fit, evaluation.predicted)
+        packed = answers.pack(fit.labels[fit.spec.validation], evaluation.predicted, fit.spec.classes)
         if not fit.spec.inspected:
-            return TrainedFit(member.curves, confusion)
+            return TrainedFit(member.curves, packed)
         try:
             network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
             inspection = inspect_fit(fit, network, initial_filters, evaluation.predicted, evaluation.confidence)
         except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
             log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
             inspection = {}
-        return TrainedFit(member.curves, confusion, inspection)
+        return TrainedFit(member.curves, packed, inspection)
 
 
 def _divergence(curves: Curves) -> str:

@@ -96,7 +96,8 @@ class FitSpec:
 class FitResult:
     """The outcome of a fit. A failed one has a `reason`, a `log` and no curves.
 
-    `confusion` lists [truth, predicted, count] over the classes of the validation part, after the last epoch.
+    `answers` are those for the validation images after the last epoch (see `fits.answers`). Results of an earlier
+    format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images.
     `seconds` is wall-clock time, `cpu` processor time; `finished` is the time of the end in milliseconds since 1970;
     `worker` is the process id; `memory` is the peak memory of the process during the fit in bytes, 0 if unknown.
     `arrays`, by name, are for inspection and go to a file of their own next to the journal, as does `log`.
@@ -119,6 +120,7 @@ class FitResult:
     log: str = ""
     finished: int = 0
     confusion: list[list[int]] = field(default_factory=list)
+    answers: str = ""
     cpu: float = 0.0
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     memory: int = 0
@@ -134,7 +136,21 @@ class FitResult:
         """The fields that the journal records, as plain data."""
         # The arrays are dropped first: asdict would copy them.
         fields = asdict(replace(self, arrays={}))
-        return {key: value for key, value in fields.items() if key not in ("arrays", "retryable", "refused")}
+        left_out = {"arrays", "retryable", "refused"} | ({"confusion"} if self.answers else set())
+        return {key: value for key, value in fields.items() if key not in left_out}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A point at which somebody could read the comparisons: a report was written, with `repeats` repeats planned.
+
+    `adaptive` says whether the study stops its repeats by a rule; `open` of its `pairs` of levels were undecided then.
+    """
+
+    repeats: int
+    adaptive: bool
+    pairs: int
+    open: int
 
 
 def failed_result(spec: FitSpec, reason: str, **facts: Any) -> FitResult:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from runner.data.splits_file import NAME, SavedSplits
+from runner.errors import JournalError
+from runner.fits import answers
 from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
 from runner.fits.records import FitResult
 
@@ -23,29 +26,40 @@ class Frames:
     worker, cpu, finished, versions (by library). Test metrics are nan if the experiment does not use the test images.
     `curves` has one row per epoch of a successful fit: id, epoch and the curves.
     `confusions` has one row per pair of classes of a successful fit: id, truth and predicted (class numbers), count.
+    `right` has by fit id, for each validation image, whether the answer was right: packed bits (see `fits.answers`).
+    Fits of an earlier format, or without `splits`, are not in it. `splits` says which images those are.
     """
 
     fits: pd.DataFrame
     curves: pd.DataFrame
     confusions: pd.DataFrame
+    right: dict[str, bytes] = field(default_factory=dict)
+    splits: SavedSplits | None = None
 
 
-def frames(results: Iterable[FitResult]) -> Frames:
+def frames(results: Iterable[FitResult], splits: SavedSplits | None = None) -> Frames:
     """The frames of `results`, which may be an iterator that reads them one at a time.
 
-    Curves and confusions are collected in typed arrays: as Python objects those of ten thousand fits fill the memory.
+    `splits` are those of the study; without them nothing is known of single images. Curves and confusions are collected
+    in typed arrays: as Python objects those of ten thousand fits fill the memory.
+
+    Raises JournalError for answers that cannot be those of the fit's images.
     """
     import pandas as pd
 
-    rows, curves, confusions = [], _Curves(), _Confusions()
+    rows, curves, confusions, right = [], _Curves(), _Confusions(splits), dict[str, bytes]()
     for result in results:
         rows.append(_row(result))
         if result.status == "ok":
             curves.add(result)
-            confusions.add(result)
+            try:
+                if bits := confusions.add(result):
+                    right[result.id] = bits
+            except ValueError as error:
+                raise JournalError(f"fit {result.id}: {error}; the journal and {NAME} are not of one study") from None
     columns = ["id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS]
     fits = pd.DataFrame(rows, columns=[*columns, "epochs", "seconds", "worker", "cpu", "finished", "versions"])
-    return Frames(fits, curves.frame(), confusions.frame())
+    return Frames(fits, curves.frame(), confusions.frame(), right, splits)
 
 
 def _row(result: FitResult) -> dict[str, Any]:
@@ -83,14 +97,30 @@ class _Curves:
 class _Confusions:
     """The confusions of all fits, concatenated; `pairs` is flattened: truth, predicted, count, truth, ..."""
 
-    def __init__(self) -> None:
+    def __init__(self, splits: SavedSplits | None) -> None:
+        self.splits = splits
         self.ids: list[str] = []
         self.pairs, self.lengths = array("q"), array("q")
 
-    def add(self, result: FitResult) -> None:
+    def add(self, result: FitResult) -> bytes:
+        """Add a fit's confusions; returns the bits of its right answers, b"" if they are unknown."""
+        counts, bits = result.confusion, b""
+        if result.answers and self.splits and result.repeat < len(self.splits.fold_of):
+            bits, counts = self._count(result, self.splits)
         self.ids.append(result.id)
-        self.lengths.append(len(result.confusion))
-        self.pairs.extend(chain.from_iterable(result.confusion))
+        self.lengths.append(len(counts))
+        self.pairs.extend(chain.from_iterable(counts))
+        return bits
+
+    def _count(self, result: FitResult, splits: SavedSplits) -> tuple[bytes, list[list[int]]]:
+        import numpy as np
+
+        truth, classes = splits.truth(result.repeat, result.fold), splits.classes
+        predicted = answers.unpack(result.answers, truth, classes)
+        # Not bincount, which would take memory for all pairs of however many classes the file announces.
+        pairs, counts = np.unique(truth * classes + predicted, return_counts=True)
+        rows = np.stack([pairs // classes, pairs % classes, counts], axis=1).tolist()
+        return answers.right_bits(result.answers, len(truth)), rows
 
     def frame(self) -> pd.DataFrame:
         import numpy as np

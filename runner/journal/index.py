@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from runner.errors import JournalError
 from runner.files.content_hash import content_id
-from runner.fits.records import FitResult
+from runner.fits.records import FitResult, Look
 from runner.journal.line import decode, summarise
 
 T = TypeVar("T")
@@ -32,10 +32,13 @@ class LinePosition(NamedTuple):
 
 
 class Results(Mapping[str, FitResult]):
-    """Results by fit id; if a fit has two lines, the later one counts. One thread may read while another adds."""
+    """Results by fit id; if a fit has two lines, the later one counts. One thread may read while another adds.
+
+    `looks` has each look with the position at which its line ends: what is before it had been seen then.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.positions = path, dict[str, LinePosition]()
+        self.path, self.positions, self.looks = path, dict[str, LinePosition](), list[tuple[int, Look]]()
         self._file: int | None = None
 
     def __getitem__(self, fit: str) -> FitResult:
@@ -46,7 +49,10 @@ class Results(Mapping[str, FitResult]):
             self._file = os.open(self.path, os.O_RDONLY)
         try:
             # pread does not move a shared file position, so that several threads can read.
-            return decode(os.pread(self._file, position.length, position.start))
+            result = decode(os.pread(self._file, position.length, position.start))
+            if not isinstance(result, FitResult):
+                raise ValueError("the line is no longer that of the fit")
+            return result
         except ValueError as error:
             number = self.path.read_bytes().count(b"\n", 0, position.start) + 1
             raise JournalError(f"{self.path}:{number}: {error}") from None
@@ -105,13 +111,14 @@ class SelectedResults(Sequence[FitResult]):
 
 
 def read(path: Path) -> tuple[list[FitResult], int]:
-    """The results in the journal at `path`, and the length in bytes of its valid part.
+    """The results in the journal at `path`, without the looks, and the length in bytes of its valid part.
 
     A torn last line is ignored. Raises JournalError, with the line number, for any other damaged line.
     """
     results, length = [], 0
     for result, line in _lines(path, decode):
-        results.append(result)
+        if isinstance(result, FitResult):
+            results.append(result)
         length += len(line)
     return results, length
 
@@ -120,7 +127,10 @@ def index(path: Path) -> tuple[Results, int]:
     """Like `read`, but returns an index instead of the results."""
     results, length = Results(path), 0
     for summary, line in _lines(path, summarise):
-        results.positions[summary.fit] = LinePosition(length, len(line), *summary[1:])
+        if isinstance(summary, Look):
+            results.looks.append((length + len(line), summary))
+        else:
+            results.positions[summary.fit] = LinePosition(length, len(line), *summary[1:])
         length += len(line)
     return results, length
 

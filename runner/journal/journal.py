@@ -12,7 +12,7 @@ from types import TracebackType
 from runner.errors import StorageError
 from runner.files.lock import locked
 from runner.files.own_files import opener
-from runner.fits.records import FitResult
+from runner.fits.records import FitResult, Look
 from runner.journal.index import LinePosition, Results, index
 from runner.journal.line import encode, summarise
 
@@ -50,14 +50,20 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def append(self, *results: FitResult) -> None:
-        """Write results that arrived together and wait until they are on disk.
+    def record_look(self, look: Look) -> None:
+        """Append a look, unless the last line is the same one: nothing new could be read since."""
+        if self.results.looks[-1:] != [(self._file.tell(), look)]:
+            self.append(look)
+
+    def append(self, *results: FitResult | Look) -> None:
+        """Write results that arrived together, or a look, and wait until they are on disk.
 
         Raises StorageError if they cannot be written; the file and the index are then as they were before.
         """
         # One write and one sync for a group. If a crash tears it, its whole lines count and the other fits are trained.
         lines, start, positions = [encode(result) for result in results], self._file.tell(), self.results.positions
-        rest, old_positions = memoryview(b"".join(lines)), {result.id: positions.get(result.id) for result in results}
+        rest, looks = memoryview(b"".join(lines)), len(self.results.looks)
+        old_positions = {fit.id: positions.get(fit.id) for fit in results if isinstance(fit, FitResult)}
         try:
             while rest:  # an unbuffered write may write only a part
                 rest = rest[self._file.write(rest) :]
@@ -75,14 +81,21 @@ class Journal:
                 positions.pop(fit, None)
                 if position:
                     positions[fit] = position
+            del self.results.looks[looks:]
             with suppress(OSError):  # if even this fails, the next run drops a torn last line
                 self._file.truncate(start)
             raise StorageError(self.path, error) from None
 
-    def _add_to_index(self, results: Sequence[FitResult], lines: Sequence[bytes], start: int) -> None:
+    def _add_to_index(self, results: Sequence[FitResult | Look], lines: Sequence[bytes], start: int) -> None:
         for result, line in zip(results, lines, strict=True):
-            # From the line and not from the result: this is what the index of the next run will read.
-            self.results.positions[result.id] = LinePosition(start, len(line), *summarise(line)[1:])
+            if isinstance(result, Look):
+                if all(end != start + len(line) for end, _ in self.results.looks):  # an interrupt adds it twice
+                    self.results.looks.append((start + len(line), result))
+            else:
+                # From the line and not from the result: this is what the index of the next run will read.
+                summary = summarise(line)
+                assert not isinstance(summary, Look)
+                self.results.positions[result.id] = LinePosition(start, len(line), *summary[1:])
             start += len(line)
 
 

@@ -1,6 +1,7 @@
-"""The format of a journal line: encodes and decodes one fit and verifies its checksum.
+"""The format of a journal line: encodes and decodes one fit, or one look, and verifies its checksum.
 
-A line is ``{"format":1,"sum":"<CRC-32 of the fit's JSON>","fit":{...}}`` and a newline.
+A line is ``{"format":2,"sum":"<CRC-32 of the fit's JSON>","fit":{...}}`` and a newline, or the same with ``look``. In
+format 1 fits have counts of confusions in place of the answers for each image.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ import json
 import re
 import sys
 import zlib
-from typing import NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-from runner.fits.records import FitResult
-from runner.journal.schema import parse_fit
+from runner.fits.records import FitResult, Look
+from runner.journal.schema import parse_fit, parse_look
 from runner.text import yaml_value
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 
 _HEAD = re.compile(
     # The lookahead ends the match where the fit's JSON begins, as the checksum is of that alone. Texts with escapes do
     # not match; such a line is read as JSON.
-    rb'\{"format":1,"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
+    rb'\{"format":[12],"sum":"([0-9a-f]{8})","fit":(?=\{"id":"([^"\\]+)","cell":"[^"\\]*","repeat":\d+,"fold":\d+,'
     rb'"status":"(ok|failed)",)'
 )
 """The beginning of a line as `encode` writes it. With it the index is built without parsing the curves as JSON."""
@@ -37,22 +40,26 @@ class LineSummary(NamedTuple):
     versions: str
 
 
-def encode(result: FitResult) -> bytes:
-    fit = json.dumps(result.to_dict(), separators=(",", ":"))
-    return f'{{"format":{FORMAT},"sum":"{_checksum(fit)}","fit":{fit}}}\n'.encode()
+def encode(content: FitResult | Look) -> bytes:
+    """The line of a fit or a look."""
+    kind, data = ("look", asdict(content)) if isinstance(content, Look) else ("fit", content.to_dict())
+    text = json.dumps(data, separators=(",", ":"))
+    return f'{{"format":{FORMAT},"sum":"{_checksum(text)}","{kind}":{text}}}\n'.encode()
 
 
-def decode(line: bytes) -> FitResult:
-    """The fit in a line; raises ValueError if the line is damaged, edited or of another format."""
+def decode(line: bytes) -> FitResult | Look:
+    """The fit or the look in a line; raises ValueError if it is damaged, edited or of another format."""
     # A line exactly as `encode` writes it has its checksum verified by `_fast_summary`.
     return parse_fit(json.loads(line)["fit"]) if _fast_summary(line) else _decode_any_layout(line)
 
 
-def summarise(line: bytes) -> LineSummary:
+def summarise(line: bytes) -> LineSummary | Look:
     """What the index stores of a line; raises ValueError as `decode` does."""
     summary = _fast_summary(line)
     if summary is None:
         result = _decode_any_layout(line)
+        if isinstance(result, Look):
+            return result
         checksum = int(json.loads(line)["sum"], 16)
         summary = LineSummary(result.id, checksum, result.status, json.dumps(result.versions))
     return summary
@@ -74,23 +81,25 @@ def _fast_summary(line: bytes) -> LineSummary | None:
     return LineSummary(head[2].decode(), checksum, head[3].decode(), sys.intern(versions[1].decode()))
 
 
-def _decode_any_layout(line: bytes) -> FitResult:
+def _decode_any_layout(line: bytes) -> FitResult | Look:
     """Like `decode`, for JSON in any layout: the checksum is computed from the fit, encoded again."""
     if not line.endswith(b"\n"):
         raise ValueError("the line does not end with a newline")
     try:
         entry = json.loads(line)
-        version, checksum, fit = entry["format"], entry["sum"], entry["fit"]
+        version, checksum, is_look = entry["format"], entry["sum"], "look" in entry
+        content: Any = entry["look" if is_look else "fit"]
         # Encoding it again gives the bytes that were written: keys keep their order, and floats are written by repr.
-        expected = _checksum(json.dumps(fit, separators=(",", ":")))
+        expected = _checksum(json.dumps(content, separators=(",", ":")))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("not a journal line") from None
     # By type too: true and 1.0 equal 1. And before the checksum, whose meaning belongs to the format.
-    if type(version) is not int or version != FORMAT:
-        raise ValueError(f"written in format {yaml_value(version)}; this version reads format {FORMAT}")
+    if type(version) is not int or version not in READABLE:
+        allowed = " and ".join(map(str, READABLE))
+        raise ValueError(f"written in format {yaml_value(version)}; this version reads formats {allowed}")
     if checksum != expected:
         raise ValueError("the checksum does not match: the line was damaged or edited")
-    return parse_fit(fit)
+    return parse_look(content) if is_look else parse_fit(content)
 
 
 def _checksum(text: str) -> str:

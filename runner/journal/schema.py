@@ -1,4 +1,4 @@
-"""Validates a fit read from the journal: the types of its values, and that its curves match its epochs."""
+"""Validates what is read from the journal: types of values, and that a fit's curves match its epochs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
-from runner.fits.records import FitResult
+from runner.fits.records import FitResult, Look
 from runner.text import yaml_value
 
 # The frames hold whole numbers as int64; a larger one would end a report with a traceback.
@@ -36,6 +36,18 @@ def parse_fit(content: Any) -> FitResult:
                     f"not a fit: it has {count} values of {name}; expected one for each of {fit.epochs} epochs"
                 )
     return fit
+
+
+def parse_look(content: Any) -> Look:
+    """The look described by `content`, plain data from JSON; raises ValueError if it is none."""
+    try:
+        look = Look(**content)
+    except TypeError as error:
+        raise ValueError(f"not a look: {str(error).removeprefix('Look.__init__() ')}") from None
+    counts = (look.repeats, look.pairs, look.open)
+    if type(look.adaptive) is not bool or not all(_is_whole(value) and value < _LARGEST_COUNT for value in counts):
+        raise ValueError("not a look: expected whole numbers of repeats and pairs")
+    return look
 
 
 def _is_whole(value: Any) -> bool:
@@ -75,7 +87,7 @@ def _is_confusion(value: Any) -> bool:
 
 # The validity test of each key and the message's description of valid values.
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("id", "cell", "reason", "worker", "log"), (_is_text, "text")),
+    **dict.fromkeys(("id", "cell", "reason", "worker", "log", "answers"), (_is_text, "text")),
     **dict.fromkeys(("repeat", "fold", "epochs", "finished", "memory"), (_is_whole, "a whole number of 0 or more")),
     **dict.fromkeys(("seconds", "cpu"), (_is_seconds, f"seconds, 0 to {_LONGEST_SECONDS:.0e}")),
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),

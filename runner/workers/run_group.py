@@ -67,7 +67,7 @@ def _result(
         return failed_result(spec, reason, **facts, log=log, retryable=out_of_memory)
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=spec.training.epochs, finished=now(),
-        curves=outcome.curves, confusion=outcome.confusion, arrays=outcome.arrays, **facts,
+        curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, **facts,
     )  # fmt: skip
 
 

@@ -70,4 +70,4 @@ def bits(outcome: TrainedFit | Exception) -> tuple[Any, ...]:
     """Everything in a fit's result that must not differ by a bit: all except the seconds of its layers."""
     assert isinstance(outcome, TrainedFit), outcome
     arrays = {name: array.tobytes() for name, array in outcome.arrays.items() if name != "seconds"}
-    return outcome.curves, outcome.confusion, arrays
+    return outcome.curves, outcome.answers, arrays

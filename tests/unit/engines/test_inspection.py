@@ -17,6 +17,7 @@ from torch import nn
 from runner.components.records import ComponentRef
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
+from runner.fits.answers import unpack
 from runner.network.graph import Concat, Network, Residual, Sequential
 from runner.network.layers import AvgPool, Conv, Dense, Flatten, ReLU
 
@@ -59,8 +60,7 @@ def test_the_arrays_agree_with_the_fit(engine: str) -> None:
     np.testing.assert_array_equal(arrays["mistake_images"], fit.images[arrays["index"][wrong]])
     assert len(set(arrays["shown_truth"].tolist())) == len(arrays["shown_truth"]) == 3
     assert (arrays["filters_before"] != arrays["filters_after"]).any()
-    assert sum(count for truth, predicted, count in outcome.confusion if truth == predicted) == right.sum()
-    assert sum(count for _, _, count in outcome.confusion) == len(labels)
+    np.testing.assert_array_equal(unpack(outcome.answers, labels, fit.spec.classes), arrays["predicted"])
     assert arrays["seconds"].shape == (len(arrays["layers"]), 2) and (arrays["seconds"].sum(1) > 0).all()
 
 
@@ -78,7 +78,7 @@ def test_both_engines_record_the_same_arrays(network: Network | None) -> None:
     ours, theirs = (
         trained(in_float64(built_fit(network=network, optimizer=slow)), engine) for engine in ("numpy", "torch")
     )
-    assert ours.confusion == theirs.confusion and set(ours.arrays) == set(theirs.arrays)
+    assert ours.answers == theirs.answers and set(ours.arrays) == set(theirs.arrays)
     for name in set(ours.arrays) - {"seconds"}:
         if ours.arrays[name].dtype.kind == "f":
             np.testing.assert_allclose(ours.arrays[name], theirs.arrays[name], rtol=1e-3, atol=1e-4, err_msg=name)
@@ -92,7 +92,7 @@ def test_only_the_first_fit_of_a_cell_is_inspected_and_the_next_has_the_same_bit
     (inspected,), (plain,) = ENGINES[engine]().fit([first]), ENGINES[engine]().fit([second])
     (alone,) = ENGINES[engine]().fit([second])
     assert inspected.arrays and not plain.arrays
-    assert plain.curves == alone.curves and plain.confusion == alone.confusion
+    assert plain.curves == alone.curves and plain.answers == alone.answers
 
 
 class Awkward(nn.Module):

@@ -87,7 +87,7 @@ def test_the_inspection_arrays_are_those_of_the_fit_itself() -> None:
     fits = group("none", 2, "float64", MOMENTUM, MIXED)
     together, alone = TorchEngine().fit(fits)[0], TorchEngine().fit(fits[:1])[0]
     assert isinstance(together, TrainedFit) and isinstance(alone, TrainedFit) and together.arrays
-    assert set(together.arrays) == set(alone.arrays) and together.confusion == alone.confusion
+    assert set(together.arrays) == set(alone.arrays) and together.answers == alone.answers
     for name in set(together.arrays) - {"seconds"}:
         if together.arrays[name].dtype.kind == "f":
             np.testing.assert_allclose(together.arrays[name], alone.arrays[name], rtol=1e-3, atol=1e-4, err_msg=name)

@@ -174,7 +174,7 @@ def test_reading_alone_repairs_nothing(three):
         (lambda line: b"\xff\xfe\n", "not a journal line"),
         (lambda line: line.replace(b",", b"\r", 1), "the line contains a carriage return"),
         (lambda line: line.replace(b"0.75", b"0.76"), "the checksum does not match"),
-        (lambda line: line.replace(b'"format":1', b'"format":2'), "written in format 2; this version reads format 1"),
+        (lambda line: line.replace(b'"format":2', b'"format":3'), "written in format 3; this version reads formats 1 and 2"),
     ],
 )
 def test_a_damaged_line_is_reported_with_its_number(three, number, damage, message):
@@ -276,8 +276,8 @@ def test_a_line_that_is_too_long_is_refused_and_not_taken_for_a_torn_one(end, th
 
 @pytest.mark.parametrize("version", ["true", "1.0", '"1"', "0", "null", "[1]"])
 def test_another_format_is_refused(version, three):
-    three.write_bytes(three.read_bytes().replace(b'"format":1', b'"format":' + version.encode(), 1))
-    with pytest.raises(JournalError, match=":1: written in format .*; this version reads format 1"):
+    three.write_bytes(three.read_bytes().replace(b'"format":2', b'"format":' + version.encode(), 1))
+    with pytest.raises(JournalError, match=":1: written in format .*; this version reads formats 1 and 2"):
         read(three)
 
 
@@ -388,7 +388,7 @@ def test_every_command_refuses_a_damaged_journal_in_one_line(command, one, capsy
     journal = one / "journal.jsonl"
     first, rest = journal.read_bytes().split(b"\n", 1)
     bad = edited(read(journal)[0][0], curves={"val_loss": "x"})
-    for content in (bad + rest, b"garbage\n" + rest, first.replace(b'"format":1', b'"format":0') + b"\n" + rest):
+    for content in (bad + rest, b"garbage\n" + rest, first.replace(b'"format":2', b'"format":0') + b"\n" + rest):
         journal.write_bytes(content)
         capsys.readouterr()
         assert main(command) == 2
