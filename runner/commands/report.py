@@ -16,9 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from runner.journal.frames import frames
-    from runner.journal.index import read
     from runner.planning import plan_file
+    from runner.reporting.journal_frames import read_frames
     from runner.reporting.pages.write import FORMATS, write_report
 
     formats = given.format.split(",")
@@ -28,8 +27,7 @@ def run(given: argparse.Namespace) -> int:
             raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
     folder = report_folder(given.reports, given.experiment)
     plan = plan_file.read(folder / "plan.yaml")
-    results, _ = read(folder / "journal.jsonl")
-    # Always, whatever the build stamp says: this is how a user asks for a report to be made anew.
-    write_report(plan, frames(results), folder, formats)
+    # Always, whatever the build stamp says: this is how a user asks for the report again.
+    write_report(plan, read_frames(plan, folder), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)
     return 0

@@ -27,7 +27,8 @@ class Frames:
     `curves` has one row per epoch of a successful fit: id, epoch and the curves.
     `confusions` has one row per pair of classes of a successful fit: id, truth and predicted (class numbers), count.
     `right` has by fit id, for each validation image, whether the answer was right: packed bits (see `fits.answers`).
-    Fits of an earlier format, or without `splits`, are not in it. `splits` says which images those are.
+    Fits of an earlier format, or without `splits`, are not in it. `splits` says which images those are. `seen` has the
+    numbers of repeats that were planned when somebody could read the results, before more were added by hand.
     """
 
     fits: pd.DataFrame
@@ -35,9 +36,10 @@ class Frames:
     confusions: pd.DataFrame
     right: dict[str, bytes] = field(default_factory=dict)
     splits: SavedSplits | None = None
+    seen: tuple[int, ...] = ()
 
 
-def frames(results: Iterable[FitResult], splits: SavedSplits | None = None) -> Frames:
+def frames(results: Iterable[FitResult], splits: SavedSplits | None = None, seen: tuple[int, ...] = ()) -> Frames:
     """The frames of `results`, which may be an iterator that reads them one at a time.
 
     `splits` are those of the study; without them nothing is known of single images. Curves and confusions are collected
@@ -59,7 +61,7 @@ def frames(results: Iterable[FitResult], splits: SavedSplits | None = None) -> F
                 raise JournalError(f"fit {result.id}: {error}; the journal and {NAME} are not of one study") from None
     columns = ["id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS]
     fits = pd.DataFrame(rows, columns=[*columns, "epochs", "seconds", "worker", "cpu", "finished", "versions"])
-    return Frames(fits, curves.frame(), confusions.frame(), right, splits)
+    return Frames(fits, curves.frame(), confusions.frame(), right, splits, seen)
 
 
 def _row(result: FitResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from runner.fits.metrics import CURVES
 from runner.fits.records import FitResult, TrainingPlan
 from runner.journal.frames import frames
 from runner.planning.plan import CellSettings, Plan, PlannedCell
-from runner.reporting.tables.study_tables import fits_table
+from runner.reporting.tables.fits import fits_table
 
 SETTINGS = CellSettings(
     ComponentRef("stages"),

@@ -15,18 +15,19 @@ import pandas as pd
 
 from runner.errors import RunnerError
 from runner.fits.metrics import find_metric
-from runner.journal.frames import Frames, frames
-from runner.journal.index import read
+from runner.journal.frames import Frames
 from runner.planning import differences, plan_file
 from runner.planning.differences import MatchedCells, SettingDifference
 from runner.planning.library_versions import Counts, count_versions_in_frame, describe_mixture, retrain_hint
 from runner.planning.plan import Plan, PlannedCell
+from runner.reporting.journal_frames import read_frames
 from runner.reporting.statistics.comparisons import comparisons_table
 from runner.reporting.statistics.corrected_t import holm
 from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
 from runner.reporting.statistics.metric_test import metric_test
 from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
-from runner.reporting.tables.study_tables import fits_table, records
+from runner.reporting.tables.fits import fits_table
+from runner.reporting.tables.study_tables import records
 
 LoadedReport = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and the frames of its journal."""
@@ -48,11 +49,12 @@ class ComparedReport:
     plan: Plan
     fits: pd.DataFrame
     versions: Counts
+    journal: Frames
 
     # Cached, since the first experiment is part of every pair.
     @cached_property
     def matrix(self) -> MetricMatrix:
-        return metric_matrix(self.plan, self.fits)
+        return metric_matrix(self.plan, self.fits, self.journal)
 
     @property
     def good(self) -> int:
@@ -115,7 +117,7 @@ def read_report(folder: Path) -> LoadedReport:
     plan, file = plan_file.read(folder / "plan.yaml"), folder / "journal.jsonl"
     if not file.is_file():
         raise RunnerError(f"{file}: no such file; a report's folder has this record of its fits next to plan.yaml")
-    return folder, plan, frames(read(file)[0])
+    return folder, plan, read_frames(plan, folder)
 
 
 def compare(reports: Sequence[LoadedReport]) -> Comparison:
@@ -132,6 +134,7 @@ def compare(reports: Sequence[LoadedReport]) -> Comparison:
             replace(plan, metric=metric),  # one metric for all, also if an experiment was made for another
             fits_table(plan, frames.fits),
             count_versions_in_frame(plan, frames.fits),
+            frames,
         )
         for index, (label, (folder, plan, frames)) in enumerate(zip(_labels(reports), reports, strict=True))
     ]
@@ -203,13 +206,13 @@ def _factors_table(a: ComparedReport, b: ComparedReport) -> pd.DataFrame:
     "unclear".
     """
     in_b: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in records(comparisons_table(b.plan, b.fits)):
+    for row in records(comparisons_table(b.plan, b.matrix)):
         in_b[row["factor"], row["level_a"], row["level_b"]] = row
         # The two plans may list the levels in different orders. `0 -` because `-` would turn 0.0 into -0.0.
         flipped = {"difference": 0 - row["difference"], "ci_low": 0 - row["ci_high"], "ci_high": 0 - row["ci_low"]}
         in_b[row["factor"], row["level_b"], row["level_a"]] = row | flipped
     rows = []
-    for one in records(comparisons_table(a.plan, a.fits)):
+    for one in records(comparisons_table(a.plan, a.matrix)):
         names = (one["factor"], one["level_a"], one["level_b"])
         other = in_b.get(names)
         # Without a matched pair of cells in both, there are no two differences to put side by side.

@@ -7,19 +7,23 @@ from typing import Any
 import pandas as pd
 
 from runner.fits.metrics import find_metric
+from runner.journal.frames import Frames
 from runner.planning import library_versions, plan_file
 from runner.planning.plan import Plan
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
-from runner.reporting.text import numbers, sentences, text_tables
+from runner.reporting.text import numbers, text_tables
+from runner.reporting.text.methods import methods
+from runner.reporting.text.verdict import all_answers
 from runner.text import duration, plural
 
 MAX_CELLS = 100
 """The report includes the whole plan only up to this many cells."""
 
 
-def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]:
-    """The variables of the templates; `journal` is the frame of its fits."""
+def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
+    """The variables of the templates."""
+    journal = frames.fits
     statuses = tables.fits["status"].value_counts()
     best = best_cell(tables.cells, plan.metric)
     pairs = most_confused(tables.confusions[tables.confusions["cell"] == best])
@@ -29,7 +33,8 @@ def context(plan: Plan, tables: Tables, journal: pd.DataFrame) -> dict[str, Any]
             plan, library_versions.count_versions_in_frame(plan, journal)
         ),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
-        "answers": sentences.answers(plan, tables.comparisons),
+        "answers": all_answers(plan, tables),
+        "methods": methods(plan, tables.comparisons, tables.looks, frames.seen),
         "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {find_metric(plan.metric).unit}",
         "cells": text_tables.leaderboard(plan, tables),
         "comparisons": text_tables.comparisons(plan, tables),

@@ -28,7 +28,7 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
     """
     formats = set(formats)
     tables = make_tables(plan, journal, folder / "fits")
-    context = content.context(plan, tables, journal.fits)
+    context = content.context(plan, tables, journal)
     if "csv" in formats:
         tables.write(folder / "tables")
     if "tex" in formats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import pandas as pd
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
-from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix
+from runner.reporting.statistics.crossed import DETECTABLE, crossed_differences
+from runner.reporting.statistics.crossed import repeats_needed as crossed_repeats_needed
+from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete
 from runner.reporting.statistics.metric_test import least_std, metric_test
 
 MAX_LISTED = 60
@@ -19,24 +22,30 @@ MAX_LISTED = 60
 MAX_COMPARED = 1000
 """With more levels (or cells), only the pairs with the best one are computed: time grows with the square of them."""
 
+METHOD_COLUMNS = ("method", "alpha", "repeats_needed", "images_needed")
+CROSSED, CORRECTED_T = "crossed", "corrected_t"
+"""The methods: images and fits as crossed random effects, and the corrected t-test over the fits' accuracies."""
+VARIANCE_COLUMNS = ("spread", "variance", "floor", "per_repeat")
+"""In no table: the standard deviation over the folds; the variance of the difference, and the parts of it that more
+repeats leave as it is, and that they divide."""
 TEST_COLUMNS = ("n", "difference", "ci_low", "ci_high", "t", "df", "p", "p_holm", "p_better", "p_same", "p_worse")
-PAIR_COLUMNS = ("cells", *TEST_COLUMNS, "effect_size", "pairs", "n_planned", "missing_a", "missing_b")
+PAIR_COLUMNS = ("cells", *TEST_COLUMNS, "effect_size", "pairs", "n_planned", "missing_a", "missing_b", *METHOD_COLUMNS)
 COST_RATIOS = ("parameters_ratio", "macs_ratio", "seconds_ratio")
 """Cost of a over that of b, the geometric mean over the matched cells. Seconds vary between equal runs, hence last."""
 
 
-def comparisons_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
+def comparisons_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     """One row per pair of levels of each factor, averaged over the other factors; `difference` is a - b of the metric.
 
-    For each (repeat, fold), the differences of the matched cells (equal in all other factors) are averaged. These
-    n = folds * repeats values go into the corrected t-test. A matched pair of cells is included if both have all their
-    fits; if no pair is, those with any are, on each (repeat, fold) that all of them have. A pair of levels without a
-    matched pair of cells has 0 `pairs` and no difference.
+    For each image and repeat, the differences of the matched cells (equal in all other factors) in right answers are
+    averaged and go into the crossed interval (see `crossed`). Where that may not be trusted, the differences of each of
+    the n = folds * repeats (repeat, fold)s go into the corrected t-test; `method` says which it was. A matched pair of
+    cells is included if both have all their fits; if no pair is, those with any are, on each (repeat, fold) that all of
+    them have. A pair of levels without a matched pair of cells has 0 `pairs` and no difference.
     """
-    matrix = metric_matrix(plan, fits)
-    tables = [_factor_table(plan, matrix, factor) for factor in plan.factors]
+    tables = [listed_pairs(factor_pairs(plan, matrix, factor)) for factor in plan.factors]
     extra = FIVE_BY_TWO if is_five_by_two(plan) else ()
-    columns = ["factor", "level_a", "level_b", *PAIR_COLUMNS, *extra, "repeats_needed", *COST_RATIOS]
+    columns = ["factor", "level_a", "level_b", *PAIR_COLUMNS, *extra, *COST_RATIOS]
     tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
@@ -45,42 +54,41 @@ def is_five_by_two(plan: Plan) -> bool:
     return (plan.repeats, plan.folds) == (5, 2)
 
 
-def _factor_table(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
+def factor_pairs(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
+    """`compare_pairs` of the levels of one factor, with their names."""
     levels, level = matrix.codes((factor,))
     others, other = matrix.codes(tuple(name for name in plan.factors if name != factor))
     cell_at = np.full((len(levels), len(others)), -1)
     cell_at[level, other] = np.arange(len(matrix.cells))
-    table = listed_pairs(compare_pairs(plan, matrix, cell_at))
+    table = compare_pairs(plan, matrix, cell_at)
     names = np.array([name for (name,) in levels], dtype=object)
-    needed = repeats_needed(table["difference"].to_numpy(), table["spread"].to_numpy(), plan.folds)
-    return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]], repeats_needed=needed)
+    return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]])
 
 
-def compare_cells(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
+def compare_cells(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     """`compare_pairs` of the cells; `a` and `b` are positions among the cells that have planned fits."""
-    matrix = metric_matrix(plan, fits)
     # Each cell is a level of its own, with one (empty) combination of other factors.
     return compare_pairs(plan, matrix, np.arange(len(matrix.cells))[:, None])
 
 
-def cell_comparisons_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def cell_comparisons_table(matrix: MetricMatrix, pairs: pd.DataFrame) -> pd.DataFrame:
     """One row per pair of cells, with their names; `pairs` is the result of `compare_cells`."""
-    names = np.array([cell.name for cell in metric_matrix(plan, fits).cells], dtype=object)
+    names = np.array([cell.name for cell in matrix.cells], dtype=object)
     table = listed_pairs(pairs)
     table = table.assign(cell_a=names[table["a"]], cell_b=names[table["b"]])
-    return table[["cell_a", "cell_b", *TEST_COLUMNS, "effect_size"]]
+    return table[["cell_a", "cell_b", *TEST_COLUMNS, "effect_size", *METHOD_COLUMNS]]
 
 
 def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best and the worst possible rank of each cell (cells,), 1 being the best; `pairs` is from `compare_cells`.
 
-    A cell ranks after the cells that are significantly better (Holm-adjusted p < 0.05) and before those that are
+    A cell ranks after the cells that are significantly better (Holm-adjusted p < alpha) and before those that are
     significantly worse; the others may be on either side. `ranked` (cells,) marks the cells that have a mean; the rest
     has nan, and all have nan with more than `MAX_COMPARED` cells, when not all pairs are compared.
     """
     cells = len(ranked)
     # A p-value of nan compares as false, so a pair without one moves neither cell.
-    significant = pairs[pairs["p_holm"] < 0.05]
+    significant = pairs[pairs["p_holm"] < pairs["alpha"]]
     a_wins = significant["difference"].to_numpy() * find_metric(plan.metric).direction > 0
     a, b = significant["a"].to_numpy(), significant["b"].to_numpy()
     worse, better = np.where(a_wins, b, a), np.where(a_wins, a, b)
@@ -95,20 +103,78 @@ def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> pd.D
     """One row per pair a < b of rows of `cell_at`.
 
     `cell_at` (levels, others) has the cell with each level and combination of the other factors, -1 if there is none.
-    The columns are `a`, `b`, `best` (whether the best level is one of them), `spread` and those of the tables.
+    The columns are `a`, `b`, `best` (whether the best level is one of them), VARIANCE_COLUMNS and those of the tables.
     """
     best = _best_level(plan, matrix, cell_at)
     # Level by level: the differences of all pairs at once would take memory for pairs x cells x folds.
     parts = [part for a in range(len(cell_at)) if (part := _compare_with_later(plan, matrix, cell_at, best, a))]
     if not parts:
         extra = FIVE_BY_TWO if is_five_by_two(plan) else ()
-        empty = ("a", "b", "best", "spread", *PAIR_COLUMNS, *extra, *COST_RATIOS)
+        empty = ("a", "b", "best", *VARIANCE_COLUMNS, *PAIR_COLUMNS, *extra, *COST_RATIOS)
         # `rank_ranges` counts `a` and `b` with bincount, which refuses floats, even none.
         return pd.DataFrame({name: np.empty(0, dtype=np.int64 if name in "ab" else np.float64) for name in empty})
-    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     # Adjust for the pairs that were not computed as well.
     family = len(cell_at) * (len(cell_at) - 1) // 2 if len(cell_at) > MAX_COMPARED else None
+    return _judged(plan, matrix, cell_at, parts, family)
+
+
+def compare_with(plan: Plan, matrix: MetricMatrix, cell: int) -> pd.DataFrame:
+    """As `compare_cells`, only the pairs of one cell with each of the others, in their order; `a` and `b` are positions
+    in the order that puts it first.
+    """
+    order = np.r_[cell, np.delete(np.arange(len(matrix.cells)), cell)]
+    part = _compare_with_later(plan, matrix, order[:, None], 0, 0)
+    return _judged(plan, matrix, order[:, None], [part], None)
+
+
+def _judged(
+    plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, parts: Sequence[dict[str, Any]], family: int | None
+) -> pd.DataFrame:
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    used = columns.pop("used")
+    table = pd.DataFrame(_methods(plan, matrix, cell_at, columns, used))
     return table.assign(p_holm=holm(table["p"], family))
+
+
+def _methods(
+    plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, found: Mapping[str, np.ndarray], used: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns of the pairs that replace or complete those `found` by the corrected t-test, where others may be trusted.
+
+    `used` (pairs, others) marks the matched cells that are averaged.
+    """
+    square = found["spread"] ** 2
+    with np.errstate(divide="ignore"):  # of pairs without values, whose spread is unknown
+        columns = dict(found) | {
+            "variance": square * (1 / found["n"] + 1 / (plan.folds - 1)),
+            "floor": square / (plan.folds - 1), "per_repeat": square / plan.folds,
+        }  # fmt: skip
+    columns |= {
+        "method": np.full(len(used), CORRECTED_T, dtype=object), "alpha": np.full(len(used), matrix.alpha),
+        "repeats_needed": repeats_needed(found["difference"], found["spread"], plan.folds, alpha=matrix.alpha),
+    }  # fmt: skip
+    if matrix.answers:
+        crossed = crossed_differences(matrix.answers, cell_at, found["a"], found["b"], used)
+        new = _named(plan, {
+            **crossed.tests(plan.equivalent, matrix.alpha),
+            "mean": crossed.mean, "n": crossed.repeats * plan.folds, "df": crossed.df,
+            "effect_size": crossed.mean / found["spread"],
+        })  # fmt: skip
+        new |= {name: getattr(crossed, name) for name in ("variance", "floor", "per_repeat")}
+        new |= {"method": np.full(len(used), CROSSED, dtype=object), "repeats_needed": crossed_repeats_needed(crossed)}
+        columns |= {name: np.where(crossed.method_ok, values, columns[name]) for name, values in new.items()}
+    columns["images_needed"] = _images_needed(plan, columns["t"])
+    return columns
+
+
+def _images_needed(plan: Plan, t: Floats) -> Floats:
+    """The images of the data set with which the difference found would be found with 80% power: variances fall as
+    1 / images. nan for a difference of 0, or if the number of images is unknown.
+    """
+    images = plan.data.get("train", math.nan) + plan.data.get("validation", math.nan)
+    with np.errstate(divide="ignore"):
+        needed = np.ceil(images * (DETECTABLE / t) ** 2)
+    return np.where(np.isfinite(needed), needed, np.nan)
 
 
 def listed_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -144,6 +210,8 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
     with np.errstate(invalid="ignore"):  # two infinite losses have no difference: nan
         values = np.where(matched[:, :, None], matrix.values[own] - matrix.values[partners], np.nan)
     means, used = average_complete(values)
+    averaged = np.zeros((len(b), cell_at.shape[1]), dtype=np.bool_)
+    averaged[:, others] = used
     missing = np.isnan(matrix.values).sum(axis=1)
     # The geometric mean of ratios is the exponential of the mean difference of logarithms.
     # A cost of 0 gives a ratio of 0, inf or nan; `sentences.cost_phrase` leaves all of these out.
@@ -157,20 +225,28 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
         "cells": used.sum(axis=1), "pairs": matched.sum(axis=1),
         "n_planned": np.full(len(b), values.shape[2]),
         "missing_a": (matched * missing[own]).sum(axis=1), "missing_b": (matched * missing[partners]).sum(axis=1),
-        **_test_columns(plan, means, least_std(plan, values, used)),
+        "used": averaged,
+        **_test_columns(plan, means, least_std(plan, values, used), matrix.alpha),
         **dict(zip(COST_RATIOS, np.exp(logs).T, strict=True)),
     }  # fmt: skip
 
 
-def _test_columns(plan: Plan, differences: Floats, least: Floats) -> dict[str, Any]:
+def _test_columns(plan: Plan, differences: Floats, least: Floats, alpha: float) -> dict[str, Any]:
     """The tests of the differences (pairs, repeats * folds), whose least standard deviations are `least` (pairs,)."""
-    tests = metric_test(plan, differences, least, difference=True)
-    # A difference above 0 is better for accuracy, and worse for loss.
-    better, worse = ("p_above", "p_below")[:: find_metric(plan.metric).direction]
-    renamed = {
-        "difference": tests["mean"], "ci_low": tests["low"], "ci_high": tests["high"],
-        "p_better": tests[better], "p_same": tests["p_within"], "p_worse": tests[worse],
-    }  # fmt: skip
+    tests = metric_test(plan, differences, least, difference=True, alpha=alpha)
     # Values are ordered by repeat and then fold, so this is (pairs, repeats, folds).
     extra = five_by_two(differences.reshape(-1, 5, 2), least) if is_five_by_two(plan) else {}
-    return renamed | {name: tests[name] for name in ("n", "spread", "t", "df", "p", "effect_size")} | extra
+    return _named(plan, tests) | {"spread": tests["spread"]} | extra
+
+
+def _named(plan: Plan, tests: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tests of differences under the names of the columns."""
+    # A difference above 0 is better for accuracy, and worse for loss.
+    better, worse = ("p_above", "p_below")[:: find_metric(plan.metric).direction]
+    lowest, highest = find_metric(plan.metric).limits(difference=True)
+    return {
+        "difference": tests["mean"],
+        "ci_low": np.clip(tests["low"], lowest, highest), "ci_high": np.clip(tests["high"], lowest, highest),
+        "p_better": tests[better], "p_same": tests["p_within"], "p_worse": tests[worse],
+        **{name: tests[name] for name in ("n", "t", "df", "p", "effect_size")},
+    }  # fmt: skip

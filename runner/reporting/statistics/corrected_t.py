@@ -24,16 +24,21 @@ Floats = NDArray[np.float64]
 
 
 def corrected_t_test(
-    values: Floats, test_train_ratio: float, equivalent: float = 0.0, least_std: ArrayLike = np.nan
+    values: Floats,
+    test_train_ratio: float,
+    equivalent: float = 0.0,
+    least_std: ArrayLike = np.nan,
+    alpha: float = 1 - CONFIDENCE,
 ) -> dict[str, np.ndarray]:
-    """The corrected resampled t-test of each row's mean against 0, with its 95% interval.
+    """The corrected resampled t-test of each row's mean against 0, with its interval of confidence 1 - `alpha`.
 
     `values` is (rows, repeats * folds), nan where a value is missing. A row with n values, mean m and spread s has the
     scale s * sqrt(1/n + test_train_ratio), t = m / scale with n - 1 degrees of freedom, and the interval
-    m +- t_(0.975, n-1) * scale (Nadeau and Bengio 2003). The spread is the standard deviation of the values, or
-    `least_std` (rows,) if that is larger: what they must vary by, whatever few of them show (see `noise.least_std`);
-    nan if it is unknown. `test_train_ratio` is n_test / n_train, which is 1 / (folds - 1) in cross-validation; 0 gives
-    the plain t-test. `equivalent` is the half width of the region of practical equivalence, in the unit of the values.
+    m +- t_(1 - alpha / 2, n - 1) * scale (Nadeau and Bengio 2003). The spread is the standard deviation of the values,
+    or `least_std` (rows,) if that is larger: what they must vary by, whatever few of them show; nan if it is unknown
+    (see `metric_test.least_std`). `test_train_ratio` is n_test / n_train, which is 1 / (folds - 1) in cross-validation;
+    0 gives the plain t-test. `equivalent` is the half width of the region of practical equivalence, in the unit of the
+    values.
 
     Returns an array (rows,) for each of: `n`, `mean`, `std` (as measured), `spread`, `low`, `high` (the interval), `t`,
     `df`, `p` (two-sided), `p_above`, `p_within`, `p_below` (the posterior probability that the true mean lies above,
@@ -48,7 +53,7 @@ def corrected_t_test(
     spread = np.maximum(std, np.nan_to_num(least_std))
     df, certain = np.maximum(n - 1, 0), np.where(spread > 0, spread, np.nan)
     scale = certain * np.sqrt(1 / np.maximum(n, 1) + test_train_ratio)
-    half = stdtrit(df, 0.5 + CONFIDENCE / 2) * scale
+    half = stdtrit(df, 1 - alpha / 2) * scale
     # Both are lower tails, by symmetry: as 1 - stdtr, an upper tail would lose the digits of a small p.
     above = stdtr(df, (mean - equivalent) / scale)
     below = stdtr(df, (-equivalent - mean) / scale)

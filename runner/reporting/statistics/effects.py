@@ -12,27 +12,25 @@ import numpy as np
 import pandas as pd
 
 from runner.planning.plan import Plan
-from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete, metric_matrix
+from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete
 from runner.reporting.statistics.metric_test import least_std, metric_test
 
 MEAN_COLUMNS = ("cells", "n", "mean", "ci_low", "ci_high", "balanced", "n_planned", "missing")
 
 
-def levels_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
+def levels_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     """One row per level of each factor: the metric's mean over `cells` cells, with the corrected interval of that mean.
 
     A combination of the other factors is included if its fits are complete at every level; levels without any complete
     cell are ignored in this. If no combination is, each level has the mean of its own cells, and `balanced` is false.
     `missing` counts the fits of all its cells that have no result.
     """
-    matrix = metric_matrix(plan, fits)
     tables = [_means(plan, matrix, (factor,)) for factor in plan.factors]
     return _table(tables, ("factor", "level"))
 
 
-def interactions_table(plan: Plan, fits: pd.DataFrame) -> pd.DataFrame:
+def interactions_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     """As `levels_table`, for every two factors, with one row per combination of their levels that is in the grid."""
-    matrix = metric_matrix(plan, fits)
     tables = [_means(plan, matrix, two) for two in itertools.combinations(plan.factors, 2)]
     return _table(tables, ("factor_a", "level_a", "factor_b", "level_b"))
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from runner.data.splits_file import SavedSplits
+from runner.journal.frames import Frames
 from runner.planning.plan import Plan, PlannedCell
+from runner.reporting.statistics.answers import Answers
 from runner.reporting.statistics.corrected_t import Floats
 
+ALPHA, SEQUENTIAL_ALPHA = 0.05, 0.025
+"""With looks after 2 to 8 repeats, 0.025 each time errs in at most 5% of studies (docs/explanation/calibration.md)."""
+BLOCK = 1000
+"""Cells whose answers are unpacked at once."""
 Codes = np.ndarray
 """An integer for each cell (cells,): cells with equal levels have equal codes."""
 
@@ -19,12 +27,17 @@ class MetricMatrix:
     """The plan's metric for every cell that has planned fits.
 
     `values` is (cells, repeats * folds), ordered by repeat and then fold; nan for a fit that failed or is missing.
-    `costs` is (cells, 3): parameters, MACs per image, and the mean seconds of a good fit; nan if unknown.
+    `costs` is (cells, 3): parameters, MACs per image, and the mean seconds of a good fit; nan if unknown. `answers`
+    says which images each fit got right; None if the metric is not their accuracy, or if it was not recorded.
+
+    `alpha` is the level of the tests: 0.05, or 0.025 if results were looked at before the last repeat was planned.
     """
 
     cells: tuple[PlannedCell, ...]
     values: Floats
     costs: Floats
+    answers: Answers | None = None
+    alpha: float = ALPHA
 
     def codes(self, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], Codes]:
         """The combinations of levels of `factors` that occur, in the plan's order, and the index of each cell's."""
@@ -32,9 +45,18 @@ class MetricMatrix:
         codes = [index.setdefault(tuple(c.levels[name] for name in factors), len(index)) for c in self.cells]
         return list(index), np.array(codes, dtype=np.int64)
 
+    def first(self, repeats: int, folds: int) -> MetricMatrix:
+        """The matrix as it was after so many repeats."""
+        answers = self.answers
+        if answers:
+            answers = Answers(
+                answers.bits[:, :repeats], answers.complete[:, :repeats], answers.fold_of[:repeats], folds
+            )
+        return replace(self, values=self.values[:, : repeats * folds], answers=answers)
 
-def metric_matrix(plan: Plan, fits: pd.DataFrame) -> MetricMatrix:
-    """The matrix from the table of fits (see `tables.study_tables.fits_table`)."""
+
+def metric_matrix(plan: Plan, fits: pd.DataFrame, journal: Frames | None = None) -> MetricMatrix:
+    """The matrix from the table of fits (see `tables.fits.fits_table`), and the journal's answers if given."""
     with_fits = set(fits["cell"])
     cells = tuple(cell for cell in plan.cells if cell.name in with_fits)
     names = [cell.name for cell in cells]
@@ -47,7 +69,40 @@ def metric_matrix(plan: Plan, fits: pd.DataFrame) -> MetricMatrix:
     seconds = good.groupby("cell")["seconds"].mean().reindex(names)
     # The reshape gives an experiment without cells its two columns.
     costs = np.array([(cell.parameters, cell.macs) for cell in cells], dtype=np.float64).reshape(len(cells), 2)
-    return MetricMatrix(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]))
+    answers = study_answers(plan, cells, journal) if journal else None
+    alpha = SEQUENTIAL_ALPHA if plan.most or (journal and journal.seen) else ALPHA
+    return MetricMatrix(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]), answers, alpha)
+
+
+def study_answers(plan: Plan, cells: Sequence[PlannedCell], journal: Frames) -> Answers | None:
+    """The answers of `cells`, in their order; None if the plan's metric is not their accuracy, or nothing is known."""
+    splits = journal.splits
+    if plan.metric != "val_accuracy" or splits is None or not journal.right or len(splits.fold_of) < plan.repeats:
+        return None
+    fold_of = splits.fold_of[: plan.repeats]
+    fits = [plan.fits[cell.id] for cell in cells]
+    bits = np.zeros((len(cells), plan.repeats, -(-fold_of.shape[1] // 8)), np.uint8)
+    complete = np.zeros(bits.shape[:2], np.bool_)
+    for repeat in range(plan.repeats):
+        planned = slice(repeat * plan.folds, (repeat + 1) * plan.folds)
+        known = [bool(ids[planned]) and all(fit in journal.right for fit in ids[planned]) for ids in fits]
+        complete[:, repeat] = known
+        (rows,) = complete[:, repeat].nonzero()
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            chosen = [[journal.right[fit] for fit in fits[row][planned]] for row in block]
+            bits[block, repeat] = _in_one_order(chosen, splits, repeat, plan.folds)
+    return Answers(bits, complete, fold_of, plan.folds)
+
+
+def _in_one_order(fits: Sequence[Sequence[bytes]], splits: SavedSplits, repeat: int, folds: int) -> np.ndarray:
+    """The packed answers (cells, bytes) for all images, from those of the fits of each cell, fold by fold."""
+    right = np.empty((len(fits), splits.fold_of.shape[1]), np.uint8)
+    for fold in range(folds):
+        (images,) = np.nonzero(splits.fold_of[repeat] == fold)
+        packed = np.frombuffer(b"".join(cell[fold] for cell in fits), np.uint8).reshape(len(fits), -1)
+        right[:, images] = np.unpackbits(packed, axis=1, count=len(images))
+    return np.packbits(right, axis=1)
 
 
 def average_complete(values: Floats) -> tuple[Floats, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.statistics.corrected_t import Floats, corrected_t_test
+from runner.reporting.statistics.corrected_t import CONFIDENCE, Floats, corrected_t_test
 
 PSEUDO_IMAGES = 2
 """Images added to those on which the cells differ: none among n does not show that there is none among the next n."""
@@ -46,16 +46,16 @@ def least_std(plan: Plan, values: Floats, used: np.ndarray) -> Floats:
 
 
 def metric_test(
-    plan: Plan, averages: Floats, least: Floats | None = None, difference: bool = False
+    plan: Plan, averages: Floats, least: Floats | None = None, difference: bool = False, alpha: float = 1 - CONFIDENCE
 ) -> dict[str, np.ndarray]:
     """`corrected_t_test` of averages (sets, repeats * folds) of the metric, or of differences in it.
 
     `least` (sets,) is their `least_std`, None if each is of a single cell or pair of cells. In cross-validation,
     n_test / n_train is 1 / (folds - 1). Intervals end where the metric does: an accuracy lies in 0..1, a loss is not
-    negative.
+    negative. Their confidence is 1 - `alpha`.
     """
     if least is None:
         least = least_std(plan, averages[:, None], np.full((len(averages), 1), True))
-    tests = corrected_t_test(averages, 1 / (plan.folds - 1), plan.equivalent, least)
+    tests = corrected_t_test(averages, 1 / (plan.folds - 1), plan.equivalent, least, alpha)
     lowest, highest = find_metric(plan.metric).limits(difference)
     return tests | {end: np.clip(tests[end], lowest, highest) for end in ("low", "high")}

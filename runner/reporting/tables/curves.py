@@ -9,21 +9,21 @@ from runner.fits.metrics import CURVES
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.statistics.effects import comparable_cells
-from runner.reporting.statistics.metric_matrix import metric_matrix
+from runner.reporting.statistics.metric_matrix import MetricMatrix
 
 
-def curves_table(plan: Plan, frames: Frames, fits: pd.DataFrame) -> pd.DataFrame:
+def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFrame:
     """One row per epoch of each level of each factor: the mean of every curve and its band, NAME_low and NAME_high.
 
     The curves of a factor are those of the cells that `levels_table` averages, and `balanced` is its column, so that
-    the curves end at its means. `fits` is the table of fits.
+    the curves end at its means: `matrix` is the one that it gets, and says how many repeats count.
     The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
     side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
     factor and level are "".
     """
     # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
-    rows = planned_fits(plan).merge(frames.curves, on="id")
-    matrix = metric_matrix(plan, fits)
+    planned = planned_fits(plan)
+    rows = planned[planned["repeat"] < matrix.values.shape[1] // plan.folds].merge(frames.curves, on="id")
     names, tables = np.array([cell.name for cell in matrix.cells], dtype=object), []
     for factor in plan.factors:
         included, balanced = comparable_cells(plan, matrix, (factor,))

@@ -18,14 +18,13 @@ from runner.reporting.statistics.comparisons import (
     rank_ranges,
 )
 from runner.reporting.statistics.effects import interactions_table, levels_table
-from runner.reporting.statistics.metric_matrix import metric_matrix
+from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
 from runner.reporting.statistics.metric_test import metric_test
 from runner.reporting.tables.csv_text import csv_text
 from runner.reporting.tables.curves import curves_table, learning_table
+from runner.reporting.tables.fits import fits_table
 from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
-
-VARYING = ("seconds", "worker")
-"""Columns of the fits that may differ between equal runs; they come last."""
+from runner.reporting.tables.looks import looks_table
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -38,7 +37,7 @@ class Tables:
     """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
     (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
     (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); layer
-    of a cell (`layers`).
+    of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`).
     """
 
     fits: pd.DataFrame
@@ -51,6 +50,7 @@ class Tables:
     learning: pd.DataFrame
     confusions: pd.DataFrame
     layers: pd.DataFrame
+    looks: pd.DataFrame
 
     def write(self, folder: Path) -> None:
         """Write each table to `folder` as NAME.csv, numbers with all their digits."""
@@ -65,49 +65,31 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
     """
     fits = fits_table(plan, journal.fits)
     # Computed once for two tables: its time grows with the square of the number of cells.
-    pairs = compare_cells(plan, fits)
+    matrix = metric_matrix(plan, fits, journal)
+    pairs = compare_cells(plan, matrix)
+    # In a race the best cells have more repeats; averages over cells are fair over those that all of them have.
+    shared = min(map(plan.repeats_of, plan.fits), default=plan.repeats)
+    of_all = matrix.first(shared, plan.folds)
     return Tables(
         fits,
-        cells_table(plan, fits, pairs),
-        comparisons_table(plan, fits),
-        cell_comparisons_table(plan, fits, pairs),
-        levels_table(plan, fits),
-        interactions_table(plan, fits),
-        curves_table(plan, journal, fits),
+        cells_table(plan, fits, matrix, pairs),
+        comparisons_table(plan, of_all),
+        cell_comparisons_table(matrix, pairs),
+        levels_table(plan, of_all),
+        interactions_table(plan, of_all),
+        curves_table(plan, journal, of_all),
         learning_table(plan, journal),
         confusions_table(plan, journal.confusions),
         layers_table(array_files(plan, arrays)),
+        looks_table(plan, matrix),
     )
 
 
-def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
-    """One row per planned fit: its keys and levels, status and reason, final metrics, epochs, seconds, worker.
-
-    `journal` is the journal's frame of fits; fits that are not planned are left out.
-    """
-    cells = {cell.id: cell for cell in plan.cells}
-    rows = [
-        (fit, cells[cell].name, *cells[cell].levels.values(), repeat, fold)
-        for fit, cell, repeat, fold in plan.fit_keys()
-    ]
-    columns = ["id", "cell", *plan.factors, "repeat", "fold"]
-    # A fit that was trained again has two lines in the journal, and the later one counts.
-    # Cell, repeat and fold are taken from the plan: the journal's `cell` is an id, that of the tables a name.
-    latest = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
-    table = pd.DataFrame(rows, columns=columns).merge(latest, on="id", how="left")
-    table["status"] = table["status"].fillna("missing")
-    table["reason"] = table["reason"].fillna("")
-    # The left join turns the integers into floats if a fit is missing.
-    table["epochs"] = table["epochs"].fillna(0).astype("int64")
-    return table[[*columns, "status", "reason", *plan.metrics, "epochs", *VARYING]]
-
-
-def cells_table(plan: Plan, fits: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def cells_table(plan: Plan, fits: pd.DataFrame, matrix: MetricMatrix, pairs: pd.DataFrame) -> pd.DataFrame:
     """One row per cell: mean, standard deviation and corrected 95% interval of the metric over the good fits, and cost.
 
     `pairs` is the comparison of all cells (see `compare_cells`), which gives the range of each cell's rank.
     """
-    matrix = metric_matrix(plan, fits)
     estimates = metric_test(plan, matrix.values)
     low, high = rank_ranges(plan, pairs, estimates["n"] > 0)
     names = [cell.name for cell in matrix.cells]

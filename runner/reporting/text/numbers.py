@@ -53,6 +53,11 @@ def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
     return f"{number(metric, low, sign)} to {number(metric, high, sign)}{': nothing known' * everything}"
 
 
+def confidence(alpha: float) -> str:
+    """The confidence of an interval whose tests have the level `alpha`: ``95%``."""
+    return f"{100 * (1 - alpha):g}%"
+
+
 def count(value: float | None) -> str:
     """A count with its magnitude: 318, 12.4 k, 3.71 M, 15.5 G."""
     if value is None or math.isnan(value):

@@ -11,8 +11,9 @@ import pandas as pd
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
+from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.corrected_t import CONFIDENCE, MAX_REPEATS
-from runner.reporting.text.numbers import chance, interval, number
+from runner.reporting.text.numbers import chance, confidence, interval, number
 from runner.text import level_name, plural
 
 SAME_COST = "at the same cost"
@@ -24,10 +25,10 @@ MAX_NAMES = 12
 """Longer lists of levels are cut off."""
 
 OUTCOMES = {
-    "better": "It outperforms {names} by {span} (Holm-adjusted p < 0.05).",
+    "better": "It outperforms {names} by {span} (Holm-adjusted p < {alpha:g}).",
     "equivalent": "It is practically equivalent to {names} (difference: {span}).",
     "inconclusive": "It cannot be distinguished from {names} (difference: {span}).",
-    "worse": "In a direct comparison, it loses to {names} by {span} (Holm-adjusted p < 0.05).",
+    "worse": "In a direct comparison, it loses to {names} by {span} (Holm-adjusted p < {alpha:g}).",
 }
 """How the best of many levels compares with others, and the sentence for it, in the order of the sentences."""
 
@@ -120,17 +121,17 @@ def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     better, worse = difference.better, difference.worse
     cost = cost_phrase(difference.costs)
     gain = f"{number(metric, difference.gain)} {_unit(metric)}"
-    ci = f"95% interval {interval(metric, difference.low, difference.high)}"
+    ci = f"{confidence(row['alpha'])} interval {interval(metric, difference.low, difference.high)}"
     # Equivalence comes before significance: with many repeats, a difference too small to matter is significant, too.
     if row["p_same"] >= CONFIDENCE:
         ahead = f"{better} is ahead by {gain} ({ci}){'' if cost in ('', SAME_COST) else f', {cost}'}"
         a, b = level_names(row)
         return f"{a} and {b} are practically equivalent with probability {chance(row['p_same'])}: {ahead}."
-    if row["p_holm"] < 1 - CONFIDENCE:
+    if row["p_holm"] < row["alpha"]:
         improvement = "practically relevant gain" if equivalent else "gain"
         probability = f"probability of a {improvement}: {chance(difference.probability)}"
         return f"{better} outperforms {worse} by {gain} ({ci}; {probability}){f', {cost}' if cost else ''}."
-    if row["p"] < 1 - CONFIDENCE:
+    if row["p"] < row["alpha"]:
         adjusted = f"adjusting for {plural(family, 'comparison')} (Holm-adjusted p = {chance(row['p_holm'])})"
         return f"{better} seems to outperform {worse} by {gain} ({ci}), but this is not significant after {adjusted}."
     return f"Inconclusive: {better} is ahead of {worse} by {gain} ({ci}). {_what_it_takes(row, repeats)}"
@@ -141,16 +142,25 @@ def _unit(metric: str) -> str:
 
 
 def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
-    """How many repeats would detect the difference that was observed, which is itself uncertain."""
-    if math.isnan(row["repeats_needed"]):
-        # Repeats split the same images again, so the variance of the mean has a floor that only images can lower.
-        return (
-            f"Even {MAX_REPEATS} repeats on these images would not detect an effect this small with 80% power: more "
-            "images are needed."
-        )
-    # The estimate may be no more than what was run, which has just proved too few.
-    more = max(1, round(row["repeats_needed"]) - repeats)
-    return f"About {plural(more, 'more repeat')} would be needed to detect an effect this large with 80% power."
+    """How many repeats, or images, would detect the difference that was observed, which is itself uncertain."""
+    detect = "to detect an effect this large with 80% power"
+    images = "" if math.isnan(row["images_needed"]) else f"about {_two_digits(row['images_needed'])} images"
+    if not math.isnan(row["repeats_needed"]):
+        # The estimate may be no more than what was run, which has just proved too few.
+        more = max(1, round(row["repeats_needed"]) - repeats)
+        either = f", or {images} in all," if images else ""
+        return f"About {plural(more, 'more repeat')}{either} would be needed {detect}."
+    if row["method"] == CROSSED and repeats == 1:
+        otherwise = f"; without them, {images} would be needed {detect}" if images else ""
+        return f"A second repeat would show how far repeats can settle it{otherwise}."
+    # Repeats split the same images again, so the variance of the mean has a floor that only images can lower.
+    needed = f"{images} would be needed" if images else "more images are needed"
+    return f"Even {MAX_REPEATS} repeats on these images would not detect an effect this small with 80% power: {needed}."
+
+
+def _two_digits(value: float) -> str:
+    """``21,000``: an estimate that has no more than two digits."""
+    return f"{float(f'{value:.2g}'):,.0f}"
 
 
 def cost_phrase(costs: tuple[float, float]) -> str:
@@ -204,7 +214,7 @@ def _levels_beside(plan: Plan, factor: str) -> dict[str, dict[str, set[str]]]:
 
 def _never_shared(a: Mapping[str, set[str]], b: Mapping[str, set[str]]) -> str:
     """The factors in which no cell of one level is equal to one of the other: why the two have no matched pair."""
-    return _enumeration([name for name in a if not a[name] & b[name]])
+    return enumeration([name for name in a if not a[name] & b[name]])
 
 
 def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> list[str]:
@@ -228,32 +238,33 @@ def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: 
         others.setdefault(_outcome(row, sign * difference.gain), []).append((other, sign * difference.gain))
         survivors += [other] * is_incomplete(row)
     lines = [f"Of {len(levels)} levels, {best} is the best on average."]
-    lines += [_outcome_sentence(metric, outcome, others[outcome]) for outcome in OUTCOMES if outcome in others]
+    alpha = rows[0]["alpha"]
+    lines += [_outcome_sentence(metric, outcome, others[outcome], alpha) for outcome in OUTCOMES if outcome in others]
     if survivors:
-        lines.append(f"As fits failed or did not run, what it says of {_enumeration(survivors)} rests on survivors.")
+        lines.append(f"As fits failed or did not run, what it says of {enumeration(survivors)} rests on survivors.")
     unknown: dict[str, list[str]] = {}
     for row in rows:
         if best in level_names(row) and (reason := _nothing_known(row)):
             unknown.setdefault(reason, []).extend(name for name in level_names(row) if name != best)
-    return lines + [f"{best} vs {_enumeration(names)}: {reason}." for reason, names in unknown.items()]
+    return lines + [f"{best} vs {enumeration(names)}: {reason}." for reason, names in unknown.items()]
 
 
 def _outcome(row: Mapping[str, Any], gain: float) -> str:
     # Equivalence comes first, as in `_finding`.
     if row["p_same"] >= CONFIDENCE:
         return "equivalent"
-    return "inconclusive" if row["p_holm"] >= 1 - CONFIDENCE else "better" if gain > 0 else "worse"
+    return "inconclusive" if row["p_holm"] >= row["alpha"] else "better" if gain > 0 else "worse"
 
 
-def _outcome_sentence(metric: str, outcome: str, others: Sequence[tuple[str, float]]) -> str:
+def _outcome_sentence(metric: str, outcome: str, others: Sequence[tuple[str, float]], alpha: float) -> str:
     """`others` are levels with the lead of the best one over them."""
     sizes = [abs(gain) for _, gain in others]
     low, high = number(metric, min(sizes)), number(metric, max(sizes))
     span = f"{low if low == high else f'{low} to {high}'} {_unit(metric)}"
-    return OUTCOMES[outcome].format(names=_enumeration([name for name, _ in others]), span=span)
+    return OUTCOMES[outcome].format(names=enumeration([name for name, _ in others]), span=span, alpha=alpha)
 
 
-def _enumeration(names: Sequence[str]) -> str:
+def enumeration(names: Sequence[str]) -> str:
     """``a, b and c``; of more than MAX_NAMES names, the first ones; "" for none."""
     listed = list(names) if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} others"]
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)

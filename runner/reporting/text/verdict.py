@@ -6,10 +6,16 @@ from typing import Any
 
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
-from runner.reporting.text import sentences, text_tables
+from runner.reporting.text import race, sentences, text_tables
 
 Verdict = dict[str, Any]
 """`columns` (titles) and `rows` (texts) of the cells, best cell first; `answers` and `failures`, a sentence each."""
+
+
+def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
+    """The sentences by factor; in a race, those about the best cell first."""
+    best = {"best cell": race.answer(tables.looks)} if plan.race else {}
+    return best | sentences.answers(plan, tables.comparisons)
 
 
 def verdict(plan: Plan, tables: Tables) -> Verdict:
@@ -21,7 +27,7 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
         "rows": [list(row) for row in table.texts()],
         "answers": [
             f"{factor}: {answer}"
-            for factor, factor_answers in sentences.answers(plan, tables.comparisons).items()
+            for factor, factor_answers in all_answers(plan, tables).items()
             for answer in factor_answers
         ],
         "failures": [

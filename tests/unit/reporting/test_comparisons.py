@@ -18,12 +18,13 @@ from runner.reporting.statistics.comparisons import (
     rank_ranges,
 )
 from runner.reporting.statistics.corrected_t import five_by_two, holm, repeats_needed
+from runner.reporting.statistics.metric_matrix import metric_matrix
 
 few = settings(deadline=None, max_examples=60)
 
 
 def comparisons(plan, *arguments, **options):
-    table = comparisons_table(plan, fits_of(plan, *arguments, **options))
+    table = comparisons_table(plan, metric_matrix(plan, fits_of(plan, *arguments, **options)))
     return {row["factor"]: row for row in table.to_dict("records")}
 
 
@@ -75,7 +76,9 @@ def test_a_pair_without_a_partner_does_not_count_as_a_test():
     plan = make_plan([("3", "1"), ("3", "2"), ("4", "1"), ("4", "2"), ("5", "3")], factors=("kernel", "depth"))
     values = {cell.levels["kernel"] + cell.levels["depth"]: (0.7, 0.8, 0.9) for cell in plan.cells}
     values |= {"31": (0.1, 0.2, 0.35), "32": (0.1, 0.2, 0.3)}
-    table = comparisons_table(plan, fits_of(plan, {tuple(key): row for key, row in values.items()}))
+    table = comparisons_table(
+        plan, metric_matrix(plan, fits_of(plan, {tuple(key): row for key, row in values.items()}))
+    )
     kernel = table[table["factor"] == "kernel"]
     assert list(kernel["pairs"]) == [2, 0, 0]
     assert kernel["p_holm"].iloc[0] == kernel["p"].iloc[0] and kernel["p_holm"].iloc[1:].isna().all()
@@ -84,7 +87,7 @@ def test_a_pair_without_a_partner_does_not_count_as_a_test():
 def test_equal_differences_have_the_noise_of_their_validation_images():
     """6 of 60 images in both folds: a = 0.1 + 2/60 (the two images more), so s = sqrt(a') / sqrt(30), df = 1."""
     plan, fits = one_factor([(0.6, 0.5), (0.5, 0.4)], folds=2, images=30)
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     spread = math.sqrt((0.1 * 0.9 + 2 / 60) / 30)
     assert row["effect_size"] == pytest.approx(0.1 / spread)
     assert row["t"] == pytest.approx(0.1 / spread / math.sqrt(1 / 2 + 1)) and row["p_holm"] > 0.4
@@ -106,17 +109,17 @@ def test_averages_over_matched_pairs_have_less_noise():
 
 def test_equal_losses_claim_nothing():
     plan, fits = one_factor([(0.6, 0.5, 0.4), (0.5, 0.4, 0.3)], metric="val_loss", images=30)
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     assert row["difference"] == pytest.approx(-0.1)
     assert (row["n"], row["pairs"]) == (3, 1) and all(math.isnan(row[c]) for c in ("ci_low", "p", "p_holm", "p_same"))
 
 
 def test_intervals_end_where_the_metric_does():
     plan, fits = one_factor([(0.9, 0.1), (0.2, 0.3)], folds=2, images=30)
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     assert (row["ci_low"], row["ci_high"]) == (-1, 1)
     plan, fits = one_factor([(0.9, 0.1), (0.2, 0.3)], folds=2, metric="val_loss")
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     assert row["ci_low"] < -1 and row["ci_high"] > 1
 
 
@@ -153,7 +156,7 @@ def test_a_fold_that_failed_in_every_cell_lowers_n():
 def test_three_levels_are_adjusted_for_three_tests():
     levels = {"a": (0.90, 0.91, 0.93), "b": (0.70, 0.70, 0.72), "c": (0.69, 0.70, 0.70)}
     plan = make_plan([(level,) for level in levels], factors=("size",))
-    table = comparisons_table(plan, fits_of(plan, {(k,): v for k, v in levels.items()}))
+    table = comparisons_table(plan, metric_matrix(plan, fits_of(plan, {(k,): v for k, v in levels.items()})))
     assert list(zip(table["level_a"], table["level_b"], strict=True)) == list(itertools.combinations("abc", 2))
     first, second, third = table["p"]
     assert first < second < third
@@ -201,7 +204,7 @@ def test_agrees_with_a_plain_reference_on_grids_with_holes(data):
     lost = data.draw(st.sets(st.tuples(st.sampled_from(cells), st.integers(0, 3)), max_size=10))
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     fits = fits_of(plan, {cell: random.random(4) for cell in cells}, {(*cell, index) for cell, index in lost})
-    for row in comparisons_table(plan, fits).to_dict("records"):
+    for row in comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records"):
         used, matched, values = reference(plan, fits, row["factor"], row["level_a"], row["level_b"])
         assert (row["cells"], row["pairs"], row["n"]) == (used, matched, len(values))
         expected = corrected(values, 1.0, plan.equivalent)
@@ -232,38 +235,38 @@ def test_a_cost_ratio_is_unknown_if_the_cost_of_one_cell_is():
 
 def test_columns_that_vary_between_equal_runs_come_last():
     plan = make_plan(ACCURACY)
-    assert list(comparisons_table(plan, fits_of(plan)).columns)[-1] == "seconds_ratio"
+    assert list(comparisons_table(plan, metric_matrix(plan, fits_of(plan))).columns)[-1] == "seconds_ratio"
 
 
 def test_repeats_needed_to_find_the_difference():
     row = comparisons(make_plan(ACCURACY))["pool"]
     assert row["repeats_needed"] == repeats_needed(0.02, 0.01, 3) > 1
     plan, fits = one_factor([(0.8, 0.9, 0.7), (0.8, 0.7, 0.9)])
-    assert comparisons_table(plan, fits)["repeats_needed"].isna().all()
+    assert comparisons_table(plan, metric_matrix(plan, fits))["repeats_needed"].isna().all()
 
 
 def test_five_repeats_of_two_folds_add_the_5x2cv_tests():
     random = np.random.default_rng(1)
     values = random.random((2, 10))
     plan, fits = one_factor(values, folds=2, repeats=5)
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     tests = five_by_two((values[0] - values[1]).reshape(5, 2))
     assert {name: row[name] for name in tests} == pytest.approx(tests)
     assert (row["t"], row["df"]) == pytest.approx((corrected(values[0] - values[1], 1.0).t, 9))
     names = [("level 0",), ("level 1",)]
     fits = fits_of(plan, dict(zip(names, values, strict=True)), [("level 0", 3)])
-    (row,) = comparisons_table(plan, fits).to_dict("records")
+    (row,) = comparisons_table(plan, metric_matrix(plan, fits)).to_dict("records")
     assert all(math.isnan(row[name]) for name in tests) and row["n"] == 9
 
 
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 2), (2, 4), (10, 1)])
 def test_other_experiments_have_no_5x2cv_columns(folds, repeats):
     plan, fits = one_factor(np.random.default_rng(0).random((2, folds * repeats)), folds=folds, repeats=repeats)
-    assert not [name for name in comparisons_table(plan, fits) if "5x2cv" in name]
+    assert not [name for name in comparisons_table(plan, metric_matrix(plan, fits)) if "5x2cv" in name]
 
 
 def cell_pairs(plan, fits):
-    return cell_comparisons_table(plan, fits, compare_cells(plan, fits))
+    return cell_comparisons_table(metric_matrix(plan, fits), compare_cells(plan, metric_matrix(plan, fits)))
 
 
 def test_cells_are_compared_in_pairs_and_adjusted_as_one_family():
@@ -289,21 +292,23 @@ def test_with_many_cells_only_pairs_with_the_best_are_listed_adjusted_for_all(mo
     full = cell_pairs(plan, fits)
     means = fits.groupby("cell")["val_accuracy"].mean()
     with_best = full[(full["cell_a"] == means.idxmax()) | (full["cell_b"] == means.idxmax())].reset_index(drop=True)
-    ranges = rank_ranges(plan, compare_cells(plan, fits), np.full(6, True))
+    ranges = rank_ranges(plan, compare_cells(plan, metric_matrix(plan, fits)), np.full(6, True))
     monkeypatch.setattr(module, "MAX_LISTED", 5)
     assert cell_pairs(plan, fits).equals(with_best)
-    assert len(comparisons_table(plan, fits)) == 5
-    assert all(map(np.array_equal, ranges, rank_ranges(plan, compare_cells(plan, fits), np.full(6, True))))
+    assert len(comparisons_table(plan, metric_matrix(plan, fits))) == 5
+    assert all(
+        map(np.array_equal, ranges, rank_ranges(plan, compare_cells(plan, metric_matrix(plan, fits)), np.full(6, True)))
+    )
     monkeypatch.setattr(module, "MAX_COMPARED", 5)
     cautious = cell_pairs(plan, fits)
     assert cautious.drop(columns="p_holm").equals(with_best.drop(columns="p_holm"))
     assert (cautious["p_holm"] >= with_best["p_holm"]).all()
-    unknown = rank_ranges(plan, compare_cells(plan, fits), np.full(6, True))
+    unknown = rank_ranges(plan, compare_cells(plan, metric_matrix(plan, fits)), np.full(6, True))
     assert np.isnan(unknown).all()
 
 
 def ranges(plan, fits, ranked):
-    low, high = rank_ranges(plan, compare_cells(plan, fits), np.array(ranked))
+    low, high = rank_ranges(plan, compare_cells(plan, metric_matrix(plan, fits)), np.array(ranked))
     return list(zip(low, high, strict=True))
 
 

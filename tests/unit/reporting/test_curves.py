@@ -12,8 +12,10 @@ from reporting_samples import make_frames, make_plan
 from runner.fits.records import FitResult
 from runner.journal.frames import frames
 from runner.reporting.figures.draw import make_figures
+from runner.reporting.statistics.metric_matrix import metric_matrix
 from runner.reporting.tables.curves import curves_table, learning_table
-from runner.reporting.tables.study_tables import fits_table, make_tables
+from runner.reporting.tables.fits import fits_table
+from runner.reporting.tables.study_tables import make_tables
 
 PLAN = make_plan({"pool": ("max", "avg"), "depth": ("1", "2")}, folds=2)
 VALIDATION = {
@@ -39,7 +41,7 @@ def journal(plan=PLAN, values=VALIDATION, without=()):
 
 
 def curves(plan, frames):
-    return curves_table(plan, frames, fits_table(plan, frames.fits))
+    return curves_table(plan, frames, metric_matrix(plan, fits_table(plan, frames.fits)))
 
 
 def row(table, **where):

@@ -11,12 +11,13 @@ from small_study import ACCURACY, fits_of, folds, make_plan
 
 from runner.reporting.statistics.comparisons import comparisons_table
 from runner.reporting.statistics.effects import interactions_table, levels_table
+from runner.reporting.statistics.metric_matrix import metric_matrix
 
 few = settings(deadline=None, max_examples=60)
 
 
 def levels(plan, **options):
-    table = levels_table(plan, fits_of(plan, **options))
+    table = levels_table(plan, metric_matrix(plan, fits_of(plan, **options)))
     return {(row["factor"], row["level"]): row for row in table.to_dict("records")}
 
 
@@ -36,7 +37,7 @@ def test_means_have_the_noise_of_their_images_and_end_at_100_percent():
     fits = fits_of(plan, dict.fromkeys(cells, values))
     accuracy = np.mean(values)
     spread = np.sqrt((accuracy * (1 - accuracy) + 2 / 205) / 41)
-    for row in levels_table(plan, fits).to_dict("records"):
+    for row in levels_table(plan, metric_matrix(plan, fits)).to_dict("records"):
         assert row["ci_low"] == pytest.approx(accuracy - 2.7764451 * spread * np.sqrt(1 / 5 + 1 / 4))
         assert row["ci_high"] == 1 and row["ci_low"] < 0.92
 
@@ -85,18 +86,20 @@ def test_without_a_complete_cell_the_folds_that_all_cells_have_count():
 
 def test_all_failed_and_no_factor():
     plan = make_plan(ACCURACY)
-    nothing = fits_of(plan, failed=[fit for cell in ACCURACY for fit in folds(cell)])
-    assert list(levels_table(plan, nothing)["cells"]) == [0] * 4
-    assert levels_table(plan, nothing)["mean"].isna().all() and interactions_table(plan, nothing)["mean"].isna().all()
+    nothing = metric_matrix(plan, fits_of(plan, failed=[fit for cell in ACCURACY for fit in folds(cell)]))
+    levels = levels_table(plan, nothing)
+    assert list(levels["cells"]) == [0] * 4
+    assert levels["mean"].isna().all() and interactions_table(plan, nothing)["mean"].isna().all()
     plan = make_plan([()], factors=())
-    fits = fits_of(plan, {(): (0.8, 0.9, 1.0)})
-    assert list(levels_table(plan, fits).columns[:3]) == ["factor", "level", "cells"] and levels_table(plan, fits).empty
-    assert "factor_b" in interactions_table(plan, fits) and interactions_table(plan, fits).empty
+    matrix = metric_matrix(plan, fits_of(plan, {(): (0.8, 0.9, 1.0)}))
+    levels, interactions = levels_table(plan, matrix), interactions_table(plan, matrix)
+    assert list(levels.columns[:3]) == ["factor", "level", "cells"] and levels.empty
+    assert "factor_b" in interactions and interactions.empty
 
 
 def test_with_two_factors_the_interactions_are_the_cells():
     plan = make_plan(ACCURACY)
-    table = interactions_table(plan, fits_of(plan))
+    table = interactions_table(plan, metric_matrix(plan, fits_of(plan)))
     assert list(table.columns[:4]) == ["factor_a", "level_a", "factor_b", "level_b"]
     for row, (cell, values) in zip(table.to_dict("records"), ACCURACY.items(), strict=True):
         assert (row["factor_a"], row["level_a"], row["factor_b"], row["level_b"]) == ("pool", cell[0], "depth", cell[1])
@@ -110,7 +113,7 @@ def test_interactions_of_three_factors_are_balanced_over_the_third():
     ]
     values = {cell: np.full(3, index / 10) for index, cell in enumerate(cells)}
     plan = make_plan(cells, factors=("one", "two", "three"))
-    table = interactions_table(plan, fits_of(plan, values))
+    table = interactions_table(plan, metric_matrix(plan, fits_of(plan, values)))
     found = {(r["level_a"], r["level_b"]): r for r in table[table["factor_b"] == "two"].to_dict("records")}
     assert list(found) == [("a", "x"), ("a", "y"), ("b", "x")]
     assert all((row["cells"], row["balanced"]) == (1, True) for row in found.values())  # of the third factor's level 1
@@ -128,8 +131,8 @@ def test_if_all_pairs_match_on_the_same_cells_levels_differ_as_the_comparisons_s
     plan = make_plan(cells, factors=("one", "two"), folds=2, repeats=2)
     failed = {(level, other, index) for _, other, index in lost for level in "abc"}  # at every level of the factor one
     fits = fits_of(plan, {cell: random.random(4) for cell in cells}, failed)
-    means = levels_table(plan, fits).set_index(["factor", "level"])["mean"]
-    compared = comparisons_table(plan, fits)
+    means = levels_table(plan, metric_matrix(plan, fits)).set_index(["factor", "level"])["mean"]
+    compared = comparisons_table(plan, metric_matrix(plan, fits))
     for row in compared[compared["factor"] == "one"].to_dict("records"):
         difference = means["one", row["level_a"]] - means["one", row["level_b"]]
         assert row["difference"] == pytest.approx(difference, abs=1e-12)
@@ -142,7 +145,7 @@ def test_interactions_average_to_the_levels(seed):
     cells = list(itertools.product("ab", "xy", "12"))
     plan = make_plan(cells, factors=("one", "two", "three"))
     fits = fits_of(plan, {cell: random.random(3) for cell in cells})
-    table = interactions_table(plan, fits)
-    means = levels_table(plan, fits).set_index(["factor", "level"])["mean"]
+    table = interactions_table(plan, metric_matrix(plan, fits))
+    means = levels_table(plan, metric_matrix(plan, fits)).set_index(["factor", "level"])["mean"]
     for (factor, level), rows in table.groupby(["factor_a", "level_a"]):
         assert rows["mean"].mean() == pytest.approx(means[factor, level])

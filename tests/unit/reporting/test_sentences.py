@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from small_study import ACCURACY, fits_of, make_plan
 
 from runner.reporting.statistics.comparisons import comparisons_table
+from runner.reporting.statistics.metric_matrix import metric_matrix
 from runner.reporting.text.numbers import count, interval, number
 from runner.reporting.text.sentences import answers, cost_phrase, factor_answers, sentence
 
@@ -23,6 +24,7 @@ def row(difference=0.0042, low=0.0010, high=0.0074, **others):
         "n_planned": 10, "missing_a": 0, "missing_b": 0,
         "difference": difference, "ci_low": low, "ci_high": high, "p": 0.01, "p_holm": 0.02,
         "p_better": 0.93, "p_same": 0.06, "p_worse": 0.01, "repeats_needed": 1.0,
+        "method": "corrected_t", "alpha": 0.05, "images_needed": math.nan,
         "parameters_ratio": 1.18, "macs_ratio": 1.09,
     }  # fmt: skip
     return defaults | others
@@ -136,7 +138,9 @@ def test_a_level_whose_bad_folds_failed_is_marked():
     """The case that was silent: every matched pair misses fits, so that none is left out."""
     values = {("max", "1"): (0.9, 0.9, 0.88), ("avg", "1"): (0.75, 0.76, 0.73)}
     plan = make_plan(list(values), images=1000)
-    (text,) = factor_answers(plan, comparisons_table(plan, fits_of(plan, values, [("max", "1", 1)])).iloc[:1])
+    (text,) = factor_answers(
+        plan, comparisons_table(plan, metric_matrix(plan, fits_of(plan, values, [("max", "1", 1)]))).iloc[:1]
+    )
     assert text.startswith("max outperforms avg by 15.00 points")
     assert text.endswith("This rests on survivors: 2 of 3 folds, as 1 fit of max failed or did not run.")
 
@@ -144,7 +148,7 @@ def test_a_level_whose_bad_folds_failed_is_marked():
 def test_levels_without_matched_cells_are_named_with_the_reason():
     plan = make_plan([("3", "1"), ("4", "1"), ("5", "2")], factors=("kernel", "depth"))
     values = {tuple(cell.levels.values()): (0.7, 0.8, 0.9) for cell in plan.cells}
-    found = answers(plan, comparisons_table(plan, fits_of(plan, values)))
+    found = answers(plan, comparisons_table(plan, metric_matrix(plan, fits_of(plan, values))))
     reason = "not compared, since no two of their cells are equal in all other factors (they never agree in"
     assert found["kernel"][1:] == [f"kernel=3 vs kernel=5: {reason} depth).", f"kernel=4 vs kernel=5: {reason} depth)."]
     assert found["depth"] == [f"depth=1 vs depth=2: {reason} kernel)."]
@@ -264,7 +268,7 @@ def test_many_levels_without_results():
 
 def test_answers_by_factor_from_the_tables():
     plan = make_plan(ACCURACY)
-    by_factor = answers(plan, comparisons_table(plan, fits_of(plan)))
+    by_factor = answers(plan, comparisons_table(plan, metric_matrix(plan, fits_of(plan))))
     assert list(by_factor) == ["pool", "depth"]
     assert by_factor["pool"] == [
         "Inconclusive: max is ahead of avg by 2.00 points of accuracy (95% interval −1.93 to 5.93). About 68 more "

@@ -20,8 +20,10 @@ from runner.fits.records import FitResult
 from runner.journal.frames import frames
 from runner.planning.plan import PlannedCell
 from runner.reporting.statistics.comparisons import compare_cells
+from runner.reporting.statistics.metric_matrix import metric_matrix
 from runner.reporting.tables.csv_text import READ_AS_MISSING, csv_text
-from runner.reporting.tables.study_tables import Tables, cells_table, fits_table, make_tables
+from runner.reporting.tables.fits import fits_table
+from runner.reporting.tables.study_tables import Tables, cells_table, make_tables
 
 
 def test_all_failed():
@@ -45,7 +47,7 @@ def test_cells_have_one_row_each():
     cell = PlannedCell("id-max-1", "max, 1", {"pool": "max", "depth": "1"}, SETTINGS, 10, 200, (3, 5))
     plan = replace(plan, cells=(cell, *plan.cells[1:]))
     fits = fits_of(plan, failed=[("avg", "2", 0)])
-    table = cells_table(plan, fits, compare_cells(plan, fits))
+    table = cells_table(plan, fits, metric_matrix(plan, fits), compare_cells(plan, metric_matrix(plan, fits)))
     assert list(table["cell"]) == ["max, 1", "max, 2", "avg, 1", "avg, 2"]
     row = table.iloc[0]
     assert (row["pool"], row["depth"], row["fits"], row["ok"], row["failed"]) == ("max", "1", 3, 3, 0)

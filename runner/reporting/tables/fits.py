@@ -1,0 +1,32 @@
+"""The table of fits: one row per planned fit, whether or not it has a result."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from runner.planning.plan import Plan
+
+VARYING = ("seconds", "worker")
+"""Columns of the fits that may differ between equal runs; they come last."""
+
+
+def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
+    """One row per planned fit: its keys and levels, status and reason, final metrics, epochs, seconds, worker.
+
+    `journal` is the journal's frame of fits; fits that are not planned are left out.
+    """
+    cells = {cell.id: cell for cell in plan.cells}
+    rows = [
+        (fit, cells[cell].name, *cells[cell].levels.values(), repeat, fold)
+        for fit, cell, repeat, fold in plan.fit_keys()
+    ]
+    columns = ["id", "cell", *plan.factors, "repeat", "fold"]
+    # A fit that was trained again has two lines in the journal, and the later one counts.
+    # Cell, repeat and fold are taken from the plan: the journal's `cell` is an id, that of the tables a name.
+    latest = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
+    table = pd.DataFrame(rows, columns=columns).merge(latest, on="id", how="left")
+    table["status"] = table["status"].fillna("missing")
+    table["reason"] = table["reason"].fillna("")
+    # The left join turns the integers into floats if a fit is missing.
+    table["epochs"] = table["epochs"].fillna(0).astype("int64")
+    return table[[*columns, "status", "reason", *plan.metrics, "epochs", *VARYING]]

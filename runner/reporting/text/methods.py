@@ -1,0 +1,76 @@
+"""How the comparisons of a report were judged, in sentences: by which method and why, at which level, after which looks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from runner.planning.plan import Plan
+from runner.reporting.statistics.comparisons import CROSSED
+from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES
+from runner.reporting.statistics.metric_matrix import ALPHA, SEQUENTIAL_ALPHA
+from runner.reporting.statistics.sequential import OPEN
+from runner.reporting.text.numbers import confidence
+from runner.reporting.text.sentences import enumeration
+from runner.text import plural
+
+BY_IMAGE = (
+    "rest on which images each fit got right, with images and fits as crossed random effects (docs: How differences are "
+    "judged)"
+)
+BY_FOLD = (
+    "rest on the value of each fold and are corrected for the overlap of training sets between folds (Nadeau and "
+    "Bengio 2003)"
+)
+
+
+def methods(plan: Plan, comparisons: pd.DataFrame, looks: pd.DataFrame, seen: tuple[int, ...] = ()) -> list[str]:
+    """The sentences; none without comparisons. `seen` is that of `Frames`."""
+    used = set(comparisons.loc[comparisons["pairs"] > 0, "method"]) if len(comparisons) else set()
+    if not used:
+        return []
+    if used == {CROSSED}:
+        lines = [f"Intervals of differences {BY_IMAGE}."]
+    else:
+        some = f"; where {_reason(plan)}, they {BY_FOLD}" if CROSSED in used else ""
+        lines = [f"Intervals of differences {BY_IMAGE}{some}."] if some else [
+            f"Intervals of differences {BY_FOLD}, as {_reason(plan)}."
+        ]  # fmt: skip
+    return [*lines, *_level(plan, seen), *_state(plan, looks)]
+
+
+def _reason(plan: Plan) -> str:
+    """Why differences are not judged image by image."""
+    images = plan.data.get("train", 0) + plan.data.get("validation", 0)
+    if plan.metric != "val_accuracy":
+        return f"{plan.metric} is not the share of images that are classified correctly"
+    if images < LEAST_IMAGES:
+        return f"there are fewer than {LEAST_IMAGES} images"
+    if plan.repeats == 1 and plan.folds < LEAST_FOLDS:
+        return f"one repeat of {plan.folds} folds is too few to judge them image by image"
+    return "it is not recorded which images each fit got right in a whole repeat"
+
+
+def _level(plan: Plan, seen: tuple[int, ...]) -> list[str]:
+    """Why the level is lower than usual; nothing if it is not."""
+    if plan.most is None and not seen:
+        return []
+    why = "The study is looked at after each repeat and stops when it is decided"
+    if plan.most is None:
+        after = enumeration([str(repeats) for repeats in seen])
+        noun = "repeat" if seen == (1,) else "repeats"
+        why = f"Results could be read after {after} {noun}, before more were added"
+    return [
+        f"{why}, so that chance has several opportunities: each time, differences are tested at {SEQUENTIAL_ALPHA:g}, "
+        f"with {confidence(SEQUENTIAL_ALPHA)} intervals, to err in at most {100 * ALPHA:g}% of studies."
+    ]
+
+
+def _state(plan: Plan, looks: pd.DataFrame) -> list[str]:
+    """Whether a study that stops when it is decided has stopped."""
+    if looks.empty:
+        return []
+    last = looks[looks["repeats"] == looks["repeats"].max()]
+    count = int((last["state"] == OPEN).sum())
+    repeats = f"{plan.repeats} of at most {plural(plan.most or 0, 'repeat')}"
+    noun = "cells" if plan.race else "pairs of levels"
+    return [f"Not decided after {repeats}: {count} {noun} are still open." if count else f"Decided after {repeats}."]
