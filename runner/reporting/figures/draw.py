@@ -14,6 +14,7 @@ from runner.reporting.figures.effects import differences, effects
 from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.interactions import interactions
 from runner.reporting.figures.layers import layers
+from runner.reporting.figures.looks import looks
 from runner.reporting.figures.pixels import activations, filters, mistakes
 from runner.reporting.figures.style import DARK_CSS, drawing
 from runner.reporting.figures.svg import Picture, render
@@ -22,6 +23,7 @@ from runner.reporting.tables.study_tables import Tables
 DRAWINGS: Mapping[str, Callable[[FigureInputs], CaptionedFigure | None]] = {
     "effects": effects,
     "differences": differences,
+    "looks": looks,
     "interactions": interactions,
     "cost": cost,
     "curves": curves,

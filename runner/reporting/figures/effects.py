@@ -18,7 +18,7 @@ from runner.reporting.figures.scales import metric_label, metric_name, series_en
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import max_width, shorten, wrap
 from runner.reporting.tables.study_tables import records
-from runner.reporting.text.numbers import MINUS, MIXTURE, SURVIVORS, mark_notes, marked, number, scaled
+from runner.reporting.text.numbers import MINUS, MIXTURE, SURVIVORS, confidence, mark_notes, marked, number, scaled
 from runner.reporting.text.sentences import is_incomplete, level_names
 from runner.text import plural
 
@@ -81,8 +81,9 @@ def differences(inputs: FigureInputs) -> CaptionedFigure | None:
     omitted = len(rows) - sum(map(len, blocks.values()))
     return CaptionedFigure(
         figure,
-        f"Difference between each pair of levels (first {MINUS} second) with its 95% interval. Green: Holm-adjusted "
-        f"p < 0.05.{shading} {mark_notes(survivors=any(map(is_incomplete, records(rows))))}"
+        f"Difference between each pair of levels (first {MINUS} second) with its {confidence(inputs.alpha)} "
+        f"interval. Green: Holm-adjusted p < {inputs.alpha:g}.{shading} "
+        f"{mark_notes(survivors=any(map(is_incomplete, records(rows))))}"
         f"{_omission(omitted, f'the {MAX_ROWS} largest differences of each factor')}"
         f"{_unplotted(pairs, rows, 'pair')}Data: tables/comparisons.csv.",
     )
@@ -118,7 +119,7 @@ def _level(plan: Plan, row: dict[str, Any]) -> PlottedRow:
 
 def _difference(plan: Plan, row: dict[str, Any]) -> PlottedRow:
     low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "difference", "ci_high"))
-    colour = GOOD if row["p_holm"] < 0.05 else BLUE
+    colour = GOOD if row["p_holm"] < row["alpha"] else BLUE
     value = number(plan.metric, row["difference"], sign=True)
     label = marked(f" {MINUS} ".join(level_names(row)), SURVIVORS, is_incomplete(row))
     return PlottedRow(label, low, middle, high, value, colour)

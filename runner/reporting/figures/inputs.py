@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.planning.plan import Plan
+from runner.reporting.statistics.metric_matrix import ALPHA
 from runner.reporting.tables.inspected import array_files, best_cell, read_arrays
 from runner.reporting.tables.study_tables import Tables
 
@@ -40,6 +41,11 @@ class FigureInputs:
         if not self.best or self.best not in self.array_files:
             return {}
         return read_arrays(self.array_files[self.best], classes=len(self.class_names))
+
+    @property
+    def alpha(self) -> float:
+        """The level of the comparisons' tests."""
+        return float(self.tables.comparisons["alpha"].iloc[0]) if len(self.tables.comparisons) else ALPHA
 
     @property
     def class_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the comparisons of a report were judged, in sentences: by which method and why, at which level, after which looks."""
+"""How the comparisons of a report were judged, in sentences: by which method and why, and at which level."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from runner.reporting.text.numbers import confidence
 from runner.reporting.text.sentences import enumeration
 from runner.text import plural
 
-BY_IMAGE = (
-    "rest on which images each fit got right, with images and fits as crossed random effects (docs: How differences are "
-    "judged)"
-)
+BY_IMAGE = "rest on which images each fit got right, with images and fits as crossed random effects"
 BY_FOLD = (
     "rest on the value of each fold and are corrected for the overlap of training sets between folds (Nadeau and "
     "Bengio 2003)"
@@ -72,5 +69,6 @@ def _state(plan: Plan, looks: pd.DataFrame) -> list[str]:
     last = looks[looks["repeats"] == looks["repeats"].max()]
     count = int((last["state"] == OPEN).sum())
     repeats = f"{plan.repeats} of at most {plural(plan.most or 0, 'repeat')}"
-    noun = "cells" if plan.race else "pairs of levels"
-    return [f"Not decided after {repeats}: {count} {noun} are still open." if count else f"Decided after {repeats}."]
+    what = plural(count, "cell") if plan.race else f"{plural(count, 'pair')} of levels"
+    still = f"{what} {'is' if count == 1 else 'are'} still open"
+    return [f"Not decided after {repeats}: {still}." if count else f"Decided after {repeats}."]

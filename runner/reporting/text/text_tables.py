@@ -11,6 +11,7 @@ import pandas as pd
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
+from runner.reporting.statistics.metric_matrix import ALPHA
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import numbers, sentences
 
@@ -127,7 +128,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     )
     note = (
         f"Mean, standard deviation and corrected 95% interval of {metric} over folds and repeats, best cell first. "
-        "Rank: the possible range, since only a significant difference (Holm-adjusted p < 0.05) orders two cells. "
+        "Rank: the possible range, since only a significant difference (Holm-adjusted) orders two cells. "
         "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
     )
     if plan.test:
@@ -147,6 +148,7 @@ def _area(row: Row) -> int | None:
 def comparisons(plan: Plan, tables: Tables) -> TextTable:
     """The pairs of levels of each factor."""
     metric = plan.metric
+    alpha = tables.comparisons["alpha"].iloc[0] if len(tables.comparisons) else ALPHA
 
     def interval(row: Row) -> str:
         return numbers.interval(metric, row["ci_low"], row["ci_high"], sign=True)
@@ -158,7 +160,7 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
         _text_column("factor", "factor"),
         Column("levels", lambda row: f" {numbers.MINUS} ".join(sentences.level_names(row)), is_text=True),
         _number_column("difference", "difference", lambda v: numbers.number(metric, v, sign=True)),
-        Column("95% interval", interval, lambda row: row["ci_low"]),
+        Column(f"{numbers.confidence(alpha)} interval", interval, lambda row: row["ci_low"]),
         Column("t (df)", lambda row: _t_statistic(row["t"], row["df"]), lambda row: row["t"]),
         _number_column("p", "p", numbers.probability),
         _number_column("p (Holm)", "p_holm", numbers.probability),
@@ -170,9 +172,9 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
     )
     note = (
         f"Difference: first level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other "
-        "factors. p: corrected t-test; p (Holm): adjusted for all pairs of levels of the factor. P: probability that "
-        "the first level is better, practically equivalent or worse (Bayesian correlated t-test). Effect size: "
-        "difference divided by its standard deviation. Parameters and MACs: first level divided by second."
+        "factors. p: against no difference; p (Holm): adjusted for all pairs of levels of the factor. P: probability "
+        "that the first level is better, practically equivalent or worse, from the same t distribution. Effect size: "
+        "difference divided by its standard deviation over folds. Parameters and MACs: first level divided by second."
     )
     rows = records(tables.comparisons)
     note += f" {numbers.mark_notes(survivors=any(map(sentences.is_incomplete, rows)))}".rstrip()
