@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 
-from reporting_samples import FACTORS, make_plan, results, write_arrays  # noqa: E402
+from reporting_samples import FACTORS, VALIDATION, make_plan, make_splits, results, write_arrays  # noqa: E402
 
+from runner.data import splits_file  # noqa: E402
 from runner.journal.line import encode  # noqa: E402
 from runner.planning.plan_file import save  # noqa: E402
 
@@ -28,9 +30,12 @@ LARGE = {
 def study(folder: Path, factors: dict[str, tuple[str, ...]], **options: object) -> int:
     """Write the report folder of a finished experiment; returns its number of fits."""
     plan = make_plan(factors, **options)  # type: ignore[arg-type]
+    splits = make_splits(plan, VALIDATION * plan.folds)
+    plan = replace(plan, data=plan.data | {"splits": splits.digest})
     write_arrays(plan, folder / "fits")
+    splits_file.save(splits, folder)
     save(plan, folder / "plan.yaml")
-    (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan))))
+    (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan, splits=splits))))
     return plan.fit_count
 
 

@@ -7,12 +7,17 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
 from runner.commands.output import count_text, field_text, print_line, print_remark, print_table
 from runner.text import duration, printable
+
+USUAL_REPEATS = 3
+"""Repeats until a study is decided, of at most 8, as a rule: in simulations on real fits they were 2.4 on average for
+large differences to 3.5 for differences of 2 points (500 images, 5 folds)."""
 
 if TYPE_CHECKING:
     from runner.fits.records import FitResult
@@ -55,12 +60,18 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     folder, workers = given.reports / plan.name, given.workers or default_workers()
     known, changes, all_again = _last_run(folder, plan) if os.path.lexists(folder) else ([], [], False)
     expected = estimate(plan, known, workers, all_again)
+    later = [(repeats, estimate(replace(plan, repeats=repeats), known, workers, all_again)) for repeats in _later(plan)]
     # By cell, as this command reads no data and so knows no fit ids. If every fit is trained again, no recorded one
     # stays, and versions cannot be mixed.
     cells = {cell.id for cell in plan.cells if not all_again}
     made = [result.versions for result in known if result.cell in cells and result.status == "ok"]
     mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
-    print_plan(plan, expected, workers, [*changes, *mixed])
+    print_plan(plan, expected, workers, [*changes, *mixed], later)
+
+
+def _later(plan: Plan) -> list[int]:
+    """The numbers of repeats, beyond those planned now, that an undecided study takes as a rule and at most."""
+    return [] if plan.most is None else [n for n in sorted({USUAL_REPEATS, plan.most}) if plan.repeats < n <= plan.most]
 
 
 def _last_run(folder: Path, plan: Plan) -> tuple[list[FitResult], list[str], bool]:
@@ -76,17 +87,24 @@ def _last_run(folder: Path, plan: Plan) -> tuple[list[FitResult], list[str], boo
     return list(known.values()), changes.lines, changes.all_fits
 
 
-def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterable[str] = ()) -> None:
-    """Every cell with its cost, the number of fits, the notices before they are trained, and their time."""
+def print_plan(
+    plan: Plan,
+    estimate: TimeEstimate,
+    workers: int,
+    notices: Iterable[str] = (),
+    later: Iterable[tuple[int, TimeEstimate]] = (),
+) -> None:
+    """Every cell with its cost, the number of fits, the notices before they are trained, and their time.
+
+    `later` has numbers of repeats that an undecided study goes on to, and what is to be trained up to there.
+    """
     print_table(
         ("cell", "parameters", "MACs", "receptive field"),
         ((c.name, count_text(c.parameters), count_text(c.macs), field_text(c.receptive_field)) for c in plan.cells),
     )
     training = plan.training
     print()
-    print_line(
-        f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {plan.repeats} repeats = {plan.fit_count} fits"
-    )
+    print_line(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {_repeats(plan)}")
     print_line(f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}")
     for line in notices:
         print_line(printable(line))
@@ -94,6 +112,18 @@ def print_plan(plan: Plan, estimate: TimeEstimate, workers: int, notices: Iterab
         "from the fits in the journal" if estimate.measured else "a rough guess: none of its fits has been timed yet"
     )
     print_line(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
+    for repeats, total in later:
+        how_often = "at most" if repeats == plan.most else "as a rule about"
+        print_line(f"{how_often} {repeats} repeats: {total.fits} fits to train, about {duration(total.seconds)}")
+
+
+def _repeats(plan: Plan) -> str:
+    """The end of the line with the number of fits."""
+    if plan.most is None:
+        return f"{plan.repeats} repeats = {plan.fit_count} fits"
+    race = ", fewer as cells drop out of the race" if plan.race else ""
+    first = f"2 or more repeats until decided: {plan.fit_count} fits at first ({plan.repeats} repeats)"
+    return f"{first}, at most {plan.fits_at_most} ({plan.most} repeats){race}"
 
 
 def _stacking(plan: Plan) -> str:
@@ -121,7 +151,7 @@ def document(plan: Plan) -> dict[str, Any]:
         }
         for cell in plan.cells
     ]
-    return {"experiment": plan.name, "fits": plan.fit_count, "cells": cells}
+    return {"experiment": plan.name, "fits": plan.fit_count, "fits_at_most": plan.fits_at_most, "cells": cells}
 
 
 def _print_warnings(plan: Plan) -> None:

@@ -58,6 +58,8 @@ def print_outcome(outcome: Outcome, file: str) -> None:
     print()
     for sentence in outcome.verdict["answers"]:
         print_line(sentence)
+    if outcome.decided:
+        print_line(outcome.decided)
     print()
     print_line(f"report: {outcome.folder / 'report.html'}")
     # If both go to one file, the remarks are to follow the table; stderr is not buffered as stdout is.
@@ -76,6 +78,8 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
         yield f"interrupted: {total - outcome.missing} of {total} fits are finished; the same command trains the rest"
     elif outcome.missing:
         yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
+    if outcome.goes_on:
+        yield f"nothing is decided yet; `runner run {file}` trains another repeat"
     if outcome.mixed:
         yield f"warning: {outcome.mixed}"
     if outcome.unpublished:

@@ -38,8 +38,10 @@ class Part(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SavedSplits:
-    """`labels` (N,) of the N images that are split, out of `classes`, and `fold_of` (repeats, N): the fold that validates
-    each of them in each repeat. Images are in the order of the data set; both arrays are of the smallest unsigned type.
+    """The images that are split, in the order of the data set; both arrays are of the smallest unsigned type.
+
+    `labels` (N,) has the class of each of the N images, out of `classes`, and `fold_of` (repeats, N) the fold that
+    validates it in each repeat.
     """
 
     labels: np.ndarray
@@ -79,7 +81,9 @@ def save(splits: SavedSplits, folder: Path) -> None:
     if old and old.digest == splits.digest:
         return
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, labels=splits.labels, fold_of=splits.fold_of, classes=splits.classes)
+    np.savez_compressed(
+        content, allow_pickle=False, labels=splits.labels, fold_of=splits.fold_of, classes=splits.classes
+    )
     atomic_write.write(folder / NAME, content.getvalue())
 
 

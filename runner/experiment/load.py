@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
 from runner.components.validation import InvalidValues, KeyPath, validate
 from runner.errors import Complaint, InputError, Location
 from runner.experiment.grid_syntax import GridSection, parse_grid
-from runner.experiment.schema import CrossValidation, Experiment, Header, ReportSettings, Settings, Training
+from runner.experiment.schema import (
+    UNION_TAGS,
+    CrossValidation,
+    Experiment,
+    Header,
+    ReportSettings,
+    Search,
+    Settings,
+    Training,
+    UntilDecided,
+)
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
 
@@ -44,6 +54,9 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     complaints += [complaint for override in overrides for complaint in _check_effect(override, grid)]
     header = _parse_section(Header, document, complaints)
     _check_fixed_settings(document, grid, complaints)
+    if header and header.search.race and header.cross_validation.most is None:
+        message = "a race needs repeats that stop when decided: cross_validation: {repeats: {until: decided}}"
+        complaints.append(Complaint(document.find(("search", "race")), "search.race", message))
     if complaints or header is None:
         raise InputError(complaints)
     files = _plugin_files(document, header)
@@ -60,9 +73,10 @@ def _parse_section(schema: type[M], document: Node, complaints: list[Complaint])
     present = {key: node.to_data() for key, node in document.items() if key in schema.model_fields}
     try:
         adapter: TypeAdapter[M] = _adapter(schema)
-        return validate(adapter, present, lambda path: _allowed_keys(schema, path))
+        return validate(adapter, present, lambda path: _allowed_keys(schema, _without_tags(path)))
     except InvalidValues as finding:
-        for path, message in finding.problems:
+        for tagged, message in finding.problems:
+            path = _without_tags(tagged)
             complaints.append(Complaint(document.find(path), dotted(path), message))
         return None
 
@@ -75,10 +89,20 @@ def _adapter(schema: type[M]) -> TypeAdapter[M]:
 def _allowed_keys(schema: type[BaseModel], path: KeyPath) -> Iterable[str]:
     """The keys allowed in the section at `path`."""
     for part in path:
-        inner = schema.model_fields[str(part)].annotation
-        assert isinstance(inner, type) and issubclass(inner, BaseModel)
-        schema = inner
+        (schema,) = _sections(schema.model_fields[str(part)].annotation)
     return schema.model_fields
+
+
+def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
+    """The section that a key's type is, or allows beside plain values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _without_tags(path: KeyPath) -> KeyPath:
+    return tuple(part for part in path if part not in UNION_TAGS)
 
 
 def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Complaint]) -> None:
@@ -130,6 +154,8 @@ def _suggested_paths(key: str) -> Iterable[str]:
     sections: dict[str, type[BaseModel]] = {
         "training": Training,
         "cross_validation": CrossValidation,
+        "cross_validation.repeats": UntilDecided,
+        "search": Search,
         "report": ReportSettings,
     }
     inner = [f"{name}.{key}" for name, schema in sections.items() if key in schema.model_fields]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
 
 from runner.components.records import ComponentRef
 from runner.files.yaml_nodes import Node
@@ -18,6 +18,12 @@ FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
 
 NO_AUGMENTATION = ComponentRef("none")
+
+FIRST_LOOK = 2
+"""Repeats that stop when decided are looked at from this one on; fewer cannot split the noise of images and fits."""
+
+UNION_TAGS = ("a number of repeats", "repeats until decided")
+"""Parts that pydantic adds to the path of an error in `cross_validation.repeats`, and that no file has."""
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -76,6 +82,28 @@ class Training(Section):
     retries: Annotated[int, Field(ge=0, le=1000)] = 1
 
 
+class UntilDecided(Section):
+    """Another repeat, up to `most` of them, as long as a pair of levels is undecided after the last one."""
+
+    until: Literal["decided"]
+    most: Annotated[int, Field(ge=FIRST_LOOK, le=1000)] = 8
+
+
+def _number_or_mapping(value: Any) -> Any:
+    if not isinstance(value, (int, dict)):
+        expected = "expected a whole number, or a mapping such as {until: decided, most: 8}"
+        raise ValueError(f"found {yaml_value(value)}; {expected}")
+    return value
+
+
+# By tags: without them, an error in one of the two forms would be reported for both.
+Repeats = Annotated[
+    Annotated[int, Field(ge=1, le=1000), Tag(UNION_TAGS[0])] | Annotated[UntilDecided, Tag(UNION_TAGS[1])],
+    Discriminator(lambda value: UNION_TAGS[isinstance(value, (dict, UntilDecided))]),
+    BeforeValidator(_number_or_mapping),
+]
+
+
 class CrossValidation(Section):
     """Stratified k-fold cross-validation, repeated with a new shuffle each time.
 
@@ -83,8 +111,24 @@ class CrossValidation(Section):
     """
 
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    repeats: Repeats = 1
     test: bool = False
+
+    @property
+    def first_repeats(self) -> int:
+        """How many repeats are planned before any result is known."""
+        return self.repeats if isinstance(self.repeats, int) else min(FIRST_LOOK, self.repeats.most)
+
+    @property
+    def most(self) -> int | None:
+        """The most repeats of an experiment whose repeats stop when decided; None if their number is fixed."""
+        return None if isinstance(self.repeats, int) else self.repeats.most
+
+
+class Search(Section):
+    """With `race`, cells that are clearly not the best get no more repeats, if the repeats stop when decided."""
+
+    race: Literal["best"] | None = None
 
 
 class ReportSettings(Section):
@@ -115,6 +159,7 @@ class Header(Section):
     cross_validation: CrossValidation = CrossValidation()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     report: ReportSettings = ReportSettings()
+    search: Search = Search()
 
 
 @dataclass(frozen=True)

@@ -142,15 +142,15 @@ class FitResult:
 
 @dataclass(frozen=True)
 class Look:
-    """A point at which somebody could read the comparisons: a report was written, with `repeats` repeats planned.
+    """A point at which the results were looked at, with `repeats` repeats planned.
 
-    `adaptive` says whether the study stops its repeats by a rule; `open` of its `pairs` of levels were undecided then.
+    If the study stops its repeats by a rule (`adaptive`), the rule looked, and `open` comparisons were undecided. Else
+    a report was written, which somebody could read.
     """
 
     repeats: int
     adaptive: bool
-    pairs: int
-    open: int
+    open: int = 0
 
 
 def failed_result(spec: FitSpec, reason: str, **facts: Any) -> FitResult:

@@ -44,6 +44,8 @@ class Outcome:
 
     `stopped` is the exit status of the signal that stopped the run, 0 if none did. `unpublished` says why MLflow lacks
     something, and `mixed` which versions of libraries made the fits if there were several; both are "" otherwise.
+    `decided` says after how many repeats the study is decided or that it is not, "" if their number is fixed or the
+    last one is incomplete. `goes_on` says that it is not and that another repeat may be trained.
     """
 
     plan: Plan
@@ -58,6 +60,8 @@ class Outcome:
     mixed: str
     # A function: the tables need pandas and every curve, which a run whose report is unchanged does not load.
     make_tables: Callable[[], Tables]
+    decided: str = ""
+    goes_on: bool = False
 
     @classmethod
     def of(
@@ -70,13 +74,15 @@ class Outcome:
         unpublished: str,
         verdict: Verdict,
         make_tables: Callable[[], Tables],
+        decided: str = "",
+        goes_on: bool = False,
     ) -> Outcome:
         """The outcome whose counts and versions are those of `results`, all that the plan's fits came to."""
         failed = results.count_status("failed")
         mixed = library_versions.mixture_warning(plan, library_versions.count_versions(results.versions()))
         return cls(
             plan, verdict, folder, trained, len(results) - failed, failed, plan.fit_count - len(results), stopped,
-            unpublished, mixed, make_tables,
+            unpublished, mixed, make_tables, decided, goes_on,
         )  # fmt: skip
 
     @cached_property
@@ -87,4 +93,4 @@ class Outcome:
     @property
     def exit_status(self) -> int:
         # The signal first: a run that was stopped has missing fits too, and would otherwise exit with 1.
-        return self.stopped or int(bool(self.failed or self.missing))
+        return self.stopped or int(bool(self.failed or self.missing or self.goes_on))

@@ -21,14 +21,24 @@ class Progress:
         """The `known` results are in the journal; the fits in `todo` are about to train on `workers` workers."""
         self.plan, self.workers = plan, workers
         self.names = {cell.id: cell.name for cell in plan.cells}
-        self.costs = {fit.id: fit.cost for fit in todo}
-        self.total, self.done, self.failed = len(todo), 0, 0
-        self.cost = self.cost_left = sum(self.costs.values())
-        self.values: dict[str, list[float]] = {}
+        self.failed, self.values = 0, dict[str, list[float]]()
         for result in known if todo else ():  # reading them all is slow, and without new fits nobody sees the best cell
             self._note(result)
-        self.started = time.monotonic()
+        self._count(todo)
         self.show_start(len(known))
+
+    def begin_repeat(self, plan: Plan, known: int, todo: Sequence[FitSpec], reason: str) -> None:
+        """Another repeat, now in `plan`, with the fits in `todo`; `known` fits of the plan are in the journal."""
+        self.plan = plan
+        self._count(todo)
+        self.notify([reason])
+        self.show_start(known)
+
+    def _count(self, todo: Sequence[FitSpec]) -> None:
+        self.costs = {fit.id: fit.cost for fit in todo}
+        self.total, self.done = len(todo), 0
+        self.cost = self.cost_left = sum(self.costs.values())
+        self.started = time.monotonic()
 
     def notify(self, lines: Sequence[str]) -> None:
         """Show what a user should know before training begins."""
@@ -65,7 +75,7 @@ class Progress:
         return duration(seconds)
 
     def show_start(self, known: int) -> None:
-        """Called once, before the first fit."""
+        """Called before the first fit, and before the first of each further repeat."""
 
     def show_result(self, result: FitResult) -> None:
         """Called after every fit."""
@@ -121,6 +131,8 @@ class Live(Lines):
 
     def show_start(self, known: int) -> None:
         super().show_start(known)
+        if self.status is not None:  # the last repeat's
+            self.bar.remove_task(self.status)
         self.status = self.bar.add_task(f"0/{self.total} · starting", total=self.total)
 
     def show_result(self, result: FitResult) -> None:

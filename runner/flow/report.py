@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import runner
+from runner.data.splits_file import NAME
 from runner.files import build_stamp
 from runner.files.content_hash import content_id
-from runner.journal.frames import frames
 from runner.journal.index import SelectedResults
 from runner.planning import plan_file
 from runner.planning.plan import Plan
+from runner.reporting.journal_frames import seen_before, selected_frames
 
 if TYPE_CHECKING:
     from runner.reporting.tables.study_tables import Tables
@@ -47,7 +48,7 @@ def write(plan: Plan, results: SelectedResults, folder: Path) -> tuple[Verdict, 
     from runner.reporting.pages.write import write_report
     from runner.reporting.text.verdict import verdict as verdict_of
 
-    tables = write_report(plan, frames(results), folder)
+    tables = write_report(plan, selected_frames(plan, results.results, folder), folder)
     verdict = verdict_of(plan, tables)
     build_stamp.write_stamp(stamp, key, chain.from_iterable(map(folder.glob, OUTPUTS)), verdict)
     return verdict, lambda: tables
@@ -55,15 +56,18 @@ def write(plan: Plan, results: SelectedResults, folder: Path) -> tuple[Verdict, 
 
 def _key(plan: Plan, results: SelectedResults, folder: Path) -> str:
     """Identifies everything that the report is made from: plan, results, the fits' arrays and our own code."""
-    arrays = [file for file in (folder / "fits").glob("*.npz") if file.stat().st_size]
+    arrays = [
+        file for file in (*(folder / "fits").glob("*.npz"), folder / NAME) if file.exists() and file.stat().st_size
+    ]
     program = Path(runner.__file__).parent
     # With the code, or a new version of ours would leave the reports of the old one as they are.
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
     states = [build_stamp.file_states(arrays, folder), build_stamp.file_states(code, program)]
-    return content_id([plan_file.digest(plan), results.results.digest(results.fits), *states])
+    seen = seen_before(plan, results.results)
+    return content_id([plan_file.digest(plan), results.results.digest(results.fits), list(seen), *states])
 
 
 def _tables(plan: Plan, results: SelectedResults, folder: Path) -> Tables:
     from runner.reporting.tables.study_tables import make_tables
 
-    return make_tables(plan, frames(results), folder / "fits")
+    return make_tables(plan, selected_frames(plan, results.results, folder), folder / "fits")

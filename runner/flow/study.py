@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from runner.data import splits_file
+from runner.data.splits_file import SavedSplits
 from runner.experiment.load import load
+from runner.fits.records import FitSpec, Look
 from runner.flow import report, training
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
 from runner.flow.publishing import publisher_for
+from runner.flow.repeats import Reached, Repeats, opening_lines
 from runner.journal.journal import open_journal
 from runner.planning import plan_file
-from runner.planning.fits import plan_fits
+from runner.planning.fits import plan_fits, plan_repeat
 from runner.planning.make_plan import runnable_plan
 from runner.planning.notices import before_training
+from runner.planning.plan import Plan
+from runner.tracking.publisher import Publisher
 from runner.tracking.store_address import store_uri
 
 
@@ -38,28 +47,69 @@ def run(
     executor = training.start_executor(options, plan, folder)
     with training.prepared_data(experiment, plan) as (data, test):
         # Before the journal is opened: an experiment that is refused here leaves no folder behind.
-        plan, fits = plan_fits(experiment, plan, data, test)
+        first = Reached(*plan_fits(experiment, plan, data, test))
         with open_journal(folder) as journal:
-            known = journal.results.select(fit.id for fit in fits)
-            missing = training.missing_fits(fits, journal.results.statuses, options.only_failed)
+            extend = partial(plan_repeat, experiment, data, test)
+            repeats, recorded = Repeats(first, journal, data.labels, extend, options), len(journal.results)
+            reached = repeats.reached()
+            known = journal.results.select(fit.id for fit in reached.fits)
+            missing = training.missing_fits(reached.fits, journal.results.statuses, options.only_failed)
             parts = [part for part in (data, test) if part]
             if missing:
                 # Before libraries are imported in the background, as threads of Python delay each other.
                 training.verify(parts, missing, folder / "fits")
             # Before the plan is saved: the changes are found by comparing it with the plan.yaml of the last run.
-            progress.notify(before_training(folder, plan, journal.results, known.versions(), missing))
-            plan_file.save(plan, folder / "plan.yaml")
-            with publisher_for(store, plan, journal.results, folder, options.publish_wait, bool(missing)) as publisher:
+            notices = before_training(folder, reached.plan, journal.results, known.versions(), missing)
+            progress.notify([*notices, *(opening_lines(reached) if missing else [])])
+            _save(reached, data.labels, folder)
+            plan, expecting = reached.plan, bool(missing)
+            with publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting) as publisher:
                 if missing:
                     report.load_in_background()
                 with progress:
                     progress.begin(plan, known, missing, options.processes)
-                    stopped = training.train(
-                        executor, fits, missing, parts, options.fail_fast, journal, publisher, progress
-                    )
+                    train = partial(
+                        training.train, executor, data=parts, fail_fast=options.fail_fast, journal=journal,
+                        publisher=publisher, progress=progress,
+                    )  # fmt: skip
+                    begin = partial(_begin_repeat, data.labels, folder, publisher, progress)
+                    reached, stopped = repeats.train(reached, missing, train, begin)
+                if reached.plan is not plan:
+                    plan = _use(reached, data.labels, folder, publisher)
                 # Also after a signal: what is finished gets its partial report and is published.
-                results = journal.results.select(fit.id for fit in fits)
+                results = journal.results.select(fit.id for fit in reached.fits)
+                if results and plan.most is None:
+                    journal.record_look(Look(plan.repeats, adaptive=False))  # before anybody can read the report
                 verdict, tables = report.write(plan, results, folder)
                 # After the report, whose files are published too.
-                publisher.finish(folder)
-    return Outcome.of(plan, folder, results, len(results) - len(known), stopped, publisher.problem, verdict, tables)
+                publisher.finish(folder, reached.decided)
+    return Outcome.of(
+        plan, folder, results, len(journal.results) - recorded, stopped, publisher.problem, verdict, tables,
+        reached.decided, reached.goes_on,
+    )  # fmt: skip
+
+
+def _begin_repeat(
+    labels: np.ndarray,
+    folder: Path,
+    publisher: Publisher,
+    progress: Progress,
+    reached: Reached,
+    missing: Sequence[FitSpec],
+) -> None:
+    """Save and announce the repeat whose `missing` fits are about to be trained."""
+    plan = _use(reached, labels, folder, publisher)
+    progress.begin_repeat(plan, plan.fit_count - len(missing), missing, *opening_lines(reached))
+
+
+def _use(reached: Reached, labels: np.ndarray, folder: Path, publisher: Publisher) -> Plan:
+    """The plan that is reached, from now on also that of the files on disk and of what is published."""
+    _save(reached, labels, folder)
+    publisher.follow(reached.plan)
+    return reached.plan
+
+
+def _save(reached: Reached, labels: np.ndarray, folder: Path) -> None:
+    plan = reached.plan
+    splits_file.save(SavedSplits.of(labels, reached.fits, len(plan.data["class_names"])), folder)
+    plan_file.save(plan, folder / "plan.yaml")

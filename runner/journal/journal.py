@@ -51,8 +51,9 @@ class Journal:
         self._file.close()
 
     def record_look(self, look: Look) -> None:
-        """Append a look, unless the last line is the same one: nothing new could be read since."""
-        if self.results.looks[-1:] != [(self._file.tell(), look)]:
+        """Append a look, unless nothing new could be seen: the last line is the same one, or a rule looks again."""
+        looks = self.results.looks
+        if looks[-1:] != [(self._file.tell(), look)] and not (look.adaptive and look in (old for _, old in looks)):
             self.append(look)
 
     def append(self, *results: FitResult | Look) -> None:

@@ -44,9 +44,9 @@ def parse_look(content: Any) -> Look:
         look = Look(**content)
     except TypeError as error:
         raise ValueError(f"not a look: {str(error).removeprefix('Look.__init__() ')}") from None
-    counts = (look.repeats, look.pairs, look.open)
+    counts = (look.repeats, look.open)
     if type(look.adaptive) is not bool or not all(_is_whole(value) and value < _LARGEST_COUNT for value in counts):
-        raise ValueError("not a look: expected whole numbers of repeats and pairs")
+        raise ValueError("not a look: expected whole numbers of repeats and open comparisons")
     return look
 
 

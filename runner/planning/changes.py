@@ -112,12 +112,13 @@ def _count_fits(
     """How many fits of the cell have a result under another id, and how many were not in the last run's plan."""
     again = added = 0
     for index, fit in enumerate(new.fits[cell.id]):
-        old_fit = _old_id(old, old_cell, *divmod(index, new.folds))
+        repeat, fold = divmod(index, new.folds)
+        old_fit = _old_id(old, old_cell, repeat, fold)
         if fit in finished or fit == old_fit:
             continue  # trained already, or left over from the last run
         again += old_fit in finished
         # A fit that the last run planned but did not train is neither trained again nor new.
-        added += not old_fit
+        added += not (old_fit or (old_cell and _was_to_come(old, new, repeat)))
     return again, added
 
 
@@ -130,6 +131,13 @@ def _old_id(old: Plan, cell: PlannedCell | None, repeat: int, fold: int) -> str:
     return fits[index] if index < len(fits) else ""
 
 
+def _was_to_come(old: Plan, new: Plan, repeat: int) -> bool:
+    """Whether the last run would have gone on to this repeat, as nothing had been decided before it."""
+    if old.most is None or new.most is None or (old.folds, old.race) != (new.folds, new.race):
+        return False
+    return old.repeats <= repeat < old.most
+
+
 def _predict_ids(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], results: Iterable[FitResult]) -> Plan:
     """The new plan with the ids that its fits will probably have, taken from the last run's plan or from `results`.
 
@@ -138,7 +146,7 @@ def _predict_ids(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], result
     result_ids = {(result.cell, result.repeat, result.fold): result.id for result in results}
     fits: dict[str, list[str]] = {cell.id: [] for cell in new.cells}
     for cell in new.cells:
-        for index in range(new.folds * new.repeats):
+        for index in range(new.folds * new.repeats_of(cell.id)):
             position = divmod(index, new.folds)
             # `results` is empty if every fit gets another id: then none is taken from the old plan either.
             is_same = result_ids and old_cells.get(cell.id) and old_cells[cell.id].id == cell.id
@@ -245,10 +253,16 @@ def _changed_version(old: Plan, new: Plan) -> str:
 
 
 def _growth(old: Plan, new: Plan) -> str:
-    """The increased repeats and folds that explain new fits in a cell that the last run had."""
-    counts = {"repeats": (old.repeats, new.repeats), "folds": (old.folds, new.folds)}
-    increases = [f"cross_validation.{name} {was} -> {now}" for name, (was, now) in counts.items() if now > was]
-    return f": {', '.join(increases)}" if increases else ""
+    """The repeats and folds that explain new fits in a cell that the last run had, and the race that ended."""
+    changes = []
+    # Of two fixed numbers only a larger one gives new fits.
+    if old.repeats_setting != new.repeats_setting and (old.most or new.most or new.repeats > old.repeats):
+        changes.append(f"cross_validation.repeats {old.repeats_setting} -> {new.repeats_setting}")
+    if new.folds > old.folds:
+        changes.append(f"cross_validation.folds {old.folds} -> {new.folds}")
+    if old.race and not new.race:
+        changes.append("search.race best -> none")
+    return f": {', '.join(changes)}" if changes else ""
 
 
 def _unused(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], finished: set[str]) -> list[str]:
@@ -257,6 +271,7 @@ def _unused(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], finished: s
     removed = [cell.name for cell in old.cells if cell.id not in matched]
     unused = {fit for cell in old.fits.values() for fit in cell if fit in finished}
     unused -= {fit for cell in new.fits.values() for fit in cell}
+    unused -= _may_come(old, new)
     lines = [f"no longer in the plan: {_name_cells(removed)}"] if removed else []
     if unused:
         subject = (
@@ -264,3 +279,14 @@ def _unused(old: Plan, new: Plan, old_cells: dict[str, PlannedCell], finished: s
         )
         lines.append(f"{subject} in the journal, unused by this plan")
     return lines
+
+
+def _may_come(old: Plan, new: Plan) -> set[str]:
+    """The fits of the last run's plan in repeats that the new plan lacks now, but goes on to while it is undecided."""
+    fits: set[str] = set()
+    most = new.folds * (new.most or 0)
+    for cell, planned in new.fits.items():
+        earlier = old.fits.get(cell, [])
+        if earlier[: len(planned)] == planned:  # the same splits and seeds, so that the next ones are the same too
+            fits.update(earlier[len(planned) : most])
+    return fits

@@ -99,7 +99,8 @@ def _plan_settings(plan: Plan) -> dict[str, Any]:
         "dataset": plan.dataset.to_dict(),
         "data": {"fingerprint": plan.data.get("fingerprint"), "shape": plan.data.get("shape")},
         "classes": len(plan.data.get("class_names", ())),
-        "cross_validation": {"folds": plan.folds, "repeats": plan.repeats},
+        "cross_validation": {"folds": plan.folds, "repeats": plan.repeats_setting},
+        "search": {"race": "best" if plan.race else None},
         "seed": plan.seed,
         "made_with": plan.made_with,
     }

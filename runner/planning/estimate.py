@@ -38,9 +38,12 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     slots = {(result.cell, result.repeat, result.fold) for result in results if not retrain_all}
     # Failed fits count as well: a run trains them again only if asked to.
     finished = {
-        (c, repeat, fold) for c, repeat, fold in slots if c in costs and repeat < plan.repeats and fold < plan.folds
+        (c, repeat, fold)
+        for c, repeat, fold in slots
+        if c in costs and repeat < plan.repeats_of(c) and fold < plan.folds
     }
-    remaining = plan.folds * plan.repeats * sum(costs.values()) - sum(costs[cell] for cell, _, _ in finished)
+    planned = sum(plan.folds * plan.repeats_of(cell) * cost for cell, cost in costs.items())
+    remaining = planned - sum(costs[cell] for cell, _, _ in finished)
     # A group is trained by one worker, so more workers than groups do not help.
     busy = max(1, min(workers, _groups(plan)))
     return TimeEstimate(max(remaining, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
@@ -48,5 +51,7 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
 
 def _groups(plan: Plan) -> int:
     """The number of groups of fits, and thus of workers that can be busy at the same time."""
-    index = range(plan.folds * plan.repeats)
-    return sum(len(split_into_groups(index, cell.settings.training.stacking, plan.folds)) for cell in plan.cells)
+    indices = {cell.id: range(plan.folds * plan.repeats_of(cell.id)) for cell in plan.cells}
+    return sum(
+        len(split_into_groups(indices[cell.id], cell.settings.training.stacking, plan.folds)) for cell in plan.cells
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from runner.data.folds import Split, stratified_splits
 from runner.data.parts import PreparedPart
+from runner.data.splits_file import SavedSplits
 from runner.errors import Complaint, InputError, RunnerError
 from runner.experiment.schema import Experiment
 from runner.files.content_hash import array_id, content_id
@@ -33,6 +34,20 @@ def plan_fits(
     return replace(plan, made_with=describe_environment(experiment.folder, plan)), fits
 
 
+def plan_repeat(
+    experiment: Experiment, data: PreparedPart, test: PreparedPart | None, plan: Plan, cells: Collection[str]
+) -> tuple[Plan, list[FitSpec]]:
+    """The plan of `plan_fits` with one more repeat of `cells` (ids), and all its fits, of all repeats.
+
+    A cell that already lacks a repeat of the plan gets no more.
+    """
+    grown = replace(plan, repeats=plan.repeats + 1)
+    having_all = {cell.id for cell in plan.cells if plan.repeats_of(cell.id) == plan.repeats}
+    repeats = {cell.id: plan.repeats_of(cell.id) + (cell.id in having_all.intersection(cells)) for cell in plan.cells}
+    splits = _splits(experiment, grown, data)
+    return assign_fit_ids(grown, data, test, splits, experiment.plugin_files, repeats)
+
+
 def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Split]:
     subset, names = experiment.header.dataset.parameters.get("subset"), plan.data["class_names"]
     try:
@@ -44,9 +59,16 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Spli
 
 
 def assign_fit_ids(
-    plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], plugin_files: tuple[str, ...]
+    plan: Plan,
+    data: PreparedPart,
+    test: PreparedPart | None,
+    splits: Sequence[Split],
+    plugin_files: tuple[str, ...],
+    repeats: Mapping[str, int] | None = None,
 ) -> tuple[Plan, list[FitSpec]]:
     """The plan with fit ids and the data's fingerprint added; and the fits in the plan's order.
+
+    `repeats` has the number of each cell's by its id; None gives each cell those of the plan.
 
     A fit's id depends only on what determines its result (docs/decisions/003-identity.md): not on names of files or
     levels, the order of the grid, the number of workers or the executor.
@@ -60,9 +82,11 @@ def assign_fit_ids(
     fits = []
     for cell in plan.cells:
         common = locations | code | _shared_fields(plan, cell)
-        for group in split_into_groups(splits_with_ids, common["training"].stacking, plan.folds):
+        own_splits = splits_with_ids[: plan.folds * (repeats[cell.id] if repeats else plan.repeats)]
+        for group in split_into_groups(own_splits, common["training"].stacking, plan.folds):
             # The size of the group is part of the id because stacking changes the last bits of a result.
             fits += [_fit_spec(cell, split, [*content, split_id, len(group)], common) for split, split_id in group]
+    saved = SavedSplits.of(data.labels, splits, len(plan.data["class_names"]))
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
     for fit in fits:
         by_cell[fit.cell].append(fit.id)
@@ -71,6 +95,7 @@ def assign_fit_ids(
         **({"test_fingerprint": test.fingerprint} if test else {}),
         "train": len(splits[0].train),
         "validation": len(splits[0].validation),
+        "splits": saved.digest,
     }
     return replace(plan, data={**plan.data, **facts}, fits=by_cell), fits
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runner.components.catalog import Catalog, load_catalog, reload_edited
 from runner.errors import Complaint, InputError, PluginError
 from runner.experiment.expand import cell_names, expand
 from runner.experiment.schema import Experiment
 from runner.planning.cell_checker import CellChecker, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
-from runner.planning.plan import Plan
+from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import describe_plugins
+from runner.text import dotted
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -29,6 +32,7 @@ def make_plan(experiment: Experiment) -> Plan:
     cells = tuple(cell for cell in checked if cell is not None)
     # After the complaints, because only cells without any have an id.
     refuse_duplicates(experiment, cells, catalog, checker.network)
+    _refuse_undecidable(experiment, cells)
     header = experiment.header
     plugin_files = zip(header.plugins, experiment.plugin_files, strict=True)
     return Plan(
@@ -36,7 +40,7 @@ def make_plan(experiment: Experiment) -> Plan:
         description=header.description,
         factors=tuple(experiment.factors),
         folds=header.cross_validation.folds,
-        repeats=header.cross_validation.repeats,
+        repeats=header.cross_validation.first_repeats,
         seed=header.seed,
         metric=header.report.metric,
         equivalent=header.report.equivalent,
@@ -48,7 +52,17 @@ def make_plan(experiment: Experiment) -> Plan:
         test=header.cross_validation.test,
         file=experiment.document.where.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
         plugins=describe_plugins(catalog, plugin_files, header.dataset, cells),
+        most=header.cross_validation.most,
+        race=header.search.race is not None,
     )
+
+
+def _refuse_undecidable(experiment: Experiment, cells: Sequence[PlannedCell]) -> None:
+    """Raise InputError if the repeats are to stop when decided, but there is only one cell."""
+    path = ("cross_validation", "repeats")
+    if len(cells) < 2 and experiment.header.cross_validation.most is not None:
+        message = "there is only one cell, so nothing can be decided; vary something in the grid, or give a number"
+        raise InputError([Complaint(experiment.document.find(path), dotted(path), message)])
 
 
 def runnable_plan(experiment: Experiment) -> Plan:

@@ -73,6 +73,9 @@ class PlannedCell:
 class Plan:
     """A whole experiment.
 
+    `repeats` is the number of repeats that are planned now. `most` is None if it is fixed; else another one is planned,
+    up to `most`, while a pair of levels is undecided (see `flow.repeats`). In a `race` only the cells that may still be
+    the best get another one, so that cells may have fewer.
     `data` describes the data set; its fingerprint and the sizes of the splits are added once the data is read.
     `fits` has the fit ids by cell id, ordered by repeat and then fold; it is empty until the data is read.
     `made_with` has the environment of the last run: library versions, git commit and processor.
@@ -100,6 +103,8 @@ class Plan:
     test: bool = False
     file: str = ""
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
+    most: int | None = None
+    race: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -108,7 +113,23 @@ class Plan:
 
     @property
     def fit_count(self) -> int:
-        return len(self.cells) * self.folds * self.repeats
+        """The number of fits that are planned now."""
+        return sum(self.folds * self.repeats_of(cell.id) for cell in self.cells)
+
+    @property
+    def fits_at_most(self) -> int:
+        """The number of fits if every cell gets the most repeats."""
+        return len(self.cells) * self.folds * (self.most or self.repeats)
+
+    @property
+    def repeats_setting(self) -> int | str:
+        """`cross_validation.repeats` as in the experiment file."""
+        return self.repeats if self.most is None else f"{{until: decided, most: {self.most}}}"
+
+    def repeats_of(self, cell: str) -> int:
+        """The number of repeats that are planned now for the cell with this id."""
+        # Only in a race can a cell have fewer than the others; before the data is read, none has any fits.
+        return len(self.fits[cell]) // self.folds if self.race and self.fits else self.repeats
 
     def fit_keys(self) -> list[tuple[str, str, int, int]]:
         """(fit id, cell id, repeat, fold) of every fit, in the plan's order."""

@@ -144,6 +144,7 @@ class _Data(_AllowsExtra):
     fingerprint: str
     train: int
     validation: int
+    splits: str = ""
 
 
 def _check_consistency(plan: Plan) -> None:
@@ -162,9 +163,22 @@ def _check_consistency(plan: Plan) -> None:
     names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels)
     if (longest := max(map(len, names))) > LONGEST_NAME:
         raise ValueError(f"a name has {longest:,} characters; allowed: {LONGEST_NAME:,}")
-    count, ids = plan.folds * plan.repeats, [cell.id for cell in plan.cells]
-    if plan.fits.keys() != set(ids) or any(len(fits) != count for fits in plan.fits.values()):
-        raise ValueError(f"a cell does not have {count} fits")
+    _check_repeats(plan)
+    ids = [cell.id for cell in plan.cells]
     for unique in (ids, [cell.name for cell in plan.cells], list(chain.from_iterable(plan.fits.values()))):
         if len(set(unique)) != len(unique):
             raise ValueError("a cell or a fit is listed twice")
+
+
+def _check_repeats(plan: Plan) -> None:
+    """Raise ValueError if the numbers of repeats contradict each other or the fits of the cells."""
+    if plan.most is not None and not plan.repeats <= plan.most:
+        raise ValueError(f"found {plan.repeats} repeats; allowed: at most {plan.most}")
+    if plan.race and plan.most is None:
+        raise ValueError("it is a race, but its number of repeats is fixed")
+    count = plan.folds * plan.repeats
+    counts = [len(plan.fits.get(cell.id, ())) for cell in plan.cells]
+    if plan.fits.keys() != {cell.id for cell in plan.cells} or not plan.race and set(counts) != {count}:
+        raise ValueError(f"a cell does not have {count} fits")
+    if max(counts) != count or any(fits < 1 or fits % plan.folds for fits in counts):
+        raise ValueError(f"a cell does not have a whole number of repeats, 1 to {plan.repeats}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.components.protocols import required_engine
 from runner.errors import RunnerError
+from runner.experiment.schema import UntilDecided
 from runner.fits.records import TrainingPlan
 from runner.network.analysis import Analysis
 
@@ -35,28 +36,36 @@ def obstacle(engine: str, module: bool, rule: Any) -> str:
 
 
 def decide(
-    requested: str | int, obstacle: str, training: TrainingPlan, analysis: Analysis, folds: int, repeats: int
+    requested: str | int,
+    obstacle: str,
+    training: TrainingPlan,
+    analysis: Analysis,
+    folds: int,
+    repeats: int | UntilDecided,
 ) -> int | None:
     """How many fits of a cell are trained together; None if each is trained alone.
 
-    `requested` is the setting `training.stacking`. Raises RunnerError if it asks for several although there is an
-    obstacle.
+    `requested` is the setting `training.stacking`, and `repeats` is `cross_validation.repeats`. Raises RunnerError if
+    several are requested although there is an obstacle.
     """
     # `auto` gives way to an obstacle silently; a number that the user asked for does not.
     if isinstance(requested, int) and requested > 1 and obstacle:
         raise RunnerError(f"found {requested}, but {obstacle}; allowed: auto, off")
     if obstacle or requested in ("off", 1):
         return None
-    size = requested if isinstance(requested, int) else _automatic_size(training, analysis, folds, repeats)
+    # Nobody knows how many repeats there will be, and the fits of one are planned without the next.
+    most = folds if isinstance(repeats, UntilDecided) else folds * repeats
+    size = requested if isinstance(requested, int) else _automatic_size(training, analysis, folds, most)
+    size = min(size, folds) if isinstance(repeats, UntilDecided) else size
     return size if size > 1 else None
 
 
-def _automatic_size(training: TrainingPlan, analysis: Analysis, folds: int, repeats: int) -> int:
-    """On a CPU the folds of a repeat, if they are small; on a GPU as many fits of the cell as MAX_BYTES allows."""
+def _automatic_size(training: TrainingPlan, analysis: Analysis, folds: int, most: int) -> int:
+    """On a CPU the folds of a repeat, if they are small; on a GPU as many of `most` fits as MAX_BYTES allows."""
     macs, activations = (training.batch_size * (count or 0) for count in (analysis.macs, analysis.activations))
     if training.device == "cpu":
         small = macs <= MAX_MACS and activations <= MAX_ACTIVATIONS
         groups = -(-folds // MAX_FITS)  # rounded up
         return -(-folds // groups) if small else 1  # evenly: 12 folds are 6 and 6, not 10 and 2
     bytes_per_fit = 2 * activations * (8 if training.precision == "float64" else 4)  # 2: activations and gradients
-    return min(MAX_BYTES // max(bytes_per_fit, 1), folds * repeats)
+    return min(MAX_BYTES // max(bytes_per_fit, 1), most)

@@ -22,12 +22,15 @@ class Tracker(Protocol):
         """Import libraries and connect, before there is anything to publish."""
         ...
 
-    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
-        """Publish the unpublished `results` of the fits of `plan`; with `cells`, only of the cells with these ids."""
+    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None, growing: bool = False) -> None:
+        """Publish the unpublished `results` of the fits of `plan`; with `cells`, only of the cells with these ids.
+
+        `growing` says that more repeats may follow, so that no cell is complete yet.
+        """
         ...
 
-    def publish_report(self, plan: Plan, folder: Path) -> None:
-        """Publish the report in `folder` if it changed."""
+    def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
+        """Publish the report in `folder` if it changed; `state` says whether a study with looks is decided."""
         ...
 
     def close(self) -> None:
@@ -47,9 +50,11 @@ class NullTracker:
 
     def prepare(self) -> None: ...
 
-    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None: ...
+    def publish(
+        self, plan: Plan, results: Results, cells: Iterable[str] | None = None, growing: bool = False
+    ) -> None: ...
 
-    def publish_report(self, plan: Plan, folder: Path) -> None: ...
+    def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None: ...
 
     def close(self) -> None: ...
 

@@ -59,7 +59,7 @@ class MlflowTracker:
     def prepare(self) -> None:
         assert self.client is not None  # the property connects
 
-    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None) -> None:
+    def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None, growing: bool = False) -> None:
         content = ""
         if cells is None:
             # Before any result is read: one that is added in the meantime must not count as published.
@@ -70,12 +70,12 @@ class MlflowTracker:
         for cell in plan.cells:
             if selected is None or cell.id in selected:
                 # A list, because every access to the selection reads the journal again.
-                self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])))
-        if content:
+                self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])), growing)
+        if content and not growing:
             self.ledger.record(ALL_FITS, ALL_FITS, content)
 
-    def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult]) -> None:
-        is_complete = len(fits) == len(plan.fits[cell.id])
+    def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], growing: bool) -> None:
+        is_complete = len(fits) == len(plan.fits[cell.id]) and not growing
         key, content = mlflow_values.cell_key(plan, cell), mlflow_values.fits_hash(fits)
         unpublished = [fit for fit in fits if not self.ledger.is_published(*mlflow_values.fit_key(fit))]
         if not unpublished and (not is_complete or self.ledger.is_published(key, content)):
@@ -114,16 +114,18 @@ class MlflowTracker:
         self.client.set_terminated(run, mlflow_values.status(fit), end_time=fit.finished)
         self._close_run(key, run, content)
 
-    def publish_report(self, plan: Plan, folder: Path) -> None:
+    def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
         candidates = [folder / name for name in ("report.html", "report.md", "plan.yaml")]
         # `runner publish` may be called for a run that never wrote its report.
         files = [*filter(Path.is_file, candidates), *sorted((folder / "tables").glob("*.csv"))]
-        content = content_id([file.read_text(encoding="utf-8") for file in files])
+        content = content_id([*(file.read_text(encoding="utf-8") for file in files), *([state] if state else [])])
         if self.ledger.is_published("report", content):
             return
         run = self._get_run(plan, "report", "report", {"runner.kind": "report"}, None)
         for file in files:
             self.client.log_artifact(run, str(file), "tables" if file.suffix == ".csv" else None)
+        if state:
+            self.client.set_tag(run, "runner.state", state)
         self.client.set_terminated(run)
         self._close_run("report", run, content)
 

@@ -21,8 +21,12 @@ CURVE_NAMES = {
 
 
 def cell_key(plan: Plan, cell: PlannedCell) -> str:
-    """The key of a cell's run. A cell with other fits, such as more repeats, gets a run of its own."""
-    return f"cell:{content_id([cell.id, plan.fits[cell.id]])}"
+    """The key of a cell's run. A cell with other fits, such as more repeats, gets a run of its own.
+
+    Not in a study whose repeats stop when it is decided: a run grows with its cell, and is known by its first fits.
+    """
+    fits = plan.fits[cell.id]
+    return f"cell:{content_id([cell.id, fits if plan.most is None else [*fits[: plan.folds], 'until decided']])}"
 
 
 def fit_key(fit: FitResult) -> tuple[str, str]:
@@ -58,7 +62,7 @@ def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
             flat[section if key == "name" else f"{section}.{key}"] = value
     for key, value in plan.dataset.to_dict().items():
         flat["dataset" if key == "name" else f"dataset.{key}"] = value
-    flat |= {"folds": plan.folds, "repeats": plan.repeats, "seed": plan.seed}
+    flat |= {"folds": plan.folds, "repeats": plan.repeats_setting, "seed": plan.seed}
     # A factor that is a path, such as optimizer.lr, is among the settings already.
     levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
     # MLflow allows only these characters, 250 of them in a key and 6000 in a value.

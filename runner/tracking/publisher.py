@@ -50,7 +50,9 @@ class Publisher:
         self._cells: set[str] | None = None  # cells with unpublished results; None, as at the start: any cell
         self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tracker: Tracker | None = None
+        self._growing = plan.most is not None
         self._folder: Path | None = None
+        self._state = ""
         self._closing = threading.Event()
         self._problem = ""
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
@@ -71,10 +73,17 @@ class Publisher:
         """Announce a result that is in the journal; the thread reads it from there. Returns at once."""
         self._queue.put(result.cell)
 
-    def finish(self, folder: Path) -> None:
-        """Publish the remaining results and the report in `folder`; returns when done or after the longest wait."""
+    def follow(self, plan: Plan) -> None:
+        """Publish for `plan` from now on, which has more repeats."""
+        self._plan = plan
+
+    def finish(self, folder: Path, state: str = "") -> None:
+        """Publish the remaining results and the report in `folder`; returns when done or after the longest wait.
+
+        `state` is that of `Tracker.publish_report`.
+        """
         # Before the event is set, as the thread looks for the folder after that.
-        self._folder = folder
+        self._folder, self._state, self._growing = folder, state, False
         self._end()
 
     @property
@@ -120,13 +129,15 @@ class Publisher:
             cell = self._queue.get()
             if self._cells is not None:
                 self._cells.add(cell)
-        tracker.publish(self._plan, self._results, self._cells)
+        tracker.publish(self._plan, self._results, self._cells, self._growing)
         self._cells = set()
 
     def _publish_all(self, tracker: Tracker) -> None:
+        if self._plan.most is not None:
+            self._cells = None  # cells without new results are complete only now
         self._publish(tracker)
         if self._folder:
-            tracker.publish_report(self._plan, self._folder)
+            tracker.publish_report(self._plan, self._folder, self._state)
         tracker.close()
 
     def _attempt(self, action: Callable[[Tracker], None]) -> bool:

@@ -74,7 +74,9 @@ def stable_tables(report: Path) -> dict[str, str]:
 
 
 def journal_lines(report: Path) -> list[str]:
-    return (report / "journal.jsonl").read_text().splitlines(keepends=True)
+    """The lines of fits in the journal, without those of looks."""
+    lines = (report / "journal.jsonl").read_text().splitlines(keepends=True)
+    return [line for line in lines if '"look":{' not in line]
 
 
 def journal_by_id(report: Path) -> dict[str, Any]:

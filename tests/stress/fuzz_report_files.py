@@ -126,7 +126,7 @@ def _change_fit(line: bytes, random: Random, seed: int) -> bytes:
         container, key = random.choice(list(fuzz_yaml.positions(fit)))
         fuzz_yaml.mutate_node(container, key, fit, random, seed)
     text = json.dumps(fit, separators=(",", ":"))
-    return f'{{"format":1,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
+    return f'{{"format":2,"sum":"{zlib.crc32(text.encode()):08x}","fit":{text}}}\n'.encode()
 
 
 def broken_plan(content: bytes, random: Random, seed: int) -> bytes:

@@ -86,7 +86,9 @@ def run(checkout: Path, folder: Path, name: str, engine: str) -> Path:
 
 def journal(report: Path) -> dict[str, Any]:
     """The journal's fits by id, without what may differ between equal runs."""
-    fits = (json.loads(line)["fit"] for line in (report / "journal.jsonl").read_text().splitlines())
+    fits = (
+        entry["fit"] for entry in map(json.loads, (report / "journal.jsonl").read_text().splitlines()) if "fit" in entry
+    )
     return {fit["id"]: {key: value for key, value in fit.items() if key not in VARYING} for fit in fits}
 
 

@@ -59,7 +59,7 @@ def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None
     before = journal.read_text().splitlines()
     done = runner("run", tiny, "--set", "training.epochs=30", publish=True)
     assert done.returncode == 0, done.stderr
-    ids = [json.loads(line)["fit"]["id"] for line in journal.read_text().splitlines()]
+    ids = [json.loads(line)["fit"]["id"] for line in journal_lines(journal.parent)]
     assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(before)] == before
 
 

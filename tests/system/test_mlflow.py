@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import Command, environment
+from command import Command, environment, journal_lines
 from mlflow import MlflowClient
 from mlflow_runs import free_port, kinds, runs_of, sqlite
 
@@ -23,7 +23,7 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
     client, runs = MlflowClient(tracking_uri=sqlite(tiny)), runs_of(sqlite(tiny))
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    journal = (tiny.parent / "reports" / "tiny" / "journal.jsonl").read_text().splitlines()
+    journal = journal_lines(tiny.parent / "reports" / "tiny")
     fits = {fit["id"]: fit for fit in (json.loads(line)["fit"] for line in journal)}
     cells = {run.info.run_id: run for run in runs if run.data.tags["runner.kind"] == "cell"}
     for run in runs:

@@ -22,7 +22,8 @@ from runner.planning.architecture_facts import examine
 
 def test_json_documents_have_the_documented_keys_and_are_all_of_stdout(tiny: Path, runner: Command) -> None:
     plan = json.loads(runner("plan", tiny, "--json").stdout)
-    assert plan.keys() == {"experiment", "fits", "cells"} and (plan["experiment"], plan["fits"]) == ("tiny", 12)
+    assert plan.keys() == {"experiment", "fits", "fits_at_most", "cells"}
+    assert (plan["experiment"], plan["fits"], plan["fits_at_most"]) == ("tiny", 12, 12)
     assert all(
         cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem", "warnings"}
         for cell in plan["cells"]

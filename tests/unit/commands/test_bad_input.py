@@ -46,6 +46,24 @@ training: 3                            => 6 training | found 3; expected a mappi
 cross_validation:                      => 7 cross_validation | found nothing; expected a mapping
 training: {epochs: 1, bach_size: 2}    => 6 training.bach_size | did you mean 'batch_size'? | device, engine
 cross_validation: {folds: 1}           => 7 cross_validation.folds | found 1; allowed: 2 or more
+cross_validation: {repeats: 0}         => 7 cross_validation.repeats | found 0; allowed: 1 or more
+cross_validation: {repeats: decided}   => 7 cross_validation.repeats | found 'decided'; expected a whole number, or
+cross_validation: {repeats: 2.5}       => 7 cross_validation.repeats | such as {until: decided, most: 8}
+cross_validation: {repeats: true}      => 7 cross_validation.repeats | found true; expected a whole number
+cross_validation: {repeats: [2, 3]}    => 7 cross_validation.repeats | found [2, 3]; expected a whole number, or a map
+cross_validation: {repeats: {most: 4}} => 7 cross_validation.repeats.until | is required, but missing
+cross_validation: {repeats: {until: decidd}} => 7 cross_validation.repeats.until | did you mean 'decided'?
+cross_validation: {repeats: {until: decided, mots: 3}} => 7 cross_validation.repeats.mots | did you mean 'most'?
+cross_validation: {repeats: {until: decided, most: 1}} => 7 cross_validation.repeats.most | found 1; allowed: 2 or more
+cross_validation: {repeats: {until: decided, most: x}} => 7 cross_validation.repeats.most | found 'x'; expected a whole
+-grid:\ncross_validation: {repeats: {until: decided}} => 7 cross_validation.repeats | there is only one cell, so nothing
+search: {race: bset}                   => 11 search.race | did you mean 'best'?
+search: {rase: best}                   => 11 search.rase | did you mean 'race'?
+search: best                           => 11 search | found 'best'; expected a mapping
+search: {race: best}                   => 11 search.race | a race needs repeats that stop when decided: cross_validation
+serch: {race: best}                    => 11 serch | did you mean 'search'?
+race: best                             => 11 race | did you mean 'search.race'?
+most: 4                                => 11 most | allowed: cross_validation.repeats.most
 report: {metric: val_acuracy}          => 11 report.metric | 'val_acuracy'; did you mean 'val_accuracy'? | val_loss
 training: {epochs: 1, checkpoint: 0}   => 6 training.checkpoint | found 0; allowed: more than 0
 training: {epochs: 1, checkpoint: 10m} => 6 training.checkpoint | found '10m'; expected seconds | such as 10min
@@ -143,6 +161,9 @@ ui --tracking-uri none                      => --tracking-uri none: there is no 
 plan e.yaml --set cross_validation.test=true => --set cross_validation.test=true: | digits has no held-out test images
 run e.yaml --reports e.yaml                 => e.yaml/base: Not a directory
 run e.yaml --set training.epochs            => --set training.epochs: expected PATH=VALUE
+plan e.yaml --set cross_validation.repeats.most=4 => --set cross_validation.repeats.most=4: | until: is required
+plan e.yaml --set 'cross_validation.repeats={until: x}' => --set cross_validation.repeats={until: x}: | allowed: decided
+plan e.yaml --set search.race=best          => --set search.race=best: search.race: a race needs repeats that stop
 plan e.yaml --set training.epoch=3          => --set training.epoch=3: training.epoch: | did you mean 'epochs'?
 plan e.yaml --set training.epochs=x         => --set training.epochs=x: training.epochs: found 'x'; expected a whole
 plan e.yaml --json --set seed=-1            => --set seed=-1: seed: found -1; allowed: 0 or more

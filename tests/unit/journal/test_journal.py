@@ -174,7 +174,7 @@ def test_reading_alone_repairs_nothing(three):
         (lambda line: b"\xff\xfe\n", "not a journal line"),
         (lambda line: line.replace(b",", b"\r", 1), "the line contains a carriage return"),
         (lambda line: line.replace(b"0.75", b"0.76"), "the checksum does not match"),
-        (lambda line: line.replace(b'"format":2', b'"format":3'), "written in format 3; this version reads formats 1 and 2"),
+        (lambda line: line.replace(b'"format":2', b'"format":3'), "written in format 3; .* reads formats 1 and 2"),
     ],
 )
 def test_a_damaged_line_is_reported_with_its_number(three, number, damage, message):
@@ -375,7 +375,7 @@ def test_a_journal_copied_to_another_study_is_ignored_there(one, capsys):
     assert main(["plan", "other.yaml"]) == 0
     assert main(["run", "other.yaml", "--executor", "serial"]) == 0
     both = lines_of(one.parent / "other")
-    assert both.startswith(lines_of(one)) and both.count(b"\n") == 4
+    assert both.startswith(lines_of(one)) and both.count(b"\n") == 6, "two fits and a look each"
     fits = (one.parent / "other" / "tables" / "fits.csv").read_text()
     assert fits.count("ok") == 2 and not any(name in fits for name in ids(one / "journal.jsonl"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command import RUNNER, TINY, environment
+from command import RUNNER, TINY, environment, journal_lines
 from runner.plugins.optimizers.torch_optim import NAMES
 
 from runner.cli import main
@@ -52,7 +52,7 @@ def run_and_read_curves(file):
     report = file.parent / "reports" / "tiny"
     levels = {cell["id"]: tuple(cell["levels"].values()) for cell in read_plan(report)["cells"]}
     curves = {cell: {} for cell in levels.values()}
-    for line in (report / "journal.jsonl").read_text().splitlines():
+    for line in journal_lines(report):
         fit = json.loads(line)["fit"]
         curves[levels[fit["cell"]]][fit["fold"]] = fit["curves"]
     return curves

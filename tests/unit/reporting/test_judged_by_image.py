@@ -139,7 +139,7 @@ def _study(folder: Path, repeats: int, look: Look | None) -> tuple[Plan, Frames]
 
 
 def test_repeats_added_after_a_report_lower_the_level_and_the_page_says_why(tmp_path: Path) -> None:
-    plan, frames = _study(tmp_path / "a", 3, Look(1, False, 1, 1))
+    plan, frames = _study(tmp_path / "a", 3, Look(1, False))
     assert frames.seen == (1,)
     tables = write_report(plan, frames, tmp_path / "a")
     (row,) = tables.comparisons.to_dict("records")
@@ -153,9 +153,9 @@ def test_repeats_added_after_a_report_lower_the_level_and_the_page_says_why(tmp_
 
 
 def test_a_look_at_other_fits_or_by_a_rule_is_no_look_by_hand(tmp_path: Path) -> None:
-    _, frames = _study(tmp_path / "a", 3, Look(1, True, 1, 1))
+    _, frames = _study(tmp_path / "a", 3, Look(1, True, 1))
     assert frames.seen == ()
-    _, frames = _study(tmp_path / "b", 3, Look(0, False, 1, 1))  # before the first fit
+    _, frames = _study(tmp_path / "b", 3, Look(0, False))  # before the first fit
     assert frames.seen == ()
 
 
