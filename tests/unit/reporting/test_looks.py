@@ -1,0 +1,135 @@
+"""Looks at a study that stops when it is decided: their table, figure, sentences, and what the flow takes from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from reporting_samples import make_frames, make_plan
+
+from runner.journal.frames import Frames
+from runner.planning.plan import Plan
+from runner.reporting.figures.draw import make_figures
+from runner.reporting.pages.write import write_report
+from runner.reporting.tables.looks import NO_RESULT, look
+from runner.reporting.tables.study_tables import Tables, make_tables
+from runner.reporting.text.race import answer
+
+WIDTHS = tuple("12345678")
+GRID = {"pool": ("max", "avg", "none"), "depth": ("1", "2")}
+
+
+def study(factors: dict[str, tuple[str, ...]], repeats: int, race: bool = False) -> tuple[Plan, Frames]:
+    plan = dataclasses.replace(make_plan(factors, repeats=repeats), most=8, race=race)
+    return plan, make_frames(plan, answers=True)
+
+
+def without_repeats(plan: Plan, frames: Frames, repeats: dict[int, int]) -> tuple[Plan, Frames]:
+    """The cells with these positions have fewer repeats, as in a race."""
+    fits = {
+        cell.id: plan.fits[cell.id][: plan.folds * repeats.get(number, plan.repeats)]
+        for number, cell in enumerate(plan.cells)
+    }
+    known = {fit for ids in fits.values() for fit in ids}
+    kept = frames.fits[frames.fits["id"].isin(known)]
+    return dataclasses.replace(plan, fits=fits), dataclasses.replace(
+        frames, fits=kept, right={fit: bits for fit, bits in frames.right.items() if fit in known}
+    )
+
+
+def test_a_look_after_each_repeat_is_the_comparison_of_a_study_with_so_many() -> None:
+    plan, frames = study(GRID, 4)
+    looks = make_tables(plan, frames).looks
+    assert sorted(set(looks["repeats"])) == [2, 3, 4] and len(looks) == 3 * 4
+    for repeats in (2, 3, 4):
+        earlier, known = study(GRID, repeats)
+        expected = make_tables(earlier, known).comparisons
+        then = looks[looks["repeats"] == repeats].reset_index(drop=True)
+        for name in ("difference", "ci_low", "ci_high", "p_holm"):
+            assert then[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-12)
+        assert list(then["a"]) == list(expected["level_a"])
+        assert ((then["state"] == "different") == (expected["p_holm"] < 0.025)).all()
+
+
+def test_what_the_flow_gets_does_not_depend_on_the_order_of_the_journal() -> None:
+    plan, frames = study(GRID, 2)
+    found = look(plan, frames)
+    assert found.pairs == 4 and found.open_pairs == sum(state == "open" for state in found.states.values())
+    assert found.done == (found.open_pairs == 0) and set(found.going_on) == {cell.id for cell in plan.cells}
+    shuffled = dataclasses.replace(frames, fits=frames.fits.iloc[::-1], right=dict(reversed(frames.right.items())))
+    assert look(plan, shuffled) == found
+
+
+def test_a_fixed_study_has_no_looks() -> None:
+    plan = make_plan(GRID, repeats=3)
+    tables = make_tables(plan, make_frames(plan, answers=True))
+    assert tables.looks.empty and "looks" not in make_figures(plan, tables)
+
+
+def test_pairs_without_results_do_not_keep_a_study_going() -> None:
+    plan, _ = study({"pool": ("max", "avg")}, 2)
+    frames = make_frames(plan, answers=True, failed=tuple(plan.fits[plan.cells[0].id]))
+    found = look(plan, frames)
+    assert found.done and list(found.states.values()) == [NO_RESULT]
+
+
+def test_a_loss_is_looked_at_fold_by_fold() -> None:
+    plan = dataclasses.replace(make_plan(GRID, repeats=3, metric="val_loss"), most=8)
+    tables = make_tables(plan, make_frames(plan))
+    assert set(tables.comparisons["method"]) == {"corrected_t"} and set(tables.comparisons["alpha"]) == {0.025}
+    assert len(tables.looks) == 2 * 4 and tables.looks["ci_low"].notna().all()
+
+
+def race() -> tuple[Plan, Tables]:
+    """Cells 1 to 5 left after the second repeat; the others had five."""
+    plan, frames = without_repeats(*study({"width": WIDTHS}, 5, race=True), dict.fromkeys(range(5), 2))
+    return plan, make_tables(plan, frames)
+
+
+def test_in_a_race_cells_are_compared_with_the_leader_on_the_repeats_of_both() -> None:
+    plan, tables = race()
+    last = tables.looks[tables.looks["repeats"] == 5].set_index("b")
+    assert (last["state"] == "leader").sum() == 1
+    leader = last.index[last["state"] == "leader"][0]
+    assert leader in ("6", "7", "8") and set(last.loc[["1", "2"], "state"]) == {"out"}
+    means = tables.cells.set_index("cell")
+    assert list(means["fits"]) == [10] * 5 + [25] * 3
+    rivals = last.drop(index=leader)
+    assert (rivals["a"] == leader).all()
+    for name in ("6", "7", "8"):
+        if name != leader:
+            difference = means.loc[leader, "mean"] - means.loc[name, "mean"]
+            assert last.loc[name, "difference"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_in_a_race_levels_are_averaged_over_the_repeats_of_all_cells() -> None:
+    plan, tables = race()
+    assert set(tables.comparisons["n"]) == {10} and (tables.comparisons["n_planned"] == 10).all()
+    assert (tables.levels["n"] == 10).all() and tables.levels["balanced"].all() and not tables.levels["missing"].any()
+    assert set(tables.curves["fits"]) == {10}
+
+
+def test_a_race_names_the_cells_that_may_be_the_best() -> None:
+    plan, tables = race()
+    sentences = answer(tables.looks)
+    assert sentences[0].startswith("Of 8 cells, ") and sentences[0].endswith(" leads.")
+    assert any("may be the best as well" in line for line in sentences)
+    (worse,) = [line for line in sentences if "worse" in line]
+    assert worse.startswith("1, 2") and "at most 5% of races" in worse
+
+
+def test_the_report_shows_the_looks_and_says_whether_it_is_decided(tmp_path: Path) -> None:
+    plan, frames = study({"pool": ("max", "avg")}, 3)
+    write_report(plan, frames, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "Decided after 3 of at most 8 repeats." in text and "97.5% interval" in text
+    assert "figures/looks.svg" in text and (tmp_path / "figures" / "looks.svg").is_file()
+    assert (tmp_path / "tables" / "looks.csv").read_text().count("\n") == 3
+    assert "looked at after each repeat" in text
+
+
+def test_a_figure_of_many_pairs_shows_some_and_says_so() -> None:
+    plan, frames = study({"width": WIDTHS}, 2)
+    picture = make_figures(plan, make_tables(plan, frames))["looks"]
+    assert "Plotted: the first 15; the table has 13 more." in picture.caption
