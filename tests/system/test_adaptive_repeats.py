@@ -27,7 +27,7 @@ cross_validation: {folds: 2, repeats: {until: decided, most: 5}}
 grid:
   architecture.convs: [1, 2, 3]
 """
-Decide = Callable[[Plan, SelectedResults], Decision]
+Decide = Callable[[Plan, object, SelectedResults, object], Decision]
 
 
 @pytest.fixture
@@ -42,19 +42,19 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The numbers of repeats at the looks that were made; the fourth repeat decides."""
     seen: list[int] = []
 
-    def decide(plan: Plan, results: SelectedResults) -> Decision:
+    def decide(plan: Plan, fits: object, results: SelectedResults, labels: object) -> Decision:
         assert len(results) == plan.fit_count, "only complete repeats are looked at"
         seen.append(plan.repeats)
-        return decided_after(4)(plan, results)
+        return decided_after(4)(plan, fits, results, labels)
 
     monkeypatch.setattr(repeats, "decide", decide)
     yield seen
 
 
-def decided_after(count: int, out: tuple[int, ...] = ()) -> Callable[[Plan, object], Decision]:
+def decided_after(count: int, out: tuple[int, ...] = ()) -> Callable[[Plan, object, object, object], Decision]:
     """Three pairs, all open until there are `count` repeats; the cells with indices `out` get no more in a race."""
 
-    def decide(plan: Plan, results: object) -> Decision:
+    def decide(plan: Plan, fits: object, results: object, labels: object) -> Decision:
         still_open = 0 if plan.repeats >= count else 3
         cells = tuple(cell.id for index, cell in enumerate(plan.cells) if index not in out)
         return Decision(not still_open, cells, still_open, 3, {})
@@ -154,7 +154,7 @@ def test_an_interrupted_run_comes_to_the_same(
 def test_ctrl_c_during_a_look_writes_the_report(
     study: Path, here: Command, looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(plan: Plan, results: SelectedResults) -> Decision:
+    def interrupted(plan: Plan, fits: object, results: SelectedResults, labels: object) -> Decision:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -265,9 +265,9 @@ def test_only_failed_trains_those_and_then_looks_again(
     assert here("run", faulty).returncode == 1
     (faulty.parent / "healed").touch()
 
-    def decide(plan: Plan, results: SelectedResults) -> Decision:
+    def decide(plan: Plan, fits: object, results: SelectedResults, labels: object) -> Decision:
         failed = any(result.status == "failed" for result in results)
-        return decided_after(3 if failed else count)(plan, results)
+        return decided_after(3 if failed else count)(plan, fits, results, labels)
 
     monkeypatch.setattr(repeats, "decide", decide)
     done = here("run", faulty, "--only", "failed")

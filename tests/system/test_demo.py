@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command import ROOT, RUNNER, environment, stable_tables
+from command import ROOT, RUNNER, environment, journal_lines, stable_tables
 from mlflow import MlflowClient
 from runner.plugins.datasets.mnist_5k import mnist_5k
 
@@ -53,7 +53,7 @@ def test_a_second_run_trains_nothing_and_a_deleted_line_trains_one_fit(demo: Pat
     tables = stable_tables(report)
     assert "0 fits to train, 60 are in the journal already" in run_demo(demo)
     assert stable_tables(report) == tables
-    lines = (report / "journal.jsonl").read_text().splitlines(keepends=True)
+    lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:-1]))
     assert "1 fits to train, 59 are in the journal already" in run_demo(demo)
     assert stable_tables(report) == tables

@@ -60,6 +60,7 @@ def test_a_run_prints_a_table_and_writes_a_report_with_one_row_per_fit(tiny: Pat
     assert (table["mean"] > 0.5).all() and (table["ci_low"] < table["mean"]).all()
     assert {p.name for p in report.iterdir() if not p.name.startswith(".")} == {
         "plan.yaml", "journal.jsonl", "mlflow.jsonl", "fits", "report.html", "report.md", "tables", "figures",
+        "splits.npz",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import TINY, Command, environment
+from command import TINY, Command, environment, journal_lines
 
 SITECUSTOMIZE = '''\
 """Python imports this module when it starts. It wraps every finder, so that none finds torch."""
@@ -48,7 +48,7 @@ def test_without_torch_auto_is_the_numpy_engine(without_torch: None, tiny: Path,
     report = tiny.parent / "reports" / "tiny"
     fits = pd.read_csv(report / "tables" / "fits.csv")
     assert len(fits) == 12 and (fits["status"] == "ok").all() and fits["val_accuracy"].mean() > 0.5
-    lines = (report / "journal.jsonl").read_text().splitlines()
+    lines = journal_lines(report)
     assert all("numpy" in line and '"torch"' not in line for line in lines)
 
 
