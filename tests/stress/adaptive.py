@@ -1,4 +1,4 @@
-"""Adaptive studies that are killed and resumed, on any number of workers: one set of fits, one verdict, the same tables.
+"""Adaptive studies that are killed and resumed, on any number of workers: the same fits, verdict and tables.
 
     PYTHONPATH=tests/helpers python tests/stress/adaptive.py [RUNS]
 
