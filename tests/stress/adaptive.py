@@ -87,9 +87,8 @@ def main(runs: int) -> None:
             race: ending(Path(folder) / f"whole-{race}", EXECUTORS[0], 0, race, chance) for race in (False, True)
         }
         for race, whole in expected.items():
-            print(
-                f"{'race' if race else 'all pairs'}: {len(whole.fits)} fits, looks {[x['repeats'] for x in whole.looks]}"
-            )
+            looks = [look["repeats"] for look in whole.looks]
+            print(f"{'race' if race else 'all pairs'}: {len(whole.fits)} fits, looks after {looks}", flush=True)
         for number in range(runs):
             executor, race, kills = EXECUTORS[number % 4], number % 5 == 4, chance.randint(1, 3)
             found = ending(Path(folder) / str(number), executor, kills, race, chance)

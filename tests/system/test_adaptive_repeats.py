@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import Command, journal_by_id, journal_lines, stable_tables
-from mlflow_runs import runs_of, sqlite
+from mlflow_runs import kinds, runs_of, sqlite
 
 from runner.flow import repeats
 from runner.flow.progress import Lines
@@ -296,8 +296,27 @@ def test_the_plan_gives_the_first_the_usual_and_the_worst_cost(study: Path, here
 def test_the_fits_of_all_repeats_are_published(study: Path, here: Command, looks: list[int]) -> None:
     done = here("run", study, publish=True)
     assert done.returncode == 0 and "not everything is in MLflow" not in done.stderr
-    names = [run.info.run_name for run in runs_of(sqlite(study), "study") if run.data.tags["runner.kind"] == "fit"]
+    runs = runs_of(sqlite(study), "study")
+    names = [run.info.run_name for run in runs if run.data.tags["runner.kind"] == "fit"]
     assert len(names) == len(set(names)) == 24 and any("repeat 4 fold 2" in name for name in names)
+    # A cell's run grows with its repeats, and is closed when there are no more.
+    assert kinds(runs) == {"cell": 3, "fit": 24, "report": 1} and {run.info.status for run in runs} == {"FINISHED"}
+    (report,) = [run for run in runs if run.data.tags["runner.kind"] == "report"]
+    assert report.data.tags["runner.state"] == "decided after 4 of at most 5 repeats"
+    cells = [run for run in runs if run.data.tags["runner.kind"] == "cell"]
+    assert {run.data.params["repeats"] for run in cells} == {"{until: decided, most: 5}"}
+    assert all("val/accuracy" in run.data.metrics for run in cells)
+
+
+def test_a_study_that_is_continued_by_hand_publishes_its_cells_once(
+    study: Path, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "decide", decided_after(9))
+    most = ("--set", "cross_validation.repeats.most=3")
+    assert here("run", study, *most, publish=True).returncode == 0
+    assert here("run", study, publish=True).returncode == 0
+    runs = runs_of(sqlite(study), "study")
+    assert kinds(runs) == {"cell": 3, "fit": 30, "report": 1}
 
 
 def test_python_users_see_whether_it_is_decided(study: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
