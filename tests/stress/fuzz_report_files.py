@@ -22,6 +22,7 @@ import yaml
 from fuzz_data import EVIL, Files, damage, run_arguments
 
 from runner.cli import main
+from runner.fits.records import Look
 from runner.journal.index import read
 from runner.journal.line import encode
 from runner.planning import plan_file
@@ -48,7 +49,8 @@ def finished_study(folder: Path) -> Files:
     return {
         "small.yaml": text.encode(),
         "other.yaml": text.replace("name: small", "name: other", 1).encode(),
-        "reports/small/journal.jsonl": b"".join(map(encode, fixed)),
+        "reports/small/journal.jsonl": b"".join(map(encode, [*fixed, Look(1, adaptive=False)])),
+        "reports/small/splits.npz": (report / "splits.npz").read_bytes(),
         "reports/small/plan.yaml": plan_file.text(plan).encode(),
         "reports/small/mlflow.jsonl": (report / "mlflow.jsonl").read_bytes(),
         "store.db": (folder / "store.db").read_bytes(),
@@ -64,7 +66,7 @@ def broken_report_file(base: Files, random: Random, seed: int) -> tuple[Files, l
         files[path] = broken_journal(files[path], random, seed)
     elif kind < 0.88:
         files["reports/small/plan.yaml"] = broken_plan(files["reports/small/plan.yaml"], random, seed)
-    elif kind < 0.92:
+    elif kind < 0.93:
         path = random.choice([name for name in files if name.endswith(".npz")])
         files[path] = random.choice([damage, _odd_arrays])(files[path], random)
     elif kind < 0.96:

@@ -80,6 +80,9 @@ def study_answers(plan: Plan, cells: Sequence[PlannedCell], journal: Frames) -> 
     if plan.metric != "val_accuracy" or splits is None or not journal.right or len(splits.fold_of) < plan.repeats:
         return None
     fold_of = splits.fold_of[: plan.repeats]
+    # Whoever wrote the file may have had other folds in mind than the plan.
+    if any(not np.array_equal(np.unique(row), np.arange(plan.folds)) for row in fold_of):
+        return None
     fits = [plan.fits[cell.id] for cell in cells]
     bits = np.zeros((len(cells), plan.repeats, -(-fold_of.shape[1] // 8)), np.uint8)
     complete = np.zeros(bits.shape[:2], np.bool_)

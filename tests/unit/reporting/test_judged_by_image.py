@@ -167,6 +167,16 @@ def test_splits_of_another_study_are_not_used(tmp_path: Path) -> None:
     assert set(make_tables(changed, read_frames(changed, tmp_path)).comparisons["method"]) == {"corrected_t"}
 
 
+def test_splits_with_other_folds_than_the_plan_are_not_used() -> None:
+    plan = make_plan({"pool": ("max", "avg")}, repeats=2)
+    frames = make_frames(plan, answers=True)
+    assert frames.splits is not None
+    for fold in (7, 0):  # one that the plan does not have; or one fewer
+        fold_of = np.where(frames.splits.fold_of == 4, fold, frames.splits.fold_of)
+        other = dataclasses.replace(frames, splits=dataclasses.replace(frames.splits, fold_of=fold_of))
+        assert set(make_tables(plan, other).comparisons["method"]) == {"corrected_t"}
+
+
 def test_equal_cells_differ_by_no_more_than_a_few_images() -> None:
     plan = make_plan({"pool": ("max", "avg")}, repeats=2)
     splits = make_splits(plan)
