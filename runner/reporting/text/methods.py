@@ -6,7 +6,7 @@ import pandas as pd
 
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
-from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES
+from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES, LEAST_REPEATS
 from runner.reporting.statistics.metric_matrix import ALPHA, SEQUENTIAL_ALPHA
 from runner.reporting.statistics.sequential import OPEN
 from runner.reporting.text.numbers import confidence
@@ -42,8 +42,8 @@ def _reason(plan: Plan) -> str:
         return f"{plan.metric} is not the share of images that are classified correctly"
     if images < LEAST_IMAGES:
         return f"there are fewer than {LEAST_IMAGES} images"
-    if plan.repeats == 1 and plan.folds < LEAST_FOLDS:
-        return f"one repeat of {plan.folds} folds is too few to judge them image by image"
+    if plan.repeats < LEAST_REPEATS and plan.folds < LEAST_FOLDS:
+        return f"{plural(plan.repeats, 'repeat')} of {plan.folds} folds cannot be judged image by image"
     return "it is not recorded which images each fit got right in a whole repeat"
 
 

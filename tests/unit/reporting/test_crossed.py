@@ -58,8 +58,7 @@ def plain(d, fold_of, folds):
     v = base + part * (e1 - 1)
     df = v**2 / (base**2 / (n - 1) + part**2 * max(e2 - e1**2, 0) / 2)
     t_v, t_df = fold_means(d).var(ddof=1) / (folds * repeats), folds * repeats - 1
-    clear = 1 + shared / noise > stats.chi2.isf(0.1, f) / f
-    if clear and stats.t.ppf(0.975, t_df) * t_v**0.5 > stats.t.ppf(0.975, df) * v**0.5:
+    if stats.t.ppf(0.975, t_df) * t_v**0.5 > stats.t.ppf(0.975, df) * v**0.5:
         v, df = t_v, t_df
     return m, v, df, floor, own_part + noise * (e1 - 1) / folds
 
@@ -99,9 +98,22 @@ def study(arrays, design, data_set, repeats):
     return Answers(bits, np.ones(bits.shape[:2], dtype=bool), fold_of, int(design.split("x")[0]))
 
 
+def over_folds(answers, a, b):
+    """The plain t interval (low, high) of the accuracies of all folds, of one pair."""
+    everything = answers.right(np.array([a, b]), np.arange(len(answers.fold_of)), 0, answers.images).astype(float)
+    by_fold = [
+        row[fold == k].mean()
+        for row, fold in zip(everything[0] - everything[1], answers.fold_of, strict=True)
+        for k in range(answers.folds)
+    ]
+    return stats.t.interval(0.95, len(by_fold) - 1, np.mean(by_fold), stats.sem(by_fold))
+
+
 def test_recorded_intervals():
+    """The recorded ones take the plain t interval only where folds clearly share something; here it is the wider one."""
     stored, arrays = recorded()
     assert len(stored["vectors"]) == 56
+    wider = 0
     index = {name: i for i, name in enumerate(stored["networks"])}
     for values in stored["vectors"]:
         row = dict(zip(stored["columns"], values, strict=True))
@@ -110,9 +122,17 @@ def test_recorded_intervals():
         a, b = (np.array([index[row[side]]]) for side in "ab")
         c = crossed_differences(answers, levels, a, b, np.array([[True]]))
         tests = c.tests()
-        got = (c.mean[0], c.variance[0], c.df[0], *(tests[name][0] for name in ("low", "high", "p")))
-        assert got == pytest.approx([row[name] for name in ("mean", "V", "df", "low", "high", "p")], rel=1e-9, abs=0)
-        assert c.repeats[0] == row["repeats"] and c.method_ok[0]
+        low, high = over_folds(answers, a[0], b[0])
+        if high - low > (row["high"] - row["low"]) * (1 + 1e-9):
+            wider += 1
+            assert (tests["low"][0], tests["high"][0]) == pytest.approx((low, high), rel=1e-9)
+        else:
+            got = (c.mean[0], c.variance[0], c.df[0], *(tests[name][0] for name in ("low", "high", "p")))
+            assert got == pytest.approx(
+                [row[name] for name in ("mean", "V", "df", "low", "high", "p")], rel=1e-9, abs=0
+            )
+        assert c.repeats[0] == row["repeats"]
+    assert wider < 20, "most of them are compared with the recorded interval"
 
 
 def test_coverage_of_similar_networks():
@@ -294,10 +314,10 @@ def test_what_is_trusted():
         levels = np.array([[0], [1]])
         return bool(crossed_differences(answers, levels, levels[0], levels[1], np.array([[True]])).method_ok[0])
 
-    assert ok(5, 1, 200) and ok(10, 1, 200) and ok(2, 2, 200) and ok(4, 2, 200)
-    assert not ok(5, 1, 199) and not ok(2, 1, 5000) and not ok(4, 1, 5000)
-    # One cell lacks the second repeat, so the pair has one.
-    assert not ok(2, 2, 200, np.array([[True, True], [True, False]]))
+    assert ok(5, 1, 200) and ok(10, 1, 200) and ok(2, 3, 200) and ok(4, 3, 200)
+    assert not ok(5, 1, 199) and not ok(2, 2, 5000) and not ok(4, 2, 5000)
+    # One cell lacks the third repeat, so the pair has two.
+    assert not ok(2, 3, 200, np.array([[True, True, True], [True, True, False]]))
     assert not ok(5, 1, 200, np.array([[True], [False]]))
     assert not ok(150, 2, 200)  # folds of one image each have no variance within
 

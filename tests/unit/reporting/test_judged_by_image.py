@@ -36,7 +36,7 @@ def right_of(plan: Plan, frames: Frames) -> np.ndarray:
     return right
 
 
-@pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (5, 3), (2, 2)])
+@pytest.mark.parametrize(("folds", "repeats"), [(5, 1), (5, 3), (2, 3)])
 def test_differences_are_those_of_the_answers_image_by_image(folds: int, repeats: int) -> None:
     plan = make_plan(TWO, folds=folds, repeats=repeats)
     frames = make_frames(plan, answers=True)
@@ -76,7 +76,7 @@ def test_intervals_are_narrower_than_those_of_the_folds() -> None:
     ("options", "reason"),
     [
         ({"metric": "val_loss"}, "val_loss is not the share of images"),
-        ({"folds": 2}, "one repeat of 2 folds is too few"),
+        ({"folds": 2, "repeats": 2}, "2 repeats of 2 folds cannot be judged image by image"),
         ({"images": 150}, "there are fewer than 200 images"),
         ({"old": True}, "it is not recorded which images each fit got right"),
     ],
