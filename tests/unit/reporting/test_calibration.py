@@ -105,3 +105,21 @@ def test_the_page_shows_these_tables(rates: dict[str, Any], capsys: pytest.Captu
     tables = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(tables) > 30
     assert [line for line in tables if line not in page] == []
+
+
+def test_the_page_shows_the_recorded_rates_image_by_image() -> None:
+    page = (BENCHMARKS.parent / "docs" / "explanation" / "calibration.md").read_text(encoding="utf-8")
+    designs = pd.read_csv(BENCHMARKS / "results" / "crossed_designs.csv", dtype={"true_difference": str})
+    of_all = designs[(designs["table"] == "intervals") & (designs["data"] == "f500") & (designs["method"] == "crossed")]
+    rows = of_all[of_all["quantity"] == "coverage %"]
+    assert len(rows) == 8
+    for row in rows.itertuples():
+        assert f"| {str(row.design).replace('x', ' x ')} | {row.value:.1f} ± {row.standard_error:.1f} |" in page
+        assert row.value >= 95
+    zoo = pd.read_csv(BENCHMARKS / "results" / "zoo_studies.csv")
+    zoo = zoo[(zoo["metric"] == "accuracy") & (zoo["a"] == "all")]
+    assert len(zoo) == 12
+    for row in zoo.itertuples():
+        rate = f"{100 * row.crossed_covers:.1f} ± {100 * row.crossed_covers_se:.1f}"
+        assert f"| {row.folds} x {row.repeats} | {rate} |" in page
+        assert row.crossed_covers + row.crossed_covers_se >= 0.93

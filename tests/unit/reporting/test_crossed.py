@@ -110,7 +110,7 @@ def over_folds(answers, a, b):
 
 
 def test_recorded_intervals():
-    """The recorded ones take the plain t interval only where folds clearly share something; here it is the wider one."""
+    """The recorded ones take the plain t interval only where folds share something; here the wider one counts."""
     stored, arrays = recorded()
     assert len(stored["vectors"]) == 56
     wider = 0
