@@ -13,9 +13,9 @@ from runner.journal.frames import Frames
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.statistics.answers import Answers
 from runner.reporting.statistics.corrected_t import Floats
+from runner.reporting.statistics.sequential import LEVEL
 
-ALPHA, SEQUENTIAL_ALPHA = 0.05, 0.025
-"""With looks after 2 to 8 repeats, 0.025 each time errs in at most 5% of studies (docs/explanation/calibration.md)."""
+ALPHA = 0.05
 BLOCK = 1000
 """Cells whose answers are unpacked at once."""
 Codes = np.ndarray
@@ -30,7 +30,7 @@ class MetricMatrix:
     `costs` is (cells, 3): parameters, MACs per image, and the mean seconds of a good fit; nan if unknown. `answers`
     says which images each fit got right; None if the metric is not their accuracy, or if it was not recorded.
 
-    `alpha` is the level of the tests: 0.05, or 0.025 if results were looked at before the last repeat was planned.
+    `alpha` is the level of the tests: lower if results were looked at before the last repeat was planned.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -70,7 +70,7 @@ def metric_matrix(plan: Plan, fits: pd.DataFrame, journal: Frames | None = None)
     # The reshape gives an experiment without cells its two columns.
     costs = np.array([(cell.parameters, cell.macs) for cell in cells], dtype=np.float64).reshape(len(cells), 2)
     answers = study_answers(plan, cells, journal) if journal else None
-    alpha = SEQUENTIAL_ALPHA if plan.most or (journal and journal.seen) else ALPHA
+    alpha = LEVEL if plan.most or (journal and journal.seen) else ALPHA
     return MetricMatrix(cells, values, np.column_stack([costs, seconds.to_numpy(dtype=np.float64)]), answers, alpha)
 
 

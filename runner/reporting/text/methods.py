@@ -7,8 +7,8 @@ import pandas as pd
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES, LEAST_REPEATS
-from runner.reporting.statistics.metric_matrix import ALPHA, SEQUENTIAL_ALPHA
-from runner.reporting.statistics.sequential import OPEN
+from runner.reporting.statistics.metric_matrix import ALPHA
+from runner.reporting.statistics.sequential import LEVEL, OPEN
 from runner.reporting.text.numbers import confidence
 from runner.reporting.text.sentences import enumeration
 from runner.text import plural
@@ -57,8 +57,8 @@ def _level(plan: Plan, seen: tuple[int, ...]) -> list[str]:
         noun = "repeat" if seen == (1,) else "repeats"
         why = f"Results could be read after {after} {noun}, before more were added"
     return [
-        f"{why}, so that chance has several opportunities: each time, differences are tested at {SEQUENTIAL_ALPHA:g}, "
-        f"with {confidence(SEQUENTIAL_ALPHA)} intervals, to err in at most {100 * ALPHA:g}% of studies."
+        f"{why}, so that chance has several opportunities: each time, differences are tested at {LEVEL:g}, "
+        f"with {confidence(LEVEL)} intervals, to err in at most {100 * ALPHA:g}% of studies."
     ]
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from reporting_samples import make_frames, make_plan
 
+from runner.experiment import schema
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.figures.draw import make_figures
 from runner.reporting.pages.write import write_report
+from runner.reporting.statistics import sequential
 from runner.reporting.tables.looks import NO_RESULT, look
 from runner.reporting.tables.study_tables import Tables, make_tables
 from runner.reporting.text.race import answer
@@ -59,6 +61,10 @@ def test_what_the_flow_gets_does_not_depend_on_the_order_of_the_journal() -> Non
     assert found.done == (found.open_pairs == 0) and set(found.going_on) == {cell.id for cell in plan.cells}
     shuffled = dataclasses.replace(frames, fits=frames.fits.iloc[::-1], right=dict(reversed(frames.right.items())))
     assert look(plan, shuffled) == found
+
+
+def test_the_first_look_is_after_the_repeats_that_a_study_begins_with() -> None:
+    assert sequential.FIRST_LOOK == schema.FIRST_LOOK
 
 
 def test_a_fixed_study_has_no_looks() -> None:
