@@ -218,7 +218,7 @@ class Torture:
         """One study whose driver is killed again and again, until a run completes or `kills` is reached."""
         (reports, reference), before = self.new_study("killed"), b""
         while True:
-            fits_left = FITS - before.count(b"\n")
+            fits_left = FITS - _fits(before)
             enough = self.counts["kill -9"] >= kills or not self.has_time
             # Some runs are spared, so that studies complete and are verified; most of those with nothing left to train.
             spared = enough or self.random.random() < (0.03 if fits_left else 0.7)
@@ -249,8 +249,8 @@ class Torture:
         """
         by_time, fits = self.random.random() < 0.4, self.random.randint(1, fits_left or 1)
         delay = self.random.uniform(0, expected_seconds) if by_time or not fits_left else self.random.uniform(0, 0.05)
-        lines = 0 if by_time or not fits_left else FITS - fits_left + fits
-        while run.poll() is None and self.journal(reports).count(b"\n") < lines:
+        recorded = 0 if by_time or not fits_left else FITS - fits_left + fits
+        while run.poll() is None and _fits(self.journal(reports)) < recorded:
             time.sleep(0.01)
         with suppress(subprocess.TimeoutExpired):
             run.wait(delay)
@@ -337,7 +337,12 @@ class Torture:
 def _moment(journal: bytes) -> str:
     if not journal:
         return "before the first result"
-    return "after the last result" if journal.count(b"\n") == FITS else "in between"
+    return "after the last result" if _fits(journal) == FITS else "in between"
+
+
+def _fits(journal: bytes) -> int:
+    """The number of lines of fits, without those of looks."""
+    return journal.count(b'"fit":{')
 
 
 def _is_server(process: psutil.Process, driver: int) -> bool:
