@@ -64,6 +64,10 @@ class ComparedReport:
     def fingerprint(self) -> str:
         return str(self.plan.data.get("fingerprint", "unknown"))
 
+    def planned(self, cell: str) -> int:
+        """The number of fits that are planned for the cell of that name."""
+        return next(self.plan.folds * self.plan.repeats_of(c.id) for c in self.plan.cells if c.name == cell)
+
     def values(self, cells: Sequence[PlannedCell]) -> np.ndarray:
         """The metric of the cells (cells, repeats * folds), nan for fits that failed or are missing."""
         row = {cell.id: index for index, cell in enumerate(self.matrix.cells)}

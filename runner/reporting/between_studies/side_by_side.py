@@ -113,7 +113,7 @@ def _survivors(present: bool) -> tuple[str, ...]:
 
 def _lacks(row: dict[str, Any], end: str, side: ComparedReport) -> bool:
     """Whether a cell lacks fits that failed or did not run."""
-    return bool(row[f"n_{end}"] < side.plan.folds * side.plan.repeats)
+    return bool(row[f"n_{end}"] < side.planned(row[f"cell_{end}"]))
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -135,7 +135,9 @@ def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, s
 def _factors(metric: str, pair: ComparedPair) -> Iterable[TitledTable]:
     """One table per factor."""
     a, b = pair.a.letter, pair.b.letter
-    columns = ("levels", "same sign", f"in {a}", "95% interval", f"in {b}", "95% interval")
+    alphas = (side.matrix.alpha for side in (pair.a, pair.b))  # lower in a study with looks
+    own, other = (f"{numbers.confidence(alpha)} interval" for alpha in alphas)
+    columns = ("levels", "same sign", f"in {a}", own, f"in {b}", other)
     for factor, table in pair.factors.groupby("factor", sort=False):
         rows = records(table)
         texts = [
