@@ -48,6 +48,8 @@ DETECTABLE = 2.8015852
 
 EXACT = 2**53
 """Integers below this are exact in float64, and so are sums of them."""
+FEW = 256
+"""Pairs whose levels are multiplied with each other at once, if they are few of all pairs of these levels."""
 BLOCK = 2**21
 """Numbers computed at once: small enough that memory stays well below that of the answers of a large study."""
 
@@ -233,6 +235,11 @@ def _fill(
 ) -> None:  # fmt: skip
     """Compute the pairs of levels `a` and `b`, which share used cells and repeats, into the rows `index`."""
     levels, position = np.unique(np.concatenate([a, b]), return_inverse=True)
+    if len(a) > FEW and len(levels) ** 2 > 8 * len(a):
+        # As with one level against thousands: products of all levels would fill the memory, mostly in vain.
+        for part in np.array_split(np.arange(len(a)), -(-len(a) // FEW)):
+            _fill(columns, index[part], answers, cells, repeats, a[part], b[part])
+        return
     own, other = position[: len(a)], position[len(a) :]
     sums = _sum_levels(answers, cells[levels], repeats)
     # All arrays of a pair together have about this many numbers.

@@ -400,3 +400,21 @@ def test_no_number_of_images_finds_a_difference_of_0():
     right, fold_of = np.ones((2, 2, 200), dtype=bool), splits(np.random.default_rng(0), 2, 200, 5)
     c = two(right, fold_of, 5)
     assert np.isnan(images_needed(c)).all() and np.isnan(repeats_needed(c)).all()
+
+
+def test_one_level_against_many_does_not_multiply_all_with_all(monkeypatch):
+    """The same numbers, from products of few levels at a time."""
+    rng = np.random.default_rng(3)
+    fold_of = splits(rng, 2, 100, 5)
+    answers = pack_answers(rng.random((90, 2, 100)) < 0.7, fold_of, 5)
+    pairs = np.zeros(89, dtype=int), np.arange(1, 90)
+    arguments = (answers, np.arange(90)[:, None], *pairs, np.ones((89, 1), dtype=bool))
+    sizes: list[int] = []
+    sums = module._sum_levels
+    monkeypatch.setattr(module, "_sum_levels", lambda a, cells, r: sizes.append(len(cells)) or sums(a, cells, r))
+    at_once = crossed_differences(*arguments)
+    monkeypatch.setattr(module, "FEW", 16)
+    in_parts = crossed_differences(*arguments)
+    assert sizes[0] == 90 and max(sizes[1:]) <= 17
+    for name in ("mean", "variance", "df", "floor", "per_repeat"):
+        np.testing.assert_array_equal(getattr(at_once, name), getattr(in_parts, name))
