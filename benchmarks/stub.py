@@ -20,6 +20,7 @@ import numpy as np
 from runner.engines import selection
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.fits.answers import pack
+from runner.fits.records import FitResult
 
 MISTAKES = 0.06
 
@@ -87,7 +88,7 @@ class Watch:
         @wraps(function)
         def counted(journal: Any, *results: Any) -> Any:
             before = self.fits // every
-            self.fits += len(results)
+            self.fits += sum(isinstance(result, FitResult) for result in results)  # and not looks
             if self.fits // every > before:
                 self.memory.append((self.fits, process.memory_info().rss // 2**20))
             return function(journal, *results)
