@@ -128,12 +128,12 @@ def coverage_rows(study: Study, repeats: int) -> list[tuple]:
 
 def looks(study: Study) -> dict[int, Crossed]:
     """All pairs on all data sets (data sets * pairs,) after 1 to MOST repeats, their means as errors of the truth."""
-    sets, n = study.right.shape[1], study.right.shape[3]
+    sets = study.right.shape[1]
     result = {}
     for repeats in range(1, MOST + 1):
         each = [judge(study, data_set, slice(repeats)) for data_set in range(sets)]
         columns = {name: np.concatenate([getattr(c, name) for c in each]) for name in (*FIELDS, "repeats", "method_ok")}
-        result[repeats] = Crossed(images=n, **columns)
+        result[repeats] = Crossed(**columns)
         result[repeats] = replace(result[repeats], mean=columns["mean"] - study.truth.ravel())
     return result
 

@@ -61,7 +61,7 @@ class Crossed:
     The difference follows a t distribution with `mean`, scale sqrt(`variance`) and `df` degrees of freedom, from
     `repeats` complete repeats; nan if there is none. `method_ok` marks the pairs whose design was shown to be covered.
     With R repeats the variance would be `floor` + `per_repeat` / R; both are nan at one repeat, which can't tell the
-    variance of the images from that of the fits. `images` is the number of images.
+    variance of the images from that of the fits.
     """
 
     mean: Floats
@@ -71,7 +71,6 @@ class Crossed:
     method_ok: Bools
     floor: Floats
     per_repeat: Floats
-    images: int
 
     def tests(self, equivalent: float = 0.0, alpha: float = 1 - CONFIDENCE) -> dict[str, Floats]:
         """Arrays (pairs,) as of `corrected_t_test`: `low`, `high`, `t`, `p`, `p_above`, `p_within`, `p_below`.
@@ -117,7 +116,7 @@ def crossed_differences(answers: Answers, cell_at: Integers, a: Integers, b: Int
                 _fill(columns, index, answers, cells, chosen, a[index], b[index])
     folds_ok = (repeats >= LEAST_REPEATS) | ((repeats >= 1) & (answers.folds >= LEAST_FOLDS))
     method_ok = folds_ok & (answers.images >= max(LEAST_IMAGES, 2 * answers.folds)) & (answers.folds >= 2)
-    return Crossed(repeats=repeats, method_ok=method_ok, images=answers.images, **columns)
+    return Crossed(repeats=repeats, method_ok=method_ok, **columns)
 
 
 def repeats_needed(crossed: Crossed, difference: ArrayLike | None = None) -> Floats:
@@ -131,17 +130,6 @@ def repeats_needed(crossed: Crossed, difference: ArrayLike | None = None) -> Flo
     # A comparison with nan is false, so an unknown floor ends as out of reach.
     needed = np.ceil(np.divide(crossed.per_repeat, spare, out=np.full_like(spare, np.nan), where=spare > 0))
     return np.where(needed <= MAX_REPEATS, np.maximum(needed, 1.0), np.nan)
-
-
-def images_needed(crossed: Crossed, difference: ArrayLike | None = None) -> Floats:
-    """The number of images in the data set (pairs,) with which each `difference` would be found at these repeats.
-
-    As `repeats_needed`, with a variance that falls as 1 / images, at the same accuracy of the cells; nan for a
-    difference of 0.
-    """
-    wanted = (_found(crossed, difference) / DETECTABLE) ** 2
-    unknown = np.full_like(wanted, np.nan)
-    return np.ceil(np.divide(crossed.images * crossed.variance, wanted, out=unknown, where=wanted > 0))
 
 
 def _found(crossed: Crossed, difference: ArrayLike | None) -> Floats:

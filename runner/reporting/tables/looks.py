@@ -17,12 +17,13 @@ from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import compare_with, factor_pairs
 from runner.reporting.statistics.crossed import Crossed
 from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
-from runner.reporting.statistics.sequential import FIRST_LOOK, LEADER, OPEN, OUT, leading, pair_states, race_states
+from runner.reporting.statistics.sequential import FIRST_LOOK, LEADER, OPEN, leading, pair_states, race_states
 from runner.reporting.tables.fits import fits_table
 
 NO_RESULT = "no result"
 """The state of a pair, or a cell, without complete repeats to compare: more of them are not expected either."""
 COLUMNS = ("repeats", "factor", "a", "b", "difference", "ci_low", "ci_high", "p_holm", "p_same", "state")
+_NUMBERS = ("difference", "variance", "df", "n", "floor", "per_repeat")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ def _race(plan: Plan, matrix: MetricMatrix, previous: np.ndarray | None) -> tupl
     counts = known.sum(axis=1)
     sums = np.where(known, matrix.values, 0.0).sum(axis=1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan) * direction
+    names = np.array([cell.name for cell in matrix.cells], dtype=object)
+    if np.isnan(means).all():  # every fit failed, or none has finished yet
+        states = np.full(len(names), NO_RESULT)
+        return pd.DataFrame({"b": names, "state": states}, columns=COLUMNS[1:]).fillna({"factor": "", "a": ""}), states
     leader = leading(means, previous)
     table = compare_with(plan, matrix, leader)
     # The leader's own row, which is not read, goes back to its place.
@@ -97,21 +102,15 @@ def _race(plan: Plan, matrix: MetricMatrix, previous: np.ndarray | None) -> tupl
     states = race_states(_crossed(plan, table, direction), leader, plan.most, plan.equivalent, previous)
     missing = table["p"].isna().to_numpy() & (np.arange(len(table)) != leader)
     states = np.where(missing, NO_RESULT, states)
-    names = np.array([cell.name for cell in matrix.cells], dtype=object)
     first = np.where(states == LEADER, "", names[leader])
     return table.assign(factor="", a=first, b=names, state=states), states
 
 
 def _crossed(plan: Plan, table: pd.DataFrame, direction: int = 1) -> Crossed:
     """The pairs of a table as a record, whichever method judged them."""
-    column = {name: table[name].to_numpy(dtype=np.float64) for name in ("difference", *_NUMBERS)}
+    column = {name: table[name].to_numpy(dtype=np.float64) for name in _NUMBERS}
     repeats = (np.nan_to_num(column["n"]) // plan.folds).astype(np.int64)
     return Crossed(
         direction * column["difference"], column["variance"], column["df"], repeats, np.full(len(table), True),
-        column["floor"], column["per_repeat"], 0,
+        column["floor"], column["per_repeat"],
     )  # fmt: skip
-
-
-_NUMBERS = ("variance", "df", "n", "floor", "per_repeat")
-
-__all__ = ["OUT", "LookResult", "look", "looks_table"]

@@ -17,6 +17,8 @@ def answer(looks: pd.DataFrame) -> list[str]:
         return []
     last = looks[looks["repeats"] == looks["repeats"].max()]
     names = {state: [str(name) for name in rows["b"]] for state, rows in last.groupby("state", sort=False)}
+    if LEADER not in names:
+        return [f"None of {plural(len(last), 'cell')} has a repeat whose fits all succeeded."]
     leader, rivals = names[LEADER][0], [*names.get(OPEN, ()), *names.get(FROZEN, ())]
     worse, nothing = names.get(OUT, []), names.get(NO_RESULT, [])
     lines = [f"Of {plural(len(last), 'cell')}, {leader} leads."]

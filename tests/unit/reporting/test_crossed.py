@@ -13,7 +13,7 @@ from scipy import stats
 
 from runner.reporting.statistics import crossed as module
 from runner.reporting.statistics.answers import Answers, pack_answers
-from runner.reporting.statistics.crossed import crossed_differences, images_needed, repeats_needed
+from runner.reporting.statistics.crossed import crossed_differences, repeats_needed
 
 DATA = Path(__file__).parents[2] / "data"
 few = settings(deadline=None, max_examples=80)
@@ -337,7 +337,7 @@ def test_no_pairs():
     answers = pack_answers(np.ones((1, 1, 20), dtype=bool), np.arange(20)[None] % 5, 5)
     none = np.empty(0, dtype=np.int64)
     c = crossed_differences(answers, np.array([[0]]), none, none, np.empty((0, 1), dtype=bool))
-    assert c.mean.shape == c.tests()["p"].shape == repeats_needed(c).shape == images_needed(c).shape == (0,)
+    assert c.mean.shape == c.tests()["p"].shape == repeats_needed(c).shape == (0,)
 
 
 def test_intervals_and_probabilities_are_those_of_t():
@@ -362,10 +362,6 @@ def test_needs_are_the_smallest_numbers_with_80_percent_power(seed, repeats, dif
         shift = difference / math.sqrt(variance)
         return stats.norm.cdf(shift - 1.959964) + stats.norm.cdf(-shift - 1.959964)
 
-    images = images_needed(c, difference)[0]
-    variance = c.variance[0] * c.images
-    assert power(variance / images) >= 0.8 - 1e-6
-    assert images == 1 or power(variance / (images - 1)) < 0.8 + 1e-6
     needed = repeats_needed(c, difference)[0]
     if repeats == 1:
         assert math.isnan(needed)
@@ -396,10 +392,10 @@ def test_pairs_with_many_other_combinations():
     assert c.mean == pytest.approx((difference[first] + difference[second]) / 2)
 
 
-def test_no_number_of_images_finds_a_difference_of_0():
+def test_no_number_of_repeats_finds_a_difference_of_0():
     right, fold_of = np.ones((2, 2, 200), dtype=bool), splits(np.random.default_rng(0), 2, 200, 5)
     c = two(right, fold_of, 5)
-    assert np.isnan(images_needed(c)).all() and np.isnan(repeats_needed(c)).all()
+    assert np.isnan(repeats_needed(c)).all()
 
 
 def test_one_level_against_many_does_not_multiply_all_with_all(monkeypatch):

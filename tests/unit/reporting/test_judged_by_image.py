@@ -101,6 +101,10 @@ def test_the_page_says_that_images_were_judged(tmp_path: Path) -> None:
     write_report(plan, make_frames(plan, answers=True), tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "which images each fit got right" in text and "Nadeau" not in text
+    comparisons = make_tables(plan, make_frames(plan, answers=True)).comparisons
+    # With so many images the difference found would be 2.8 standard errors, which has 80% power.
+    errors = comparisons["t"].abs() * (comparisons["images_needed"] / 1000) ** 0.5
+    assert errors.to_numpy() == pytest.approx(2.8015852, rel=0.01)
     assert "A second repeat would show how far repeats can settle it" in text
 
 

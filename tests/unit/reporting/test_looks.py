@@ -116,6 +116,15 @@ def test_in_a_race_levels_are_averaged_over_the_repeats_of_all_cells() -> None:
     assert set(tables.curves["fits"]) == {10}
 
 
+def test_a_race_without_any_result_has_a_report(tmp_path: Path) -> None:
+    plan, _ = study({"width": WIDTHS}, 2, race=True)
+    failed = make_frames(plan, answers=True, failed=tuple(fit for ids in plan.fits.values() for fit in ids))
+    assert look(plan, failed).done and set(look(plan, failed).states.values()) == {NO_RESULT}
+    for frames in (failed, dataclasses.replace(failed, fits=failed.fits[:0], curves=failed.curves[:0])):
+        write_report(plan, frames, tmp_path)
+        assert "None of 8 cells has a repeat whose fits all succeeded." in (tmp_path / "report.md").read_text()
+
+
 def test_a_race_names_the_cells_that_may_be_the_best() -> None:
     plan, tables = race()
     sentences = answer(tables.looks)

@@ -31,7 +31,7 @@ def look(mean, *, repeats=2, floor=1e-4, per_repeat=2e-4, df=1e6):
             {"floor": floor, "per_repeat": per_repeat, "df": df}.items()}  # fmt: skip
     return Crossed(
         mean=mean, variance=np.full(mean.shape, floor + per_repeat / repeats),
-        repeats=np.full(mean.shape, repeats), method_ok=np.ones(mean.shape, dtype=bool), images=500, **full,
+        repeats=np.full(mean.shape, repeats), method_ok=np.ones(mean.shape, dtype=bool), **full,
     )  # fmt: skip
 
 
