@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children
+from multiprocessing import active_children, current_process
 from multiprocessing.forkserver import ensure_running
 from typing import Any
 
 from pebble import ProcessPool
 
+from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup, time_limit
 from runner.fits.records import FitResult
 from runner.workers.executors.attempt import Attempt, collect
@@ -53,6 +54,8 @@ class ProcessExecutor:
     """
 
     def __init__(self, workers: int) -> None:
+        """Raises RunnerError in a process that Python allows to start none."""
+        _refuse_inner_process()
         self.workers = workers
         self._context = Context()
 
@@ -165,6 +168,18 @@ class ProcessExecutor:
                 process.terminate()
         for pool in self._pools:
             pool.join()
+
+
+def _refuse_inner_process() -> None:
+    """Raise RunnerError in a process of a program's own pool, in which starting workers would fail for every fit."""
+    process = current_process()
+    if getattr(process, "_inheriting", False):  # set while a new process imports the program's main file
+        raise RunnerError(
+            "a process that the program started is importing the program's main file again, and cannot start workers; "
+            "call runner.run under `if __name__ == '__main__':`, or with executor='serial'"
+        )
+    if process.daemon:
+        raise RunnerError(f"the process '{process.name}' is daemonic and cannot start workers; use executor='serial'")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
+from multiprocessing import spawn
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.popen_forkserver import Popen
@@ -25,10 +26,38 @@ LOG_LIMIT = 20_000
 """The most bytes of a worker's output that are read; what came before is dropped."""
 
 
+_launching = threading.local()
+_preparation_data = spawn.get_preparation_data
+
+
+def _without_main_file(name: str) -> dict[str, Any]:
+    """What a new process is told to prepare; one of our workers is not told of the program's main file.
+
+    multiprocessing would run that file in each worker, for what is pickled may be defined in it. Nothing that a worker
+    gets is, and a script that calls `runner.run` without a main guard would start itself in its workers.
+    """
+    data: dict[str, Any] = _preparation_data(name)
+    if getattr(_launching, "worker", False):
+        data.pop("init_main_from_name", None)
+        data.pop("init_main_from_path", None)
+    return data
+
+
+# The only place to say it. By thread, as other processes of the program are started as ever.
+spawn.get_preparation_data = _without_main_file
+
+
 class ProcessHandle(Popen):
     """A worker process as its parent sees it; `poll` may be called from several threads."""
 
     reading = threading.Lock()
+
+    def _launch(self, process_obj: Process) -> None:
+        _launching.worker = True
+        try:
+            super()._launch(process_obj)  # type: ignore[misc]
+        finally:
+            _launching.worker = False
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The exit status, minus the signal's number if a signal ended it, or None while the process runs.
