@@ -1,8 +1,9 @@
-"""YAML file -> Experiment. Every error in the file is reported with its line."""
+"""YAML file, or the same in Python -> Experiment. Every error is reported with its line, or with its path alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -11,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from runner.components.validation import InvalidValues, KeyPath, validate
 from runner.errors import Complaint, InputError, Location
+from runner.experiment import python_values
 from runner.experiment.grid_syntax import GridSection, parse_grid
 from runner.experiment.schema import (
     UNION_TAGS,
@@ -23,6 +25,7 @@ from runner.experiment.schema import (
     Training,
     UntilDecided,
 )
+from runner.experiment.typed import Experiment as TypedExperiment
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
 
@@ -32,26 +35,33 @@ _MAX_FILE_BYTES = 1_000_000
 M = TypeVar("M", bound=BaseModel)
 
 
-def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment in `file`, with each ``PATH=VALUE`` of `overrides` applied before the grid is parsed.
+Given = str | os.PathLike[str] | Mapping[str, Any] | TypedExperiment
+"""An experiment as it may be given: the path of a YAML file, a mapping with the keys of the file, or typed objects."""
+
+
+def load(given: Given, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Experiment:
+    """The experiment `given`, with each ``PATH=VALUE`` of `overrides` applied before the grid is parsed.
 
     Raises InputError with all complaints about the form of the file. Names and parameters of components are checked
     later, by `make_plan`.
     """
-    document = parse(_read_text(Path(file)), str(file))
+    file = str(given) if isinstance(given, (str, os.PathLike)) else None
+    document = python_values.document(given) if file is None else parse(_read_text(Path(file)), file)
+    option = "overrides" if isinstance(overrides, Mapping) else "--set"
+    overrides = python_values.override_texts(overrides)
     if not isinstance(document.value, dict):
         message = f"expected a mapping with keys such as {', '.join(_TOP_KEYS)}"
         raise InputError([Complaint(document.where, "", message)])
     # Before any check, so that an override is checked as if it stood in the file.
     for override in overrides:
-        document = _apply_override(document, override)
+        document = _apply_override(document, override, option)
     complaints = [
         Complaint(document.find((key,)), key, f"unknown key '{key}'{did_you_mean(key, _suggested_paths(key))}")
         for key in document.value
         if key not in _TOP_KEYS
     ]
     grid = parse_grid(document, complaints)
-    complaints += [complaint for override in overrides for complaint in _check_effect(override, grid)]
+    complaints += [complaint for override in overrides for complaint in _check_effect(override, grid, option)]
     header = _parse_section(Header, document, complaints)
     _check_fixed_settings(document, grid, complaints)
     if header and header.search.race and header.cross_validation.most is None:
@@ -60,7 +70,7 @@ def load(file: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     if complaints or header is None:
         raise InputError(complaints)
     files = _plugin_files(document, header)
-    return Experiment(header, document, grid.blocks, grid.exclude, files, tuple(overrides))
+    return Experiment(header, document, grid.blocks, grid.exclude, files, overrides, file or "")
 
 
 def parse_settings(document: Node, complaints: list[Complaint]) -> Settings | None:
@@ -114,9 +124,9 @@ def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Co
     complaints += [c for c in all_complaints if c.path.split(".")[0] not in varied]
 
 
-def _apply_override(document: Node, override: str) -> Node:
+def _apply_override(document: Node, override: str, option: str) -> Node:
     path, equals, text = override.partition("=")
-    where = Location(f"--set {override[:60]}")
+    where = Location(f"{option} {override[:60]}")
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError([Complaint(where, "", "expected PATH=VALUE, such as training.epochs=3")])
@@ -140,13 +150,13 @@ def _apply_override(document: Node, override: str) -> Node:
     return document.with_value(keys, value.with_location(where))
 
 
-def _check_effect(override: str, grid: GridSection) -> Iterable[Complaint]:
+def _check_effect(override: str, grid: GridSection, option: str) -> Iterable[Complaint]:
     """A complaint if every cell of the grid sets the overridden path again."""
     path = override.partition("=")[0].strip()
     for varied in grid.always_set:
         if path == varied or path.startswith(f"{varied}."):
-            message = f"the grid varies {varied}, so this has no effect; set the factor: --set 'grid.FACTOR=[...]'"
-            yield Complaint(Location(f"--set {override[:60]}"), "", message)
+            message = f"the grid varies {varied}, so this has no effect; set the factor: {option} 'grid.FACTOR=[...]'"
+            yield Complaint(Location(f"{option} {override[:60]}"), "", message)
 
 
 def _suggested_paths(key: str) -> Iterable[str]:

@@ -179,7 +179,8 @@ class Experiment:
     """One YAML file, valid in form. `make_plan` checks names and parameters of components against the catalog.
 
     `exclude` holds one mapping from factors to level labels per exclusion. `plugin_files` are absolute paths, and
-    `overrides` the ``PATH=VALUE`` arguments that are already applied to `document`.
+    `overrides` the ``PATH=VALUE`` arguments that are already applied to `document`. `file` is the file's path as it was
+    given, "" if the experiment was given in Python.
     """
 
     header: Header
@@ -188,6 +189,7 @@ class Experiment:
     exclude: tuple[dict[str, str], ...]
     plugin_files: tuple[str, ...] = ()
     overrides: tuple[str, ...] = field(default=())
+    file: str = ""
 
     @property
     def name(self) -> str:

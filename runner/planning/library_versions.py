@@ -89,7 +89,8 @@ def _may_be_same(one: str, other: str) -> bool:
 
 def retrain_hint(plan: Plan) -> str:
     """The sentence that says how to train all fits of the plan with the same versions."""
-    return f"`{run_command(plan, '--reports', 'NEWDIR')}` trains all {plan.fit_count} fits with the installed versions."
+    again = run_command(plan, "--reports", "NEWDIR") if plan.file else "runner.run(..., reports='NEWDIR')"
+    return f"`{again}` trains all {plan.fit_count} fits with the installed versions."
 
 
 def run_command(plan: Plan, *options: str) -> str:
@@ -97,7 +98,7 @@ def run_command(plan: Plan, *options: str) -> str:
     import shlex  # rarely needed
 
     sets = [word for override in plan.overrides for word in ("--set", override)]
-    return shlex.join(["runner", "run", plan.file or f"{plan.name}.yaml", *sets, *options])
+    return shlex.join(["runner", "run", plan.file, *sets, *options])
 
 
 def _version_text(version: str, count: int) -> str:

@@ -50,7 +50,7 @@ def make_plan(experiment: Experiment) -> Plan:
         data=data.facts,
         overrides=experiment.overrides,
         test=header.cross_validation.test,
-        file=experiment.document.where.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
+        file=experiment.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
         plugins=describe_plugins(catalog, plugin_files, header.dataset, cells),
         most=header.cross_validation.most,
         race=header.search.race is not None,

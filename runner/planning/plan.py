@@ -80,7 +80,7 @@ class Plan:
     `fits` has the fit ids by cell id, ordered by repeat and then fold; it is empty until the data is read.
     `made_with` has the environment of the last run: library versions, git commit and processor.
     `test` says whether every fit is also evaluated on the held-out test images.
-    `file` is the path of the experiment file as the user gave it.
+    `file` is the path of the experiment file as the user gave it; "" if the experiment was given in Python.
     `plugins` has, for each plugin file as the experiment names it and for each other distribution that provides a
     component, what `plugin_facts.describe_plugins` returns.
     """
