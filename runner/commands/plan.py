@@ -156,10 +156,6 @@ def document(plan: Plan) -> dict[str, Any]:
 
 def _print_warnings(plan: Plan) -> None:
     """Each warning to stderr, once for all the cells that have it."""
-    cells: dict[str, list[str]] = {}
-    for cell in plan.cells:
-        for warning in cell.warnings:
-            cells.setdefault(warning, []).append(cell.name)
-    for warning, names in cells.items():
+    for warning, names in plan.warnings.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         print_remark(f"warning: cell '{names[0]}'{more}: {warning}")

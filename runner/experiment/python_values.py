@@ -78,10 +78,10 @@ class _Converter:
             self._fail(path, "found a whole number of more than 4000 digits")
         if isinstance(value, str):
             return Node(self._text(value, path), self.where)
-        if value is None or type(value) in (bool, int, float):
-            return Node(value, self.where)
-        expected = "expected text, a number, True, False, None, a list or a mapping"
-        self._fail(path, f"found {_kind(value)}; {expected}")
+        if value is not None and type(value) not in (bool, int, float):
+            expected = "expected text, a number, True, False, None, a list or a mapping"
+            self._fail(path, f"found {_kind(value)}; {expected}")
+        return Node(value, self.where)
 
     def _mapping(self, value: Mapping[Any, Any], path: tuple[int | str, ...]) -> Node:
         entries: dict[str, Node] = {}

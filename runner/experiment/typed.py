@@ -95,6 +95,4 @@ class Experiment:
 
     def to_mapping(self) -> dict[str, Any]:
         """The experiment with the keys of the file, without those that are left out."""
-        return {
-            field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None
-        }
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import operator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.errors import RunnerError
+from runner.flow.saved_study import StudyResults
 from runner.journal.index import SelectedResults
 from runner.planning import library_versions
 from runner.planning.plan import Plan
+from runner.text import did_you_mean, plural
 from runner.tracking.publisher import DEFAULT_WAIT
-from runner.workers.executors.choose import default_workers
+from runner.tracking.store_address import SQLITE
+from runner.workers.executors.choose import NAMES, default_workers
 
 if TYPE_CHECKING:
     from runner.reporting.tables.study_tables import Tables
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. None of these changes a result."""
+    """How to run. None of these changes a result. Raises RunnerError for values that are not allowed."""
 
     workers: int = default_workers()
     executor: str = "process"
@@ -32,14 +39,35 @@ class Options:
     publish_wait: float = DEFAULT_WAIT
     """Seconds that the end of the run waits for an MLflow server that answers."""
 
+    def __post_init__(self) -> None:
+        try:
+            workers = 0 if isinstance(self.workers, bool) else operator.index(self.workers)  # also NumPy's
+        except TypeError:
+            workers = 0
+        if workers < 1:
+            raise RunnerError(f"workers: found {self.workers!r}; allowed: a whole number, 1 or more")
+        if self.executor not in NAMES:
+            raise RunnerError(f"executor: found {self.executor!r}{did_you_mean(self.executor, NAMES)}")
+        if not isinstance(self.publish_wait, (int, float)) or not 0 <= self.publish_wait < math.inf:
+            raise RunnerError(f"publish_wait: found {self.publish_wait!r}; allowed: seconds, 0 or more")
+        if not isinstance(self.reports, (str, os.PathLike)):
+            raise RunnerError(f"reports: found {self.reports!r}; expected the path of a folder")
+        store = self.tracking_uri
+        if isinstance(store, os.PathLike):
+            store = f"{SQLITE}{os.fspath(store)}"
+        if not isinstance(store, str | None):
+            raise RunnerError(f"tracking_uri: found {store!r}; expected an address or the path of an sqlite file")
+        for name, value in {"workers": workers, "reports": Path(self.reports), "tracking_uri": store}.items():
+            object.__setattr__(self, name, value)
+
     @property
     def processes(self) -> int:
         """How many groups of fits run at the same time."""
         return self.workers if self.executor == "process" else 1
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(StudyResults):
     """What a run came to. `trained` counts the fits of this run; the other counts are over all fits of the plan.
 
     `stopped` is the exit status of the signal that stopped the run, 0 if none did. `unpublished` says why MLflow lacks
@@ -87,8 +115,25 @@ class Outcome:
 
     @cached_property
     def tables(self) -> Tables:
-        """The report's tables, as pandas frames."""
+        """The report's tables as they are in its CSV files."""
         return self.make_tables()
+
+    @property
+    def progress(self) -> str:
+        failed = f", {self.failed} of them failed" if self.failed else ""
+        return f"{self.plan.fit_count - self.missing} of {plural(self.plan.fit_count, 'fit')} are finished{failed}"
+
+    def remarks(self) -> Iterator[str]:
+        if self.decided:
+            yield self.decided
+        if self.failed:
+            yield "runner.run(..., only_failed=True) trains the failed fits again"
+        if self.missing or self.goes_on:
+            yield "the same call goes on"
+        if self.mixed:
+            yield f"warning: {self.mixed}"
+        if self.unpublished:
+            yield f"not everything is in MLflow ({self.unpublished}); the next run sends the rest"
 
     @property
     def exit_status(self) -> int:

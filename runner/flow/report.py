@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import runner
 from runner.data.splits_file import NAME
 from runner.files import build_stamp
 from runner.files.content_hash import content_id
@@ -59,7 +58,7 @@ def _key(plan: Plan, results: SelectedResults, folder: Path) -> str:
     arrays = [
         file for file in (*(folder / "fits").glob("*.npz"), folder / NAME) if file.exists() and file.stat().st_size
     ]
-    program = Path(runner.__file__).parent
+    program = Path(__file__).parents[1]
     # With the code, or a new version of ours would leave the reports of the old one as they are.
     code = [file for file in (program / "reporting").rglob("*") if file.suffix in (".py", ".j2", ".css", ".js")]
     states = [build_stamp.file_states(arrays, folder), build_stamp.file_states(code, program)]

@@ -1,16 +1,17 @@
-"""The whole flow of a study: a YAML file in; a journal, MLflow runs and a report out."""
+"""The whole flow of a study: an experiment in; a journal, MLflow runs and a report out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from runner.data import splits_file
 from runner.data.splits_file import SavedSplits
-from runner.experiment.load import load
+from runner.experiment.load import Given, load
 from runner.fits.records import FitSpec, Look
 from runner.flow import report, training
 from runner.flow.outcome import Options, Outcome
@@ -28,19 +29,19 @@ from runner.tracking.store_address import store_uri
 
 
 def run(
-    file: str | Path,
-    overrides: Sequence[str] = (),
+    given: Given,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Train what is missing of the experiment in `file`, publish it and write its report.
+    """Train what is missing of the experiment `given`, publish it and write its report.
 
-    `overrides` are ``PATH=VALUE`` texts. Raises RunnerError for wrong input, before anything is trained.
+    `overrides` are ``PATH=VALUE`` texts or a mapping. Raises RunnerError for wrong input, before anything is trained.
     """
     options, progress = options or Options(), progress or Progress()
     # First, so that a malformed tracking URI is refused before anything is trained.
     store = store_uri(options.tracking_uri, options.reports)
-    experiment = load(file, overrides)
+    experiment = load(given, overrides)
     plan = runnable_plan(experiment)
     folder = options.reports / plan.name
     # Before the data are read: the fork server loads torch in the meantime.

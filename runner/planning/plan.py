@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from runner.components.records import ComponentRef
 from runner.fits.metrics import METRICS, TEST_METRICS
 from runner.fits.records import TrainingPlan
 from runner.network.base import Pair
+from runner.shown import Shown, Table
+from runner.text import plural
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class PlannedCell:
     retries: int = 0
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """A whole experiment.
 
     `repeats` is the number of repeats that are planned now. `most` is None if it is fixed; else another one is planned,
@@ -131,6 +133,25 @@ class Plan:
         # Only in a race can a cell have fewer than the others; before the data is read, none has any fits.
         return len(self.fits[cell]) // self.folds if self.race and self.fits else self.repeats
 
+    def shown(self) -> Iterator[str | Table]:
+        most = "" if self.most is None else f", at most {self.fits_at_most:,} ({self.most} repeats)"
+        repeats = f"{plural(self.repeats, 'repeat')} = {plural(self.fit_count, 'fit')}{most}"
+        yield f"{self.name}: {plural(len(self.cells), 'cell')} × {self.folds} folds × {repeats}"
+        yield Table(("cell", "parameters", "MACs", "receptive field"), [_costs(cell) for cell in self.cells])
+        yield from (f"cell '{cell.name}': {cell.problem}" for cell in self.cells if cell.problem)
+        for warning, names in self.warnings.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield f"warning: cell '{names[0]}'{more}: {warning}"
+
+    @property
+    def warnings(self) -> dict[str, list[str]]:
+        """The names of the cells that have each warning."""
+        cells: dict[str, list[str]] = {}
+        for cell in self.cells:
+            for warning in cell.warnings:
+                cells.setdefault(warning, []).append(cell.name)
+        return cells
+
     def fit_keys(self) -> list[tuple[str, str, int, int]]:
         """(fit id, cell id, repeat, fold) of every fit, in the plan's order."""
         return [
@@ -138,3 +159,9 @@ class Plan:
             for cell in self.cells
             for index, fit in enumerate(self.fits.get(cell.id, []))
         ]
+
+
+def _costs(cell: PlannedCell) -> tuple[str, str, str, str]:
+    field = "×".join(map(str, cell.receptive_field)) if cell.receptive_field else "–"
+    parameters, macs = ("–" if count is None else f"{count:,}" for count in (cell.parameters, cell.macs))
+    return cell.name, parameters, macs, field

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from runner.reporting.statistics.metric_test import metric_test
 from runner.reporting.statistics.ranks import CriticalDifference, critical_difference
 from runner.reporting.tables.fits import fits_table
 from runner.reporting.tables.study_tables import records
+from runner.shown import Shown, Table
 
 LoadedReport = tuple[Path, Plan, Frames]
 """The folder of a report, its plan and the frames of its journal."""
@@ -101,8 +102,8 @@ class Ranks:
     result: CriticalDifference
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The first experiment compared with each of the others, by its metric.
 
     `refused` says why the cells could not be ranked over data sets; "" if they were, or if there was nothing to rank.
@@ -114,6 +115,16 @@ class Comparison:
     ranks: Ranks | None
     refused: str
     warnings: tuple[str, ...]
+
+    def shown(self) -> Iterator[str | Table]:
+        from runner.reporting.between_studies import side_by_side  # which builds on this module
+
+        for section in side_by_side.sections(self):
+            yield section.title
+            yield Table(section.columns, section.rows, section.texts)
+            yield from section.notes
+            yield ""
+        yield from side_by_side.remarks(self, ())
 
 
 def read_report(folder: Path) -> LoadedReport:

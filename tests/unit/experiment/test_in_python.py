@@ -132,7 +132,7 @@ def test_sections_hold_only_what_they_were_given() -> None:
     }
 
 
-class Pool(str, enum.Enum):
+class Pool(str, enum.Enum):  # noqa: UP042 (one whose str() is its name)
     MAX = "max_pool"
 
 

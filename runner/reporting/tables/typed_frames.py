@@ -1,0 +1,83 @@
+"""The report's tables for people who work on with them in pandas: levels are what they stand for, names are in order.
+
+The CSV files have texts in their place, which every program reads alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from runner.planning.plan import Plan
+
+LARGEST = 2**63
+"""NumPy's whole numbers end here; a level beyond is a name."""
+
+
+def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataFrame:
+    """The table with typed columns and, if `index` is given, that column as its index.
+
+    A factor's own column has numbers or booleans if all its levels are, else ordered categories as in the grid. In
+    `level`, `level_a` and `level_b`, where factors share a column, each level has the type that it has there. Names of
+    factors and cells are ordered categories, too. Repeats and folds count from 1.
+    """
+    types = {factor: _type(plan, factor) for factor in plan.factors}
+    table = table.copy()
+    pairs = {"level": "factor", "level_a": "factor", "level_b": "factor"}
+    if "factor_a" in table:  # the table of interactions has two factors a row
+        pairs = {"level_a": "factor_a", "level_b": "factor_b"}
+    if "factor" not in table and "factor_a" not in table:
+        for factor in filter(table.columns.__contains__, plan.factors):
+            table[factor] = _column(table[factor], types[factor])
+        pairs = {}
+    for level, factor in pairs.items():
+        if level in table:
+            table[level] = pd.Series(
+                [_value(text, types.get(name)) for text, name in zip(table[level], table[factor], strict=True)],
+                index=table.index,
+                dtype=object,
+            )
+    for name in {"factor", "factor_a", "factor_b"} & set(table.columns) - set(plan.factors):
+        table[name] = _in_order(table[name], plan.factors)
+    cells = [cell.name for cell in plan.cells]
+    for name in {"cell", "cell_a", "cell_b"} & set(table.columns) - {index}:
+        table[name] = _in_order(table[name], cells)
+    for name in {"repeat", "fold"} & set(table.columns):
+        table[name] += 1
+    return table.set_index(index) if index else table
+
+
+def _type(plan: Plan, factor: str) -> type | list[str]:
+    """int, float or bool if every level of the factor is one; else the levels, in the order of the grid."""
+    labels = list(dict.fromkeys(cell.levels[factor] for cell in plan.cells))
+    kinds = {type(_parsed(label)) for label in labels}
+    if kinds in ({int}, {bool}, {float}):
+        return kinds.pop()
+    return float if kinds == {int, float} else labels
+
+
+def _parsed(label: str) -> Any:
+    """The number or boolean that the label is written as by us; any other label as it is, also one such as 007."""
+    try:
+        value = json.loads(label)
+    except ValueError:
+        return label
+    plain = isinstance(value, (bool, int, float)) and json.dumps(value) == label
+    return value if plain and math.isfinite(value) and abs(value) < LARGEST else label
+
+
+def _column(texts: pd.Series, kind: type | list[str]) -> pd.Series:
+    return _in_order(texts, kind) if isinstance(kind, list) else texts.map(_parsed).astype(kind)
+
+
+def _value(text: str, kind: type | list[str] | None) -> Any:
+    return kind(_parsed(text)) if isinstance(kind, type) else text
+
+
+def _in_order(texts: pd.Series, names: Any) -> pd.Series:
+    # Also the names that are no part of the plan, such as "" in place of a factor.
+    found = [name for name in texts.unique() if name not in names]
+    return texts.astype(pd.CategoricalDtype([*names, *found], ordered=True))
