@@ -26,26 +26,19 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
     """
     types = {factor: _type(plan, factor) for factor in plan.factors}
     table = table.copy()
-    pairs = {"level": "factor", "level_a": "factor", "level_b": "factor"}
-    if "factor_a" in table:  # the table of interactions has two factors a row
-        pairs = {"level_a": "factor_a", "level_b": "factor_b"}
-    if "factor" not in table and "factor_a" not in table:
-        for factor in filter(table.columns.__contains__, plan.factors):
-            table[factor] = _column(table[factor], types[factor])
-        pairs = {}
-    for level, factor in pairs.items():
-        if level in table:
-            table[level] = pd.Series(
-                [_value(text, types.get(name)) for text, name in zip(table[level], table[factor], strict=True)],
-                index=table.index,
-                dtype=object,
-            )
-    for name in {"factor", "factor_a", "factor_b"} & set(table.columns) - set(plan.factors):
-        table[name] = _in_order(table[name], plan.factors)
-    cells = [cell.name for cell in plan.cells]
-    for name in {"cell", "cell_a", "cell_b"} & set(table.columns) - {index}:
-        table[name] = _in_order(table[name], cells)
-    for name in {"repeat", "fold"} & set(table.columns):
+    # Those of fits and of cells have a column a factor, which may have any name that is not reserved.
+    own = set(plan.factors) if "id" in table else set()
+    ours = set(table.columns) - own - {index}
+    for factor in own:
+        table[factor] = _column(table[factor], types[factor])
+    for level in {"level", "level_a", "level_b"} & ours:
+        factors = table["factor" if "factor" in ours else level.replace("level", "factor")]
+        values = [_value(text, types.get(name)) for text, name in zip(table[level], factors, strict=True)]
+        table[level] = pd.Series(values, index=table.index, dtype=object)
+    names = {"factor": plan.factors, "cell": [cell.name for cell in plan.cells]}
+    for name in {f"{kind}{end}" for kind in names for end in ("", "_a", "_b")} & ours:
+        table[name] = _in_order(table[name], names[name.partition("_")[0]])
+    for name in {"repeat", "fold"} & ours:
         table[name] += 1
     return table.set_index(index) if index else table
 
