@@ -31,7 +31,7 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
     ours = set(table.columns) - own - {index}
     for factor in own:
         table[factor] = _column(table[factor], types[factor])
-    for level in {"level", "level_a", "level_b"} & ours:
+    for level in {"level", "level_a", "level_b", "a", "b"} & ours:
         factors = table["factor" if "factor" in ours else level.replace("level", "factor")]
         values = [_value(text, types.get(name)) for text, name in zip(table[level], factors, strict=True)]
         table[level] = pd.Series(values, index=table.index, dtype=object)
