@@ -199,10 +199,12 @@ def _folder(study: AnyPath | StudyResults, reports: AnyPath) -> Path:
     return folder if isinstance(folder, Path) else report_folder(Path(reports), str(study))
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'runner' has no attribute '{name}'")
-    return getattr(import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # for which every name would exist
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'runner' has no attribute '{name}'")
+        return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, InvalidStateError
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, current_process
+from multiprocessing import current_process
 from multiprocessing.forkserver import ensure_running
 from typing import Any
 
@@ -20,7 +20,7 @@ from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup, time_limit
 from runner.fits.records import FitResult
 from runner.workers.executors.attempt import Attempt, collect
-from runner.workers.executors.processes import Context, Process, WorkerNotes
+from runner.workers.executors.processes import Context, WorkerNotes
 from runner.workers.run_group import run_group
 from runner.workers.start import start_worker
 
@@ -163,8 +163,8 @@ class ProcessExecutor:
         # All get the signal first, and only then each is waited for, so that their delays do not add up.
         for pool in self._pools:
             pool.stop()  # type: ignore[no-untyped-call]
-        for process in active_children():
-            if isinstance(process, Process):
+        for process in list(self._context.processes):  # and no others: another study may be running in a thread
+            if process.is_alive():
                 process.terminate()
         for pool in self._pools:
             pool.join()

@@ -16,6 +16,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.popen_forkserver import Popen
 from multiprocessing.reduction import DupFd
 from typing import Any
+from weakref import WeakSet
 
 NORMAL_EXIT = 256
 """Stands for exit status 0, which pebble does not count as a death: it would wait for the worker's result forever.
@@ -85,9 +86,16 @@ class Process(ForkServerProcess):
 
 
 class Context(ForkServerContext):
-    """The multiprocessing context that starts worker processes as `Process`."""
+    """The multiprocessing context that starts worker processes as `Process`, and knows those that it started."""
 
-    Process = Process
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: WeakSet[Process] = WeakSet()
+
+    def Process(self, *arguments: Any, **options: Any) -> Process:  # type: ignore[override]
+        process = Process(*arguments, **options)
+        self.processes.add(process)
+        return process
 
 
 class WorkerNotes:

@@ -17,7 +17,7 @@ FACTORS = ("pool", "architecture.convs", "optimizer.lr", "architecture.batch_nor
 LEVELS = (("max", "avg"), ("2", "10"), ("0.001", "1"), ("true", "false"))
 COMBINATIONS = list(itertools.product(*LEVELS))
 PLAN = make_plan(COMBINATIONS, FACTORS, repeats=2)
-TABLES: Tables = make_tables(PLAN, frames_of(PLAN, {levels: (0.8, 0.82, 0.84) * 2 for levels in COMBINATIONS}))
+TABLES: Tables = make_tables(PLAN, frames_of(PLAN, dict.fromkeys(COMBINATIONS, (0.8, 0.82, 0.84) * 2)))
 
 
 def test_columns_of_factors() -> None:

@@ -1,4 +1,4 @@
-"""The exit status of a worker process is reported correctly, however many threads ask for it."""
+"""The exit status of a worker is right, however many threads ask for it; workers and other processes keep apart."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import spawn
 from multiprocessing.connection import wait
+from types import ModuleType
 
 import pytest
 
+from runner.workers.executors.process_pool import ProcessExecutor
 from runner.workers.executors.processes import NORMAL_EXIT, Context
 
 
@@ -74,3 +77,28 @@ def test_a_worker_that_starts_while_its_driver_stops_is_silent(fault: str, words
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "1\n"
     assert words in done.stderr and bool(done.stderr) == bool(words), done.stderr
+
+
+def test_an_executor_stops_its_own_workers_and_no_others() -> None:
+    """Two studies may run at the same time, in two threads of one program."""
+    executors = [ProcessExecutor(1), ProcessExecutor(1)]
+    sleepers = [executor._context.Process(target=time.sleep, args=(60,)) for executor in executors]
+    for executor, sleeper in zip(executors, sleepers, strict=True):
+        executor._pools = []
+        sleeper.start()
+
+    executors[0]._stop()
+    sleepers[0].join(30)
+    ended = [sleeper.is_alive() for sleeper in sleepers]
+    executors[1]._stop()
+    sleepers[1].join(30)
+
+    assert ended == [False, True] and sleepers[1].exitcode == -signal.SIGTERM
+
+
+def test_other_processes_of_the_program_get_its_main_file_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = ModuleType("__main__")
+    main.__file__ = "/home/user/script.py"
+    monkeypatch.setitem(sys.modules, "__main__", main)
+
+    assert spawn.get_preparation_data("theirs")["init_main_from_path"] == main.__file__
