@@ -46,7 +46,7 @@ def numbered(texts: Sequence[str], where: object, names: Sequence[str] = ()) -> 
         raise RunnerError(f"{where}: no image has the label {unused[0]!r}; leave out this class name")
     if len(found) < 2:
         raise RunnerError(f"{where}: found {len(found)} different labels; expected two classes or more")
-    refuse_lookalikes(found, where)
+    refuse_lookalikes(sorted(found), where)
     ordered = tuple(names) or tuple(sorted(found, key=_by_value if all(map(_is_whole, found)) else str))
     numbers = {name: number for number, name in enumerate(ordered)}
     return ordered, [numbers[text] for text in texts]

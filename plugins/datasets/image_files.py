@@ -169,7 +169,8 @@ def _eight_bits(image: Image.Image, source: str | Stored, form: Form) -> tuple[I
             )
         return image, False
     if form.scale is None:
-        raise RunnerError(f"it has {deep}, and what is black and white must be said: {HINT}, or scale: uint16")
+        full = "" if image.mode in ("F", "I") else ", or scale: uint16"
+        raise RunnerError(f"it has {deep}, and what is black and white must be said: {HINT}{full}")
     if tags.get(PHOTOMETRIC) == 0:
         raise RunnerError(f"it has {deep} and counts from white to black, which is not read; convert it first")
     if form.scale == "uint16" and ";12" in _raw_mode(image):

@@ -5,9 +5,11 @@ The file is not trusted: all that NumPy would take its word for is checked first
 
 from __future__ import annotations
 
+import difflib
+import logging
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from runner.api import Dataset, ImageData, RunnerError, Shape, files_version, hookimpl
 
 from . import files
+from .npz_labels import EXPECTED, check_names, from_one_hot, label_numbers, texts
+from .pixel_scale import HINT, Scale, scaled
 
 if TYPE_CHECKING:
     import numpy as np
 
+log = logging.getLogger("runner.datasets")
 Order = Literal["auto", "NCHW", "NHWC"]
 UNCHECKED_BYTES, MAX_RATIO = 200_000_000, 100
 """A larger array with a higher compression ratio is refused: images do not compress so well, zip bombs do."""
@@ -37,7 +42,8 @@ def open_npz(file: Path) -> Iterator[Any]:
     if not files.is_file(file):
         raise RunnerError(f"{file}: {'not a file' if files.is_folder(file) else 'no such file'}")
     if not zipfile.is_zipfile(file):
-        raise RunnerError(f"{file}: not a (complete) .npz file; numpy.savez writes one")
+        single = file.suffix == ".npy" and " with images and labels, as a .npy file holds a single array"
+        raise RunnerError(f"{file}: not a (complete) .npz file; numpy.savez writes one{single or ''}")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             for entry in arrays.zip.infolist():
@@ -84,17 +90,23 @@ def read_values(file: Path, arrays: Any, name: str) -> np.ndarray:
     return arrays[name]  # type: ignore[no-any-return]
 
 
-def image_shape(file: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, order: Order) -> tuple[Shape, Order]:
+def image_shape(
+    file: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, order: Order, scale: Scale
+) -> tuple[Shape, Order]:
     """(C, H, W) of images whose array has `shape`, and the order of its axes.
 
     Three axes are grey images. With four and order "auto", the channels are the axis that is 1 or 3 long. Raises
     RunnerError if that does not decide it, or if the array cannot be images.
     """
-    if str(dtype) != "uint8":
-        raise RunnerError(f"{file}: {name} is {dtype}; expected uint8, 0 to 255")
+    if dtype.kind not in "buif":
+        raise RunnerError(f"{file}: {name} is {dtype}; expected numbers, such as uint8, 0 to 255")
+    if scale is None and dtype != "uint8":
+        raise RunnerError(f"{file}: {name} is {dtype}; expected uint8, 0 to 255; for others {HINT}")
     if 0 in shape[1:]:
         raise RunnerError(f"{file}: {name} has shape {shape}: images without pixels")
     if len(shape) == 3:
+        if order == "NCHW":
+            raise RunnerError(f"{file}: {name} has shape {shape}, which has no axis of channels; leave out order")
         return (1, *shape[1:]), "NHWC"
     if len(shape) != 4:
         raise RunnerError(f"{file}: {name} has shape {shape}; expected (N, H, W), (N, H, W, C) or (N, C, H, W)")
@@ -107,79 +119,116 @@ def image_shape(file: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, 
     return (shape[3], shape[1], shape[2]), "NHWC"
 
 
-def read_labels(file: Path, arrays: Any, name: str, size: int) -> np.ndarray:
-    """The labels (size,) in the array `name`; raises RunnerError if they are not whole numbers, one per image."""
+def refuse_unknown(file: Path, arrays: Any) -> None:
+    """Raise RunnerError for an array that is none of ARRAYS, or whose name stands in the file twice."""
+    found = list(arrays.files)
+    for name in found:
+        if name not in ARRAYS:
+            near = difflib.get_close_matches(name.lower(), ARRAYS, 1, 0.5) or _alias(name)
+            hint = f"; did you mean '{near[0]}'?" if near else ";"
+            raise RunnerError(f"{file}: unknown array '{name}'{hint} allowed: {', '.join(ARRAYS)}")
+    if len(set(found)) < len(found):
+        name = next(name for name in found if found.count(name) > 1)
+        raise RunnerError(f"{file}: holds the array '{name}' more than once; write the file again")
+
+
+def _alias(name: str) -> list[str]:
+    """Ours for a name that other tools use: `x_train` of Keras, `data` of scikit-learn, `target`."""
+    test = "test_" if "test" in name.lower() else ""
+    word = name.lower().replace("train", "").replace("test", "").strip("_")
+    known = {"x": "images", "data": "images", "arr_0": "images", "y": "labels", "target": "labels", "arr_1": "labels"}
+    return [test + known[word]] if word in known else []
+
+
+def read_labels(
+    file: Path, arrays: Any, name: str, size: int, names: Sequence[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The labels (size,) in the array `name` as numbers, and the class names, as `npz_labels.label_numbers`."""
+    if name not in arrays.files:
+        raise RunnerError(f"{file}: {name} is missing; expected {size} {EXPECTED}, one per image")
+    return label_numbers(file, name, read_values(file, arrays, name), size, names)
+
+
+def read_test_labels(file: Path, arrays: Any, size: int, names: Sequence[str]) -> np.ndarray:
+    """The labels of the test part, which need not have every class."""
     import numpy as np
 
-    labels = read_values(file, arrays, name) if name in arrays.files else None
-    if labels is None or labels.shape != (size,) or not np.issubdtype(labels.dtype, np.integer):
+    labels = read_values(file, arrays, "test_labels") if "test_labels" in arrays.files else None
+    if labels is None or labels.shape[:1] != (size,):
         problem = "missing" if labels is None else f"{labels.dtype} {labels.shape}"
-        raise RunnerError(f"{file}: {name} is {problem}; expected {size} whole numbers, one per image")
+        raise RunnerError(f"{file}: test_labels is {problem}; expected {size} {EXPECTED}, one per image")
+    if labels.ndim == 1 and labels.dtype.kind in "US":
+        numbers = {name: number for number, name in enumerate(names)}
+        found = texts(file, "test_labels", labels)
+        if unknown := sorted(set(found) - set(names)):
+            raise RunnerError(f"{file}: test_labels has {unknown[0]!r}, which labels has not")
+        return np.array([numbers[text] for text in found], int)
+    if labels.ndim == 2 and labels.shape[1] == len(names):
+        return from_one_hot(file, "test_labels", labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "ui":
+        problem = f"{labels.dtype} {labels.shape}"
+        raise RunnerError(f"{file}: test_labels is {problem}; expected {size} {EXPECTED}, as labels are")
+    if size and (labels.min() < 0 or labels.max() >= len(names)):
+        raise RunnerError(f"{file}: test_labels are not all from 0 to {len(names) - 1}, as labels are")
     return labels
 
 
-def read_class_names(file: Path, arrays: Any, labels: np.ndarray) -> tuple[str, ...]:
-    """The names of the classes: those in the file, or else their numbers.
-
-    Raises RunnerError unless `labels` has every number from 0 to classes - 1.
-    """
-    import numpy as np
-
-    present = np.unique(labels)
-    if not len(present):
-        raise RunnerError(f"{file}: holds no images")
-    in_file = read_values(file, arrays, "class_names") if "class_names" in arrays.files else np.array([])
-    names = [str(name) for name in np.atleast_1d(in_file)]
-    count = len(names) or len(present)
-    if len(present) != count or present[0] != 0 or present[-1] != count - 1 or count < 2:
-        expected = f"all of 0 to {count - 1}" if count > 1 else "two classes or more"
-        raise RunnerError(
-            f"{file}: labels are {len(present)} different numbers from {present[0]} to {present[-1]}; "
-            f"expected {expected}, numbered from 0 without gaps{', one per class name' if names else ''}"
-        )
-    return tuple(names or map(str, range(count)))
-
-
-def load(file: Path, order: Order, prefix: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, C, H, W) uint8 and labels (N,) of the training part, or with the prefix "test_" of the test part."""
+def load(file: Path, order: Order, scale: Scale, prefix: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The images (N, C, H, W) and labels (N,) of the training part, or with the prefix "test_" of the test part."""
     with open_npz(file) as arrays:
-        images, labels = read_values(file, arrays, f"{prefix}images"), read_values(file, arrays, f"{prefix}labels")
+        images = read_values(file, arrays, f"{prefix}images")
+        if prefix:
+            labels = read_test_labels(file, arrays, len(images), names)
+        else:
+            labels, _ = read_labels(file, arrays, "labels", len(images), read_names(file, arrays))
+    if scale is not None:
+        try:
+            images, cut = scaled(images, scale)
+        except RunnerError as error:
+            raise RunnerError(f"{file}: {prefix}images: {error}") from None
+        if cut:
+            log.warning("%s: %simages has values outside scale, which were cut off", file, prefix)
     if images.ndim == 3:
         images = images[..., None]
     return images if order == "NCHW" else images.transpose(0, 3, 1, 2), labels
 
 
-def npz(*, file: str, order: Order = "auto") -> ImageData:
-    """Your own arrays `images` (uint8) and `labels` (from 0); optional: `class_names`, `test_images`, `test_labels`.
+def read_names(file: Path, arrays: Any) -> tuple[str, ...]:
+    """The class names in the file; empty if it has none."""
+    return check_names(file, read_values(file, arrays, "class_names")) if "class_names" in arrays.files else ()
 
-    `order` is the order of the images' axes; "auto" takes as channels the second or last axis, whichever is 1 or 3
-    long.
+
+def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
+    """Your own arrays `images` and `labels`; optional: `class_names`, `test_images`, `test_labels`.
+
+    Images are uint8, or with `scale` of any numbers: uint16, or [low, high], the values that become black and white.
+    Labels are whole numbers from 0, texts or one-hot rows. `order` is the order of the images' axes; "auto" takes as
+    channels the second or last axis, whichever is 1 or 3 long.
     """
     path = files.expand(file)
     with open_npz(path) as arrays:
         # The file's own checksums, which cost nothing, say what was read here, also if its state does not.
         state, sums = files_version([path]), [(entry.filename, entry.CRC) for entry in arrays.zip.infolist()]
+        refuse_unknown(path, arrays)
         array_shape, dtype = read_header(path, arrays, "images")
-        shape, order = image_shape(path, "images", array_shape, dtype, order)
-        labels = read_labels(path, arrays, "labels", array_shape[0])
-        names, test_size = read_class_names(path, arrays, labels), 0
+        shape, order = image_shape(path, "images", array_shape, dtype, order, scale)
+        names = read_labels(path, arrays, "labels", array_shape[0], read_names(path, arrays))[1]
+        test_size = 0
         if {"test_images", "test_labels"} & set(arrays.files):
-            test_shape, dtype = read_header(path, arrays, "test_images")
-            if test_shape[1:] != array_shape[1:] or dtype != "uint8":
-                expected = f"uint8 {('N', *array_shape[1:])}"
-                raise RunnerError(f"{path}: test_images is {dtype} {test_shape}; expected {expected}")
+            test_shape, test_dtype = read_header(path, arrays, "test_images")
+            if test_shape[1:] != array_shape[1:] or test_dtype != dtype:
+                expected = f"{dtype} {('N', *array_shape[1:])}"
+                raise RunnerError(f"{path}: test_images is {test_dtype} {test_shape}; expected {expected}")
             test_size = test_shape[0]
-            test_labels = read_labels(path, arrays, "test_labels", test_size)
-            if test_size and (test_labels.min() < 0 or test_labels.max() >= len(names)):
-                raise RunnerError(f"{path}: test_labels are not all from 0 to {len(names) - 1}, as labels are")
+            read_test_labels(path, arrays, test_size, names)
     return ImageData(
         shape=shape,
         class_names=names,
         size=array_shape[0],
-        load=partial(load, path, order, ""),
+        load=partial(load, path, order, scale, "", names),
         test_size=test_size,
-        load_test=partial(load, path, order, "test_") if test_size else None,
-        version=state and files.digest(state, sums, order),
+        load_test=partial(load, path, order, scale, "test_", names) if test_size else None,
+        version=state and files.digest(state, sums, order, scale),
     )
 
 

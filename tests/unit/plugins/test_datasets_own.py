@@ -345,8 +345,14 @@ def test_the_order_of_axes(shape: tuple, order: str, expected: tuple, tmp_path: 
     [
         ({"images": None}, "no array 'images'; it holds labels; allowed: images, labels"),
         ({"labels": None}, "labels is missing; expected 12 whole numbers"),
-        ({"labels": np.zeros(11, int)}, r"labels is int64 \(11,\); expected 12 whole numbers, one per image"),
-        ({"labels": np.zeros((12, 1), int)}, r"labels is int64 \(12, 1\); expected 12"),
+        (
+            {"labels": np.zeros(11, int)},
+            r"labels is int64 \(11,\); expected 12 whole numbers from 0, texts, or one-hot rows, one",
+        ),
+        (
+            {"labels": np.zeros((12, 1), int)},
+            r"labels is int64 \(12, 1\); expected whole numbers .*; a column of numbers is labels",
+        ),
         ({"labels": np.zeros(12)}, "labels is float64"),
         ({"labels": np.zeros(12, int)}, "labels are 1 different numbers from 0 to 0; expected two classes or more"),
         ({"labels": np.arange(12) % 3 + 1}, "3 different numbers from 1 to 3; expected all of 0 to 2, numbered from 0"),
