@@ -1,4 +1,4 @@
-"""`runner describe`: one architecture layer by layer, or a picture of what an augmentation does."""
+"""`runner describe`: one architecture layer by layer, or a picture of an augmentation or of a data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="an architecture or augmentation, as `runner plugins` lists them")
+    parser.add_argument("name", metavar="NAME", help="an architecture, augmentation or data set: see `runner plugins`")
     parser.add_argument("--input", type=shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
     parser.add_argument("--classes", type=positive, default=10, metavar="K", help="number of classes (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one of its parameters")
@@ -34,10 +34,14 @@ def run(given: argparse.Namespace) -> int:
     from runner.components.catalog import load_catalog
 
     catalog = load_catalog(plugin_files(given))
-    names = {kind: catalog.names(kind) for kind in ("architecture", "augmentation")}
+    names = {kind: catalog.names(kind) for kind in ("architecture", "augmentation", "dataset")}
     # An unknown name counts as an architecture, so the error lists the architectures.
     if given.name in names["augmentation"] and given.name not in names["architecture"]:
         return _augmentation(catalog, given)
+    if given.name in names["dataset"] and given.name not in names["architecture"]:
+        from runner.commands import describe_dataset
+
+        return describe_dataset.describe(catalog, _bound(catalog, "dataset", given), given)
     return _architecture(catalog, given)
 
 
@@ -88,7 +92,7 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        raise InputError(Complaint(Location(f"--set {dotted(p)}"), "", m) for p, m in finding.problems) from None
+        raise InputError(Complaint(Location(f"--set {dotted(p)}".rstrip()), "", m) for p, m in finding.problems) from None
 
 
 def print_description(ref: ComponentRef, analysis: Analysis) -> None:

@@ -1,0 +1,87 @@
+"""`runner describe DATASET`: what the loader made of the images, as facts and as a picture with a row per class."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.commands.output import print_line, print_table, shape_text
+from runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from runner.components.catalog import Catalog
+    from runner.components.records import ComponentRef, ImageData
+
+MOST_CLASSES = 20
+"""Of more, the first are drawn and listed, and it is said how many others there are."""
+
+
+def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
+    """Load the training part of the data set `ref`, print its facts, and draw it unless --json is given."""
+    from runner.commands import dataset_sheet
+    from runner.data.parts import read
+    from runner.data.prepare import prepare_dataset
+
+    if ref.parameters.get("subset"):
+        raise RunnerError("--set subset: the sheet is of all images; leave it out")
+    data: ImageData = catalog.build("dataset", ref)
+    file = given.out or Path(f"{given.name}.png")
+    with prepare_dataset(catalog, ref) as part:
+        part.verify()
+        images, labels = read(part.folder)
+        facts = _facts(data, images, labels)
+        if not given.json:
+            dataset_sheet.write(images, labels, data.class_names, f"{ref}", file, MOST_CLASSES)
+    if given.json:
+        print(json.dumps({"name": given.name, **facts}))
+        return 0
+    _print(f"{ref}", facts)
+    print_line(str(file))
+    return 0
+
+
+def _facts(data: ImageData, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    import numpy as np
+
+    counts = np.bincount(labels, minlength=data.classes).tolist()
+    flat = images.reshape(len(images), -1)
+    lowest, highest = flat.min(axis=1), flat.max(axis=1)
+    return {
+        "shape": list(data.shape),
+        "size": data.size,
+        "test_size": data.test_size,
+        "classes": [{"name": name, "images": count} for name, count in zip(data.class_names, counts, strict=True)],
+        "lowest": int(lowest.min()),
+        "mean": round(float(np.mean([image.mean() for image in images])), 2),
+        "highest": int(highest.max()),
+        "of_one_value": int((lowest == highest).sum()),
+    }
+
+
+def _print(title: str, facts: dict[str, Any]) -> None:
+    print_line(title)
+    print()
+    classes = facts["classes"]
+    rows = {
+        "training images": f"{facts['size']:,}",
+        "test images": f"{facts['test_size']:,}",
+        "shape": f"{shape_text(tuple(facts['shape']))} (channels, height, width)",
+        "values": f"{facts['lowest']} to {facts['highest']}, {facts['mean']:.1f} in the mean",
+        "classes": f"{len(classes)}",
+    }
+    if facts["of_one_value"]:
+        count = facts["of_one_value"]
+        rows["look at"] = f"{count:,} image{'s have' if count > 1 else ' has'} the same value in every pixel"
+    for name, text in rows.items():
+        print_line(f"{name:16}{text}")
+    print()
+    print_table(("class", "training images"), [(row["name"], f"{row['images']:,}") for row in classes[:MOST_CLASSES]])
+    if more := classes[MOST_CLASSES:]:
+        fewest, most = min(row["images"] for row in more), max(row["images"] for row in more)
+        span = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+        print_line(f"and {len(more)} more classes, of {span} images each")
+    print()
