@@ -238,7 +238,8 @@ def _colours(image: Image.Image, source: str | Stored) -> np.ndarray:
             for tile in again.tile  # type: ignore[attr-defined]
         ]
         low = np.asarray(again)[..., :3]
-    return (np.asarray(image)[..., :3].astype(np.uint16) << 8) | low
+    values: np.ndarray = np.asarray(image)[..., :3] * np.uint16(256) + low
+    return values
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:

@@ -50,11 +50,10 @@ def image_folder(
         raise RunnerError("found split: true and test_root, which both name the test part; leave out one")
     if val is not None and not split:
         raise RunnerError(f"found val: {val} without split: true, which it belongs to")
-    if split:
-        train, test = (list_images(folders) for folders in split_parts(root, val))
-    else:
-        train = list_images([files.data_folder(root)])
-        test = list_images([files.data_folder(test_root)]) if test_root is not None else None
+    folders = split_parts(root, val) if split else ([files.data_folder(root)], [])
+    if test_root is not None:
+        folders[1].append(files.data_folder(test_root))
+    train, test = list_images(folders[0]), list_images(folders[1]) if folders[1] else None
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")

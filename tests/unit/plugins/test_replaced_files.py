@@ -39,8 +39,15 @@ def write_pictures(folder: Path, seed: int) -> None:
             Image.fromarray(pixels).save(folder / name / f"{number}.png", compress_level=0)
 
 
+def write_table(folder: Path, seed: int) -> None:
+    write_pictures(folder, seed)
+    rows = [f"{name}/{number}.png,{name}" for name in ("ants", "bees") for number in range(2)]
+    (folder / "table.csv").write_text("\n".join(["path,label", *rows, ""]))
+
+
 KINDS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], dict[str, object]]]] = {
     "npz": (write_npz, lambda folder: {"file": str(folder / "mine.npz")}),
+    "image-table": (write_table, lambda folder: {"file": str(folder / "table.csv"), "size": 8}),
     "image-folder": (write_pictures, lambda folder: {"root": str(folder), "size": 8}),
 }
 
