@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
 from runner.commands.output import count_text, field_text, print_line, print_remark, print_table
-from runner.text import duration, printable
+from runner.text import duration, plural, printable
 
 USUAL_REPEATS = 3
 """Repeats until a study is decided, of at most 8, as a rule: in simulations on real fits they were 2.4 on average for
@@ -106,12 +106,14 @@ def print_plan(
     print()
     print_line(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {_repeats(plan)}")
     print_line(f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}")
-    for line in notices:
+    for line in (*_early_stops(plan), *notices):
         print_line(printable(line))
     basis = (
         "from the fits in the journal" if estimate.measured else "a rough guess: none of its fits has been timed yet"
     )
-    print_line(f"{estimate.fits} fits to train: about {duration(estimate.seconds)} on {workers} workers ({basis})")
+    # A fit that may stop early is counted with all its epochs.
+    about = "at most about" if plan.stops else "about"
+    print_line(f"{estimate.fits} fits to train: {about} {duration(estimate.seconds)} on {workers} workers ({basis})")
     for repeats, total in later:
         how_often = "at most" if repeats == plan.most else "as a rule about"
         print_line(f"{how_often} {repeats} repeats: {total.fits} fits to train, about {duration(total.seconds)}")
@@ -124,6 +126,19 @@ def _repeats(plan: Plan) -> str:
     race = ", fewer as cells drop out of the race" if plan.race else ""
     first = f"2 or more repeats until decided: {plan.fit_count} fits at first ({plan.repeats} repeats)"
     return f"{first}, at most {plan.fits_at_most} ({plan.most} repeats){race}"
+
+
+def _early_stops(plan: Plan) -> list[str]:
+    """How fits may stop before their last epoch: one line per way, and in how many cells they do."""
+    cells = Counter(cell.settings.training.stop for cell in plan.cells)
+    lines = []
+    for stop, count in cells.items():
+        if stop is not None:
+            where = "" if count == len(plan.cells) else f" in {plural(count, 'cell')}"
+            epochs = plural(stop.patience, "epoch")
+            part = f"{100 * stop.share:g}% of their training images, set aside for this"
+            lines.append(f"fits stop early{where}: after {epochs} without a lower loss on {part}")
+    return lines
 
 
 def _stacking(plan: Plan) -> str:

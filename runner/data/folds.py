@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.errors import RunnerError
-from runner.seeding import stream
+from runner.seeding import Key, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,24 @@ def stratified_part(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     # Every (N / count)-th image of those sorted by class: so no class is rounded on its own.
     evenly = np.arange(count) * len(labels) // count
     return np.sort(_by_class(labels, stream("subset", seed))[evenly])
+
+
+def inner_split(labels: np.ndarray, train: np.ndarray, share: float, *keys: Key) -> tuple[np.ndarray, np.ndarray]:
+    """The training images `train` (n,) split in two, sorted: those that are still trained on, and the inner part.
+
+    `labels` (N,) are those of the whole data set, and `keys` are (seed, repeat, fold). The inner part has `share` of
+    the images of each class, rounded, but at least one of them, and leaves at least one. So a class with one training
+    image has none there. A larger share adds images to a smaller one's. Raises RunnerError if nothing can be taken.
+    """
+    order = train[_by_class(labels[train], stream("inner", *keys))]
+    counts = np.unique(labels[train], return_counts=True)[1]
+    # Half up: NumPy's own rounding takes 2 of 25 and 4 of 35.
+    taken = np.minimum(np.maximum(np.floor(counts * share + 0.5).astype(np.int64), 1), counts - 1)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # of each image within its class
+    is_inner = place < np.repeat(taken, counts)
+    if not is_inner.any():
+        raise RunnerError("training.stop: no class has two training images in a fold, so that none can be set aside")
+    return np.sort(order[~is_inner]), np.sort(order[is_inner])
 
 
 def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

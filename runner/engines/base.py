@@ -21,9 +21,9 @@ class BuiltFit:
     """A fit with its components built and its data loaded.
 
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. `images` (N, C, H, W) uint8 and `labels`
-    (N,) hold the whole data set; `spec.train` and `spec.validation` index into them. `test` holds the images and labels
-    of the held-out test part if it is to be evaluated after the last epoch. `checkpoint` stores the state of the whole
-    group, so only the first fit of a group has one.
+    (N,) hold the whole data set; `spec.train`, `spec.inner` and `spec.validation` index into them. `test` holds the
+    images and labels of the held-out test part if the result is to be evaluated on it. `checkpoint` stores the
+    state of the whole group, so only the first fit of a group has one.
     """
 
     spec: FitSpec
@@ -38,15 +38,17 @@ class BuiltFit:
 
 @dataclass(frozen=True, eq=False)
 class TrainedFit:
-    """The result of a fit that reached its last epoch.
+    """The result of a fit that reached its last epoch, or stopped because its inner loss no longer fell.
 
-    `answers` are those for the validation images after the last epoch, from `fits.answers.pack`. `arrays` are those of
-    `runner.engines.inspection`; most fits have none.
+    `best_epoch` is the epoch, from 1, whose parameters it has; 0 if it is the last because the fit could not stop.
+    `answers` are those for the validation images with these parameters, from `fits.answers.pack`. `arrays` are those
+    of `runner.engines.inspection`; most fits have none.
     """
 
     curves: Curves
     answers: str = ""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    best_epoch: int = 0
 
 
 class Engine(Protocol):

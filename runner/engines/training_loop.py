@@ -9,17 +9,19 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.best_epoch import BestEpoch
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.inspection import Inspectable, inspect_fit
 from runner.errors import EndedEarly
 from runner.fits import answers
-from runner.fits.metrics import CURVES
+from runner.fits.metrics import CURVES, INNER_CURVES
 from runner.fits.records import Curves
 from runner.seeding import global_states, restore_globals, stream
 
@@ -70,6 +72,14 @@ class Learner(Protocol):
         """The network of one fit of the group."""
         ...
 
+    def network_state(self, fit: int) -> Any:
+        """A copy of one fit's parameters and buffers: nested plain data and NumPy arrays."""
+        ...
+
+    def restore_network(self, fit: int, state: Any) -> None:
+        """Set one fit's parameters and buffers to a `network_state` of it."""
+        ...
+
     def state(self) -> Any:
         """A copy of everything that the next steps depend on, except `masks`: nested plain data and NumPy arrays."""
         ...
@@ -83,8 +93,9 @@ class Learner(Protocol):
 class FitProgress:
     """The progress of one fit of a group.
 
-    `end_reason` says why it ended before its last epoch ("" if it did not). `augment_stream` is the random stream of
-    its augmentation in this epoch. `evaluation` is that of the validation part after the last finished epoch.
+    `end_reason` says why it failed before its last epoch ("" if it did not). `augment_stream` is the random stream of
+    its augmentation in this epoch. `evaluation` is that of the validation part after the last finished epoch. `best` is
+    the best epoch so far; None if the fit cannot stop, so that its result is that of its last epoch.
     """
 
     fit: BuiltFit
@@ -93,6 +104,24 @@ class FitProgress:
     # A stand-in of the same kind (PCG64): `begin_epoch` replaces it, or `restore` sets its state.
     augment_stream: np.random.Generator = field(default_factory=np.random.default_rng)
     evaluation: Evaluation | None = None
+    best: BestEpoch | None = None
+
+    def __post_init__(self) -> None:
+        if self.fit.spec.training.stop:
+            self.best = BestEpoch()
+            self.curves |= {name: [] for name in INNER_CURVES}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the inner loss has not been lower than in the best epoch for as many epochs as its patience."""
+        stop = self.fit.spec.training.stop
+        if stop is None or self.best is None:
+            return False
+        return len(self.curves["train_loss"]) - self.best.epoch >= stop.patience
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.end_reason) or self.stopped
 
     def begin_epoch(self, epoch: int) -> None:
         self.augment_stream = stream("augment", *self.fit.spec.keys, epoch)
@@ -110,22 +139,46 @@ class FitProgress:
             return []
         return [transform.draw(self.augment_stream, count, self.fit.spec.shape) for transform in self.fit.transforms]
 
-    def end_epoch(self, loss: float, correct: int, evaluation: Evaluation) -> None:
-        """Append the epoch's values to the curves, and set `end_reason` if the fit diverged or is stuck."""
+    def end_epoch(
+        self,
+        totals: tuple[float, int],
+        evaluation: Evaluation,
+        inner: Evaluation | None,
+        network: Callable[[], Any],
+    ) -> None:
+        """Append the epoch's values to the curves, and set `end_reason` if the fit diverged or is stuck.
+
+        `totals` are those of `Learner.training_totals`. `inner` is the evaluation of the inner part, if there is one,
+        and `network` returns the network's state.
+        """
         count = len(self.fit.spec.train)
-        values = (loss / count, correct / count, evaluation.loss, evaluation.accuracy)
+        values = [total / count for total in totals] + [evaluation.loss, evaluation.accuracy]
+        values += [inner.loss, inner.accuracy] if inner else []
         for curve, value in zip(self.curves.values(), values, strict=True):
             curve.append(value)
         self.evaluation = evaluation
-        self.end_reason = _divergence(self.curves) or _stuck(self.fit, self.curves["train_accuracy"])
+        diverged = _divergence(self.curves)
+        if self.best and inner and not diverged:
+            epoch = len(self.curves["inner_loss"])
+            self.best.offer(epoch, inner.loss, evaluation.predicted, evaluation.confidence, network)
+        self.end_reason = diverged or _stuck(self.fit, self.curves["train_accuracy"], self.stopped)
+
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes (V,) that the result predicts for the validation images, and their softmax shares (V,)."""
+        source = self.best or self.evaluation
+        assert source and source.predicted is not None and source.confidence is not None
+        return source.predicted, source.confidence
 
     def state(self) -> dict[str, Any]:
         # Not `evaluation`: a checkpoint is saved inside an epoch, and the end of that epoch sets it anew.
-        return {"curves": self.curves, "ended": self.end_reason, "drawing": self.augment_stream.bit_generator.state}
+        state = {"curves": self.curves, "ended": self.end_reason, "drawing": self.augment_stream.bit_generator.state}
+        return state | ({"best": self.best.state()} if self.best else {})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.curves, self.end_reason = state["curves"], state["ended"]
         self.augment_stream.bit_generator.state = state["drawing"]
+        if self.best:
+            self.best.restore(state["best"])
 
 
 def train(
@@ -133,13 +186,15 @@ def train(
 ) -> list[TrainedFit | Exception]:
     """Train a group of fits with one learner; for each fit, in order, its result or the exception that ended it.
 
-    Starts from the group's checkpoint if there is one. A fit ends at the first epoch whose loss is not finite or after
-    which it is stuck. The others continue; training stops when all have ended.
+    Starts from the group's checkpoint if there is one. A fit fails at the first epoch whose loss is not finite or after
+    which it is stuck; one that may stop early ends when its inner loss has not been lower for long enough. The others
+    continue; training stops when all have ended. A fit that may stop early has the network of its best epoch then.
     """
     training = _GroupTraining(group, make_learner)
     for epoch in range(training.epoch, group[0].spec.training.epochs):
         if not training.all_ended:
             training.train_epoch(epoch)
+    training.restore_best()
     training.evaluate_test()
     return [training.outcome(number) for number in range(len(group))]
 
@@ -152,6 +207,9 @@ class _GroupTraining:
         self.members, self.checkpoint = [FitProgress(fit) for fit in group], first.checkpoint
         self.learner, self.epoch, self.batches_done = make_learner(group), 0, 0
         self.validation = self.learner.subset(first.images, first.labels, [fit.spec.validation for fit in group])
+        self.inner: Any = None
+        if inner := [fit.spec.inner for fit in group if fit.spec.inner is not None]:
+            self.inner = self.learner.subset(first.images, first.labels, inner)
         # Copied before a checkpoint is restored: these are the untrained filters.
         self.initial_filters = [
             self.learner.inspectable(n).first_filters() if fit.spec.inspected else None for n, fit in enumerate(group)
@@ -161,7 +219,7 @@ class _GroupTraining:
 
     @property
     def all_ended(self) -> bool:
-        return all(member.end_reason for member in self.members)
+        return all(member.ended for member in self.members)
 
     def _resume(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's state, or from the beginning, with a warning, if it does not match."""
@@ -208,10 +266,12 @@ class _GroupTraining:
                 self._save(self.checkpoint, number + 1)
         self.batches_done = 0
         totals, evaluations = self.learner.training_totals(), self.learner.evaluate(self.validation)
+        inner = self.learner.evaluate(self.inner) if self.inner else [None] * len(self.members)
         # A fit that has ended is still trained with its group, as taking it out would add more code than it saves time.
-        for member, (loss, correct), evaluation in zip(self.members, totals, evaluations, strict=True):
-            if not member.end_reason:
-                member.end_epoch(loss, correct, evaluation)
+        for number, member in enumerate(self.members):
+            if not member.ended:
+                network = partial(self.learner.network_state, number)
+                member.end_epoch(totals[number], evaluations[number], inner[number], network)
 
     def _save(self, checkpoint: Checkpoint, batches: int) -> None:
         masks = [masks.state() for masks in self.learner.masks]
@@ -219,48 +279,57 @@ class _GroupTraining:
         state = {"fits": members, "epoch": self.epoch, "batches": batches, "masks": masks, "globals": global_states()}
         checkpoint.save(state, self.learner.state)
 
+    def restore_best(self) -> None:
+        """Set the network of every fit that has a best epoch to what it was then."""
+        for number, member in enumerate(self.members):
+            if member.best and not member.end_reason:
+                self.learner.restore_network(number, member.best.network)
+
     def evaluate_test(self) -> None:
         """Add the test part's loss and accuracy to the curves, if the fits have a test part."""
         test = self.members[0].fit.test
-        if test and not self.all_ended:
+        if test and not all(member.end_reason for member in self.members):
             subset = self.learner.subset(*test, [np.arange(len(test[1]))] * len(self.members))
             for member, evaluation in zip(self.members, self.learner.evaluate(subset), strict=True):
                 member.curves |= {"test_loss": [evaluation.loss], "test_accuracy": [evaluation.accuracy]}
 
     def outcome(self, number: int) -> TrainedFit | Exception:
         member = self.members[number]
-        fit, evaluation = member.fit, member.evaluation
-        if member.end_reason or evaluation is None:
+        fit, best = member.fit, member.best.epoch if member.best else 0
+        if member.end_reason:
             return EndedEarly(member.end_reason)
-        packed = answers.pack(fit.labels[fit.spec.validation], evaluation.predicted, fit.spec.classes)
+        predicted, confidence = member.answers()
+        packed = answers.pack(fit.labels[fit.spec.validation], predicted, fit.spec.classes)
         if not fit.spec.inspected:
-            return TrainedFit(member.curves, packed)
+            return TrainedFit(member.curves, packed, best_epoch=best)
         try:
             network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
-            inspection = inspect_fit(fit, network, initial_filters, evaluation.predicted, evaluation.confidence)
+            inspection = inspect_fit(fit, network, initial_filters, predicted, confidence)
         except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
             log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
             inspection = {}
-        return TrainedFit(member.curves, packed, inspection)
+        return TrainedFit(member.curves, packed, inspection, best)
 
 
 def _divergence(curves: Curves) -> str:
     """Why the fit diverged in its last epoch; "" if it did not."""
-    for name in ("train_loss", "val_loss"):
-        if not math.isfinite(curves[name][-1]):
+    for name in ("train_loss", "val_loss", "inner_loss"):
+        if name in curves and not math.isfinite(curves[name][-1]):
             return f"diverged: {name} is {curves[name][-1]} after epoch {len(curves[name])}"
     return ""
 
 
-def _stuck(fit: BuiltFit, accuracies: Sequence[float]) -> str:
+def _stuck(fit: BuiltFit, accuracies: Sequence[float], stopped: bool = False) -> str:
     """Why the fit is stuck, if its last `stuck_after` training accuracies are no better than chance; else "".
 
+    A fit that has `stopped` before that many epochs is judged by all that it has, as it gets no more.
     Chance is to always predict the largest class, whose share of the training part is p. An accuracy within two
     standard deviations of p, 2 sqrt(p (1 - p) / images), is no evidence that the network has learned anything.
     """
     epochs, labels = fit.spec.training.stuck_after, fit.labels[fit.spec.train]
-    if epochs is None or len(accuracies) < epochs:
+    if epochs is None or (len(accuracies) < epochs and not stopped):
         return ""
+    epochs = min(epochs, len(accuracies))
     share = float(np.bincount(labels).max()) / len(labels)
     limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
     if max(accuracies[-epochs:]) > limit:

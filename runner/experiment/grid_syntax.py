@@ -13,7 +13,7 @@ from runner.text import call, did_you_mean, is_name, yaml_value
 
 RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
-    test_loss epochs seconds worker fits ok failed mean std ci_low ci_high rank_low rank_high
+    test_loss epochs best_epoch seconds worker fits ok failed mean std ci_low ci_high rank_low rank_high
     val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean test_accuracy_mean test_loss_mean parameters
     macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of quoted names)
 )

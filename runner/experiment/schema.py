@@ -62,6 +62,37 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _refuse_percent(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value <= 0.5:
+        percent = f"; did you mean {value / 100:g}?" if 1 <= value <= 50 else ""
+        raise ValueError(f"found {yaml_value(value)}{percent}; allowed: a fraction, more than 0 and at most 0.5")
+    return value
+
+
+def _refuse_other_parts(value: Any) -> Any:
+    if value != "inner":
+        reason = "the fold's validation images give the result, and the best of many epochs on them is too good"
+        raise ValueError(f"found {yaml_value(value)}; allowed: inner, a part of the training images, as {reason}")
+    return value
+
+
+def _mapping_or_nothing(value: Any) -> Any:
+    if value is not None and not isinstance(value, (dict, Stop)):
+        raise ValueError(f"found {yaml_value(value)}; expected a mapping such as {{patience: 5, on: inner}}, or null")
+    return value
+
+
+class Stop(Section):
+    """A fit stops once its loss `on` the inner part of its training images has not been lower for `patience` epochs.
+
+    `share` is the inner part's fraction of the training images of each class.
+    """
+
+    patience: Annotated[int, Field(ge=1, le=1_000_000)]
+    on: Annotated[Literal["inner"], BeforeValidator(_refuse_other_parts)] = "inner"
+    share: Annotated[float, BeforeValidator(_refuse_percent), Field(gt=0, le=0.5)] = 0.1
+
+
 class Training(Section):
     """How each fit is trained. `stacking` is how many fits of a cell are trained together.
 
@@ -77,6 +108,7 @@ class Training(Section):
     precision: Precision = "float32"
     stuck_after: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     stacking: Literal["auto", "off"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    stop: Annotated[Stop | None, BeforeValidator(_mapping_or_nothing)] = None
     timeout: Seconds | None = None
     checkpoint: Seconds | None = None
     retries: Annotated[int, Field(ge=0, le=1000)] = 1

@@ -44,10 +44,12 @@ def _loss(part: str) -> Metric:
 _BY_NAME = {metric.name: metric for part in ("val", "train", "test") for metric in (_accuracy(part), _loss(part))}
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """Measured after every epoch."""
+INNER_CURVES = ("inner_loss", "inner_accuracy")
+"""Measured after every epoch too, if the fit may stop early: on the inner part of its training images."""
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-"""Measured after the last epoch of every fit, in the order of the tables."""
+"""Those of every fit's result, in the order of the tables: after its last epoch, or its best if it chooses one."""
 TEST_METRICS = ("test_accuracy", "test_loss")
-"""Measured after the last epoch too, if the experiment asks for the held-out test part."""
+"""Those of the result on the held-out test part, if the experiment asks for it."""
 
 
 def find_metric(name: str) -> Metric:

@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 """The number types that some engine can train in; `engines.selection.PRECISIONS` says which engine has which."""
 Curves = dict[str, list[float]]
-"""One value per epoch of each metric in `metrics.CURVES`; if the held-out test is measured, also test_loss and
-test_accuracy with a single value each, that of the last epoch."""
+"""One value per epoch of each metric in `metrics.CURVES`, and of `metrics.INNER_CURVES` if the fit may stop early; if
+the held-out test is measured, also test_loss and test_accuracy with a single value each, that of the fit's result."""
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """When a fit stops before its last epoch: once its inner loss has not been lower for `patience` epochs.
+
+    The inner part is `share` of its training images, of each class; see `data.folds.inner_split`.
+    """
+
+    patience: int
+    share: float
+    on: Literal["inner"] = "inner"
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,8 @@ class TrainingPlan:
     """The training settings after every ``auto`` has been resolved.
 
     `stacking` is the number of fits of a cell that are trained together; None trains each on its own. A fit whose
-    accuracy is at chance for `stuck_after` epochs in a row fails; None never checks.
+    accuracy is at chance for `stuck_after` epochs in a row fails; None never checks. `epochs` is the most that a fit
+    is trained; without `stop` it is trained for all of them.
     """
 
     epochs: int
@@ -36,6 +49,7 @@ class TrainingPlan:
     precision: str
     stuck_after: int | None = None
     stacking: int | None = None
+    stop: EarlyStop | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain data, without those that are None."""
@@ -48,12 +62,13 @@ class FitSpec:
     """Everything a worker needs to run one fit.
 
     `data` is a folder with images.npy and labels.npy; `train` and `validation` index the images there, int64
-    arrays of shapes (n_train,) and (n_validation,). `test` is the folder of the held-out test part, "" if it is not
+    arrays of shapes (n_train,) and (n_validation,). `inner` (n_inner,), if the fit may stop early, are the images that
+    decide when, and `train` is without them. `test` is the folder of the held-out test part, "" if it is not
     measured. `shape` is (channels, height, width). `timeout` and `checkpoint` are in seconds: a fit that takes longer
     than `timeout` is stopped, and every `checkpoint` seconds its state is saved to a file in `folder`; None turns
     either off. `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
     else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
-    epochs, to compare fits with; 0 if the MACs are unknown.
+    epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown.
     """
 
     id: str
@@ -79,6 +94,7 @@ class FitSpec:
     cost: float = 0.0
     checkpoint: float | None = None
     folder: str = ""
+    inner: np.ndarray | None = None
 
     @property
     def inspected(self) -> bool:
@@ -96,7 +112,9 @@ class FitSpec:
 class FitResult:
     """The outcome of a fit. A failed one has a `reason`, a `log` and no curves.
 
-    `answers` are those for the validation images after the last epoch (see `fits.answers`). Results of an earlier
+    `epochs` counts those that were trained. `best_epoch` is the one whose parameters are the fit's result, counted from
+    1, if the fit chose it (see `EarlyStop`); 0 if it is the last.
+    `answers` are those for the validation images with these parameters (see `fits.answers`). Results of an earlier
     format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images.
     `seconds` is wall-clock time, `cpu` processor time; `finished` is the time of the end in milliseconds since 1970;
     `worker` is the process id; `memory` is the peak memory of the process during the fit in bytes, 0 if unknown.
@@ -126,17 +144,23 @@ class FitResult:
     memory: int = 0
     retryable: bool = False
     refused: bool = False
+    best_epoch: int = 0
 
     def final(self, metric: str) -> float:
-        """The metric's value after the last epoch; nan for a failed fit."""
+        """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit."""
         values = self.curves.get(metric, [])
-        return values[-1] if self.status == "ok" and values else float("nan")
+        if self.status != "ok" or not values:
+            return float("nan")
+        # The test part has a single value, and 0 - 1 is the last epoch.
+        return values[self.best_epoch - 1 if len(values) == self.epochs else -1]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that the journal records, as plain data."""
         # The arrays are dropped first: asdict would copy them.
         fields = asdict(replace(self, arrays={}))
         left_out = {"arrays", "retryable", "refused"} | ({"confusion"} if self.answers else set())
+        # Fits that cannot stop early have the lines that they have always had.
+        left_out |= set() if self.best_epoch else {"best_epoch"}
         return {key: value for key, value in fields.items() if key not in left_out}
 
 

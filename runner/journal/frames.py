@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_FACTS = ("epochs", "best_epoch", "seconds", "worker", "cpu", "finished", "versions")
+"""The columns of the fits after the metrics."""
+
+
 @dataclass(frozen=True)
 class Frames:
     """The journal's results as pandas frames.
 
-    `fits` has one row per fit: id, cell, repeat, fold, status, reason, the final value of each metric, epochs, seconds,
-    worker, cpu, finished, versions (by library). Test metrics are nan if the experiment does not use the test images.
+    `fits` has one row per fit: id, cell, repeat, fold, status, reason, the final value of each metric, epochs and
+    best_epoch (see `FitResult`), seconds, worker, cpu, finished, versions (by library). Test metrics are nan if the
+    experiment does not use the test images.
     `curves` has one row per epoch of a successful fit: id, epoch and the curves.
     `confusions` has one row per pair of classes of a successful fit: id, truth and predicted (class numbers), count.
     `right` has by fit id, for each validation image, whether the answer was right: packed bits (see `fits.answers`).
@@ -60,7 +65,7 @@ def frames(results: Iterable[FitResult], splits: SavedSplits | None = None, seen
             except ValueError as error:
                 raise JournalError(f"fit {result.id}: {error}; the journal and {NAME} are not of one study") from None
     columns = ["id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS]
-    fits = pd.DataFrame(rows, columns=[*columns, "epochs", "seconds", "worker", "cpu", "finished", "versions"])
+    fits = pd.DataFrame(rows, columns=[*columns, *_FACTS])
     return Frames(fits, curves.frame(), confusions.frame(), right, splits, seen)
 
 
@@ -68,7 +73,7 @@ def _row(result: FitResult) -> dict[str, Any]:
     return {
         **{key: getattr(result, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},
         **{metric: result.final(metric) for metric in METRICS + TEST_METRICS},
-        **{key: getattr(result, key) for key in ("epochs", "seconds", "worker", "cpu", "finished", "versions")},
+        **{key: getattr(result, key) for key in _FACTS},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
+from runner.fits.metrics import CURVES, INNER_CURVES, METRICS, TEST_METRICS
 from runner.fits.records import FitResult, Look
 from runner.text import yaml_value
 
@@ -29,12 +29,14 @@ def parse_fit(content: Any) -> FitResult:
         if not is_valid(content[key]):
             raise ValueError(f"not a fit: {key} is {yaml_value(content[key])}; expected {expected}")
     if fit.status == "ok":
-        for name in CURVES:
+        for name in (*CURVES, *(INNER_CURVES if fit.best_epoch else ())):
             if len(fit.curves.get(name, ())) != fit.epochs:
                 count = len(fit.curves.get(name, ()))
                 raise ValueError(
                     f"not a fit: it has {count} values of {name}; expected one for each of {fit.epochs} epochs"
                 )
+        if fit.best_epoch > fit.epochs:
+            raise ValueError(f"not a fit: best_epoch is {fit.best_epoch}; expected at most {fit.epochs}, its epochs")
     return fit
 
 
@@ -72,7 +74,7 @@ def _is_mapping_of_texts(value: Any) -> bool:
 
 
 def _is_curves(value: Any) -> bool:
-    names = METRICS + TEST_METRICS
+    names = METRICS + TEST_METRICS + INNER_CURVES
     return isinstance(value, dict) and all(
         name in names and isinstance(values, list) and all(map(_is_number, values)) for name, values in value.items()
     )
@@ -88,10 +90,12 @@ def _is_confusion(value: Any) -> bool:
 # The validity test of each key and the message's description of valid values.
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("id", "cell", "reason", "worker", "log", "answers"), (_is_text, "text")),
-    **dict.fromkeys(("repeat", "fold", "epochs", "finished", "memory"), (_is_whole, "a whole number of 0 or more")),
+    **dict.fromkeys(
+        ("repeat", "fold", "epochs", "best_epoch", "finished", "memory"), (_is_whole, "a whole number of 0 or more")
+    ),
     **dict.fromkeys(("seconds", "cpu"), (_is_seconds, f"seconds, 0 to {_LONGEST_SECONDS:.0e}")),
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),
     "versions": (_is_mapping_of_texts, "a mapping of texts"),
-    "curves": (_is_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS)}"),
+    "curves": (_is_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS + INNER_CURVES)}"),
     "confusion": (_is_confusion, f"rows of truth, predicted and count, whole numbers below {_LARGEST_COUNT:,}"),
 }

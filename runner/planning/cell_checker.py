@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,7 @@ from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
 from runner.experiment.schema import Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
-from runner.fits.records import TrainingPlan
+from runner.fits.records import EarlyStop, TrainingPlan
 from runner.network.analysis import Analysis
 from runner.planning import stacking
 from runner.planning.architecture_facts import examine
@@ -85,6 +86,7 @@ class CellChecker:
         ]
         optimizer = self._build("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training_plan(cell)
+        self._check_stop(cell, data)
         engine = required_engine(optimizer)
         if training and engine and training.engine != engine:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
@@ -122,6 +124,26 @@ class CellChecker:
             return None
         create = partial(_create_training_plan, training, engine, device, precision)
         return self._cached(("training", repr(training)), create)  # type: ignore[no-any-return]
+
+    def _check_stop(self, cell: Cell, data: ImageData | None) -> None:
+        training = cell.settings.training
+        stop, batch = training.stop, training.batch_size
+        if stop is None:
+            return
+        if stop.patience >= training.epochs:
+            allowed = f"1 to {training.epochs - 1}" if training.epochs > 1 else "2 or more epochs with training.stop"
+            message = f"found {stop.patience}; allowed: {allowed}, as training.epochs is {training.epochs}"
+            self._complain(cell.document, ("training", "stop", "patience"), message)
+        images = data.size - math.ceil(data.size / self.experiment.header.cross_validation.folds) if data else 0
+        left = math.ceil(images * (1 - stop.share))
+        # A batch that no part could fill is not the fault of the share.
+        if left < batch <= images:
+            most = math.floor(100 * (images - batch) / images) / 100
+            wish = f"at most {most:g}, or batches of at most {left}" if most else f"batches of at most {left}"
+            message = (
+                f"found {stop.share:g}, which leaves {left} of {images} training images, less than a batch of {batch}"
+            )
+            self._complain(cell.document, ("training", "stop", "share"), f"{message}; allowed: {wish}")
 
     def _planned_cell(
         self,
@@ -275,4 +297,5 @@ def resolve_auto(training: Training) -> Training:
 
 def _create_training_plan(training: Training, engine: str, device: str, precision: str) -> TrainingPlan:
     unresolved = training.model_dump(include={"epochs", "batch_size", "stuck_after"})
-    return TrainingPlan(engine=engine, device=device, precision=precision, **unresolved)
+    stop = EarlyStop(**training.stop.model_dump()) if training.stop else None
+    return TrainingPlan(engine=engine, device=device, precision=precision, stop=stop, **unresolved)

@@ -25,15 +25,17 @@ class TimeEstimate:
 def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all: bool = False) -> TimeEstimate:
     """The time that the remaining fits of `plan` take, which is proportional to multiply-adds x images x epochs.
 
+    Fits that may stop early count with all their epochs, so that they take at most this long.
     With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
     """
     results = list(results)
     images = plan.data["size"] * (plan.folds - 1) / plan.folds
-    costs = {cell.id: (cell.macs or 0) * images * cell.settings.training.epochs for cell in plan.cells}
+    by_epoch = {cell.id: (cell.macs or 0) * images for cell in plan.cells}
+    costs = {cell.id: by_epoch[cell.id] * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)
     # Per worker, because the seconds of fits that ran at the same time are added up.
-    rate = sum(costs[result.cell] for result in done) / seconds if seconds else 0.0
+    rate = sum(by_epoch[result.cell] * result.epochs for result in done) / seconds if seconds else 0.0
     # Not by id: `runner plan` reads no data, and without it a plan has no fit ids.
     slots = {(result.cell, result.repeat, result.fold) for result in results if not retrain_all}
     # Failed fits count as well: a run trains them again only if asked to.

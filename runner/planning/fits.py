@@ -6,14 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runner.data.folds import Split, stratified_splits
+import numpy as np
+
+from runner.data.folds import Split, inner_split, stratified_splits
 from runner.data.parts import PreparedPart
 from runner.data.splits_file import SavedSplits
 from runner.errors import Complaint, InputError, RunnerError
 from runner.experiment.schema import Experiment
 from runner.files.content_hash import array_id, content_id
 from runner.fits.grouping import split_into_groups
-from runner.fits.records import FitSpec
+from runner.fits.records import FitSpec, TrainingPlan
 from runner.planning.environment import describe_environment
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import planned_code
@@ -78,6 +80,7 @@ def assign_fit_ids(
     # Paths are passed to the workers, but are not part of the ids: files may move.
     locations = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
     # Of `Plan.plugins`, where it names no paths; a study without plugins has none and loads no catalog for it.
+    inner = _InnerParts(data.labels, plan.seed)
     code = {"code": planned_code(plan, plugin_files) if plan.plugins else {}, "dataset": plan.dataset.name}
     fits = []
     for cell in plan.cells:
@@ -85,7 +88,10 @@ def assign_fit_ids(
         own_splits = splits_with_ids[: plan.folds * (repeats[cell.id] if repeats else plan.repeats)]
         for group in split_into_groups(own_splits, common["training"].stacking, plan.folds):
             # The size of the group is part of the id because stacking changes the last bits of a result.
-            fits += [_fit_spec(cell, split, [*content, split_id, len(group)], common) for split, split_id in group]
+            fits += [
+                _fit_spec(cell, split, [*content, split_id, len(group)], common, inner.of(split, common["training"]))
+                for split, split_id in group
+            ]
     saved = SavedSplits.of(data.labels, splits, len(plan.data["class_names"]))
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
     for fit in fits:
@@ -118,13 +124,37 @@ def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
     }
 
 
-def _fit_spec(cell: PlannedCell, split: Split, content: Sequence[Any], common: dict[str, Any]) -> FitSpec:
+class _InnerParts:
+    """The training and inner images of the fits; cells with the same share have the same arrays."""
+
+    def __init__(self, labels: np.ndarray, seed: int) -> None:
+        self.labels, self.seed = labels, seed
+        self.made: dict[tuple[int, int, float], tuple[np.ndarray, np.ndarray]] = {}
+
+    def of(self, split: Split, training: TrainingPlan) -> tuple[np.ndarray, np.ndarray | None]:
+        if training.stop is None:
+            return split.train, None
+        share, keys = training.stop.share, (self.seed, split.repeat, split.fold)
+        if (*keys[1:], share) not in self.made:
+            self.made[*keys[1:], share] = inner_split(self.labels, split.train, share, *keys)
+        return self.made[*keys[1:], share]
+
+
+def _fit_spec(
+    cell: PlannedCell,
+    split: Split,
+    content: Sequence[Any],
+    common: dict[str, Any],
+    parts: tuple[np.ndarray, np.ndarray | None],
+) -> FitSpec:
     return FitSpec(
+        # Without the inner part: the data, the split, the keys and the cell's share say which images those are.
         # Repeat and fold count beside the split, because they are keys of the fit's random streams.
         id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
         repeat=split.repeat,
         fold=split.fold,
-        train=split.train,
+        train=parts[0],
+        inner=parts[1],
         validation=split.validation,
         cost=float(cell.macs or 0) * common["training"].epochs * len(split.train),
         **common,

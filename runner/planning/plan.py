@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import METRICS, TEST_METRICS
-from runner.fits.records import TrainingPlan
+from runner.fits.records import EarlyStop, TrainingPlan
 from runner.network.base import Pair
 from runner.shown import Shown, Table
 from runner.text import plural
@@ -38,11 +38,12 @@ class CellSettings:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CellSettings:
         """The inverse of `to_dict`; raises KeyError or TypeError if `content` has another form."""
+        stop = content["training"].get("stop")
         return cls(
             ComponentRef.from_dict(content["architecture"]),
             tuple(map(ComponentRef.from_dict, content["augmentation"])),
             ComponentRef.from_dict(content["optimizer"]),
-            TrainingPlan(**content["training"]),
+            TrainingPlan(**content["training"] | {"stop": stop and EarlyStop(**stop)}),
         )
 
 
@@ -110,8 +111,13 @@ class Plan(Shown):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that are computed for every fit after its last epoch."""
+        """The metrics of every fit's result."""
         return METRICS + TEST_METRICS if self.test else METRICS
+
+    @property
+    def stops(self) -> bool:
+        """Whether fits of some cell may stop before their last epoch."""
+        return any(cell.settings.training.stop for cell in self.cells)
 
     @property
     def fit_count(self) -> int:

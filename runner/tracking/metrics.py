@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from runner.fits.records import Curves, FitResult
 from runner.planning.plan import PlannedCell
 
 
 def fit_metrics(fit: FitResult) -> dict[str, float]:
-    """The last value of each curve, the best values of the validation curves, and the seconds.
+    """The value of each curve in the fit's result, the best values of the validation curves, and the seconds.
 
-    A failed fit has only the seconds.
+    If the fit could stop early, also the epoch of its result. A failed fit has only the seconds.
     """
     metrics = {"seconds": fit.seconds}
     if fit.status == "ok":
         metrics |= {name: fit.final(name) for name in fit.curves}
         metrics["best_val_accuracy"] = max(fit.curves["val_accuracy"])
         metrics["best_val_loss"] = min(fit.curves["val_loss"])
+        metrics |= {"best_epoch": fit.best_epoch, "epochs": fit.epochs} if fit.best_epoch else {}
     return metrics
 
 
@@ -42,10 +44,12 @@ def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, floa
 
 
 def cell_curves(fits: Sequence[FitResult]) -> Curves:
-    """The mean of each curve over the successful fits, epoch by epoch."""
+    """The mean of each curve, epoch by epoch, over the successful fits that were trained for as long."""
     curves = [fit.curves for fit in fits if fit.status == "ok"]
     names = curves[0] if curves else {}
-    # A successful fit has completed every epoch, so the curves of a name are equally long.
-    return {
-        name: [statistics.fmean(values) for values in zip(*(c[name] for c in curves), strict=True)] for name in names
-    }
+    means = {}
+    for name in names:
+        # Fits that stop early have curves of different lengths.
+        columns = zip_longest(*(curve[name] for curve in curves))
+        means[name] = [statistics.fmean(value for value in column if value is not None) for column in columns]
+    return means

@@ -16,8 +16,10 @@ CURVE_NAMES = {
     "val_loss": "val/loss",
     "train_accuracy": "train/accuracy",
     "train_loss": "train/loss",
+    "inner_accuracy": "inner/accuracy",
+    "inner_loss": "inner/loss",
 }
-"""The MLflow metric of each curve. The slash makes MLflow's UI group them by training and validation."""
+"""The MLflow metric of each curve. The slash makes MLflow's UI group them by the part that they are measured on."""
 
 
 def cell_key(plan: Plan, cell: PlannedCell) -> str:
@@ -109,7 +111,7 @@ def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[A
     return (
         Metric(CURVE_NAMES[name], value, time, epoch)
         for name, values in curves.items()
-        if name in CURVE_NAMES  # test metrics have one value, after the last epoch, and thus no curve
+        if name in CURVE_NAMES  # test metrics have one value, that of the result, and thus no curve
         for epoch, value in enumerate(values, 1)
     )
 

@@ -66,8 +66,8 @@ def _result(
         # Only memory may suffice on another try, in a new worker; any other exception would come again.
         return failed_result(spec, reason, **facts, log=log, retryable=out_of_memory)
     return FitResult(
-        spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=spec.training.epochs, finished=now(),
-        curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, **facts,
+        spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=len(outcome.curves["train_loss"]), finished=now(),
+        curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, best_epoch=outcome.best_epoch, **facts,
     )  # fmt: skip
 
 

@@ -133,15 +133,20 @@ class NumpyLearner:
 
     def state(self) -> dict[str, Any]:
         # Copies, because `restore` writes into these arrays, and a resume that fails goes back to a state saved before.
-        arrays = {key: array.copy() for key, array in self._arrays()}
-        return {"arrays": arrays, "rule": self.rule.state(), "seen": [self._loss, self._correct]}
+        return {"arrays": self.network_state(0), "rule": self.rule.state(), "seen": [self._loss, self._correct]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        # In place: the update rule holds views of these arrays.
-        for key, array in self._arrays():
-            array[...] = state["arrays"][key]
+        self.restore_network(0, state["arrays"])
         self.rule.restore(state["rule"])
         self._loss, self._correct = state["seen"]
+
+    def network_state(self, fit: int) -> dict[str, np.ndarray]:
+        return {key: array.copy() for key, array in self._arrays()}
+
+    def restore_network(self, fit: int, state: Mapping[str, np.ndarray]) -> None:
+        # In place: the update rule holds views of these arrays.
+        for key, array in self._arrays():
+            array[...] = state[key]
 
     def _arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         for path, layer in self.network.named_layers():

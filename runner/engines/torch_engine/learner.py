@@ -202,10 +202,24 @@ class TorchLearner:
             return self
         # The normalisation is passed on, as computing it reads all training images.
         single = TorchLearner([self.group[fit]], self.normalisation[fit : fit + 1])
-        tensors = fit_state.module_tensors(self.module)
         with torch.no_grad():
-            fit_state.load_tensors(single.module, {name: tensor[fit : fit + 1] for name, tensor in tensors.items()})
+            fit_state.load_tensors(single.module, self._network_tensors(fit))
         return single
+
+    def network_state(self, fit: int) -> Any:
+        return fit_state.encode_tensors(self._network_tensors(fit))
+
+    @torch.no_grad()
+    def restore_network(self, fit: int, state: Any) -> None:
+        values = fit_state.decode_tensors(state)
+        for name, tensor in self._network_tensors(fit).items():
+            tensor.copy_(values[name])
+
+    def _network_tensors(self, fit: int) -> dict[str, Tensor]:
+        """Views of one fit's parameters and buffers, by name."""
+        tensors = fit_state.module_tensors(self.module)
+        # Those of a plugin's own module, always a group of one, have no axis of fits.
+        return tensors if len(self.group) == 1 else {name: tensor[fit : fit + 1] for name, tensor in tensors.items()}
 
     def state(self) -> Any:
         state = {

@@ -38,6 +38,8 @@ def curves(inputs: FigureInputs) -> CaptionedFigure | None:
     mixed = {str(factor) for factor in rows.loc[~rows["balanced"].astype(bool), "factor"]}
     if (inputs.tables.fits["status"] != "ok").any():
         notes += " Fits that failed or did not run are left out."
+    if plan.stops:
+        notes += " Means are over the fits that reached an epoch; a dot is the mean result at its mean epoch."
     return CaptionedFigure(
         _figure(plan, panels, mixed),
         f"Learning curves. Solid: mean validation {quantity}, with a band of ±1 standard deviation over folds and "
@@ -144,5 +146,8 @@ def _draw(plan: Plan, axes: Axes, rows: pd.DataFrame, colour: str, scale: LogErr
     axes.fill_between(epochs, low, high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(epochs, train, color=colour, linewidth=1.1, linestyle=DASHES, alpha=0.8)
     axes.plot(epochs, middle, color=colour, linewidth=1.7)
+    if plan.stops:
+        result = rows.iloc[:1]
+        axes.plot(result["best_epoch"], scale(result[f"{plan.metric}_best"]), "o", color=colour, markersize=4.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(True, axis="y")

@@ -13,6 +13,7 @@ from runner.planning.plan import Plan
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
 from runner.reporting.text import numbers, text_tables
+from runner.reporting.text.early_stops import early_stops
 from runner.reporting.text.methods import methods
 from runner.reporting.text.verdict import all_answers
 from runner.text import duration, plural
@@ -51,11 +52,13 @@ def provenance(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
     facts = {
         "data": _data(plan),
         "splits": _splits(plan),
-        "training": ", ".join(f"{key} {value}" for key, value in plan.training.to_dict().items()),
+        "training": ", ".join(f"{key} {value}" for key, value in plan.training.to_dict().items() if key != "stop"),
         # The journal may also have fits that are no longer in the plan.
         "time": _time(journal[journal["id"].isin({fit for fits in plan.fits.values() for fit in fits})]),
         "environment": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
+    if stopped := early_stops(plan, journal):
+        facts["early stopping"] = stopped
     if plan.file:
         facts["command"] = library_versions.run_command(plan)
     return facts

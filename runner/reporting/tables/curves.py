@@ -10,6 +10,7 @@ from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.statistics.effects import comparable_cells
 from runner.reporting.statistics.metric_matrix import MetricMatrix
+from runner.reporting.tables.fits import result_epochs
 
 
 def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFrame:
@@ -19,11 +20,14 @@ def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFra
     the curves end at its means: `matrix` is the one that it gets, and says how many repeats count.
     The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
     side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
-    factor and level are "".
+    factor and level are "". If fits may stop early, a level also has the mean epoch of its fits' results, best_epoch,
+    and the mean of the plan's metric in them, METRIC_best.
     """
     # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
     planned = planned_fits(plan)
     rows = planned[planned["repeat"] < matrix.values.shape[1] // plan.folds].merge(frames.curves, on="id")
+    if plan.stops:
+        rows = rows.merge(frames.fits[["id"]].assign(best_epoch=result_epochs(frames.fits)), on="id")
     names, tables = np.array([cell.name for cell in matrix.cells], dtype=object), []
     for factor in plan.factors:
         included, balanced = comparable_cells(plan, matrix, (factor,))
@@ -31,10 +35,11 @@ def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFra
         part = rows[rows["cell"].isin(names[included])]
         # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
         part = part.assign(level=part["cell"].map(levels).astype(object))
-        tables.append(_by_level(part, factor).assign(balanced=balanced))
+        tables.append(_by_level(part, factor, plan).assign(balanced=balanced))
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
-    table = pd.concat(tables or [_by_level(rows.assign(level=""), "").assign(balanced=True)], ignore_index=True)
-    return table.reindex(columns=["factor", "level", "epoch", "fits", *bands, "balanced"])
+    table = pd.concat(tables or [_by_level(rows.assign(level=""), "", plan).assign(balanced=True)], ignore_index=True)
+    results = ("best_epoch", f"{plan.metric}_best") if plan.stops else ()
+    return table.reindex(columns=["factor", "level", "epoch", "fits", *bands, "balanced", *results])
 
 
 def planned_fits(plan: Plan) -> pd.DataFrame:
@@ -44,7 +49,7 @@ def planned_fits(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "cell", "repeat", "fold"])
 
 
-def _by_level(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
+def _by_level(rows: pd.DataFrame, factor: str, plan: Plan) -> pd.DataFrame:
     """The mean curves of one factor's levels, in the order in which they occur."""
     keys = ["level", "epoch"]
     # Averaging over the cells first makes the band show the spread between splits, not between cells.
@@ -57,24 +62,28 @@ def _by_level(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     order = {level: position for position, level in enumerate(rows["level"].unique())}
     table = table.reset_index().sort_values(keys, key=lambda c: c.map(order) if c.name == "level" else c)
     table.insert(0, "factor", factor)
-    return table
+    return table.join(_results(rows, plan.metric), on="level") if plan.stops else table
+
+
+def _results(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """By level, the mean epoch of its fits' results and the mean of the metric in them."""
+    results = rows[rows["epoch"] == rows["best_epoch"]].assign(**{f"{metric}_best": lambda frame: frame[metric]})
+    averages = results.groupby(["level", "repeat", "fold"], sort=False)[["best_epoch", f"{metric}_best"]].mean()
+    return averages.groupby("level", sort=False).mean()
 
 
 def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> pd.DataFrame:
     """One row per cell: the gap between training and validation, and the time to a validation accuracy.
 
-    `accuracy_gap` is training minus validation accuracy after the last epoch, `loss_gap` validation minus training
+    `accuracy_gap` is training minus validation accuracy in the fits' results, `loss_gap` validation minus training
     loss: means over the good fits, positive if the networks do better on their training images. `reached` counts the
-    fits that ever reach `target`, an accuracy in 0..1. Its default is 95% of the best cell's accuracy after the last
-    epoch, rounded down to a whole percent. `epochs_to_target` and `seconds_to_target` are medians over the good fits,
+    fits that ever reach `target`, an accuracy in 0..1. Its default is 95% of the best cell's accuracy in its results,
+    rounded down to a whole percent. `epochs_to_target` and `seconds_to_target` are medians over the good fits,
     nan unless more than half of them reach it; every epoch of a fit is taken to last equally long.
     """
-    rows = (
-        planned_fits(plan)[["id", "cell"]].merge(frames.curves, on="id").merge(frames.fits[["id", "seconds"]], on="id")
-    )
-    by_fit = rows.groupby("id", sort=False)
-    # Each fit's rows are in the order of its epochs, so the epoch of the last row is also their number.
-    last = by_fit.last()
+    facts = frames.fits[["id", "seconds", "epochs"]].assign(result=result_epochs(frames.fits))
+    rows = planned_fits(plan)[["id", "cell"]].merge(frames.curves, on="id").merge(facts, on="id")
+    last = rows[rows["epoch"] == rows["result"]].set_index("id")
     best = last.groupby("cell")["val_accuracy"].mean().max()
     goal = np.floor(95 * best) / 100 if target is None else target
     # A fit that never reaches it has no row left; reindex gives it nan.
@@ -85,7 +94,7 @@ def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> p
         loss_gap=last["val_loss"] - last["train_loss"],
         reached=first.notna(),
         epochs_to_target=first.fillna(np.inf),
-        seconds_to_target=(first * last["seconds"] / last["epoch"]).fillna(np.inf),
+        seconds_to_target=(first * last["seconds"] / last["epochs"]).fillna(np.inf),
     ).groupby("cell", sort=False)
     return pd.DataFrame(
         {

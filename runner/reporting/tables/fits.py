@@ -13,6 +13,7 @@ VARYING = ("seconds", "worker")
 def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     """One row per planned fit: its keys and levels, status and reason, final metrics, epochs, seconds, worker.
 
+    If fits may stop early, the epoch of each fit's result is in ``best_epoch``; else that is its last.
     `journal` is the journal's frame of fits; fits that are not planned are left out.
     """
     cells = {cell.id: cell for cell in plan.cells}
@@ -28,5 +29,12 @@ def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     table["status"] = table["status"].fillna("missing")
     table["reason"] = table["reason"].fillna("")
     # The left join turns the integers into floats if a fit is missing.
+    table["best_epoch"] = result_epochs(table).fillna(0).astype("int64")
     table["epochs"] = table["epochs"].fillna(0).astype("int64")
-    return table[[*columns, "status", "reason", *plan.metrics, "epochs", *VARYING]]
+    best = ["best_epoch"] if plan.stops else []
+    return table[[*columns, "status", "reason", *plan.metrics, "epochs", *best, *VARYING]]
+
+
+def result_epochs(fits: pd.DataFrame) -> pd.Series:
+    """The epoch that each fit's result is from: the one that it chose, else its last."""
+    return fits["best_epoch"].where(fits["best_epoch"] > 0, fits["epochs"])

@@ -202,11 +202,16 @@ def learning(tables: Tables) -> TextTable:
         Column("reached by", lambda row: f"{row['reached']} of {row['fits']}", lambda row: row["reached"]),
     )
     note = (
-        "Generalisation gap after the last epoch: training minus validation accuracy in points, validation minus "
-        f"training loss in nats. Epochs and seconds until the validation accuracy first reaches {target}% (95% of the "
-        "best cell's final accuracy, rounded down): medians over fits, a dash unless more than half of them reach it."
+        f"Generalisation gap after {_result_epoch(tables)}: training minus validation accuracy in points, validation "
+        "minus training loss in nats. Epochs and seconds until the validation accuracy first reaches "
+        f"{target}% (95% of the best cell's final accuracy, rounded down): medians over fits, a dash unless more than "
+        "half of them reach it."
     )
     return text_table("learning", "Generalisation and time to accuracy", note, columns, rows)
+
+
+def _result_epoch(tables: Tables) -> str:
+    return "the epoch of each fit's result" if "best_epoch" in tables.fits else "the last epoch"
 
 
 def confused_classes(cell: str, pairs: pd.DataFrame, limit: int = 10) -> TextTable:

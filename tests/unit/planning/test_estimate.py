@@ -8,8 +8,8 @@ from runner.planning.estimate import estimate
 DATA = {"size": 300}
 
 
-def results(plan, status="ok", seconds=2.0):
-    return [FitResult(fit, *key, status, seconds=seconds) for fit, *key in plan.fit_keys()]
+def results(plan, status="ok", seconds=2.0, epochs=2):
+    return [FitResult(fit, *key, status, epochs=epochs, seconds=seconds) for fit, *key in plan.fit_keys()]
 
 
 def plan_of(**changes):
@@ -41,3 +41,10 @@ def test_half_of_the_fits_take_half_of_the_seconds():
     done = [result for result in results(plan) if result.repeat == 0]
     found = estimate(plan, done, workers=1)
     assert found.fits == len(done) == 12 and abs(found.seconds - 24.0) < 1e-9
+
+
+def test_fits_that_stopped_early_give_the_speed_and_the_others_are_counted_with_all_epochs():
+    """All fits of the second repeat may take every epoch, although those of the first took half of them."""
+    plan = plan_of(repeats=2)
+    done = [result for result in results(plan, epochs=1) if result.repeat == 0]
+    assert abs(estimate(plan, done, workers=1).seconds - 48.0) < 1e-9
