@@ -45,13 +45,17 @@ class GridSection:
 
 
 def level_label(value: Any) -> str:
-    """A level's label derived from its value: ``max_pool``, ``0.001``, ``shift+flip``, ``shift(pixels=2)``."""
+    """A level's label derived from its value: ``max_pool``, ``0.001``, ``shift+flip``, ``shift(pixels=2)``,
+    ``{patience: 3}``.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, list):
         return "+".join(map(level_label, value)) or "[]"
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         return call(value["name"], {key: item for key, item in value.items() if key != "name"}, level_label)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {level_label(item)}' for key, item in value.items())}}}"  # as in the file
     return json.dumps(value)
 
 

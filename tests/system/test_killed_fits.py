@@ -24,13 +24,14 @@ def arguments(engine: str, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("engine", "stacking", "groups"), [("torch", "off", 2), ("torch", "auto", 1), ("numpy", "auto", 2)]
+    ("engine", "stacking", "groups", "stop"),
+    [("torch", "off", 2, "null"), ("torch", "auto", 1, "{patience: 60}"), ("numpy", "auto", 2, "null")],
 )
 def test_after_kill_minus_9_the_same_command_resumes_inside_the_fits(
-    engine: str, stacking: str, groups: int, tiny: Path, runner: Command
+    engine: str, stacking: str, groups: int, stop: str, tiny: Path, runner: Command
 ) -> None:
     report = tiny.parent / "reports" / "tiny"
-    study = arguments(engine, f"training.stacking={stacking}")
+    study = arguments(engine, f"training.stacking={stacking}", f"training.stop={stop}")
     command = [RUNNER, "run", *study, "--workers", "2"]
     process = subprocess.Popen(
         command, cwd=tiny.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -73,6 +73,7 @@ def test_all_cells_share_the_inner_part_of_a_fold(tiny: Path) -> None:
 def test_a_grid_may_vary_the_rule(grid: str, stops: list[Any], tiny: Path, tmp_path: Path) -> None:
     plan, fits = planned(tiny, STOP, f"grid={grid}")
     assert [cell.settings.training.stop for cell in plan.cells] == stops
+    assert not any(mark in cell.name for cell in plan.cells for mark in "\"'"), "names are written as in the file"
     by_cell = {cell.id: cell.settings.training.stop for cell in plan.cells}
     shares = {None: None, 0.1: 40, 0.3: 120}
     for fit in fits:
