@@ -53,7 +53,7 @@ def _panels(plan: Plan, rows: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], bo
     """The rows of each factor to plot, and whether levels are left out."""
     panels, omitted = {}, False
     for factor, group in list(rows.groupby("factor", sort=False))[:MAX_FACTORS]:
-        ends = group.groupby("level", sort=False)[plan.metric].last()
+        ends = group.groupby("level", sort=False)[_result(plan)].last()
         best = ends.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:MAX_LEVELS]
         omitted |= len(best) < len(ends)
         panels[str(factor)] = group[group["level"].isin(best)]
@@ -108,7 +108,9 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str])
     _key(figure)
     # One scale for all panels, which share their limits, too.
     scale, top = LogErrorScale(plan.metric, panels.values()), KEY
-    limits = series_ends([scale(rows[name]) for rows in panels.values() for name in drawn_columns(plan)])
+    limits = series_ends(
+        [scale(rows[name]) for rows in panels.values() for name in (*drawn_columns(plan), _result(plan))]
+    )
     for row, head in zip(rows, heads, strict=True):
         for column, factor in enumerate(row):
             left = LEFT + column * (width + GAP)
@@ -140,6 +142,11 @@ def drawn_columns(plan: Plan) -> tuple[str, str, str, str]:
     return plan.metric, f"{plan.metric}_low", f"{plan.metric}_high", plan.metric.replace("val", "train")
 
 
+def _result(plan: Plan) -> str:
+    """The column with the metric in the fits' results: without early stopping, that of the last epoch."""
+    return f"{plan.metric}_best" if plan.stops else plan.metric
+
+
 def _draw(plan: Plan, axes: Axes, rows: pd.DataFrame, colour: str, scale: LogErrorScale) -> None:
     middle, low, high, train = (scale(rows[name]) for name in drawn_columns(plan))
     epochs = rows["epoch"].to_numpy()
@@ -148,6 +155,6 @@ def _draw(plan: Plan, axes: Axes, rows: pd.DataFrame, colour: str, scale: LogErr
     axes.plot(epochs, middle, color=colour, linewidth=1.7)
     if plan.stops:
         result = rows.iloc[:1]
-        axes.plot(result["best_epoch"], scale(result[f"{plan.metric}_best"]), "o", color=colour, markersize=4.5)
+        axes.plot(result["best_epoch"], scale(result[_result(plan)]), "o", color=colour, markersize=4.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(True, axis="y")
