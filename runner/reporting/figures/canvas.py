@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from runner.reporting.figures.style import LINE, SERIES, SMALL, WIDTH, series_style
-from runner.reporting.figures.text import max_width, wrap, xml_safe
+from runner.reporting.figures.style import LINE, QUIET, SERIES, SMALL, TEXT, WIDTH, series_style
+from runner.reporting.figures.text import max_width, shorten, text_width, wrap, xml_safe
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ def add_text(figure: Figure, x: float, y: float, text: str, **options: Any) -> N
     options = {"va": "center", "ha": "left"} | options
     # A single control character in a name would make the whole SVG invalid.
     figure.text(x / total_width, 1 - y / total_height, xml_safe(text), **options)
+
+
+def add_heading(figure: Figure, x: float, y: float, name: str, note: str, width: float) -> None:
+    """A bold name of at most `width` inches together with the note after it, which is never shortened."""
+    after = f"  {note}" if note else ""
+    room = width - text_width(after, SMALL)
+    heading = shorten(name, room)
+    add_text(figure, x, y, heading, weight="bold")
+    if note:
+        add_text(figure, x + text_width(heading, TEXT, "bold"), y, after, size=SMALL, color=QUIET)
 
 
 def line_mark(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:

@@ -17,7 +17,7 @@ from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import log_ticks, metric_label, metric_name, series_ends
+from runner.reporting.figures.scales import log_ticks, metric_label, metric_name, possible_ticks, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import wrap
 from runner.reporting.text.numbers import count, scaled
@@ -86,6 +86,7 @@ def _figure(plan: Plan, cells: pd.DataFrame, fronts: dict[str, np.ndarray], numb
         # The limits come first: labels are placed by the final transform from data to points.
         _set_axis(axes, cells[name].astype(float), COSTS[name])
         axes.set_ylim(*limits)
+        possible_ticks(axes.yaxis, plan, find_metric(plan.metric).limits())
         _draw_points(plan, axes, cells, name, front)
         _draw_labels(plan, axes, cells, name, [index for index in numbers if front[index]], numbers)
         if column:

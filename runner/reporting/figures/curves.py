@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,19 @@ from matplotlib.ticker import MaxNLocator
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.figures.canvas import CaptionedFigure, Legend, add_panel, add_text, line_mark, new_figure
+from runner.reporting.figures import coverage
+from runner.reporting.figures.canvas import (
+    CaptionedFigure,
+    Legend,
+    add_heading,
+    add_panel,
+    add_text,
+    line_mark,
+    new_figure,
+)
 from runner.reporting.figures.inputs import FigureInputs
 from runner.reporting.figures.scales import log_ticks, metric_label, series_ends
 from runner.reporting.figures.style import INK, SERIES, SMALL, WIDTH
-from runner.reporting.figures.text import shorten
 from runner.reporting.text.numbers import MIXTURE, mark_notes, marked
 
 MAX_LEVELS, MAX_FACTORS = 7, 6
@@ -36,17 +44,30 @@ def curves(inputs: FigureInputs) -> CaptionedFigure | None:
     if omitted:
         notes += f" Of factors with many levels, the {MAX_LEVELS} with the best final {quantity} are plotted."
     mixed = {str(factor) for factor in rows.loc[~rows["balanced"].astype(bool), "factor"]}
+    headings = {factor: _coverage(inputs, factor, rows[rows["factor"] == factor]) for factor in panels}
     if (inputs.tables.fits["status"] != "ok").any():
         notes += " Fits that failed or did not run are left out."
     if plan.stops:
         notes += " Means are over the fits that reached an epoch; a dot is the mean result at its mean epoch."
     return CaptionedFigure(
-        _figure(plan, panels, mixed),
+        _figure(plan, panels, mixed, {factor: ", ".join(parts.values()) for factor, parts in headings.items()}),
         f"Learning curves. Solid: mean validation {quantity}, with a band of ±1 standard deviation over folds and "
         f"repeats; dashed: mean training {quantity}. The axis is logarithmic in the "
         f"{'loss' if quantity == 'loss' else 'error'}.{notes} {mark_notes(mixture=bool(mixed))}"
+        f"{coverage.notes(*headings.values())}"
         "Data: tables/curves.csv.",
     )
+
+
+def _coverage(inputs: FigureInputs, factor: str, curves: pd.DataFrame) -> dict[str, str]:
+    """The note of a factor's heading (see `coverage`), also that its curves end elsewhere than its means."""
+    levels = inputs.tables.levels[inputs.tables.levels["factor"] == factor]
+    if levels.empty:  # the study has no factors, and so no means to agree with
+        return {}
+    means = curves["level"].map(levels.set_index("level")["mean"])
+    last = ~curves.duplicated("level", keep="last")
+    agrees = np.allclose(curves.loc[last, inputs.plan.metric], means[last], rtol=1e-9, atol=1e-9)
+    return coverage.coverage(inputs, levels) | ({} if agrees else {"epochs": "different numbers of epochs"})
 
 
 def _panels(plan: Plan, rows: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], bool]:
@@ -92,12 +113,14 @@ class LogErrorScale:
         # Within a decade there may be too few round numbers; then the ticks are evenly spaced.
         if len(ticks) < 3:
             ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+        if self.sign < 0:  # the margin below an accuracy of 0 has no labels
+            ticks = [tick for tick in ticks if tick <= 100]
         labels = [f"{tick if self.sign > 0 else 100 - tick:.6g}" for tick in ticks]
         axes.set_yticks(self.sign * np.log10(ticks), labels)
 
 
-def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str]) -> Figure:
-    """One panel per factor; those in `mixed` are marked."""
+def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str], headings: Mapping[str, str]) -> Figure:
+    """One panel per factor; those in `mixed` are marked, and `headings` has the note after each."""
     columns = min(2, len(panels))
     width = (WIDTH - LEFT - 0.1 - GAP * (columns - 1)) / columns
     names = {factor: list(dict.fromkeys(rows["level"])) for factor, rows in panels.items()}
@@ -114,7 +137,7 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str])
     for row, head in zip(rows, heads, strict=True):
         for column, factor in enumerate(row):
             left = LEFT + column * (width + GAP)
-            add_text(figure, left, top + 0.14, shorten(marked(factor, MIXTURE, factor in mixed), width), weight="bold")
+            add_heading(figure, left, top + 0.14, marked(factor, MIXTURE, factor in mixed), headings[factor], width)
             legends[factor].draw(figure, left, top + 0.26, marker=False)
             axes = add_panel(figure, left, top + head, width, PLOT)
             for number, level in enumerate(names[factor]):

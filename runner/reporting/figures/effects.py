@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,12 @@ from matplotlib.figure import Figure
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
+from runner.reporting.figures import coverage
+from runner.reporting.figures.canvas import CaptionedFigure, add_heading, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_label, metric_name, series_ends
+from runner.reporting.figures.scales import metric_label, metric_name, possible_ticks, series_ends
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
-from runner.reporting.figures.text import max_width, shorten, wrap
+from runner.reporting.figures.text import max_width, wrap
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text.numbers import MINUS, MIXTURE, SURVIVORS, confidence, mark_notes, marked, number, scaled
 from runner.reporting.text.sentences import is_incomplete, level_names
@@ -25,6 +27,12 @@ from runner.text import plural
 MAX_ROWS = 15
 """The most rows per factor."""
 LABEL, HEADER, GAP = 2.9, 0.26, 0.12  # inches: the widest label, a factor's heading, the gap between factors
+
+
+PAIRS = (
+    "Where a label counts pairs of cells, its difference is over those, equal in all other factors, and is not that of "
+    "the means above. "
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,18 @@ def effects(inputs: FigureInputs) -> CaptionedFigure | None:
         for factor, group in rows.groupby("factor", sort=False)
     }
     blocks = {factor: [_level(plan, row) for row in records(group)] for factor, group in best.items()}
-    figure, axes = _rows_figure(blocks)
+    by_factor = levels.groupby("factor", sort=False)
+    found = [coverage.coverage(inputs, by_factor.get_group(factor)) for factor in rows["factor"].unique()]
+    parts = dict(zip(best, found, strict=True))
+    notes = {factor: ", ".join(note.values()) for factor, note in parts.items()}
+    figure, axes = _rows_figure(plan, blocks, find_metric(plan.metric).limits(), notes)
     axes.set_xlabel(metric_label(plan))
     omitted = len(rows) - sum(map(len, blocks.values()))
     return CaptionedFigure(
         figure,
         f"Mean {metric_name(plan.metric)} of each level with its 95% interval, averaged over the other factors. "
         f"{mark_notes(survivors=(rows['missing'] > 0).any(), mixture=not rows['balanced'].all())}"
+        f"{coverage.notes(*parts.values())}"
         f"{_omission(omitted, f'the {MAX_ROWS} best levels of each factor')}"
         f"{_unplotted(levels, rows, 'level')}Data: tables/levels.csv.",
     )
@@ -69,8 +82,13 @@ def differences(inputs: FigureInputs) -> CaptionedFigure | None:
     if rows.empty:
         return None
     largest = {str(f): _largest(group) for f, group in rows.groupby("factor", sort=False)}
-    blocks = {factor: [_difference(plan, row) for row in records(group)] for factor, group in largest.items()}
-    figure, axes = _rows_figure(blocks, around=scaled(plan.metric, plan.equivalent))
+    means = inputs.tables.levels.set_index(["factor", "level"])["cells"]
+    blocks = {f: [_difference(plan, row, means[f, row["level_a"]]) for row in records(g)] for f, g in largest.items()}
+    apart = any(
+        row["cells"] != means[row["factor"], row["level_a"]] for group in largest.values() for row in records(group)
+    )
+    limits = find_metric(plan.metric).limits(difference=True)
+    figure, axes = _rows_figure(plan, blocks, limits, {}, around=scaled(plan.metric, plan.equivalent))
     axes.axvline(0, color=QUIET, linewidth=0.9, zorder=0.6)
     shading = ""
     if plan.equivalent:
@@ -83,6 +101,7 @@ def differences(inputs: FigureInputs) -> CaptionedFigure | None:
         figure,
         f"Difference between each pair of levels (first {MINUS} second) with its {confidence(inputs.alpha)} "
         f"interval. Green: Holm-adjusted p < {inputs.alpha:g}.{shading} "
+        f"{PAIRS if apart else ''}"
         f"{mark_notes(survivors=any(map(is_incomplete, records(rows))))}"
         f"{_omission(omitted, f'the {MAX_ROWS} largest differences of each factor')}"
         f"{_unplotted(pairs, rows, 'pair')}Data: tables/comparisons.csv.",
@@ -117,18 +136,27 @@ def _level(plan: Plan, row: dict[str, Any]) -> PlottedRow:
     return PlottedRow(label, low, middle, high, number(plan.metric, row["mean"]))
 
 
-def _difference(plan: Plan, row: dict[str, Any]) -> PlottedRow:
+def _difference(plan: Plan, row: dict[str, Any], cells: int) -> PlottedRow:
+    """`cells` are those that the mean of the first level is over, if a difference is of other ones it says so."""
     low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "difference", "ci_high"))
     colour = GOOD if row["p_holm"] < row["alpha"] else BLUE
     value = number(plan.metric, row["difference"], sign=True)
     label = marked(f" {MINUS} ".join(level_names(row)), SURVIVORS, is_incomplete(row))
+    if row["cells"] != cells:
+        label += f" ({plural(row['cells'], 'pair')})"
     return PlottedRow(label, low, middle, high, value, colour)
 
 
-def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = None) -> tuple[Figure, Axes]:
-    """One block of rows per factor: labels on the left, values on the right.
+def _rows_figure(
+    plan: Plan,
+    blocks: dict[str, list[PlottedRow]],
+    limits: tuple[float, float],
+    notes: Mapping[str, str],
+    around: float | None = None,
+) -> tuple[Figure, Axes]:
+    """One block of rows per factor: labels on the left, values on the right, and its note after its name if it has one.
 
-    All rows share one axis, which includes the interval from -`around` to `around`.
+    All rows share one axis, which includes the interval from -`around` to `around`; `limits` are those of the values.
     """
     labels = {factor: [wrap(row.label, LABEL) for row in rows] for factor, rows in blocks.items()}
     left = min(LABEL, max_width(label for names in labels.values() for label in names)) + 0.2
@@ -141,7 +169,7 @@ def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = Non
     axes.set_ylim(height, 0)
     y = 0.0
     for factor, rows in blocks.items():
-        add_text(figure, 0.05, 0.05 + y + HEADER / 2, shorten(factor, WIDTH), weight="bold")
+        add_heading(figure, 0.05, 0.05 + y + HEADER / 2, factor, notes.get(factor, ""), WIDTH)
         axes.plot([0, 1], [y + HEADER] * 2, transform=axes.get_yaxis_transform(), color=GRID, linewidth=0.7)
         y += HEADER
         for row, label, row_height in zip(rows, labels[factor], heights[factor], strict=True):
@@ -153,6 +181,7 @@ def _rows_figure(blocks: dict[str, list[PlottedRow]], around: float | None = Non
     # The middle is included for rows that have no interval.
     ends = [end for rows in blocks.values() for row in rows for end in (row.low, row.middle, row.high)]
     axes.set_xlim(*series_ends([ends, [] if around is None else [-around, around]]))
+    possible_ticks(axes.xaxis, plan, limits)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(True, axis="x")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
-from runner.reporting.figures.canvas import CaptionedFigure, Legend, add_panel, add_text, new_figure
+from runner.reporting.figures import coverage
+from runner.reporting.figures.canvas import CaptionedFigure, Legend, add_heading, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_label, metric_name, series_ends
+from runner.reporting.figures.scales import metric_label, metric_name, possible_ticks, series_ends
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, series_style
 from runner.reporting.figures.text import max_width, shorten, wrap
 from runner.reporting.text.numbers import MIXTURE, mark_notes, marked, scaled
@@ -34,6 +35,7 @@ class FactorPair:
     low: pd.DataFrame
     high: pd.DataFrame
     balanced: bool
+    coverage: Mapping[str, str]
 
     @property
     def strength(self) -> float:
@@ -57,7 +59,7 @@ def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
     rows = rows[rows["mean"].notna()] if len(rows) else rows
     if rows.empty:
         return None
-    all_pairs = [_pair(plan, group) for _, group in rows.groupby(["factor_a", "factor_b"], sort=False)]
+    all_pairs = [_pair(inputs, group) for _, group in rows.groupby(["factor_a", "factor_b"], sort=False)]
     strongest = sorted(all_pairs, key=lambda pair: -pair.strength)[:MAX_PAIRS]
     # Selected by strength, but drawn in the plan's order.
     pairs = [pair for pair in all_pairs if pair in strongest]
@@ -71,11 +73,12 @@ def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
     return CaptionedFigure(
         _figure(plan, trimmed),
         f"Mean {metric_name(plan.metric)} for each combination of levels of two factors, with its 95% interval. Lines "
-        f"that are not parallel indicate an interaction.{notes} {marks}Data: tables/interactions.csv.",
+        f"that are not parallel indicate an interaction.{notes} {marks}"
+        f"{coverage.notes(*(pair.coverage for pair in pairs))}Data: tables/interactions.csv.",
     )
 
 
-def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
+def _pair(inputs: FigureInputs, rows: pd.DataFrame) -> FactorPair:
     """The factor with more levels goes across, so that there are fewer lines."""
     first, second = (list(dict.fromkeys(rows[name])) for name in ("level_a", "level_b"))
     lines, across = ("b", "a") if len(first) >= len(second) else ("a", "b")
@@ -84,11 +87,12 @@ def _pair(plan: Plan, rows: pd.DataFrame) -> FactorPair:
     mean, low, high = (
         rows.pivot(index=f"level_{lines}", columns=f"level_{across}", values=value)
         .reindex(index=ordered[lines], columns=ordered[across])
-        .map(lambda number: scaled(plan.metric, number))
+        .map(lambda number: scaled(inputs.plan.metric, number))
         for value in ("mean", "ci_low", "ci_high")
     )
     first_factor, second_factor = (str(rows[f"factor_{letter}"].iloc[0]) for letter in (lines, across))
-    return FactorPair(first_factor, second_factor, mean, low, high, bool(rows["balanced"].all()))
+    balanced = bool(rows["balanced"].all())
+    return FactorPair(first_factor, second_factor, mean, low, high, balanced, coverage.coverage(inputs, rows))
 
 
 def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
@@ -96,7 +100,7 @@ def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
     rows = _best(plan, pair.mean.mean(axis=1), MAX_LINES)
     columns = _best(plan, pair.mean.mean(axis=0), MAX_POINTS)
     mean, low, high = (part.loc[rows, columns] for part in (pair.mean, pair.low, pair.high))
-    return FactorPair(pair.lines, pair.across, mean, low, high, pair.balanced)
+    return replace(pair, mean=mean, low=low, high=high)
 
 
 def _best(plan: Plan, means: pd.Series, limit: int) -> list[str]:
@@ -120,11 +124,13 @@ def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
         for column, i in enumerate(row):
             left = LEFT + column * (width + GAP)
             heading = marked(pairs[i].lines, MIXTURE, not pairs[i].balanced)
-            add_text(figure, left, top + 0.16, shorten(heading, width), weight="bold")
+            note = ", ".join(pairs[i].coverage.values())
+            add_heading(figure, left, top + 0.16, heading, note, width)
             legends[i].draw(figure, left, top + 0.3)
             axes = add_panel(figure, left, top + head - 0.1, width, PLOT)
             _draw(axes, pairs[i], ticks[i][0], turned=ticks[i][2])
             axes.set_ylim(*limits)
+            possible_ticks(axes.yaxis, plan, find_metric(plan.metric).limits())
             across = shorten(pairs[i].across, width)
             add_text(figure, left + width / 2, top + head + PLOT + ticks[i][1], across, ha="center")
             if column:

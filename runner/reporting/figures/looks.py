@@ -10,7 +10,7 @@ import pandas as pd
 from runner.fits.metrics import find_metric
 from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_name, series_ends
+from runner.reporting.figures.scales import metric_name, possible_ticks, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, RED, WIDTH
 from runner.reporting.figures.text import max_width, wrap
 from runner.reporting.statistics.sequential import DIFFERENT, OPEN, OUT, SAME
@@ -60,6 +60,7 @@ def looks(inputs: FigureInputs) -> CaptionedFigure | None:
         add_text(figure, WIDTH - 0.05, 0.05 + y + pair.height / 2, pair.ending, ha="right")
         y += pair.height + GAP
     axes.set_xlim(*series_ends([pair.ends for pair in pairs]))
+    possible_ticks(axes.xaxis, plan, find_metric(plan.metric).limits(difference=True))
     axes.set_xlabel(f"difference in {metric_name(plan.metric)}, {find_metric(plan.metric).unit}")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
+from runner.reporting.text.numbers import scaled
 
 
 def metric_name(metric: str) -> str:
@@ -31,6 +34,19 @@ def series_ends(parts: Iterable[Any]) -> tuple[float, float]:
     # If all values are equal, a share of the value itself, or any number if that is 0: limits must differ.
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
+
+
+def possible_ticks(axis: Axis, plan: Plan, limits: tuple[float, float]) -> None:
+    """Label no tick outside `limits`, in the unit of the metric's values: the axis has a margin beyond them."""
+    low, high = (scaled(plan.metric, end) for end in limits)
+    usual = axis.get_major_formatter()
+
+    def write(value: float, position: int | None = None) -> str:
+        within = low - 1e-9 <= value <= high + 1e-9
+        return usual(value, position) if within else ""
+
+    usual.set_axis(axis)
+    axis.set_major_formatter(FuncFormatter(write))
 
 
 def log_ticks(low: float, high: float, limit: int = 5) -> list[float]:

@@ -6,6 +6,7 @@ The means of a factor are taken over the same combinations of the other factors,
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,43 @@ def _table(tables: list[tuple[list[tuple[str, ...]], dict[str, Any]]], names: tu
     return table
 
 
-def comparable_cells(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[np.ndarray, bool]:
-    """Which cells the means of `factors` are over (cells,), and whether they are balanced (see `levels_table`)."""
-    (_, code), (_, other) = matrix.codes(factors), matrix.codes(tuple(f for f in plan.factors if f not in factors))
+@dataclass(frozen=True)
+class Averaged:
+    """What the means of some factors are over: the `combinations` of their levels that occur, and each cell's, `code`.
+
+    `means` (combinations, repeats * folds) are over the cells, `values` (cells, repeats * folds) marks the values in
+    them, and `members` (combinations, cells) the cells. `balanced` is the column of `levels_table`.
+    """
+
+    combinations: list[tuple[str, ...]]
+    code: np.ndarray
+    means: np.ndarray
+    values: np.ndarray
+    members: np.ndarray
+    balanced: bool
+
+
+def averaged(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> Averaged:
+    """What the means of `factors`, and whatever is shown beside them, are over: see `levels_table`."""
+    combinations, code = matrix.codes(factors)
+    included, balanced = _comparable_cells(plan, matrix, factors, code)
+    rows, (cells, n) = len(combinations), matrix.values.shape
+    means, members = np.empty((rows, n)), np.zeros((rows, cells), dtype=np.bool_)
+    values = np.zeros((cells, n), dtype=np.bool_)
+    for row in range(rows):
+        # Cells may be incomplete here: if the means are not balanced, and at a level without any complete cell.
+        (chosen,) = np.nonzero(included & (code == row))
+        means[row], used = average_complete(matrix.values[None, chosen])
+        members[row, chosen] = used[0]
+        values[members[row]] = ~np.isnan(means[row])
+    return Averaged(combinations, code, means, values, members, balanced)
+
+
+def _comparable_cells(
+    plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...], code: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """Which cells the means of `factors` may be over (cells,), and whether they are balanced (see `levels_table`)."""
+    _, other = matrix.codes(tuple(name for name in plan.factors if name not in factors))
     complete = ~np.isnan(matrix.values).any(axis=1)
     # A combination of the others is shared if it is complete as often as there are levels with a complete cell.
     shared = np.bincount(other[complete], minlength=len(other)) == len(np.unique(code[complete]))
@@ -56,21 +91,18 @@ def comparable_cells(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...])
 
 def _means(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:
     """The labels (factor, level, ...) of each combination of levels of `factors`, and the columns of their rows."""
-    combinations, code = matrix.codes(factors)
-    included, balanced = comparable_cells(plan, matrix, factors)
-    rows, n = len(combinations), matrix.values.shape[1]
-    means, least, used = np.empty((rows, n)), np.empty(rows), np.empty(rows, dtype=np.int64)
-    for row in range(rows):
-        # Cells may be incomplete here: if the means are not balanced, and at a level without any complete cell.
-        values = matrix.values[None, included & (code == row)]
-        means[row], members = average_complete(values)
-        least[row], used[row] = least_std(plan, values, members).item(), members.sum()
-    estimates = metric_test(plan, means, least)
-    missing = np.bincount(code, np.isnan(matrix.values).sum(axis=1), minlength=rows).astype(np.int64)
+    over = averaged(plan, matrix, factors)
+    rows, n = over.means.shape
+    least = np.empty(rows)
+    for row, members in enumerate(over.members):
+        # One set for each row, of the cells that it may average: `least_std` reads its members alone.
+        least[row] = least_std(plan, matrix.values[None, members], np.full((1, members.sum()), True)).item()
+    estimates = metric_test(plan, over.means, least)
+    missing = np.bincount(over.code, np.isnan(matrix.values).sum(axis=1), minlength=rows).astype(np.int64)
     # Factor, level, factor, level: the order of the columns that `_table` names.
-    labels = [tuple(itertools.chain(*zip(factors, levels, strict=True))) for levels in combinations]
+    labels = [tuple(itertools.chain(*zip(factors, levels, strict=True))) for levels in over.combinations]
     return labels, {
-        "cells": used, "n": estimates["n"], "mean": estimates["mean"],
-        "ci_low": estimates["low"], "ci_high": estimates["high"], "balanced": np.full(rows, balanced),
+        "cells": over.members.sum(axis=1), "n": estimates["n"], "mean": estimates["mean"],
+        "ci_low": estimates["low"], "ci_high": estimates["high"], "balanced": np.full(rows, over.balanced),
         "n_planned": np.full(rows, n), "missing": missing,
     }  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from runner.fits.metrics import CURVES
+from runner.fits.metrics import CURVES, find_metric
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
-from runner.reporting.statistics.effects import comparable_cells
+from runner.reporting.statistics.effects import averaged
 from runner.reporting.statistics.metric_matrix import MetricMatrix
 from runner.reporting.tables.fits import result_epochs
 
@@ -16,28 +16,31 @@ from runner.reporting.tables.fits import result_epochs
 def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFrame:
     """One row per epoch of each level of each factor: the mean of every curve and its band, NAME_low and NAME_high.
 
-    The curves of a factor are those of the cells that `levels_table` averages, and `balanced` is its column, so that
-    the curves end at its means: `matrix` is the one that it gets, and says how many repeats count.
+    The curves of a factor are those of the fits that `levels_table` averages, and `balanced` is its column, so that
+    the curves end at its means: `matrix` is the one that it gets, and says how many repeats count. They end elsewhere
+    if fits have different numbers of epochs, as each epoch is averaged over the fits that reached it.
     The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
-    side of their mean (nan if there is only one). `fits` counts the fits that reached that epoch. Without factors,
-    factor and level are "". If fits may stop early, a level also has the mean epoch of its fits' results, best_epoch,
-    and the mean of the plan's metric in them, METRIC_best.
+    side of their mean, within what is possible (nan if there is only one). `fits` counts the fits that reached that
+    epoch. Without factors, factor and level are "". If fits may stop early, a level also has the mean epoch of its
+    fits' results, best_epoch, and the mean of the plan's metric in them, METRIC_best.
     """
     # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
     planned = planned_fits(plan)
     rows = planned[planned["repeat"] < matrix.values.shape[1] // plan.folds].merge(frames.curves, on="id")
     if plan.stops:
         rows = rows.merge(frames.fits[["id"]].assign(best_epoch=result_epochs(frames.fits)), on="id")
-    names, tables = np.array([cell.name for cell in matrix.cells], dtype=object), []
-    for factor in plan.factors:
-        included, balanced = comparable_cells(plan, matrix, (factor,))
-        levels = {cell.name: cell.levels[factor] for cell in matrix.cells}
-        part = rows[rows["cell"].isin(names[included])]
+    position = {cell.name: position for position, cell in enumerate(matrix.cells)}
+    cells = rows["cell"].map(position).to_numpy(dtype=np.int64)
+    values = (rows["repeat"] * plan.folds + rows["fold"]).to_numpy(dtype=np.int64)
+    tables = []
+    for factor in plan.factors or ("",):
+        over = averaged(plan, matrix, (factor,) if factor else ())
+        levels = np.array([level for level, *_ in over.combinations] if factor else [""], dtype=object)
         # A factor may have the name of a column of `rows`, so its levels go into a column of their own.
-        part = part.assign(level=part["cell"].map(levels).astype(object))
-        tables.append(_by_level(part, factor, plan).assign(balanced=balanced))
+        part = rows.assign(level=levels[over.code[cells]])[over.values[cells, values]]
+        tables.append(_by_level(part, factor, plan).assign(balanced=over.balanced))
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
-    table = pd.concat(tables or [_by_level(rows.assign(level=""), "", plan).assign(balanced=True)], ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     results = ("best_epoch", f"{plan.metric}_best") if plan.stops else ()
     return table.reindex(columns=["factor", "level", "epoch", "fits", *bands, "balanced", *results])
 
@@ -56,7 +59,10 @@ def _by_level(rows: pd.DataFrame, factor: str, plan: Plan) -> pd.DataFrame:
     averages = rows.groupby([*keys, "repeat", "fold"], sort=False)[list(CURVES)].mean()
     by_epoch = averages.groupby(keys, sort=False)
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=1)
-    table = pd.concat([mean, (mean - spread).add_suffix("_low"), (mean + spread).add_suffix("_high")], axis=1)
+    limits = pd.DataFrame({name: find_metric(name).limits() for name in CURVES})
+    ends = {"_low": mean - spread, "_high": mean + spread}
+    bands = [end.clip(limits.loc[0], limits.loc[1], axis=1).add_suffix(name) for name, end in ends.items()]
+    table = pd.concat([mean, *bands], axis=1)
     table.insert(0, "fits", rows.groupby(keys, sort=False).size())
     # Fits may have different numbers of epochs, so an epoch may first occur after those of the next level.
     order = {level: position for position, level in enumerate(rows["level"].unique())}
