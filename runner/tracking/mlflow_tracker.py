@@ -106,10 +106,15 @@ class MlflowTracker:
         key, content = mlflow_values.fit_key(fit)
         name = f"{cell.name} · repeat {fit.repeat + 1} fold {fit.fold + 1}"
         tags = mlflow_values.fit_tags(cell, fit, parent_run)
+        entry = self.ledger.entries.get(key)
         run = self._get_run(plan, key, name, tags, mlflow_values.start_time(fit))
         metrics = mlflow_values.metric_points(fit_metrics(fit), fit.finished)
         curves = mlflow_values.curve_points(fit.curves, fit.finished)
-        own_parameters = {**parameters, "repeat": str(fit.repeat), "fold": str(fit.fold)}
+        own_parameters = {**parameters, "repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
+        if entry and entry.run:
+            # MLflow refuses to change a parameter: an earlier version counted repeats and folds from 0.
+            sent = self.client.get_run(run).data.params
+            own_parameters = {name: value for name, value in own_parameters.items() if name not in sent}
         self._log(run, parameters=own_parameters, metrics=[*metrics, *curves])
         self.client.set_terminated(run, mlflow_values.status(fit), end_time=fit.finished)
         self._close_run(key, run, content)

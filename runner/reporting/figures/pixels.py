@@ -120,7 +120,7 @@ def _activation_figure(
 def _heat_maps(maps: np.ndarray) -> np.ndarray:
     """Maps (images, c, h, w) as colours (images, c, h, w, 3) in bytes; each channel has one scale for all images."""
     # Saved as float16, which is infinite beyond 65504, and whose differences might be.
-    values = np.nan_to_num(maps.astype(np.float32))
+    values = np.nan_to_num(maps.astype(np.float64), nan=0.0, posinf=1e38, neginf=-1e38)
     low, high = (end(values, axis=(0, 2, 3), keepdims=True) for end in (np.min, np.max))
     # At least 1e-12: a channel that is off everywhere has no range to divide by.
     shade = np.round((values - low) / np.maximum(high - low, 1e-12) * SHADES) / SHADES

@@ -63,7 +63,7 @@ def metric_matrix(plan: Plan, fits: pd.DataFrame, journal: Frames | None = None)
     good = fits[fits["status"] == "ok"]
     values = np.full((len(cells), plan.repeats * plan.folds), np.nan)
     # Placed by their keys, since failed and missing fits leave gaps.
-    columns = (good["repeat"] * plan.folds + good["fold"]).to_numpy(dtype=np.int64)
+    columns = ((good["repeat"] - 1) * plan.folds + good["fold"] - 1).to_numpy(dtype=np.int64)  # both count from 1
     values[pd.Index(names).get_indexer(good["cell"]), columns] = good[plan.metric].to_numpy(dtype=np.float64)
     # groupby sorts by name and lacks cells without a good fit; reindex restores the plan's order.
     seconds = good.groupby("cell")["seconds"].mean().reindex(names)

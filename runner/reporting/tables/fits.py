@@ -14,11 +14,12 @@ def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     """One row per planned fit: its keys and levels, status and reason, final metrics, epochs, seconds, worker.
 
     If fits may stop early, the epoch of each fit's result is in ``best_epoch``; else that is its last.
+    Repeats and folds count from 1, as everywhere that users read them; those of the plan and the journal from 0.
     `journal` is the journal's frame of fits; fits that are not planned are left out.
     """
     cells = {cell.id: cell for cell in plan.cells}
     rows = [
-        (fit, cells[cell].name, *cells[cell].levels.values(), repeat, fold)
+        (fit, cells[cell].name, *cells[cell].levels.values(), repeat + 1, fold + 1)
         for fit, cell, repeat, fold in plan.fit_keys()
     ]
     columns = ["id", "cell", *plan.factors, "repeat", "fold"]

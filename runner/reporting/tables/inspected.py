@@ -95,7 +95,7 @@ def array_files(plan: Plan, folder: Path | None) -> dict[str, Path]:
     """By cell name, the file with the arrays saved from the cell's first fit, for the cells that have one."""
     if folder is None:
         return {}
-    # The first fit (repeat 0, fold 0) is the only one of a cell that saves its arrays.
+    # The first fit (of the first repeat and fold) is the only one of a cell that saves its arrays.
     files = {cell.name: folder / f"{plan.fits[cell.id][0]}.npz" for cell in plan.cells if plan.fits.get(cell.id)}
     return {cell: path for cell, path in files.items() if path.is_file()}
 

@@ -227,12 +227,12 @@ def confused_classes(cell: str, pairs: pd.DataFrame, limit: int = 10) -> TextTab
 
 
 def failures(tables: Tables) -> TextTable:
-    """The failed fits; repeats and folds count from 1, as in the progress of a run."""
+    """The failed fits."""
     failed = tables.fits[tables.fits["status"] == "failed"]
     columns = (
         _text_column("cell", "cell"),
-        _number_column("repeat", "repeat", lambda v: str(v + 1)),
-        _number_column("fold", "fold", lambda v: str(v + 1)),
+        _number_column("repeat", "repeat", str),
+        _number_column("fold", "fold", str),
         _text_column("reason", "reason"),
     )
     note = "Excluded from all means; their logs are in fits/."

@@ -31,6 +31,6 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
             for answer in factor_answers
         ],
         "failures": [
-            f"{row['cell']}, repeat {row['repeat'] + 1} fold {row['fold'] + 1}: {row['reason']}" for row in failed
+            f"{row['cell']}, repeat {row['repeat']} fold {row['fold']}: {row['reason']}" for row in failed
         ],
     }

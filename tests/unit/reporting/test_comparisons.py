@@ -178,7 +178,7 @@ def reference(plan, fits, factor, a, b):
     """(used pairs, matched pairs, values) of two levels, cell by cell and fit by fit."""
     ok = fits[fits["status"] == "ok"]
     known = {(r["cell"], r["repeat"], r["fold"]): r[plan.metric] for r in ok.to_dict("records")}
-    keys = list(itertools.product(range(plan.repeats), range(plan.folds)))
+    keys = list(itertools.product(range(1, 1 + plan.repeats), range(1, 1 + plan.folds)))
     pairs = [
         {
             key: known[c.name, *key] - known[d.name, *key]
