@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
 from runner.seeding import seed_globals
 from runner.workers.memory import peak_bytes, reset_peak
+from runner.workers.warm_up import warm_up
 
 
 def run_group(group: FitGroup) -> list[FitResult]:
@@ -28,6 +30,7 @@ def run_group(group: FitGroup) -> list[FitResult]:
     An exception becomes a failed result with its message as the reason and its traceback as the log. If this process
     imported other code of a plugin than was planned, every result is a refused one.
     """
+    _prepare(group[0])
     reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
@@ -47,6 +50,16 @@ def run_group(group: FitGroup) -> list[FitResult]:
     # The time of a group is shared equally by its fits. It includes the time before the checkpoint it resumed from.
     spent = {key: (value + earlier.get(key, 0.0)) / len(group) for key, value in since(started).items()}
     return [_result(engine, spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
+
+
+def _prepare(spec: FitSpec) -> None:
+    """Load what all fits of this worker share, before the clock of the first one starts."""
+    # Whatever is wrong is raised again, and reported, when the fit is built.
+    with suppress(Exception, SystemExit):
+        warm_up(spec.training)
+        load_catalog(spec.plugin_files)
+        for folder in filter(None, (spec.data, spec.test)):
+            _read_cached(folder)
 
 
 def _result(

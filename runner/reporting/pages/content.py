@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -83,14 +84,25 @@ def _splits(plan: Plan) -> str:
     )
 
 
+def _spans(fits: pd.DataFrame) -> list[tuple[float, float]]:
+    """Start and end of each fit in seconds, sorted. A worker trains one after another, or several that end together:
+    each of those has its share of their seconds, and they are laid end to end.
+    """
+    spans, latest = [], fits.sort_values("finished", ascending=False, kind="stable")
+    free: dict[str, float] = {}  # by worker, when its next fit started
+    for fit, worker, finished, seconds in latest[["id", "worker", "finished", "seconds"]].itertuples(index=False):
+        end = min(finished / 1000, free.get(worker or fit, math.inf))
+        free[worker or fit] = end - seconds
+        spans.append((end - seconds, end))
+    return sorted(spans)
+
+
 def _time(fits: pd.DataFrame) -> str:
     """The time that the fits took: by the clock, while at least one of them ran, and in total."""
     done = fits[fits["finished"] > 0]
-    ends = done["finished"] / 1000
-    spans = sorted(zip(ends - done["seconds"], ends, strict=True))
-    # Fits run side by side, so the length of the union of their spans is less than the sum.
+    # Fits of several workers run side by side, so the length of the union of their spans is less than the sum.
     wall, covered_until = 0.0, 0.0
-    for start, end in spans:
+    for start, end in _spans(done):
         wall += max(0.0, end - max(start, covered_until))
         covered_until = max(covered_until, end)
     cpu = f", {duration(done['cpu'].sum())} of processor time" if done["cpu"].sum() > 0 else ""

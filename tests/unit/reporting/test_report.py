@@ -191,8 +191,8 @@ def test_an_entry_in_brackets_is_no_option_of_the_row_before_in_latex(tmp_path: 
 
 
 def fits(*spans: tuple[float, float, float]) -> pd.DataFrame:
-    rows = [("x", end * 1000, end - start, cpu) for start, end, cpu in spans]
-    return pd.DataFrame(rows, columns=["id", "finished", "seconds", "cpu"])
+    rows = [("x", end * 1000, end - start, cpu, f"{worker}") for worker, (start, end, cpu) in enumerate(spans)]
+    return pd.DataFrame(rows, columns=["id", "finished", "seconds", "cpu", "worker"])
 
 
 def timed(*spans: tuple[float, float, float]) -> str:
