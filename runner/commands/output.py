@@ -23,7 +23,9 @@ def _console() -> Console:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> None:
-    """Print a table; in a narrow terminal text columns wrap, and the last numeric columns are left out and named."""
+    """Print a table; in a narrow terminal titles and text columns wrap between words, and the last numeric columns for
+    which there is no room even then are left out and named.
+    """
     columns, *rows = [[one_line(text) for text in row] for row in (columns, *rows)]
     # rich only where something has to be fitted: `runner plan` in a pipe does not even import it.
     if not sys.stdout.isatty() and _print_plainly([columns, *rows], text_columns):
@@ -32,20 +34,48 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_colu
     from rich.text import Text
 
     console = _console()
-    widths = [max(map(len, (name, *(row[i] for row in rows)))) + 1 for i, name in enumerate(columns)]
-    visible = len(columns)
-    while visible > text_columns + 1 and sum(widths[:visible]) > console.width:
-        visible -= 1
+    widths = _fit(columns, rows, text_columns, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for index, column in enumerate(columns[:visible]):
-        left = index < text_columns
-        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=not left)
+    for index, (column, width) in enumerate(zip(columns, widths, strict=False)):
+        # Only a word that is wider than the terminal is cut.
+        table.add_column(column, justify="left" if index < text_columns else "right", overflow="fold", width=width)
     for row in rows:
         # As Text: a name may contain brackets, which rich would take for markup in a plain string.
-        table.add_row(*map(Text, row[:visible]))
+        table.add_row(*map(Text, row[: len(widths)]))
     console.print(table)
-    if visible < len(columns):
-        print_line(f"(too narrow for: {', '.join(columns[visible:])})")
+    if len(widths) < len(columns):
+        print_line(f"(too narrow for: {', '.join(columns[len(widths) :])})")
+
+
+def _fit(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int, room: int) -> list[int]:
+    """The widths of the columns that fit into `room`, with a space after each: all columns, or the first of them.
+
+    A numeric column may be as narrow as its entries and the words of its title, a text column as its longest word.
+    """
+    from rich.cells import cell_len
+
+    def longest(texts: Iterable[str]) -> int:
+        return max(map(cell_len, texts), default=0)
+
+    entries = [[row[index] for row in rows] for index in range(len(columns))]
+    full = [longest([title, *column]) for title, column in zip(columns, entries, strict=True)]
+    least = [
+        longest(word for text in (title, *column) for word in text.split())
+        if index < text_columns
+        else max(longest(column), longest(title.split()))
+        for index, (title, column) in enumerate(zip(columns, entries, strict=True))
+    ]
+    visible = len(columns)
+    while visible > text_columns + 1 and sum(least[:visible]) + visible > room:
+        visible -= 1
+    widths, spare = least[:visible], room - sum(least[:visible]) - visible
+    # What is left over first goes to the text columns, whose entries are the longest to read.
+    for index in range(visible):
+        more = max(min(full[index] - least[index], spare), 0)
+        widths[index], spare = widths[index] + more, spare - more
+    if spare < 0:  # not even the words fit
+        widths[0] = max(widths[0] + spare, 8)
+    return widths
 
 
 def _print_plainly(rows: Sequence[Sequence[str]], text_columns: int) -> bool:
@@ -74,7 +104,13 @@ def print_line(text: str) -> None:
 
 def print_remark(text: str) -> None:
     """Print what is no part of the result: to stderr, so that stdout is the result alone."""
-    print(printable(text), file=sys.stderr)
+    if not sys.stderr.isatty():
+        print(printable(text), file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(printable(text)))  # a terminal wraps between words
 
 
 def field_text(pair: tuple[int, int] | None) -> str:

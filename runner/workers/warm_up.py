@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +26,10 @@ _IMAGES = np.arange(6 * 8 * 8, dtype=np.uint8).reshape(6, 1, 8, 8)
 class _Descent:
     """The plainest update rule: w - 0.01 g."""
 
-    slots = ()
+    slots: tuple[str, ...] = ()
 
-    def update(self, parameter: object, gradient: object, state: object, step: Step) -> None:
-        parameter -= 0.01 * gradient  # type: ignore[operator]
+    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
+        parameter -= 0.01 * gradient
 
 
 @lru_cache

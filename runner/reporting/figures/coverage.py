@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from runner.reporting.figures.inputs import FigureInputs
@@ -31,7 +33,7 @@ def coverage(inputs: FigureInputs, means: pd.DataFrame) -> dict[str, str]:
     return parts
 
 
-def notes(*coverages: dict[str, str]) -> str:
+def notes(*coverages: Mapping[str, str]) -> str:
     """The sentences that explain the parts that occur, each with a space after it."""
     present = {key for parts in coverages for key in parts}
     return "".join(f"{note} " for key, note in NOTES.items() if key in present)

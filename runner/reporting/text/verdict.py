@@ -30,7 +30,5 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
             for factor, factor_answers in all_answers(plan, tables).items()
             for answer in factor_answers
         ],
-        "failures": [
-            f"{row['cell']}, repeat {row['repeat']} fold {row['fold']}: {row['reason']}" for row in failed
-        ],
+        "failures": [f"{row['cell']}, repeat {row['repeat']} fold {row['fold']}: {row['reason']}" for row in failed],
     }

@@ -16,7 +16,6 @@ from runner.tracking import mlflow_values
 from runner.tracking.mlflow_tracker import MlflowTracker
 
 
-
 def test_a_run_counts_alike_in_its_progress_its_messages_and_its_tables(tmp_path: Path, here: Command) -> None:
     (tmp_path / "s.yaml").write_text(
         "name: s\ndataset: {name: digits, subset: 60}\narchitecture: {name: stages, width: 2, stages: 1}\n"
