@@ -6,7 +6,7 @@ Keys of the fit's .npz file (V validation images, M mistakes, S displayed images
 - `index`, `truth`, `predicted`, `confidence` (V,): position in the data set, class, predicted class, its softmax share
 - `mistakes` (M,): positions in those four of the most confident mistakes; `mistake_images` (M, C, H, W) uint8
 - `shown_images` (S, C, H, W) uint8, `shown_truth` (S,): the displayed images and their classes
-- `layers`, `types` (L,): path and type of each layer, in the order in which they run
+- `layers`, `types` (L,): path and type of each layer, in the order of `runner describe`
 - `activation.<i>` (S, c, h, w): the first channels of layer i, for a few evenly spaced layers among those that still
   have positions; `spatial` is the number of those layers
 - `seconds` (L, 2): forward and backward time of each layer for one training batch
@@ -17,11 +17,14 @@ Images and maps with a side longer than MAX_SIDE pixels are averaged over blocks
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from runner.engines.base import BuiltFit
+from runner.network.base import Layer
+from runner.network.graph import Group, Network, join, steps
+from runner.network.layers import MaxPool, ReLU
 
 MAX_MISTAKES, MAX_IMAGES, MAX_LAYERS, MAX_CHANNELS, MAX_SIDE = 24, 3, 8, 8, 40
 TIMING_ROUNDS = 5
@@ -80,7 +83,8 @@ def _activations(fit: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
     first_of_class = np.sort(np.unique(labels, return_index=True)[1])[:MAX_IMAGES]
     images = fit.images[index[first_of_class]]
     # In this order: timing runs the network in training mode, which moves its running statistics.
-    layers, seconds = network.layer_outputs(images), _median_seconds(fit, network)
+    layers = as_described(fit.network, network.layer_outputs(images))
+    seconds = _median_seconds(fit, network)
     outputs = [output for _, output in layers.values()]
     spatial = [i for i, output in enumerate(outputs) if output.ndim == 4 and math.prod(output.shape[2:]) > 1]
     # Both ends are included: the first and the last layer that has positions are always shown.
@@ -95,6 +99,38 @@ def _activations(fit: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
         # 0 for a layer that a plugin's own module uses in evaluation, but not in training, where layers are timed.
         "seconds": np.array([seconds.get(path, (0.0, 0.0)) for path in layers]),
     }  # fmt: skip
+
+
+def as_described(network: Any, outputs: dict[str, tuple[str, np.ndarray]]) -> dict[str, tuple[str, np.ndarray]]:
+    """`Inspectable.layer_outputs` in the order of the layers in `network`, with the outputs that they have there.
+
+    Engines run a ReLU after the max poolings behind it (see `reordering`), where it is cheaper. A plugin's own module
+    runs as it is described.
+    """
+    if not isinstance(network, (Layer, Group)):
+        return outputs
+    described: dict[str, tuple[str, np.ndarray]] = {}
+
+    def visit(network: Network, prefix: str) -> None:
+        before: np.ndarray | None = None  # the output of the step before, if it is known
+        after_relu = False
+        for path, part in steps(network, prefix):
+            if not isinstance(part, Layer):
+                for segment, branch in part.branches():
+                    visit(branch, join(path, segment))
+                before, after_relu = None, False
+                continue
+            kind, output = outputs[path]
+            after_relu = isinstance(part, ReLU) or (after_relu and isinstance(part, MaxPool))
+            if isinstance(part, ReLU) and before is not None:
+                output = np.maximum(before, 0)
+            elif after_relu and isinstance(part, MaxPool):
+                output = np.maximum(output, 0)
+            described[path] = kind, output
+            before = output
+
+    visit(network, "")
+    return described
 
 
 def shrink(images: np.ndarray) -> np.ndarray:

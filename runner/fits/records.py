@@ -117,8 +117,9 @@ class FitResult:
     `answers` are those for the validation images with these parameters (see `fits.answers`). Results of an earlier
     format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images.
     `seconds` is wall-clock time, `cpu` processor time, both without the start of the worker; fits that are trained
-    together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is the time of the end in milliseconds since 1970;
-    `worker` is the process id; `memory` is the peak memory of the process during the fit in bytes, 0 if unknown.
+    together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is
+    the time of the end in milliseconds since 1970; `worker` is the process id; `memory` is the peak memory of the
+    process during the fit in bytes, 0 if unknown.
     `arrays`, by name, are for inspection and go to a file of their own next to the journal, as does `log`.
     `retryable` marks a failure that may not repeat, such as a killed worker. Neither `arrays` nor `retryable` is in
     the journal. `refused` says that the worker's code is not the plan's: the result is not recorded, as nothing was

@@ -22,13 +22,18 @@ def label_layer(module: nn.Module, path: str, kind: str) -> None:
     setattr(module, LABEL, (path, kind))
 
 
+def layer_path(name: str) -> str:
+    """The path of the submodule that torch names so, ``features.0``, as in networks of our own: ``features/0``."""
+    return name.replace(".", "/") or "(the module)"
+
+
 def layers_by_path(module: nn.Module) -> dict[str, tuple[str, nn.Module]]:
     """The type and the module of every layer, by path.
 
-    A plugin's own module has no labels; its layers are the submodules without children.
+    A plugin's own module has no labels; its layers are the submodules without children, named as `describe` does.
     """
     labelled = {m_path: (kind, m) for m in module.modules() for m_path, kind in [getattr(m, LABEL, ("", ""))] if kind}
-    leaves = ((path, m) for path, m in module.named_modules() if not list(m.children()))
+    leaves = ((layer_path(path), m) for path, m in module.named_modules() if not list(m.children()))
     return labelled or {path: (type(m).__name__, m) for path, m in leaves}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
+from runner.engines.torch_engine.layer_probe import layer_path
 from runner.engines.torch_engine.tracing import receptive_field
 from runner.errors import ShapeError
 from runner.network.analysis import Analysis, LayerFacts
@@ -98,7 +99,7 @@ def _layers(calls: list[_Call], macs: dict[str, int]) -> list[LayerFacts]:
         size = tuple(output.shape[1:])
         rows.append(
             LayerFacts(
-                path.replace(".", "/"), type(part).__name__, _as_shape(size),
+                layer_path(path), type(part).__name__, _as_shape(size),
                 parameters=_trainable(part) if first else 0,
                 not_trained=_not_trainable(part) if first else 0,
                 macs=macs[path] if first else 0,

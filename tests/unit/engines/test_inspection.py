@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from engine_fits import built_fit as fit_of_fold_1
 from torch import nn
 
 from runner.components.records import ComponentRef
+from runner.engines import inspection
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
+from runner.engines.torch_engine.module_facts import measure
 from runner.fits.answers import unpack
+from runner.network.analysis import analyse
 from runner.network.graph import Concat, Network, Residual, Sequential
-from runner.network.layers import AvgPool, Conv, Dense, Flatten, ReLU
+from runner.network.layers import AvgPool, Conv, Dense, Flatten, MaxPool, ReLU
 
 NAMES = {
     "filters_before", "filters_after", "index", "truth", "predicted", "confidence", "mistakes", "mistake_images",
@@ -84,6 +88,40 @@ def test_both_engines_record_the_same_arrays(network: Network | None) -> None:
             np.testing.assert_allclose(ours.arrays[name], theirs.arrays[name], rtol=1e-3, atol=1e-4, err_msg=name)
         else:
             np.testing.assert_array_equal(ours.arrays[name], theirs.arrays[name], err_msg=name)
+
+
+POOLED = Sequential(
+    Residual(Conv(2, 3), Sequential(ReLU(), MaxPool(2, 1), MaxPool(2, 1)), shortcut=Sequential(Conv(2, 3, padding=0))),
+    ReLU(), MaxPool(2), Conv(4, 2), Sequential(ReLU(), MaxPool(2, 1), ReLU(), name="tail"), Flatten(), Dense(3),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_have_the_names_the_order_and_the_outputs_that_describe_gives(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines run a ReLU behind a max pooling, and branches in some order; what they record is as described."""
+    monkeypatch.setattr(inspection, "MAX_LAYERS", 20)
+    slow = ComponentRef("sgd", {"lr": 1e-4})
+    arrays = trained(in_float64(built_fit(network=POOLED, optimizer=slow)), engine).arrays
+    facts = [layer for layer in analyse(POOLED, (2, 8, 8), 3).layers if layer.type not in ("residual", "concat")]
+    assert arrays["layers"].tolist() == [layer.path for layer in facts]
+    assert arrays["types"].tolist() == [layer.type for layer in facts]
+    for number, layer in enumerate(facts):
+        if layer.output[1:] != (1, 1) and layer.path != "relu1":  # that follows a sum
+            assert arrays[f"activation.{number}"].shape[1:] == layer.output
+    relu, pooled = (arrays[f"activation.{arrays['layers'].tolist().index(path)}"] for path in TAIL)
+    assert relu.min() >= 0 and pooled.min() >= 0 and relu.max() == pooled.max() > 0
+
+
+TAIL = ("tail/relu1", "tail/max_pool1")
+
+
+def test_submodules_of_a_plugin_s_own_module_are_named_as_describe_does() -> None:
+    module = nn.Sequential(nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.ReLU()), nn.Flatten(), nn.Linear(128, 3))
+    described = [layer.path for layer in measure(deepcopy(module), (2, 8, 8), 3).layers]
+    arrays = trained(dataclasses.replace(built_fit(), network=module), "torch").arrays
+    assert arrays["layers"].tolist() == described == ["0/0", "0/1", "1", "2"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
