@@ -22,7 +22,7 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
 
     A factor's own column has numbers or booleans if all its levels are, else ordered categories as in the grid. In
     `level`, `level_a` and `level_b`, where factors share a column, each level has the type that it has there. Names of
-    factors and cells are ordered categories, too. Repeats and folds count from 1.
+    factors and cells are ordered categories, too.
     """
     types = {factor: _type(plan, factor) for factor in plan.factors}
     table = table.copy()
@@ -38,8 +38,6 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
     names = {"factor": plan.factors, "cell": [cell.name for cell in plan.cells]}
     for name in {f"{kind}{end}" for kind in names for end in ("", "_a", "_b")} & ours:
         table[name] = _in_order(table[name], names[name.partition("_")[0]])
-    for name in {"repeat", "fold"} & ours:
-        table[name] += 1
     return table.set_index(index) if index else table
 
 
