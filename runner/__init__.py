@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from runner.reporting.between_studies.compare import Comparison
 
     AnyPath = str | PathLike[str]
+    AnyStudy = Given | StudyResults
 
 __version__ = "0.1.0"
 
@@ -124,8 +125,8 @@ def plan(experiment: Given, *, overrides: Mapping[str, Any] | Sequence[str] = ()
 
 
 @_checks_names
-def load(study: AnyPath, *, reports: AnyPath = "reports") -> Study:
-    """A study that was run before, from its folder, the name of its experiment, or its YAML file.
+def load(study: AnyStudy, *, reports: AnyPath = "reports") -> Study:
+    """A study that was run before, from its folder, the name of its experiment, or the experiment itself.
 
     Raises RunnerError if there is none.
     """
@@ -136,7 +137,7 @@ def load(study: AnyPath, *, reports: AnyPath = "reports") -> Study:
 
 @_checks_names
 def report(
-    study: AnyPath | StudyResults,
+    study: AnyStudy,
     *,
     formats: str | Sequence[str] = ("html", "md", "csv"),
     reports: AnyPath = "reports",
@@ -152,8 +153,8 @@ def report(
 
 @_checks_names
 def compare(
-    first: AnyPath | StudyResults,
-    *others: AnyPath | StudyResults,
+    first: AnyStudy,
+    *others: AnyStudy,
     out: AnyPath | None = None,
     reports: AnyPath = "reports",
 ) -> Comparison:
@@ -191,12 +192,16 @@ def describe(
     return description.describe(architecture, input, classes, plugins)
 
 
-def _folder(study: AnyPath | StudyResults, reports: AnyPath) -> Path:
+def _folder(study: AnyStudy, reports: AnyPath) -> Path:
     """The folder of a study."""
     from runner.commands.arguments import report_folder
+    from runner.experiment.load import load as load_experiment
+    from runner.flow.saved_study import StudyResults
 
-    folder = getattr(study, "folder", None)
-    return folder if isinstance(folder, Path) else report_folder(Path(reports), str(study))
+    if isinstance(study, StudyResults):
+        return study.folder
+    is_path = isinstance(study, str) or hasattr(study, "__fspath__")
+    return report_folder(Path(reports), str(study) if is_path else load_experiment(study).name)
 
 
 if not TYPE_CHECKING:  # for which every name would exist

@@ -86,11 +86,12 @@ def describe(
         ref = parse_component(data["describe"])
     except ValueError as error:
         raise RunnerError(f"describe: {error}") from None
-    for file in map(Path, data["plugins"]):
+    files = [Path(file) for file in ([plugins] if isinstance(plugins, str) else data["plugins"])]
+    for file in files:
         if not file.is_file():
             raise RunnerError(f"describe: plugins: no file '{file}'{did_you_mean(file, file.parent.glob('*.py'))}")
     reload_edited()
-    catalog = load_catalog(tuple(str(Path(file).resolve()) for file in data["plugins"]))
+    catalog = load_catalog(tuple(str(file.resolve()) for file in files))
     try:
         bound = catalog.bind("architecture", ref)
     except InvalidValues as finding:

@@ -128,6 +128,9 @@ def test_a_process_that_may_start_none_says_what_to_do(small: Path) -> None:
 
 
 def test_python_m_runner_is_the_command(small: Path) -> None:
+    """It imports no file of the current folder, as the command does not."""
+    (small / "yaml.py").write_text("raise SystemExit('imported from the current folder')")
+
     done = python(small, "-m", "runner", "run", "small.yaml", "--workers", "2")
 
     assert (done.returncode, statuses(small / "reports/small")) == (0, 4 * ["ok"]), done.stderr

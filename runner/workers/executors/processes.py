@@ -32,7 +32,7 @@ _preparation_data = spawn.get_preparation_data
 
 
 def _without_main_file(name: str) -> dict[str, Any]:
-    """What a new process prepares: for one of our workers, all but the program's main file.
+    """What a new process prepares before anything else; for one of our workers, without the program's main file.
 
     multiprocessing would run that file in each worker, for what is pickled may be defined in it. Nothing that a worker
     gets is, and a script that calls `runner.run` without a main guard would start itself in its workers.

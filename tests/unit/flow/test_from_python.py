@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from command import ROOT
 
 import runner
 from runner.errors import RunnerError
@@ -21,7 +23,7 @@ from runner.fits.records import FitResult
 from runner.flow.notebook import Notebook, in_notebook, progress_for
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Lines, Live, Progress
-from runner.flow.saved_study import Study
+from runner.flow.saved_study import Study, StudyResults
 from runner.shown import MOST_ROWS, Shown, Table
 
 EXPERIMENT: dict[str, Any] = {
@@ -74,11 +76,20 @@ def test_epochs_and_journal_have_a_row_for_each(study: Study) -> None:
     assert study.journal["finished"].dt.tz is not None and study.journal["finished"].min().year > 2000
 
 
-@pytest.mark.parametrize("where", ["folder", "text", "name"])
-def test_a_study_is_found_by_folder_or_name(outcome: Outcome, folder: Path, where: str) -> None:
-    given: Any = {"folder": outcome.folder, "text": str(outcome.folder), "name": "small"}[where]
+def test_a_study_is_found_by_folder_name_or_experiment(outcome: Outcome, folder: Path) -> None:
+    for given in (outcome.folder, str(outcome.folder), outcome):
+        assert runner.load(given).plan == outcome.plan
+    for name in ("small", EXPERIMENT):
+        assert runner.load(name, reports=str(folder)).plan == outcome.plan
 
-    assert runner.load(given, reports=folder if where == "name" else "reports").plan == outcome.plan
+
+def test_every_public_name_and_option_is_documented() -> None:
+    page = (ROOT / "docs/reference/python.md").read_text()
+    options = [name for name in inspect.signature(runner.run).parameters if name != "experiment"]
+    frames = [name for name in vars(StudyResults) if name[0] != "_" and name not in ("shown", "progress", "remarks")]
+
+    assert not [name for name in runner.__all__ if f"runner.{name}" not in page]
+    assert not [name for name in (*options, *frames) if f"`{name}" not in page]
 
 
 def test_results_print_as_tables(outcome: Outcome, study: Study) -> None:
