@@ -69,7 +69,7 @@ def test_the_docs_list_all_data_sets_with_these_facts() -> None:
         data = build_dataset(name)
         assert numbers == [*data.shape, data.classes, data.size, data.test_size], name
         assert data.licence in text and data.citation in text, name
-    assert sorted([*rows, "image-folder", "npz"]) == load_catalog().names("dataset")
+    assert sorted([*rows, "hf-folder", "image-folder", "image-table", "npz"]) == load_catalog().names("dataset")
     for entry in (load_catalog().find("dataset", name) for name in load_catalog().names("dataset")):
         assert all(f"`{parameter}`" in text for parameter in entry.parameters), entry.component.name
 
