@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,19 @@ def _png() -> Iterator[ImageSample]:
     two = png(DEEP[..., :2], GREY_ALPHA, 16)
     yield ImageSample("PNG, grey with alpha, 16 bit", two, words="neither grey nor RGB in one plane", scale="uint16")
     yield ImageSample("PNG, RGB, 8 bit", png(rgb, RGB), words="8 bits per channel, and scale is for", scale="uint16")
+    texts = zlib.compress(bytes(3_000_000))
+    for name, chunk in (
+        ("3 MB of compressed text", (b"zTXt", b"a\0\0" + texts)),
+        ("a colour profile of 3 MB", (b"iCCP", b"a\0\0" + texts)),
+        ("a resolution that is cut off", (b"pHYs", b"x")),
+        ("a gamma that is cut off", (b"gAMA", b"")),
+    ):
+        yield ImageSample(f"PNG, RGB, 8 bit, {name}", png(rgb, RGB, 8, chunk), rgb)
+    damaged = png(rgb, RGB, 8, (b"tEXt", b"a\0hello")).replace(b"hello", b"hellO")
+    yield ImageSample("PNG, RGB, 8 bit, a text with a wrong checksum", damaged, rgb)
+    bad = bytearray(png(rgb, RGB))
+    bad[-20] ^= 255
+    yield ImageSample("PNG, RGB, 8 bit, damaged pixels", bytes(bad), words="repair or remove it")
     frames = saved(rgb, "PNG", save_all=True, append_images=[Image.fromarray(EVEN)])
     yield ImageSample("PNG, animated", frames, words="2 pages or frames")
 
