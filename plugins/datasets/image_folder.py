@@ -53,6 +53,8 @@ def image_folder(
     folders = split_parts(root, val) if split else ([files.data_folder(root)], [])
     if test_root is not None:
         folders[1].append(files.data_folder(test_root))
+        if folders[1][0].samefile(folders[0][0]):
+            raise RunnerError(f"{folders[0][0]}: root and test_root are the same folder; expected two")
     train, test = list_images(folders[0]), list_images(folders[1]) if folders[1] else None
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))

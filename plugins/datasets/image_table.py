@@ -78,6 +78,8 @@ def image_table(
     """
     train = read_table(file, path, label)
     test = read_table(test_file, path, label) if test_file is not None else None
+    if test and test.file.samefile(train.file):
+        raise RunnerError(f"{train.file}: file and test_file are the same table; expected two")
     return described(train, test, Form.of(size, crop, grey, scale))
 
 

@@ -92,7 +92,9 @@ def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentR
     try:
         return catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        raise InputError(Complaint(Location(f"--set {dotted(p)}".rstrip()), "", m) for p, m in finding.problems) from None
+        # A parameter that is missing has no path.
+        places = [(Location(f"--set {dotted(path)}".rstrip()), message) for path, message in finding.problems]
+        raise InputError(Complaint(place, "", message) for place, message in places) from None
 
 
 def print_description(ref: ComponentRef, analysis: Analysis) -> None:

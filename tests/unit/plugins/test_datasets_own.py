@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_files import settle
+from written_images import RGB, png
 
 from runner.api import RunnerError
 from runner.components.catalog import load_catalog
@@ -210,6 +212,8 @@ def test_parameters_of_a_split_that_do_not_match(parts: Path, pictures: Path) ->
         build_dataset("image-folder", root=str(pictures), size=8, val="unused")
     with pytest.raises(RunnerError, match="found split: true and test_root, which both name the test part"):
         build_dataset("image-folder", root=str(parts), size=8, split=True, test_root=str(pictures))
+    with pytest.raises(RunnerError, match="pictures: root and test_root are the same folder; expected two"):
+        build_dataset("image-folder", root=str(pictures), size=8, test_root=str(pictures / "."))
     with pytest.raises(RunnerError, match="pictures: with split: true found the sub-folder blue; allowed: train, test"):
         build_dataset("image-folder", root=str(pictures), size=8, split=True)
     (parts / "train" / "c").mkdir()
@@ -464,6 +468,27 @@ def test_each_problem_is_one_line_of_the_plan(dataset: str, words: list[str], ti
     for line, part in zip(done.stderr.splitlines(), words, strict=True):
         assert line.startswith("tiny.yaml:") or f"{tiny}:" in line
         assert part in line
+
+
+def test_a_study_of_16_bit_colours_stops_and_says_what_to_write(tiny: Path, runner, tmp_path: Path) -> None:
+    """Once it trained on black images and ended well, at chance."""
+    values = np.random.default_rng(0).integers(0, 200, (12, 8, 8, 3)).astype(np.uint16)
+    for number, pixels in enumerate(values):
+        (tmp_path / "deep" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "deep" / "ab"[number % 2] / f"{number}.png").write_bytes(png(pixels, RGB, 16))
+    with_dataset(tiny, "{name: image-folder, root: deep, size: 8}")
+    done = runner("run", tiny, "--executor", "serial")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
+    assert "deep/a/0.png: it has 16 bits per channel, and what is black and white must be said: set sc" in done.stderr
+    settings = ("--set", "root=deep", "--set", "size=8", "--json", "--set")
+    done = runner("describe", "image-folder", *settings, "scale=[0, 199]")
+    assert done.returncode == 0 and json.loads(done.stdout)["highest"] == 255 and not done.stderr
+    done = runner("describe", "image-folder", *settings, "scale=[0, 100]")
+    assert "a/0.png: values outside scale were cut off; so in 12 of 12 images" in done.stderr
+    for wrong in ("uint8", "[0]", "[5, 5]", "[0, .inf]", "[0, x]", "255"):
+        done = runner("plan", tiny, "--set", f"dataset.scale={wrong}")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert "dataset.scale: found " in done.stderr and "expected uint16, or [low, high]" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["0", "[8]", "[8, 0]", "x", "[8, 8, 8]"])

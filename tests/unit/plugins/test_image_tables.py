@@ -123,6 +123,8 @@ class TestTextTables:
                 build_dataset("image-table", file=str(folder / name), size=8)
         with pytest.raises(RunnerError, match="test.csv: found the label 'c', which no training image has"):
             build_dataset("image-table", file=write(folder, rows()), size=8, test_file=str(folder / "test.csv"))
+        with pytest.raises(RunnerError, match="t.csv: file and test_file are the same table; expected two"):
+            build_dataset("image-table", file=write(folder, rows()), size=8, test_file=str(folder / "." / "t.csv"))
         with pytest.raises(RunnerError, match="path and label are both 'label'; expected two columns"):
             build_dataset("image-table", file=write(folder, rows()), size=8, path="label")
 
