@@ -149,16 +149,22 @@ def _split_folders(root: Path) -> dict[str, list[Path]]:
 
 
 def _refuse_split(root: Path, names: list[str]) -> None:
-    """Raise RunnerError if two classes are called as parts are, and have sub-folders of the same names."""
+    """Raise RunnerError if two classes are called as parts are, and have sub-folders that look like classes."""
     if sum(name.lower() in TRAIN + VALIDATION + TEST for name in names) < 2:
         return
     folders = [folder for part in _split_folders(root).values() for folder in part]
     inside = [set(_sub_folders(folder, LeftOut())) for folder in folders]
     shared = sorted(set.union(*(a & b for i, a in enumerate(inside) for b in inside[i + 1 :]), set()))
+    one = f"root: {folders[0]}"
     if shared:
         found = f"{' and '.join(folder.name for folder in folders)} each have a folder {shared[0]}"
-        message = "so they are parts, not classes; set split: true"
-        raise RunnerError(f"{root}: {found}, {message}, or root: {folders[0]} to take one of them")
+        raise RunnerError(
+            f"{root}: {found}, so they are parts, not classes; set split: true, or {one} to take one of them"
+        )
+    if len(inside[0]) > 1:  # as with a test part whose labels are not published
+        found = f"{folders[0].name} has the folders {' and '.join(sorted(inside[0])[:2])}"
+        message = f"so it is a part, and {folders[1].name} another, without classes"
+        raise RunnerError(f"{root}: {found}, {message}; set {one}")
 
 
 def split_parts(root: str, val: str | None) -> tuple[list[Path], list[Path]]:

@@ -224,6 +224,13 @@ def test_parameters_of_a_split_that_do_not_match(parts: Path, pictures: Path) ->
     (parts / "test").rename(parts.parent / "test")
     with pytest.raises(RunnerError, match=f"one sub-folder, train; .*if .* are the classes, set root: {parts}/train"):
         build_dataset("image-folder", root=str(parts), size=8)
+    # A test part without classes, as competitions publish it.
+    (parts / "test").mkdir()
+    picture().save(parts / "test" / "1.png")
+    with pytest.raises(RunnerError) as caught:
+        build_dataset("image-folder", root=str(parts), size=8)
+    message = "train has the folders a and b, so it is a part, and test another, without classes; set root: "
+    assert str(caught.value) == f"{parts}: {message}{parts / 'train'}"
     # Two classes may well be called so, if their content does not say otherwise.
     for name in ("train", "test"):
         (pictures / name).mkdir()
