@@ -31,7 +31,8 @@ IMAGES, FOLDS, EPOCHS, PATIENCE, SHARE = 400, 5, 60, 5, 0.1
 NEVER = EarlyStop(EPOCHS, SHARE)
 """A rule that stops no fit, for the curves of its inner part."""
 RULES = {
-    "last epoch": "the last epoch",
+    "last epoch": "the last",
+    "without inner": "the last, trained without the inner part",
     "inner": f"training.stop on the inner part, patience {PATIENCE}",
     "inner, all": "the best of all epochs on the inner part, by its loss",
     "inner accuracy": "the best of all epochs on the inner part, by its accuracy",
@@ -89,6 +90,7 @@ def draw(number: int, shuffled: bool, found: dict[str, list[tuple[float, float, 
         assert inner["train_loss"] == real["train_loss"], "the inner part does not change the training"
         chosen = {
             "last epoch": (full, full, EPOCHS - 1),
+            "without inner": (inner, real, EPOCHS - 1),
             "inner": (inner, real, stopped_at(inner["inner_loss"])),
             "inner, all": (inner, real, int(np.argmin(inner["inner_loss"]))),
             "inner accuracy": (inner, real, int(np.argmax(inner["inner_accuracy"]))),

@@ -112,7 +112,7 @@ def print_plan(
         "from the fits in the journal" if estimate.measured else "a rough guess: none of its fits has been timed yet"
     )
     # A fit that may stop early is counted with all its epochs.
-    about = "at most about" if plan.stops else "about"
+    about = "at most about" if plan.stops and estimate.fits else "about"
     print_line(f"{estimate.fits} fits to train: {about} {duration(estimate.seconds)} on {workers} workers ({basis})")
     for repeats, total in later:
         how_often = "at most" if repeats == plan.most else "as a rule about"

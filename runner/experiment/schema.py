@@ -64,8 +64,8 @@ class Section(BaseModel):
 
 def _refuse_percent(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not 0 < value <= 0.5:
-        percent = f"; did you mean {value / 100:g}?" if 1 <= value <= 50 else ""
-        raise ValueError(f"found {yaml_value(value)}{percent}; allowed: a fraction, more than 0 and at most 0.5")
+        nearest = f"; did you mean {value / 100:g}?" if 1 <= value <= 50 else ";"
+        raise ValueError(f"found {yaml_value(value)}{nearest} allowed: a fraction, more than 0 and at most 0.5")
     return value
 
 

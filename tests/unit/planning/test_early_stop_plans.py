@@ -98,7 +98,7 @@ def test_a_grid_may_vary_the_rule(grid: str, stops: list[Any], tiny: Path, tmp_p
             "training.stop.on: found 'validation'; allowed: inner, a part of the training images, as",
         ),
         ("stop.on=true", "training.stop.on: found true; allowed: inner"),
-        ("stop.share=10", "training.stop.share: found 10; did you mean 0.1?; allowed: a fraction, more than 0 and at"),
+        ("stop.share=10", "training.stop.share: found 10; did you mean 0.1? allowed: a fraction, more than 0 and at"),
         ("stop.share=0.6", "training.stop.share: found 0.6; allowed: a fraction, more than 0 and at most 0.5"),
         ("stop.share=0", "training.stop.share: found 0; allowed: a fraction, more than 0"),
         ("stop.share=ten", "training.stop.share: found 'ten'; expected a number"),
