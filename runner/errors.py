@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runner.text import printable
+from runner.text import plural, printable
 
 MOST_COMPLAINTS = 100
 """At most this many lines are printed: more problems than that in one file usually have a single cause."""
@@ -51,7 +51,10 @@ class InputError(RunnerError):
         # Without duplicates, in order: cells that share a value share its complaint.
         self.complaints = tuple(dict.fromkeys(complaints))
         more = len(self.complaints) - MOST_COMPLAINTS
-        lines = [*map(str, self.complaints[:MOST_COMPLAINTS]), *([f"and {more} more problems"] if more > 0 else [])]
+        lines = [
+            *map(str, self.complaints[:MOST_COMPLAINTS]),
+            *([f"and {plural(more, 'more problem')}"] if more > 0 else []),
+        ]
         super().__init__("\n".join(lines))
 
 

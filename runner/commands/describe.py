@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runner.commands.arguments import add_json, add_plugin, plugin_files, positive, shape
 from runner.commands.output import field_text, print_line, print_remark, print_table, shape_text
 from runner.errors import Complaint, InputError, Location, RunnerError
-from runner.text import dotted
+from runner.text import dotted, plural
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
@@ -120,7 +120,7 @@ def print_description(ref: ComponentRef, analysis: Analysis) -> None:
         else "unknown: the module can't be traced",
     }
     if beyond:
-        facts["*"] = f"{beyond} layers whose input already sees more than the whole image"
+        facts["*"] = f"{plural(beyond, 'layer')} whose input already sees more than the whole image"
     for name, words in facts.items():
         print_line(f"{name:16}{words}")
     for warning in analysis.warnings:

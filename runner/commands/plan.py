@@ -104,7 +104,7 @@ def print_plan(
     )
     training = plan.training
     print()
-    print_line(f"{plan.name}: {len(plan.cells)} cells × {plan.folds} folds × {_repeats(plan)}")
+    print_line(f"{plan.name}: {plural(len(plan.cells), 'cell')} × {plural(plan.folds, 'fold')} × {_repeats(plan)}")
     print_line(f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}")
     for line in (*_early_stops(plan), *notices):
         print_line(printable(line))
@@ -113,18 +113,23 @@ def print_plan(
     )
     # A fit that may stop early is counted with all its epochs.
     about = "at most about" if plan.stops and estimate.fits else "about"
-    print_line(f"{estimate.fits} fits to train: {about} {duration(estimate.seconds)} on {workers} workers ({basis})")
+    todo, where = plural(estimate.fits, "fit"), plural(workers, "worker")
+    print_line(f"{todo} to train: {about} {duration(estimate.seconds)} on {where} ({basis})")
     for repeats, total in later:
         how_often = "at most" if repeats == plan.most else "as a rule about"
-        print_line(f"{how_often} {repeats} repeats: {total.fits} fits to train, about {duration(total.seconds)}")
+        print_line(
+            f"{how_often} {repeats} repeats: {plural(total.fits, 'fit')} to train, about {duration(total.seconds)}"
+        )
 
 
 def _repeats(plan: Plan) -> str:
     """The end of the line with the number of fits."""
     if plan.most is None:
-        return f"{plan.repeats} repeats = {plan.fit_count} fits"
+        return f"{plural(plan.repeats, 'repeat')} = {plural(plan.fit_count, 'fit')}"
     race = ", fewer as cells drop out of the race" if plan.race else ""
-    first = f"2 or more repeats until decided: {plan.fit_count} fits at first ({plan.repeats} repeats)"
+    first = (
+        f"2 or more repeats until decided: {plural(plan.fit_count, 'fit')} at first ({plural(plan.repeats, 'repeat')})"
+    )
     return f"{first}, at most {plan.fits_at_most} ({plan.most} repeats){race}"
 
 
@@ -148,7 +153,7 @@ def _stacking(plan: Plan) -> str:
     largest = [min(size, plan.folds * plan.repeats) for size in sorted(sizes) if size > 1]
     if not largest:
         return ""
-    where = f" in {sum(sizes.values()) - sizes[1]} cells" if sizes[1] else ""
+    where = f" in {plural(sum(sizes.values()) - sizes[1], 'cell')}" if sizes[1] else ""
     return f", {' or '.join(map(str, largest))} fits of a cell trained together{where}"
 
 

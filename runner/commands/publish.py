@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from runner.commands.arguments import add_report, add_reports, add_tracking, report_folder
+from runner.text import plural
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,6 @@ def run(given: argparse.Namespace) -> int:
 
     folder = report_folder(given.reports, given.experiment)
     fits, planned = publish(folder, given.tracking_uri)
-    partial = "" if fits == planned else f" of {planned}; the others are not trained yet"
-    print(f"MLflow has {fits} fits{partial}{'' if (folder / 'report.html').is_file() else ', and no report'}")
+    partial = "" if fits == planned else f" of {planned}; the rest is not trained yet"
+    print(f"MLflow has {plural(fits, 'fit')}{partial}{'' if (folder / 'report.html').is_file() else ', and no report'}")
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
 from runner.commands.output import print_line, print_remark, print_table
+from runner.text import plural
 
 if TYPE_CHECKING:
     from runner.flow.outcome import Outcome
@@ -69,15 +70,15 @@ def print_outcome(outcome: Outcome, file: str) -> None:
 
 
 def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
-    total = outcome.plan.fit_count
+    total = plural(outcome.plan.fit_count, "fit")
     for failure in outcome.verdict["failures"]:
         yield f"failed: {failure}"
     if outcome.failed:
-        yield f"{outcome.failed} of {total} fits failed; `runner run {file} --only failed` trains them again"
+        yield f"{outcome.failed} of {total} failed; `runner run {file} --only failed` trains {_them(outcome.failed)} again"
     if outcome.stopped:
-        yield f"interrupted: {total - outcome.missing} of {total} fits are finished; the same command trains the rest"
+        yield f"interrupted: {_are(outcome.plan.fit_count - outcome.missing, total)} finished; the same command trains the rest"
     elif outcome.missing:
-        yield f"{outcome.missing} of {total} fits are missing; the same command trains them"
+        yield f"{_are(outcome.missing, total)} missing; the same command trains {_them(outcome.missing)}"
     if outcome.goes_on:
         yield f"nothing is decided yet; `runner run {file}` trains another repeat"
     if outcome.mixed:
@@ -87,3 +88,12 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
         yield f"not everything is in MLflow ({outcome.unpublished}); {more}"
     elif not outcome.trained and not outcome.missing:
         yield "nothing to train: all fits are in the journal"
+
+
+def _are(count: int, total: str) -> str:
+    """``1 of 6 fits is``, ``2 of 6 fits are``"""
+    return f"{count:,} of {total} {'is' if count == 1 else 'are'}"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"

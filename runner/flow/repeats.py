@@ -19,6 +19,7 @@ from runner.flow.training import missing_fits
 from runner.journal.index import SelectedResults
 from runner.journal.journal import Journal
 from runner.planning.plan import Plan
+from runner.text import plural
 
 Extend = Callable[[Plan, Collection[str]], tuple[Plan, list[FitSpec]]]
 """Plans one more repeat of the cells with these ids: `planning.fits.plan_repeat`."""
@@ -41,7 +42,7 @@ class Decision:
     @property
     def still_open(self) -> str:
         """``2 of 6 pairs are still open``"""
-        return f"{self.open_pairs} of {self.pairs} pairs {'is' if self.open_pairs == 1 else 'are'} still open"
+        return f"{self.open_pairs} of {plural(self.pairs, 'pair')} {'is' if self.open_pairs == 1 else 'are'} still open"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.fits.metrics import CURVES, INNER_CURVES, METRICS, TEST_METRICS
 from runner.fits.records import FitResult, Look
-from runner.text import yaml_value
+from runner.text import plural, yaml_value
 
 # The frames hold whole numbers as int64; a larger one would end a report with a traceback.
 _LARGEST = 2**63
@@ -33,7 +33,7 @@ def parse_fit(content: Any) -> FitResult:
             if len(fit.curves.get(name, ())) != fit.epochs:
                 count = len(fit.curves.get(name, ()))
                 raise ValueError(
-                    f"not a fit: it has {count} values of {name}; expected one for each of {fit.epochs} epochs"
+                    f"not a fit: it has {plural(count, 'value')} of {name}; expected one for each of {plural(fit.epochs, 'epoch')}"
                 )
         if fit.best_epoch > fit.epochs:
             raise ValueError(f"not a fit: best_epoch is {fit.best_epoch}; expected at most {fit.epochs}, its epochs")

@@ -31,6 +31,7 @@ from runner.network.base import (
     pads_of,
     pair,
 )
+from runner.text import plural
 
 
 def _strict() -> Any:
@@ -70,7 +71,7 @@ class Conv(Spatial):
         # Not in __post_init__, because a record does not know the channels of its input.
         for what, number in (("input has", shape[0]), ("layer has", self.filters)):
             if number % self.groups:
-                raise ShapeError(f"the {what} {number} channels, not a multiple of its {self.groups} groups")
+                raise ShapeError(f"the {what} {plural(number, 'channel')}, not a multiple of its {self.groups} groups")
         if self.padding_mode == "reflect":  # the border itself is not repeated, so the padding must be shorter
             for pads, length in zip(self.geometry().pads, shape[1:], strict=True):
                 if max(pads) >= length:
@@ -152,7 +153,9 @@ class PadChannels(Spatial):
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[0] > self.channels:
-            raise ShapeError(f"the input has {shape[0]} channels, more than the {self.channels} of the output")
+            raise ShapeError(
+                f"the input has {plural(shape[0], 'channel')}, more than the {self.channels} of the output"
+            )
         return (self.channels, *self.slide(shape))
 
 

@@ -20,7 +20,7 @@ from runner.planning import plan_file
 from runner.planning.differences import differences, match_cells
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import as_lists
-from runner.text import yaml_value
+from runner.text import plural, yaml_value
 
 MAX_CELLS = 3
 """The most cells that one line names."""
@@ -94,7 +94,7 @@ def _add(costs: dict[str, _Cost], reason: str, fits: int, cell: PlannedCell) -> 
 
 
 def _fit_count(cost: _Cost, plan: Plan) -> str:
-    return f"{cost.fits} of {plan.fit_count} fits {'is' if cost.fits == 1 else 'are'}"
+    return f"{cost.fits} of {plural(plan.fit_count, 'fit')} {'is' if cost.fits == 1 else 'are'}"
 
 
 def _cell_list(cost: _Cost, plan: Plan) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from runner.planning.plan import Plan
+from runner.text import plural
 
 # For annotations only: `runner plan` answers without loading pandas (tests/system/test_latency.py).
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _may_be_same(one: str, other: str) -> bool:
 def retrain_hint(plan: Plan) -> str:
     """The sentence that says how to train all fits of the plan with the same versions."""
     again = run_command(plan, "--reports", "NEWDIR") if plan.file else "runner.run(..., reports='NEWDIR')"
-    return f"`{again}` trains all {plan.fit_count} fits with the installed versions."
+    fits = f"all {plural(plan.fit_count, 'fit')}" if plan.fit_count > 1 else "the fit"
+    return f"`{again}` trains {fits} with the installed versions."
 
 
 def run_command(plan: Plan, *options: str) -> str:

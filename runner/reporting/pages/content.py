@@ -68,18 +68,22 @@ def provenance(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
 def _data(plan: Plan) -> str:
     facts = plan.data
     names = ", ".join(map(str, facts["class_names"]))
-    test = f" and {facts['test_size']} held-out test images" if plan.test else ""
+    size = "×".join(map(str, facts["shape"]))
+    test = f" and {plural(facts['test_size'], 'held-out test image')}" if plan.test else ""
+    # A user's own images, as a rule, have neither a licence nor a citation.
+    licence = f"; licence: {facts['licence']}" if facts["licence"] else ""
+    citation = f" {facts['citation'].rstrip('.')}." if facts["citation"] else ""
     return (
-        f"{plan.dataset}, {facts['size']} images of {'×'.join(map(str, facts['shape']))}{test}, "
-        f"{len(facts['class_names'])} classes ({names}); fingerprint {facts['fingerprint']}; "
-        f"licence: {facts['licence']}. {facts['citation']}."
+        f"{plan.dataset}, {plural(facts['size'], 'image')} of {size}{test}, {len(facts['class_names'])} "
+        f"{'class' if len(facts['class_names']) == 1 else 'classes'} ({names}); fingerprint {facts['fingerprint']}"
+        f"{licence}.{citation}"
     )
 
 
 def _splits(plan: Plan) -> str:
     return (
-        f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about {plan.data['train']} "
-        f"training and {plan.data['validation']} validation images per fit; seed {plan.seed}; the same splits for all "
+        f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about "
+        f"{plan.data['train']:,} training and {plural(plan.data['validation'], 'validation image')} per fit; seed {plan.seed}; the same splits for all "
         "cells"
     )
 

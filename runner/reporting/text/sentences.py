@@ -109,7 +109,9 @@ def _survivors(row: Mapping[str, Any]) -> str:
     """What a comparison rests on, and which fits it lacks; "" if it has all."""
     if not is_incomplete(row):
         return ""
-    parts = [(row["cells"], row["pairs"], "matched pairs of cells"), (row["n"], row["n_planned"], "folds")]
+    pairs = f"matched {'pair' if row['pairs'] == 1 else 'pairs'} of cells"
+    folds = "fold" if row["n_planned"] == 1 else "folds"
+    parts = [(row["cells"], row["pairs"], pairs), (row["n"], row["n_planned"], folds)]
     kept = " and ".join(f"{part} of {whole} {noun}" for part, whole, noun in parts if part < whole)
     missing = zip((row["missing_a"], row["missing_b"]), level_names(row), strict=True)
     lost = " and ".join(f"{plural(count, 'fit')} of {name}" for count, name in missing if count)
@@ -266,5 +268,6 @@ def _outcome_sentence(metric: str, outcome: str, others: Sequence[tuple[str, flo
 
 def enumeration(names: Sequence[str]) -> str:
     """``a, b and c``; of more than MAX_NAMES names, the first ones; "" for none."""
-    listed = list(names) if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} others"]
+    more = len(names) - MAX_NAMES
+    listed = list(names) if more <= 0 else [*names[:MAX_NAMES], plural(more, "other")]
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)

@@ -14,6 +14,7 @@ from runner.planning.plan import Plan
 from runner.reporting.statistics.metric_matrix import ALPHA
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import numbers, sentences
+from runner.text import plural
 
 Row = dict[str, Any]
 
@@ -132,11 +133,15 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
     )
     if plan.test:
-        note += f" Test accuracy: mean over fits on the {plan.data.get('test_size')} held-out test images."
+        note += f" Test accuracy: mean over fits on the {_test_images(plan)}."
     note += f" {numbers.mark_notes(survivors=(tables.cells['ok'] < tables.cells['fits']).any())}".rstrip()
     # Stable, so that equal cells keep the plan's order; those without results come last.
     best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
     return text_table("cells", "Cells", note, columns, records(best_first))
+
+
+def _test_images(plan: Plan) -> str:
+    return plural(int(plan.data.get("test_size") or 0), "held-out test image")
 
 
 def _area(row: Row) -> int | None:

@@ -6,16 +6,17 @@ from typing import Any
 
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
-from runner.reporting.text import race, sentences, text_tables
+from runner.reporting.text import best, race, sentences, text_tables
 
 Verdict = dict[str, Any]
 """`columns` (titles) and `rows` (texts) of the cells, best cell first; `answers` and `failures`, a sentence each."""
 
 
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
-    """The sentences by factor; in a race, those about the best cell first."""
-    best = {"best cell": race.answer(tables.looks)} if plan.race else {}
-    return best | sentences.answers(plan, tables.comparisons)
+    """The sentences by factor, those about the best cell first."""
+    about = race.answer(tables.looks) if plan.race else [best.sentence(plan, tables.cells)]
+    first = {"best cell": about} if any(about) else {}
+    return first | sentences.answers(plan, tables.comparisons)
 
 
 def verdict(plan: Plan, tables: Tables) -> Verdict:
