@@ -74,9 +74,11 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
     for failure in outcome.verdict["failures"]:
         yield f"failed: {failure}"
     if outcome.failed:
-        yield f"{outcome.failed} of {total} failed; `runner run {file} --only failed` trains {_them(outcome.failed)} again"
+        again = f"`runner run {file} --only failed` trains {_them(outcome.failed)} again"
+        yield f"{outcome.failed:,} of {total} failed; {again}"
     if outcome.stopped:
-        yield f"interrupted: {_are(outcome.plan.fit_count - outcome.missing, total)} finished; the same command trains the rest"
+        finished = _are(outcome.plan.fit_count - outcome.missing, total)
+        yield f"interrupted: {finished} finished; the same command trains the rest"
     elif outcome.missing:
         yield f"{_are(outcome.missing, total)} missing; the same command trains {_them(outcome.missing)}"
     if outcome.goes_on:

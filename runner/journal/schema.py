@@ -32,9 +32,8 @@ def parse_fit(content: Any) -> FitResult:
         for name in (*CURVES, *(INNER_CURVES if fit.best_epoch else ())):
             if len(fit.curves.get(name, ())) != fit.epochs:
                 count = len(fit.curves.get(name, ()))
-                raise ValueError(
-                    f"not a fit: it has {plural(count, 'value')} of {name}; expected one for each of {plural(fit.epochs, 'epoch')}"
-                )
+                values, epochs = plural(count, "value"), plural(fit.epochs, "epoch")
+                raise ValueError(f"not a fit: it has {values} of {name}; expected one for each of {epochs}")
         if fit.best_epoch > fit.epochs:
             raise ValueError(f"not a fit: best_epoch is {fit.best_epoch}; expected at most {fit.epochs}, its epochs")
     return fit

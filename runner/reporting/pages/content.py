@@ -81,10 +81,10 @@ def _data(plan: Plan) -> str:
 
 
 def _splits(plan: Plan) -> str:
+    sizes = f"{plan.data['train']:,} training and {plural(plan.data['validation'], 'validation image')} per fit"
     return (
-        f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about "
-        f"{plan.data['train']:,} training and {plural(plan.data['validation'], 'validation image')} per fit; seed {plan.seed}; the same splits for all "
-        "cells"
+        f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about {sizes}; "
+        f"seed {plan.seed}; the same splits for all cells"
     )
 
 

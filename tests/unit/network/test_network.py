@@ -256,7 +256,7 @@ DOES_NOT_FIT = [
     (Sequential(ReLU(), Dense(3)), "layer dense1: dense needs a vector, but its input is 1x4x4"),
     (Sequential(Flatten(), Dense(4)), "output is 4x1x1, not one number for each of 3 classes"),
     (Sequential(Conv(3, 1)), "output is 3x4x4, not one number"),
-    (Sequential(Conv(2, 1, groups=2)), "layer conv1: the input has 1 channels, not a multiple of its 2 groups"),
+    (Sequential(Conv(2, 1, groups=2)), "layer conv1: the input has 1 channel, not a multiple of its 2 groups"),
     (Sequential(Conv(4, 1), Conv(3, 1, groups=2)), "layer conv2: the layer has 3 channels, not a multiple of its 2"),
     (Conv(3, 9, padding_mode="reflect"), "layer conv: an input of 4 is too small to reflect into a padding of 4"),
     (Sequential(Conv(2, 1), PadChannels(1)), "layer pad_channels1: the input has 2 channels, more than the 1 of"),
