@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
@@ -36,17 +36,22 @@ def series_ends(parts: Iterable[Any]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+class _PossibleTicks(ScalarFormatter):
+    """matplotlib's usual labels, for the ticks within limits alone."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        # A little more, as ticks are sums of steps that are rounded.
+        self.low, self.high = low - 1e-9, high + 1e-9
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return super().__call__(x, pos) if self.low <= x <= self.high else ""
+
+
 def possible_ticks(axis: Axis, plan: Plan, limits: tuple[float, float]) -> None:
     """Label no tick outside `limits`, in the unit of the metric's values: the axis has a margin beyond them."""
     low, high = (scaled(plan.metric, end) for end in limits)
-    usual = axis.get_major_formatter()
-
-    def write(value: float, position: int | None = None) -> str:
-        within = low - 1e-9 <= value <= high + 1e-9
-        return usual(value, position) if within else ""
-
-    usual.set_axis(axis)
-    axis.set_major_formatter(FuncFormatter(write))
+    axis.set_major_formatter(_PossibleTicks(low, high))
 
 
 def log_ticks(low: float, high: float, limit: int = 5) -> list[float]:

@@ -67,15 +67,16 @@ def _entry(column: Column, row: Row) -> Entry:
 
 
 def _three_digits(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}".replace("-", numbers.MINUS)
+    return f"{value:.3g}".replace("-", numbers.MINUS) if math.isfinite(value) else "–"
 
 
 def _seconds(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1f}"
+    return f"{value:.1f}" if math.isfinite(value) else "–"
 
 
 def _ratio(value: float) -> str:
-    return "–" if math.isnan(value) else f"× {value:.3g}"
+    # A cost of 0 gives a ratio of 0 or none at all.
+    return f"× {value:.3g}" if 0 < value < math.inf else "–"
 
 
 def _rank_range(low: float, high: float) -> str:
@@ -85,7 +86,7 @@ def _rank_range(low: float, high: float) -> str:
 
 
 def _t_statistic(t: float, df: float) -> str:
-    return "–" if math.isnan(t) else f"{t:.2f} ({df:.0f})".replace("-", numbers.MINUS)
+    return f"{t:z.2f} ({df:.0f})".replace("-", numbers.MINUS) if math.isfinite(t) else "–"
 
 
 def _text_column(title: str, name: str) -> Column:

@@ -112,4 +112,5 @@ def test_no_figure_or_page_has_an_impossible_value(tmp_path: Path, kind: str) ->
         check(text, True, len(plan.cells))
     for file in (tmp_path / "figures").glob("*.svg"):
         axis = [float(n.replace("−", "-")) for n in re.findall(r">([−\d.]+)</text>", file.read_text())]
+        assert len(axis) > 2, "the axis has labels"
         assert file.stem in ("cost", "confusion") or all(-100 <= number <= 100 for number in axis), (file.stem, axis)
