@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -111,6 +112,13 @@ def plural(count: int, noun: str) -> str:
 def megabytes(count: int) -> str:
     """`count` bytes as ``1,234 MB``; "" for 0, which means unknown."""
     return f"{count / 1e6:,.0f} MB" if count else ""
+
+
+def disk_size(count: int) -> str:
+    """`count` bytes as ``12 kB``, ``3.4 MB`` or ``1,234 MB``, rounded up."""
+    if count < 1e6:
+        return f"{math.ceil(count / 1e3)} kB"
+    return f"{math.ceil(count / 1e5) / 10:,.1f} MB" if count < 1e8 else f"{math.ceil(count / 1e6):,} MB"
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
 from runner.commands.output import count_text, field_text, print_line, print_remark, print_table
-from runner.text import duration, plural, printable
+from runner.text import disk_size, duration, plural, printable
 
 USUAL_REPEATS = 3
 """Repeats until a study is decided, of at most 8, as a rule: in simulations on real fits they were 2.4 on average for
@@ -39,9 +39,11 @@ def run(given: argparse.Namespace) -> int:
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
     if given.json:
-        print(json.dumps(document(plan)))
+        print(json.dumps(document(plan) | saved_document(plan, experiment.plugin_files)))
     else:
         _print_plan(plan, given)
+        if plan.keep != "none":
+            print_line(saved_text(plan, experiment.plugin_files))
     _print_warnings(plan)
     # After the table: unlike `run`, which refuses a plan with problems, this shows the cells that are fine too.
     found = problems(experiment, plan)
@@ -172,6 +174,29 @@ def document(plan: Plan) -> dict[str, Any]:
         for cell in plan.cells
     ]
     return {"experiment": plan.name, "fits": plan.fit_count, "fits_at_most": plan.fits_at_most, "cells": cells}
+
+
+def saved_document(plan: Plan, plugin_files: tuple[str, ...]) -> dict[str, Any]:
+    """What `--json` prints of the networks that `training.keep` saves, if any; the bytes are an upper bound."""
+    from runner.trained.promise import promise
+
+    if plan.keep == "none":
+        return {}
+    now, last = (promise(plan, plugin_files, at_most) for at_most in (False, True))
+    sizes = {"networks": now.networks, "bytes": now.bytes}
+    return {"saved": sizes | {"networks_at_most": last.networks, "bytes_at_most": last.bytes}}
+
+
+def saved_text(plan: Plan, plugin_files: tuple[str, ...]) -> str:
+    """The line of `plan` on the networks that are saved."""
+    from runner.trained.promise import promise
+
+    now, last = (promise(plan, plugin_files, at_most) for at_most in (False, True))
+    first = (
+        f"training.keep: {plan.keep} saves {plural(now.networks, 'network')}, at most {disk_size(now.bytes)} on disk"
+    )
+    later = f"; after {plan.most} repeats {plural(last.networks, 'network')}, at most {disk_size(last.bytes)}"
+    return first + later * (last.networks > now.networks)
 
 
 def _print_warnings(plan: Plan) -> None:

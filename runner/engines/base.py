@@ -11,7 +11,7 @@ import numpy as np
 
 from runner.components.protocols import Transform, UpdateRule
 from runner.engines.checkpoint import Checkpoint
-from runner.fits.records import Curves, FitSpec
+from runner.fits.records import Curves, FitSpec, Learned
 from runner.seeding import Key
 
 
@@ -42,13 +42,35 @@ class TrainedFit:
 
     `best_epoch` is the epoch, from 1, whose parameters it has; 0 if it is the last because the fit could not stop.
     `answers` are those for the validation images with these parameters, from `fits.answers.pack`. `arrays` are those
-    of `runner.engines.inspection`; most fits have none.
+    of `runner.engines.inspection`; most fits have none. `learned` is None unless the fit's `keep` asks for it.
     """
 
     curves: Curves
     answers: str = ""
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     best_epoch: int = 0
+    learned: Learned | None = None
+
+
+class Trained(Protocol):
+    """Networks that are trained already, of one group: what a saved fit answers with."""
+
+    @property
+    def module(self) -> Any:
+        """The torch module or the NumPy network, of all fits of the group at once."""
+        ...
+
+    def subset(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Any:
+        """The images (N, C, H, W) and labels (N,) at each fit's indices, in the form that `shares` takes."""
+        ...
+
+    def shares(self, subset: Any) -> list[np.ndarray]:
+        """For each fit the softmax (N, classes) of its scores, computed as in the evaluation after an epoch."""
+        ...
+
+    def inspectable(self, fit: int) -> Any:
+        """The network of one fit of the group; see `runner.engines.inspection.Inspectable`."""
+        ...
 
 
 class Engine(Protocol):
@@ -75,5 +97,16 @@ class Engine(Protocol):
         """Train the fits of a group together: fits of one cell, whose networks have the same layers.
 
         Returns one entry per fit, in order: its result, or the exception that ended it.
+        """
+        ...
+
+    def computing(self) -> AbstractContextManager[None]:
+        """A context with the settings under which equal numbers give equal bits; `fit` computes in it too."""
+        ...
+
+    def load(self, group: Sequence[BuiltFit], learned: Learned) -> Trained:
+        """A group of fits, all of them with the parameters `learned`. Raises ValueError if these are not the network's.
+
+        Nothing is read of the fits but their networks, shapes and settings.
         """
         ...

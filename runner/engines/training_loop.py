@@ -22,7 +22,7 @@ from runner.engines.inspection import Inspectable, inspect_fit
 from runner.errors import EndedEarly
 from runner.fits import answers
 from runner.fits.metrics import CURVES, INNER_CURVES
-from runner.fits.records import Curves
+from runner.fits.records import Curves, Learned
 from runner.seeding import global_states, restore_globals, stream
 
 EVALUATION_BATCH = 500
@@ -78,6 +78,10 @@ class Learner(Protocol):
 
     def restore_network(self, fit: int, state: Any) -> None:
         """Set one fit's parameters and buffers to a `network_state` of it."""
+        ...
+
+    def learned(self, fit: int) -> Learned:
+        """A copy of what one fit of the group has learned so far."""
         ...
 
     def state(self) -> Any:
@@ -300,15 +304,25 @@ class _GroupTraining:
             return EndedEarly(member.end_reason)
         predicted, confidence = member.answers()
         packed = answers.pack(fit.labels[fit.spec.validation], predicted, fit.spec.classes)
+        # Before the inspection, which moves the running statistics.
+        learned = self._learned(number) if fit.spec.keep else None
         if not fit.spec.inspected:
-            return TrainedFit(member.curves, packed, best_epoch=best)
+            return TrainedFit(member.curves, packed, best_epoch=best, learned=learned)
         try:
             network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
             inspection = inspect_fit(fit, network, initial_filters, predicted, confidence)
         except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
             log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
             inspection = {}
-        return TrainedFit(member.curves, packed, inspection, best)
+        return TrainedFit(member.curves, packed, inspection, best, learned)
+
+    def _learned(self, number: int) -> Learned | None:
+        try:
+            return self.learner.learned(number)
+        except Exception as error:  # of a type that NumPy lacks, say; a trained fit is worth more than its parameters
+            fit = self.members[number].fit.spec.id
+            log.warning("fit %s: its parameters cannot be saved (%s: %s)", fit, type(error).__name__, error)
+            return None
 
 
 def _divergence(curves: Curves) -> str:

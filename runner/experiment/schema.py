@@ -53,6 +53,7 @@ def _parse_seconds(value: Any) -> Any:
 
 Component = Annotated[ComponentRef, PlainValidator(parse_component)]
 Components = Annotated[tuple[ComponentRef, ...], PlainValidator(parse_components)]
+Keep = Literal["none", "best", "all"]
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
@@ -98,7 +99,8 @@ class Training(Section):
 
     `timeout` is the longest time in seconds that a fit may take. `retries` is how often a fit is trained again after a
     transient failure (killed, out of memory, timed out). `checkpoint` is the interval in seconds between saved states.
-    These three are the only settings here that do not affect the result of a fit.
+    `keep` says of which fits the parameters are saved. These four are the only settings here that do not affect the
+    result of a fit.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -112,6 +114,7 @@ class Training(Section):
     timeout: Seconds | None = None
     checkpoint: Seconds | None = None
     retries: Annotated[int, Field(ge=0, le=1000)] = 1
+    keep: Keep = "none"
 
 
 class UntilDecided(Section):

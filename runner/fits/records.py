@@ -68,7 +68,8 @@ class FitSpec:
     than `timeout` is stopped, and every `checkpoint` seconds its state is saved to a file in `folder`; None turns
     either off. `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
     else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
-    epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown.
+    epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown. With `keep` the
+    result has what the fit has learned.
     """
 
     id: str
@@ -95,6 +96,7 @@ class FitSpec:
     checkpoint: float | None = None
     folder: str = ""
     inner: np.ndarray | None = None
+    keep: bool = False
 
     @property
     def inspected(self) -> bool:
@@ -106,6 +108,24 @@ class FitSpec:
         """The keys of the fit's random streams."""
         # Not the cell: all cells get the same random numbers for a fold, which makes their differences less noisy.
         return self.seed, self.repeat, self.fold
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a fit has learned, and all else that its answers depend on.
+
+    `arrays` are the parameters and running statistics: by ``"<layer path>.<name>"``, in the shapes of the layers'
+    ParameterSpecs, or as a plugin's own torch module names them. `network` describes the layer records (see
+    `network.description`); None for such a module. `mean` and `deviation` (C,) are those by which each channel of an
+    image in [0, 1] is normalised. The fit is at `place` in a group of `together` fits.
+    """
+
+    arrays: dict[str, np.ndarray]
+    network: dict[str, Any] | None
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    together: int = 1
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,10 +140,10 @@ class FitResult:
     together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is
     the time of the end in milliseconds since 1970; `worker` is the process id; `memory` is the peak memory of the
     process during the fit in bytes, 0 if unknown.
-    `arrays`, by name, are for inspection and go to a file of their own next to the journal, as does `log`.
-    `retryable` marks a failure that may not repeat, such as a killed worker. Neither `arrays` nor `retryable` is in
-    the journal. `refused` says that the worker's code is not the plan's: the result is not recorded, as nothing was
-    found out about the fit.
+    `arrays`, by name, are for inspection and go to a file of their own next to the journal, as do `log` and `learned`,
+    which only fits with `keep` have. `retryable` marks a failure that may not repeat, such as a killed worker. None of
+    `arrays`, `learned` and `retryable` is in the journal. `refused` says that the worker's code is not the plan's: the
+    result is not recorded, as nothing was found out about the fit.
     """
 
     id: str
@@ -147,6 +167,7 @@ class FitResult:
     retryable: bool = False
     refused: bool = False
     best_epoch: int = 0
+    learned: Learned | None = None
 
     def final(self, metric: str) -> float:
         """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit."""
@@ -159,8 +180,8 @@ class FitResult:
     def to_dict(self) -> dict[str, Any]:
         """The fields that the journal records, as plain data."""
         # The arrays are dropped first: asdict would copy them.
-        fields = asdict(replace(self, arrays={}))
-        left_out = {"arrays", "retryable", "refused"} | ({"confusion"} if self.answers else set())
+        fields = asdict(replace(self, arrays={}, learned=None))
+        left_out = {"arrays", "retryable", "refused", "learned"} | ({"confusion"} if self.answers else set())
         # Fits that cannot stop early have the lines that they have always had.
         left_out |= set() if self.best_epoch else {"best_epoch"}
         return {key: value for key, value in fields.items() if key not in left_out}

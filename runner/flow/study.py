@@ -18,6 +18,7 @@ from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
 from runner.flow.publishing import publisher_for
 from runner.flow.repeats import Reached, Repeats, opening_lines
+from runner.flow.saved_networks import SavedNetworks
 from runner.journal.journal import open_journal
 from runner.planning import plan_file
 from runner.planning.fits import plan_fits, plan_repeat
@@ -61,7 +62,9 @@ def run(
                 training.verify(parts, missing, folder / "fits")
             # Before the plan is saved: the changes are found by comparing it with the plan.yaml of the last run.
             notices = before_training(folder, reached.plan, journal.results, known.versions(), missing)
-            progress.notify([*notices, *(opening_lines(reached) if missing else [])])
+            networks = SavedNetworks(reached.plan, folder)
+            unsaved = networks.begin(known)
+            progress.notify([*notices, *unsaved, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)
             with publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting) as publisher:
@@ -71,7 +74,7 @@ def run(
                     progress.begin(plan, known, missing, options.processes)
                     train = partial(
                         training.train, executor, data=parts, fail_fast=options.fail_fast, journal=journal,
-                        publisher=publisher, progress=progress,
+                        publisher=publisher, progress=progress, networks=networks,
                     )  # fmt: skip
                     begin = partial(_begin_repeat, data.labels, folder, publisher, progress)
                     reached, stopped = repeats.train(reached, missing, train, begin)

@@ -20,6 +20,7 @@ from runner.fits.grouping import groups_to_train
 from runner.fits.records import FitResult, FitSpec
 from runner.flow.outcome import Options
 from runner.flow.progress import Progress
+from runner.flow.saved_networks import SavedNetworks
 from runner.flow.signals import exit_status
 from runner.journal.journal import Journal
 from runner.planning.plan import Plan
@@ -81,6 +82,7 @@ def train(
     journal: Journal,
     publisher: Publisher,
     progress: Progress,
+    networks: SavedNetworks,
 ) -> int:
     """Train `missing` out of all `fits` of the plan; returns the exit status of the signal that stopped it, else 0.
 
@@ -90,6 +92,7 @@ def train(
     wanted, folder = {fit.id for fit in missing}, journal.path.parent / "fits"
     checkpoint.remove_stale(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
     here = str(folder.resolve())
+    specs = {fit.id: fit for fit in fits}
     todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups_to_train(fits, wanted)]
     try:
         # Closing it stops the workers, also if the loop ends by `break` or by a signal.
@@ -101,8 +104,10 @@ def train(
                     raise ChangedCodeError(group[0].reason)
                 # The rest of a group is in the journal already. Files come before the line: once that is written, the
                 # fit is not trained again, and its files could not be made up for.
-                results = [_store_files(result, folder) for result in group if result.id in wanted]
+                new = [result for result in group if result.id in wanted]
+                results = [_store_files(result, specs[result.id], folder, networks) for result in new]
                 journal.append(*results)
+                networks.recorded(new)
                 # Only now: a run killed before this point still needs the checkpoint.
                 if any(result.status == "ok" for result in group):  # a failed group resumes from it with --only failed
                     checkpoint.remove(folder, group[0].id)
@@ -121,8 +126,8 @@ def train(
     return 0
 
 
-def _store_files(result: FitResult, folder: Path) -> FitResult:
-    """The result without its log and its arrays for inspection, which go to files of their own.
+def _store_files(result: FitResult, spec: FitSpec, folder: Path, networks: SavedNetworks) -> FitResult:
+    """The result without its log, its arrays for inspection and its parameters, which go to files of their own.
 
     The fit is worth more than these files: if they can't be written, a warning says so and the fit counts.
     """
@@ -137,7 +142,8 @@ def _store_files(result: FitResult, folder: Path) -> FitResult:
             # Without pickle, as reports refuse it when they read these files.
             np.savez_compressed(content, allow_pickle=False, **result.arrays)
             atomic_write.write(file.with_suffix(".npz"), content.getvalue())
+        networks.save(result, spec)
     except StorageError as error:
         # Without the error's advice to run the command again: that would not train this fit.
         log.warning("the fit is recorded, but its files are not: %s", str(error).partition(";")[0])
-    return replace(result, log="", arrays={})
+    return replace(result, log="", arrays={}, learned=None)

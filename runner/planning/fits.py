@@ -121,6 +121,7 @@ def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
         "timeout": cell.timeout,
         "checkpoint": cell.checkpoint,
         "retries": cell.retries,
+        "keep": plan.keep != "none",
     }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from runner.components.catalog import Catalog, load_catalog, reload_edited
 from runner.errors import Complaint, InputError, PluginError
-from runner.experiment.expand import cell_names, expand
-from runner.experiment.schema import Experiment
+from runner.experiment.expand import Cell, cell_names, expand
+from runner.experiment.schema import Experiment, Keep
 from runner.planning.cell_checker import CellChecker, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
 from runner.planning.plan import Plan, PlannedCell
@@ -25,6 +25,7 @@ def make_plan(experiment: Experiment) -> Plan:
     checker = CellChecker(experiment, catalog)
     data = checker.check_dataset()
     expanded = expand(experiment, resolve_auto)
+    keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     if checker.complaints:
         raise InputError(checker.complaints)
@@ -54,7 +55,18 @@ def make_plan(experiment: Experiment) -> Plan:
         plugins=describe_plugins(catalog, plugin_files, header.dataset, cells),
         most=header.cross_validation.most,
         race=header.search.race is not None,
+        keep=keep,
     )
+
+
+def _keep(experiment: Experiment, cells: Sequence[Cell]) -> Keep:
+    """`training.keep`; raises InputError if the grid varies it."""
+    chosen = {cell.settings.training.keep for cell in cells}
+    if len(chosen) > 1:
+        found = f"it varies training.keep ({', '.join(sorted(chosen))})"
+        message = f"{found}; allowed: one value for the whole study, as it changes no result, so set it in training"
+        raise InputError([Complaint(experiment.document.find(("grid",)), "grid", message)])
+    return chosen.pop()
 
 
 def _refuse_undecidable(experiment: Experiment, cells: Sequence[PlannedCell]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import METRICS, TEST_METRICS
@@ -86,6 +86,7 @@ class Plan(Shown):
     `file` is the path of the experiment file as the user gave it; "" if the experiment was given in Python.
     `plugins` has, for each plugin file as the experiment names it and for each other distribution that provides a
     component, what `plugin_facts.describe_plugins` returns.
+    `keep` says of which fits the parameters are saved: none, all, or in each cell the one with the best `metric`.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Plan(Shown):
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     most: int | None = None
     race: bool = False
+    keep: Literal["none", "best", "all"] = "none"
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -80,7 +80,8 @@ def _result(
         return failed_result(spec, reason, **facts, log=log, retryable=out_of_memory)
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=len(outcome.curves["train_loss"]), finished=now(),
-        curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, best_epoch=outcome.best_epoch, **facts,
+        curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, best_epoch=outcome.best_epoch,
+        learned=outcome.learned, **facts,
     )  # fmt: skip
 
 

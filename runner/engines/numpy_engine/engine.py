@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from threadpoolctl import threadpool_limits
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.numpy_engine.layer_probe import probe_layers
-from runner.engines.numpy_engine.network import build
+from runner.engines.numpy_engine.network import Chain, build
 from runner.engines.numpy_engine.spatial import Convolution
 from runner.engines.optimizer_step import OptimizerStep
+from runner.engines.saved_arrays import refuse_differing
 from runner.engines.training_loop import (
     EVALUATION_BATCH,
     BatchDraws,
@@ -24,6 +25,8 @@ from runner.engines.training_loop import (
     split_into_batches,
     train,
 )
+from runner.fits.records import Learned
+from runner.network.description import describe
 from runner.network.parameters import initial_values
 from runner.seeding import Key
 
@@ -52,10 +55,21 @@ class NumpyEngine:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)  # NumPy raises a subclass of it
 
-    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
+    @contextmanager
+    def computing(self) -> Iterator[None]:
         # One thread per process, as on torch; it also fixes the order of every sum. NumPy's warnings are off because
         # the training loop itself reports a loss that is not finite.
         with threadpool_limits(1), np.errstate(all="ignore"):
+            yield
+
+    def load(self, group: Sequence[BuiltFit], learned: Learned) -> NumpyLearner:
+        with self.computing():
+            learner = NumpyLearner(group)
+        learner.load(learned)
+        return learner
+
+    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
+        with self.computing():
             try:
                 return train(group, NumpyLearner)
             except Exception as error:
@@ -72,14 +86,20 @@ class NumpyLearner:
         self.storage, self.dtype = DTYPES[spec.training.precision]
         values = initial_values(fit.network, spec.shape, *spec.keys)
         self.network = build(fit.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
-        mean, deviation = channel_statistics(fit.images, spec.train)
-        self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
+        self._set_normalisation(*channel_statistics(fit.images, spec.train))
         self.trainable = [
             (layer, name) for _, layer in self.network.named_layers() for name in layer.arrays if _is_trainable(name)
         ]
         # `[None]` adds the axis of fits that update rules expect; it is a view, so updates reach the layers.
         self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable])
         self.begin_epoch()
+
+    def _set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
+
+    @property
+    def module(self) -> Chain:
+        return self.network
 
     def begin_epoch(self) -> None:
         self._loss, self._correct = 0.0, 0
@@ -119,17 +139,37 @@ class NumpyLearner:
         return self
 
     def evaluate(self, subset: Subset) -> list[Evaluation]:
-        all_images, all_labels, index = subset
+        index = subset[2]
         loss, correct, answers = 0.0, 0, []
-        for batch in split_into_batches(index, EVALUATION_BATCH):
-            scores = self.network.forward(self._normalise(self._to_unit_range(all_images[batch])))[:, 0, 0]
-            labels = all_labels[batch]
+        for labels, scores in self._evaluated(subset):
             losses, shares = cross_entropy(scores, self._one_hot(labels))
             loss += float(losses.sum())
             correct += int((scores.argmax(1) == labels).sum())
             answers.append((scores.argmax(1), shares.max(1)))
         predicted, confidence = (np.concatenate(column) for column in zip(*answers, strict=True))
         return [Evaluation(loss / len(index), correct / len(index), predicted, confidence)]
+
+    def _evaluated(self, subset: Subset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each batch its labels (N,) and scores (N, classes)."""
+        all_images, all_labels, index = subset
+        for batch in split_into_batches(index, EVALUATION_BATCH):
+            scores = self.network.forward(self._normalise(self._to_unit_range(all_images[batch])))[:, 0, 0]
+            yield all_labels[batch], scores
+
+    def shares(self, subset: Subset) -> list[np.ndarray]:
+        return [np.concatenate([cross_entropy(s, self._one_hot(labels))[1] for labels, s in self._evaluated(subset)])]
+
+    def learned(self, fit: int) -> Learned:
+        mean, deviation = (tuple(v.astype(np.float64).ravel().tolist()) for v in (self.mean, self.deviation))
+        return Learned(self.network_state(fit), describe(self.fit.network), mean, deviation)
+
+    def load(self, learned: Learned) -> None:
+        """Take over the parameters `learned`; raises ValueError if they are not the network's."""
+        mine = dict(self._arrays())
+        refuse_differing(*({n: (str(a.dtype), a.shape) for n, a in them.items()} for them in (mine, learned.arrays)))
+        for name, array in mine.items():
+            array[...] = learned.arrays[name]
+        self._set_normalisation(np.array(learned.mean), np.array(learned.deviation))
 
     def state(self) -> dict[str, Any]:
         # Copies, because `restore` writes into these arrays, and a resume that fails goes back to a state saved before.

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.torch_engine.images import Normalisation
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training_loop import train
+from runner.fits.records import Learned
 from runner.seeding import Key, stream
 
 
@@ -40,7 +42,17 @@ class TorchEngine:
         words = "DefaultCPUAllocator: can't alloc"
         return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or words in str(error)
 
-    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+        self._set_up()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_deterministic_debug_mode(mode)
+
+    def _set_up(self) -> None:
         # On small networks one process per core is faster than two threads, and a fixed number of threads fixes the
         # order in which sums are computed.
         torch.set_num_threads(1)
@@ -51,6 +63,17 @@ class TorchEngine:
         # Deterministic mode also fills every new tensor, to expose reads of uninitialised memory. That takes 10-20% of
         # the time of a small fit.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    def load(self, group: Sequence[BuiltFit], learned: Learned) -> TorchLearner:
+        training = group[0].spec.training
+        dtype = torch.float64 if training.precision == "float64" else torch.float32
+        normalisation = Normalisation.given(learned, len(group), dtype, torch.device(training.device))
+        learner = TorchLearner(group, normalisation)
+        learner.load(learned)
+        return learner
+
+    def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit | Exception]:
+        self._set_up()
         try:
             return train(group, TorchLearner)
         except Exception as error:

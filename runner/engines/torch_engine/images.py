@@ -11,6 +11,7 @@ from torch import Tensor
 
 from runner.engines.base import BuiltFit
 from runner.engines.training_loop import channel_statistics
+from runner.fits.records import Learned
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Normalisation:
         moments = [np.stack(channel_statistics(fit.images, fit.spec.train)) for fit in group]
         # (2, F, C), with axes of length 1 for N, H and W, to broadcast over images (F, N, C, H, W).
         mean, deviation = torch.tensor(np.stack(moments, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
+        return cls(mean, deviation)
+
+    @classmethod
+    def given(cls, learned: Learned, fits: int, dtype: torch.dtype, device: torch.device) -> Normalisation:
+        """That of a saved fit, for each of `fits` fits."""
+        mean, deviation = (
+            torch.tensor([moments] * fits, dtype=dtype, device=device)[:, None, :, None, None]
+            for moments in (learned.mean, learned.deviation)
+        )
         return cls(mean, deviation)
 
     def __getitem__(self, fits: slice) -> Normalisation:

@@ -15,13 +15,15 @@ from runner.components.protocols import required_engine
 from runner.engines.base import BuiltFit
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.optimizer_step import OptimizerStep, can_flatten, require_independent_updates, runs_of_equal
-from runner.engines.torch_engine import fit_state, layer_probe
+from runner.engines.torch_engine import fit_state, layer_probe, parameters
 from runner.engines.torch_engine.build import build_module
 from runner.engines.torch_engine.flat_parameters import FlatParameters
 from runner.engines.torch_engine.images import ImageBatches, Normalisation, merge_fits
 from runner.engines.torch_engine.layers import GroupMembers
 from runner.engines.torch_engine.torch_optimizer import TorchOptimizerStep
 from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augment, changes_labels
+from runner.fits.records import Learned
+from runner.network.description import describe
 from runner.network.parameters import initial_values
 
 
@@ -178,24 +180,49 @@ class TorchLearner:
         counts = [len(index) for index in subset.indices]
         real = torch.arange(max(counts), device=self.device) < torch.tensor(counts, device=self.device)[:, None]
         losses, correct, answers = torch.zeros_like(self.losses), torch.zeros_like(self.correct), []
-        all_fits = slice(0, len(self.group))
-        self.module.eval()
-        # The limit is on the images of all fits together, so that memory does not grow with the group.
-        batch_size = max(1, EVALUATION_BATCH // len(counts))
-        for positions in torch.split(torch.arange(max(counts), device=self.device), batch_size):
-            images, labels = subset.batch(0, [positions.clamp(max=count - 1) for count in counts])
-            scores, image_losses = self._forward(self._module_input(images, all_fits), labels, all_fits)
+        for positions, labels, scores, image_losses in self._evaluated(subset):
             share, predicted = scores.softmax(2).max(2)
             counted = real[:, positions]
             losses += (image_losses.double() * counted).sum(1)
             correct += ((predicted == labels) & counted).sum(1)
             answers.append((predicted, share.float()))
-        self.module.train()
         answer, confidence = (torch.cat(column, 1).cpu().numpy() for column in zip(*answers, strict=True))
         return [
             Evaluation(loss / n, right / n, answer[fit, :n], confidence[fit, :n])
             for fit, (n, loss, right) in enumerate(zip(counts, losses.tolist(), correct.tolist(), strict=True))
         ]
+
+    def _evaluated(self, subset: ImageBatches) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """For each batch its positions (N,), labels (F, N), scores (F, N, classes) and losses (F, N)."""
+        counts, all_fits = [len(index) for index in subset.indices], slice(0, len(self.group))
+        self.module.eval()
+        # The limit is on the images of all fits together, so that memory does not grow with the group.
+        batch_size = max(1, EVALUATION_BATCH // len(counts))
+        for positions in torch.split(torch.arange(max(counts), device=self.device), batch_size):
+            images, labels = subset.batch(0, [positions.clamp(max=count - 1) for count in counts])
+            yield positions, labels, *self._forward(self._module_input(images, all_fits), labels, all_fits)
+        self.module.train()
+
+    @torch.no_grad()
+    def shares(self, subset: ImageBatches) -> list[np.ndarray]:
+        batches = [scores.softmax(2).float() for _, _, scores, _ in self._evaluated(subset)]
+        together = torch.cat(batches, 1).cpu().numpy()
+        return [shares[: len(index)] for shares, index in zip(together, subset.indices, strict=True)]
+
+    def learned(self, fit: int) -> Learned:
+        mean, deviation = (
+            tuple(moments[fit].double().flatten().tolist())
+            for moments in (self.normalisation.mean, self.normalisation.deviation)
+        )
+        return Learned(
+            parameters.of_fit(self.module, fit, self.is_plugin_module),
+            None if self.is_plugin_module else describe(self.group[fit].network),
+            mean, deviation, len(self.group), fit,
+        )  # fmt: skip
+
+    def load(self, learned: Learned) -> None:
+        """Give every fit of the group the parameters `learned`; raises ValueError if they are not the network's."""
+        parameters.load(self.module, learned.arrays, self.is_plugin_module)
 
     def inspectable(self, fit: int) -> TorchLearner:
         if len(self.group) == 1:
