@@ -27,6 +27,9 @@ COMMANDS = {
     "publish": "publish to MLflow what it lacks; train nothing",
     "compare": "put experiments side by side where they share cells or factors",
     "plugins": "list every component with its parameters",
+    "predict": "name the classes of images, by the saved networks of a study",
+    "export": "write a saved network as ONNX, or for torch",
+    "look": "draw what a saved network makes of an image, layer by layer",
     "ui": "open the MLflow UI on the store that `run` used",
 }
 """What each does; the module of that name in `runner/commands` is imported when it is chosen."""

@@ -129,4 +129,4 @@ def hf_folder(
 
 @hookimpl
 def register_datasets() -> Iterable[Dataset]:
-    yield Dataset(name="hf-folder", build=hf_folder)
+    yield Dataset(name="hf-folder", build=hf_folder, read_image=image_files.read_image)

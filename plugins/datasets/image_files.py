@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BeforeValidator
 
-from runner.api import RunnerError
+from runner.api import RunnerError, Shape
 
 from .image_bits import eight_bits
 from .png_chunks import pixels_only
@@ -50,9 +50,12 @@ Size = Annotated[list[int], BeforeValidator(pair)]
 
 @dataclass(frozen=True)
 class Form:
-    """What each image becomes: (1, H, W) uint8 if `grey`, else (3, H, W). `scale` as in `pixel_scale`, or None."""
+    """What each image becomes: (1, H, W) uint8 if `grey`, else (3, H, W). `scale` as in `pixel_scale`, or None.
 
-    size: tuple[int, int]
+    `size` is (H, W); with None, for a single image, it is that of the image.
+    """
+
+    size: tuple[int, int] | None
     crop: Crop
     grey: bool
     scale: str | tuple[float, float] | None = None
@@ -64,6 +67,7 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        assert self.size, "images of a data set have one size"
         return 1 if self.grey else 3, *self.size
 
 
@@ -118,6 +122,23 @@ def decode(source: str | Stored, form: Form) -> tuple[np.ndarray, bool]:
         raise RunnerError(f"{source}: cannot be read as {FORMAT_NAMES}: {problem}; {remedy} or remove it") from None
 
 
+def read_image(path: str, shape: Shape, parameters: Mapping[str, Any]) -> np.ndarray:
+    """One more image (C, H, W) uint8, read as those of a data set with these `parameters`.
+
+    Without any it is read as it is, at its own size; for one channel it must be grey then. Raises RunnerError.
+    """
+    if parameters:
+        form = Form.of(*(parameters[name] for name in ("size", "crop", "grey", "scale")))
+        image, _ = decode(path, form)
+        return image[None] if form.grey else image.transpose(2, 0, 1)
+    image, _ = decode(path, Form(None, "none", grey=False))
+    if shape[0] != 1:
+        return image.transpose(2, 0, 1)
+    if (image != image[..., :1]).any():
+        raise RunnerError(f"{path}: it is in colour; the network takes grey images, so convert it first")
+    return image[None, ..., 0]
+
+
 @dataclass(frozen=True)
 class _Plain:
     """The content of a file without its metadata, under the name of the file."""
@@ -136,14 +157,15 @@ def _decode(source: str | Stored, form: Form) -> tuple[np.ndarray, bool]:
     import numpy as np
     from PIL import Image, ImageOps
 
-    height, width = form.size
     # Opening reads the header only, so the size is checked before any pixel is decoded.
     with _open(source) as image, _limit_memory(image.width * image.height):
         scale = list(form.scale) if isinstance(form.scale, tuple) else form.scale
         pixels, cut = eight_bits(image, scale, partial(_open, source))
         upright = _upright(image, pixels).convert("L" if form.grey else "RGB")
-        resize = ImageOps.fit if form.crop == "center" else Image.Image.resize
-        return np.asarray(resize(upright, (width, height), Image.Resampling.BILINEAR)), cut
+        if form.size:
+            resize = ImageOps.fit if form.crop == "center" else Image.Image.resize
+            upright = resize(upright, form.size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(upright), cut
 
 
 def _open(source: str | Stored) -> Image.Image:

@@ -74,4 +74,4 @@ def image_folder(
 
 @hookimpl
 def register_datasets() -> Iterable[Dataset]:
-    yield Dataset(name="image-folder", build=image_folder)
+    yield Dataset(name="image-folder", build=image_folder, read_image=image_files.read_image)

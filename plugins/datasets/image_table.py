@@ -85,4 +85,4 @@ def image_table(
 
 @hookimpl
 def register_datasets() -> Iterable[Dataset]:
-    yield Dataset(name="image-table", build=image_table)
+    yield Dataset(name="image-table", build=image_table, read_image=image_files.read_image)

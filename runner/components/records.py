@@ -73,10 +73,14 @@ class Dataset(Component):
     """``build(*, ...) -> ImageData``: labelled images, described without reading them.
 
     With ``subset: N``, an experiment uses a stratified part of N images, drawn with its seed.
+
+    If its images come from image files, `read_image(path, shape, parameters)` reads another one as it reads its own:
+    an array (C, H, W) uint8, for the bound parameters of `build` and a network that takes images of `shape`.
     """
 
     kind: ClassVar[str] = "dataset"
     common: ClassVar[Mapping[str, Any]] = {"subset": Count}
+    read_image: Callable[[str, tuple[int, int, int], Mapping[str, Any]], np.ndarray] | None = None
 
 
 KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset)}

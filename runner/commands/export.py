@@ -1,0 +1,28 @@
+"""`runner export`: a saved network as a file that others read, ONNX or a program of torch.export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from runner.commands.output import print_line, print_remark
+from runner.commands.saved import add_saved, chosen_fits, named
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_saved(parser, "the best saved fit")
+    parser.add_argument(
+        "--format", choices=["onnx", "torch"], required=True, help="ONNX, or a .pt2 file for torch.export.load"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+
+
+def run(given: argparse.Namespace) -> int:
+    from runner.files import atomic_write
+    from runner.trained.export import FORMATS
+
+    saved = chosen_fits(given)
+    atomic_write.write(given.out, FORMATS[given.format](saved.paths[0], saved.plugins))
+    print_line(str(given.out))
+    print_remark(f"cell '{saved.cell.name}', {named(saved.fits[0])}: images of bytes in, probabilities out")
+    return 0
