@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.api import Dataset, ImageData, RunnerError, files_version, hookimpl
 
-from . import arrow_columns, files
+from . import arrow_columns, files, image_files
 from .arrow_columns import arrow_errors
 from .image_files import Crop, Form, Size, Stored
 from .image_table import described

@@ -17,6 +17,7 @@ Images and maps with a side longer than MAX_SIDE pixels are averaged over blocks
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,19 +86,28 @@ def _activations(fit: BuiltFit, network: Inspectable) -> dict[str, np.ndarray]:
     # In this order: timing runs the network in training mode, which moves its running statistics.
     layers = as_described(fit.network, network.layer_outputs(images))
     seconds = _median_seconds(fit, network)
+    return activation_maps(layers, MAX_LAYERS) | {
+        "shown_images": shrink(images), "shown_truth": labels[first_of_class].astype(np.int64),
+        # 0 for a layer that a plugin's own module uses in evaluation, but not in training, where layers are timed.
+        "seconds": np.array([seconds.get(path, (0.0, 0.0)) for path in layers]),
+    }  # fmt: skip
+
+
+def activation_maps(layers: Mapping[str, tuple[str, np.ndarray]], most: int) -> dict[str, np.ndarray]:
+    """The arrays `activation.<i>` of at most `most` layers, `spatial`, `layers` and `types`.
+
+    `layers` are those of `Inspectable.layer_outputs`, as `as_described` puts them.
+    """
     outputs = [output for _, output in layers.values()]
     spatial = [i for i, output in enumerate(outputs) if output.ndim == 4 and math.prod(output.shape[2:]) > 1]
     # Both ends are included: the first and the last layer that has positions are always shown.
-    chosen = np.linspace(0, len(spatial) - 1, min(MAX_LAYERS, len(spatial))).round().astype(int)
+    chosen = np.linspace(0, len(spatial) - 1, min(most, len(spatial))).round().astype(int)
     maps = {
         f"activation.{i}": shrink(outputs[i][:, :MAX_CHANNELS]).astype(np.float16) for i in np.take(spatial, chosen)
     }
     return maps | {
-        "shown_images": shrink(images), "shown_truth": labels[first_of_class].astype(np.int64),
         "spatial": np.array(len(spatial)),
         "layers": np.array(list(layers)), "types": np.array([kind for kind, _ in layers.values()]),
-        # 0 for a layer that a plugin's own module uses in evaluation, but not in training, where layers are timed.
-        "seconds": np.array([seconds.get(path, (0.0, 0.0)) for path in layers]),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -194,3 +194,35 @@ def _canvas(figure: Figure) -> Axes:
     axes = add_panel(figure, 0, 0, WIDTH, figure.get_size_inches()[1])
     axes.set_axis_off()
     return axes
+
+
+def one_image(
+    image: np.ndarray, filters: np.ndarray | None, arrays: Mapping[str, np.ndarray], words: Sequence[str]
+) -> Figure:
+    """What a network makes of an image (C, H, W) of bytes: its first filters, and a row of channels for each layer.
+
+    `arrays` are those of `runner.engines.inspection.activation_maps` for this image alone; `words` stand beside it.
+    """
+    layers = [i for i in range(len(arrays["layers"])) if f"activation.{i}" in arrays]
+    labels = [wrap(layer_name(str(arrays["layers"][i]), str(arrays["types"][i])), 1.9, SMALL) for i in layers]
+    tiles = [] if filters is None else _filter_tiles(filters[:MAX_FILTERS])
+    left, large = max(max_width([*labels, "first filters"], SMALL) + 0.15, 0.9), 1.1
+    pitch = (WIDTH - left - 0.05) / 8
+    small = (WIDTH - left - 0.05) / MAX_FILTERS
+    top = large + 0.2 + (small + 0.15) * bool(tiles)
+    rows = [max(pitch, LINE * (1 + label.count("\n"))) for label in labels]
+    figure = new_figure(top + sum(rows) + 0.05)
+    _strip(figure, [_pixels(image)], left, 0.08, large, 0)
+    for number, line in enumerate(words):
+        x = left + large + 0.15
+        text = shorten(xml_safe(line), WIDTH - x - 0.05)
+        add_text(figure, x, 0.17 + LINE * number, text, weight="bold" if not number else "normal")
+    if tiles:
+        add_text(figure, left - 0.08, large + 0.2 + small / 2, "first filters", ha="right", color=QUIET, size=SMALL)
+        _strip(figure, tiles, left, large + 0.2, small - 0.04, small)
+    for label, layer, height in zip(labels, layers, rows, strict=True):
+        maps = _heat_maps(arrays[f"activation.{layer}"][:, :8])[0]
+        add_text(figure, left - 0.08, top + (pitch - 0.04) / 2, label, ha="right", size=SMALL)
+        _strip(figure, list(maps), left, top, pitch - 0.04, pitch)
+        top += height
+    return figure
