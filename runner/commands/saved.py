@@ -26,7 +26,7 @@ def add_saved(parser: argparse.ArgumentParser, fits: str) -> None:
 
 @dataclass(frozen=True)
 class ChosenFits:
-    """Saved fits of one cell: their numbers (repeat, fold), both from 0, and their files. `plugins` are plugin files."""
+    """Saved fits of one cell: their (repeat, fold), from 0, and their files. `plugins` are the files of plugins."""
 
     plan: Plan
     cell: PlannedCell

@@ -70,10 +70,9 @@ class SavedNetworks:
             return
         for result in results:
             before = self.best.get(result.cell)
-            if self._enter(result) and before:
-                self._remove([before[1]])
-            elif result.learned is not None:  # the best of its group when it was written, and beaten within it
-                self._remove([result.id])
+            # A fit that is beaten may have a file too: of a killed run, or as it led until others of its group came.
+            beaten = ([before[1]] if before else []) if self._enter(result) else [result.id]
+            self._remove(beaten)
 
     def _enter(self, result: FitResult) -> bool:
         """Whether the result is the best of its cell so far; if so it is remembered."""

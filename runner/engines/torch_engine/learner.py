@@ -206,6 +206,8 @@ class TorchLearner:
     @torch.no_grad()
     def shares(self, subset: ImageBatches) -> list[np.ndarray]:
         batches = [scores.softmax(2).float() for _, _, scores, _ in self._evaluated(subset)]
+        # Not back in training mode: the module is in the hands of users, and must not learn from their images.
+        self.module.eval()
         together = torch.cat(batches, 1).cpu().numpy()
         return [shares[: len(index)] for shares, index in zip(together, subset.indices, strict=True)]
 
