@@ -17,7 +17,7 @@ from runner.planning import plan_file
 
 PLUGIN = """\
 import torch
-from runner.api import Architecture, Conv, Dense, Flatten, ReLU, Residual, Sequential, hookimpl
+from runner.api import *
 
 class Net(torch.nn.Module):
     def __init__(self, channels, classes):
@@ -32,7 +32,14 @@ class Net(torch.nn.Module):
         return self.scores(self.norm(self.convolution(images)).relu().mean((2, 3)) * self.steps)
 
 def records(input_shape, classes):
-    return Sequential(Conv(3, (3, 2), 2), Residual(ReLU(), Conv(3, 1)), Flatten(), Dense(classes))
+    # layers of every kind
+    return Sequential(
+        Residual(Conv(4, 3, bias=False), BatchNorm(), ReLU(), Dropout(0.25), Conv(1, (3, 2))), Conv(4, 3, 1, "valid"),
+        Conv(4, 3, padding_mode="reflect"), ReLU(), MaxPool(2, ceil=True), PadChannels(6, 1),
+        Concat(Conv(2, 3, groups=2, dilation=2), AvgPool(3, 1, padding=1), Sequential(LocalResponseNorm(), GELU())),
+        Tanh(), Concat(GlobalAvgPool(), GlobalMaxPool()), Flatten(), Dense(5, bias=False), Sigmoid(), Dropout(),
+        Dense(classes),
+    )
 
 @hookimpl
 def register_architectures():

@@ -42,7 +42,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pets" / "cat" / "notes.txt").write_text("no image")
     text = TINY.replace("dataset: digits", f"dataset: {FOLDERS}".replace("CROP", "center").replace("GREY", "false"))
     text = text.replace("batch_size: 100", "batch_size: 5, engine: numpy, keep: all").replace("folds: 3", "folds: 2")
-    (folder / "pets.yaml").write_text(text.replace("  architecture.convs: [1, 2]\n", "").replace("name: tiny", "name: pets"))
+    (folder / "pets.yaml").write_text(
+        text.replace("  architecture.convs: [1, 2]\n", "").replace("name: tiny", "name: pets")
+    )
     done = run_here(folder, "run", "pets.yaml")
     assert done.returncode == 0, done.stderr
     return folder
