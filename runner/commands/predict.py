@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    import numpy as np
     import pandas as pd
 
     from runner.components.catalog import load_catalog
@@ -30,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     first, catalog = networks[0], load_catalog(saved.plugins)
     names, images, remarks = read_images(given.images, first.shape, saved.plan.dataset, catalog)
     shares = [network.predict(images) for network in networks]
-    mean = shares[0] if len(shares) == 1 else sum(share.astype("float64") for share in shares) / len(shares)
+    mean = shares[0] if len(shares) == 1 else np.mean(shares, axis=0, dtype=np.float64)
     predicted = [first.class_names[number] for number in mean.argmax(1)]
     # As p(CLASS), since a class may be called "file".
     columns = {f"p({name})": mean[:, number] for number, name in enumerate(first.class_names)}

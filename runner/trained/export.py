@@ -74,7 +74,7 @@ def _program(path: Path, plugins: Sequence[str | Path]) -> tuple[Any, dict[str, 
 
     from runner.engines.torch_engine.raw_pixels import RawPixels
 
-    raw = RawPixels(network.module.network, network.facts.mean, network.facts.deviation, softmax=True)
+    raw: Any = RawPixels(network.module.network, network.facts.mean, network.facts.deviation, softmax=True)
     raw = raw.to("cpu", torch.float32, memory_format=torch.contiguous_format).eval().requires_grad_(False)
     # Two images, as torch takes an axis of length 1 for one that always has this length.
     images = torch.zeros((2, *network.shape), dtype=torch.uint8)
