@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,9 @@ def run(given: argparse.Namespace) -> int:
     arrays = activation_maps(network.layer_outputs(images), MOST_LAYERS)
     with drawing(STYLE):
         picture = io.BytesIO()
-        figure = one_image(images[0], network.first_filters(), arrays, _words(saved, names[0], shares))
+        figure = one_image(
+            images[0], network.first_filters(), arrays, _words(saved, names[0], network.class_names, shares)
+        )
         figure.savefig(picture, format="png", dpi=DPI, facecolor=PAGE)
     atomic_write.write(given.out, picture.getvalue())
     print_line(str(given.out))
@@ -50,10 +53,9 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _words(saved: ChosenFits, name: str, shares: np.ndarray) -> list[str]:
+def _words(saved: ChosenFits, name: str, classes: Sequence[str], shares: np.ndarray) -> list[str]:
     """What stands beside the image: its file, the fit, and the most probable classes."""
     order = np.argsort(-shares, kind="stable")[:MOST_CLASSES]
-    classes = [str(name) for name in saved.plan.data["class_names"]]
     return [
         Path(name).name,
         f"cell {saved.cell.name}, {named(saved.fits[0])}",

@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     first, catalog = networks[0], load_catalog(saved.plugins)
     names, images, remarks = read_images(given.images, first.shape, saved.plan.dataset, catalog)
     shares = [network.predict(images) for network in networks]
-    mean = shares[0] if len(shares) == 1 else np.mean(shares, axis=0, dtype=np.float64)
+    mean = shares[0] if len(shares) == 1 else np.asarray(np.mean(shares, axis=0, dtype=np.float64))
     predicted = [first.class_names[number] for number in mean.argmax(1)]
     # As p(CLASS), since a class may be called "file".
     columns = {f"p({name})": mean[:, number] for number, name in enumerate(first.class_names)}

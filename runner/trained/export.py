@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.errors import RunnerError
 from runner.text import printable
 from runner.trained.networks import open_network
 
+T = TypeVar("T")
 OPSET = 20
 """Of ONNX's operators. torch writes this one without a conversion."""
 IMAGES, PROBABILITIES = "images", "probabilities"
@@ -86,7 +87,7 @@ def _program(path: Path, plugins: Sequence[str | Path]) -> tuple[Any, dict[str, 
     return _guarded(path, export), {"class_names": names, "archrunner": network.facts.text()}
 
 
-def _guarded(path: Path, action: Callable[[], Any]) -> Any:
+def _guarded(path: Path, action: Callable[[], T]) -> T:
     """The result of `action`, without torch's remarks; whatever it raises becomes one line."""
     with _quiet():
         try:

@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from runner.errors import RunnerError
 from runner.files.own_files import opener
 from runner.fits.records import FitSpec, Learned
-from runner.text import printable
+from runner.text import is_name, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,6 +147,8 @@ def read_facts(file: Any) -> Facts:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if not all(map(is_name, (*facts.class_names, facts.study))):
+        raise ValueError("a name in it has control characters")
     channels = facts.input[0]
     if len(facts.mean) != channels or len(facts.deviation) != channels or 0 in facts.deviation:
         raise ValueError("its normalisation is not one mean and deviation other than 0 per channel")

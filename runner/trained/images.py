@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from runner.components.catalog import Catalog
 from runner.components.records import ComponentRef
+from runner.components.validation import InvalidValues
 from runner.errors import RunnerError
 from runner.files import untrusted
 from runner.network.base import Shape
@@ -35,6 +36,7 @@ def read_images(
     names: list[str] = []
     batches: list[np.ndarray] = []
     remarks: list[str] = []
+    read_one = _reader(dataset, shape, catalog)
     for given in paths:
         path = Path(given)
         if not path.exists():
@@ -45,7 +47,7 @@ def read_images(
                 batch = _batch(file, shape)
                 names += [f"{file}[{number}]" for number in range(len(batch))]
             else:
-                batch = _read(file, shape, dataset, catalog)[None]
+                batch = read_one(file)[None]
                 names.append(str(file))
             batches.append(batch)
     return names, np.concatenate(batches) if batches else np.empty((0, *shape), np.uint8), remarks
@@ -72,18 +74,28 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in names if not name.startswith("."))
 
 
-def _read(file: Path, shape: Shape, dataset: ComponentRef, catalog: Catalog) -> np.ndarray:
-    """One image (C, H, W); raises RunnerError if it is none or does not fit the network."""
+def _reader(dataset: ComponentRef, shape: Shape, catalog: Catalog) -> Callable[[Path], np.ndarray]:
+    """Reads one image (C, H, W); it raises RunnerError for a file that is none or does not fit the network."""
     own = catalog.entries.get(("dataset", dataset.name))
-    if own and own.component.read_image:  # type: ignore[attr-defined]
-        image = own.component.read_image(str(file), shape, dataset.parameters)  # type: ignore[attr-defined]
-    else:
-        image = catalog.find("dataset", FOLDERS).component.read_image(str(file), shape, {})  # type: ignore[attr-defined]
-    if image.shape != shape:
-        found, expected = ("x".join(map(str, size)) for size in (image.shape, shape))
-        note = f"its data set {dataset.name} is not scaled, so scale the image first"
-        raise RunnerError(f"{file}: found {found} (channels, height, width); the network takes {expected}; {note}")
-    return np.asarray(image)
+    read = getattr(own.component, "read_image", None) if own else None
+    try:
+        # Bound again, as the plan may come from somebody else.
+        parameters = catalog.bind("dataset", dataset).parameters if read else {}
+    except InvalidValues as error:
+        raise RunnerError(f"the study's data set {dataset.name}: {error}") from None
+    read = read or getattr(catalog.find("dataset", FOLDERS).component, "read_image")  # noqa: B009
+
+    def read_one(file: Path) -> np.ndarray:
+        image = np.asarray(read(str(file), shape, parameters))
+        if image.shape != shape:
+            found, expected = ("x".join(map(str, size)) for size in (image.shape, shape))
+            advice = f"the data set {dataset.name} does not scale images, so scale this one first"
+            raise RunnerError(
+                f"{file}: found {found} (channels, height, width); the network takes {expected}; {advice}"
+            )
+        return image
+
+    return read_one
 
 
 def _batch(file: Path, shape: Shape) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,9 +19,10 @@ from runner.engines.base import BuiltFit, Engine, Trained
 from runner.engines.saved_arrays import Form
 from runner.errors import RunnerError, ShapeError
 from runner.fits.records import FitSpec, Learned, TrainingPlan
-from runner.network.analysis import analyse
-from runner.network.base import Shape
+from runner.network.analysis import layer_output_shape, merged_shape
+from runner.network.base import Layer, Shape
 from runner.network.description import parse
+from runner.network.graph import Network, walk
 from runner.trained import file
 from runner.trained.choose import SavedFits
 from runner.trained.file import Facts
@@ -131,12 +133,29 @@ def _network(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> tuple[A
         return _module(facts, path, plugins), None
     try:
         network = parse(facts.network)
-        analysis = analyse(network, facts.input, len(facts.class_names))
+        _check_shapes(network, facts)
+        return network, arrays_of(network, facts.input, facts.precision)
     except ShapeError as error:
         raise ValueError(str(error)) from None
-    if (analysis.activations or 0) > MOST_ACTIVATIONS:
-        raise ValueError(f"its network has over {MOST_ACTIVATIONS:,} activations per image")
-    return network, arrays_of(network, facts.input, facts.precision)
+
+
+def _check_shapes(network: Network, facts: Facts) -> None:
+    """Raise ShapeError if the network does not fit the images and classes, or would fill the memory."""
+    left = MOST_ACTIVATIONS
+
+    def visit(path: str, layer: Layer, shape: Shape) -> Shape:
+        nonlocal left
+        output = layer_output_shape(path, layer, shape)
+        left -= math.prod(output)
+        if left < 0:
+            raise ShapeError(f"its network has over {MOST_ACTIVATIONS:,} activations per image")
+        return output
+
+    output, classes = walk(network, facts.input, visit, merged_shape), len(facts.class_names)
+    if output != (classes, 1, 1):
+        raise ShapeError(
+            f"its network outputs {'x'.join(map(str, output))}, not one number for each of {classes} classes"
+        )
 
 
 def _module(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> Any:

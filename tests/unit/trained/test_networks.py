@@ -194,6 +194,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a deep network": (_metadata(lambda f: f.update(network=_deep(300))), "not a network that this version can read"),
     "a large image": (_metadata(lambda f: f.update(input=[1, 2**30, 2**30])), "not a network that this version can"),
+    "a name that a terminal executes": (
+        _metadata(lambda f: f["class_names"].__setitem__(0, "\x1b[31m")),
+        "a name in it has control characters",
+    ),
     "no deviation": (_metadata(lambda f: f.update(deviation=[0])), "one mean and deviation other than 0 per channel"),
     "not a number": (_metadata(lambda f: f.update(mean=[float("nan")])), "mean.0"),
     "another engine": (_metadata(lambda f: f.update(engine="../x")), "its engine is '../x'; allowed: torch, numpy"),

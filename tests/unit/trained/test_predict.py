@@ -106,7 +106,7 @@ def test_images_that_do_not_fit_are_refused_in_one_line(study: Path) -> None:
     (folder / "text.npz").write_text("no archive")
     catalog, digits = load_catalog(), ComponentRef("digits")
     for name, problem in {
-        "wide.png": "found 1x8x9 (channels, height, width); the network takes 1x8x8; its data set digits is not scaled",
+        "wide.png": "found 1x8x9 (channels, height, width); the network takes 1x8x8; the data set digits does",
         "colour.png": "it is in colour; the network takes grey images, so convert it first",
         "text.png": "cannot be read as a",
         "float.npy": "images are float64 (2, 8, 8); expected uint8, 0 to 255",
