@@ -43,19 +43,29 @@ class Shown:
 
 
 def _table_text(table: Table) -> str:
-    """The table in aligned columns; on a terminal, the last columns of numbers that do not fit are left out and named.
-
-    Names may be of any script, and only a terminal knows how wide it draws them: theirs is counted in characters.
-    """
+    """The table in aligned columns; on a terminal, the last columns that do not fit are left out and named."""
     rows = [[one_line(text) for text in row] for row in (table.columns, *table.rows[:MOST_ROWS])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     visible, room = len(widths), shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     while visible > table.texts + 1 and sum(widths[:visible]) + visible - 1 > room:
         visible -= 1
-    sides = ["<" if index < table.texts else ">" for index in range(visible)]
-    line = " ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=False))
+
+    def line(row: Sequence[str]) -> str:
+        gaps = (" " * (width - _width(text)) for text, width in zip(row[:visible], widths, strict=False))
+        pairs = zip(row, gaps, strict=False)
+        return " ".join(text + gap if i < table.texts else gap + text for i, (text, gap) in enumerate(pairs)).rstrip()
+
     left_out = f"(too narrow for: {', '.join(table.columns[visible:])})" if visible < len(widths) else ""
-    return "\n".join([*(line.format(*row[:visible]).rstrip() for row in rows), *filter(None, [table.cut, left_out])])
+    return "\n".join([*map(line, rows), *filter(None, [table.cut, left_out])])
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal the text takes; characters of some scripts take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _table_html(table: Table) -> str:

@@ -17,7 +17,7 @@ from runner.components.validation import InvalidValues, validate
 from runner.errors import Complaint, InputError, Location
 from runner.experiment import schema
 from runner.experiment.python_values import document
-from runner.text import dotted
+from runner.text import did_you_mean, dotted
 
 
 class Component(ComponentRef):
@@ -66,6 +66,10 @@ class ReportSettings(_Checked, schema.ReportSettings):
     """The section `report`: ``ReportSettings(metric="val_loss", equivalent=0.01)``."""
 
 
+def _unknown(key: str, allowed: Sequence[str]) -> str:
+    return f"unknown key '{key}'{did_you_mean(key, allowed)}"
+
+
 ComponentLike = str | ComponentRef | Mapping[str, Any]
 """A component's name, a `Component`, or a mapping with `name` and parameters."""
 
@@ -92,6 +96,17 @@ class Experiment:
     search: schema.Search | Mapping[str, Any] | None = None
     plugins: Sequence[Any] | None = None
     description: str | None = None
+
+    if not TYPE_CHECKING:  # which knows the fields
+
+        def __new__(cls, **values: Any) -> Experiment:
+            allowed = [field.name for field in fields(cls)]
+            unknown = (
+                Complaint(Location("Experiment"), key, _unknown(key, allowed)) for key in values.keys() - {*allowed}
+            )
+            if complaints := sorted(unknown, key=str):
+                raise InputError(complaints)
+            return super().__new__(cls)
 
     def to_mapping(self) -> dict[str, Any]:
         """The experiment with the keys of the file, without those that are left out."""

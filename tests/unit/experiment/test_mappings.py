@@ -208,6 +208,7 @@ def test_what_is_no_experiment_is_refused(given: Any) -> None:
         (lambda: Training(epoch=3), "Training: epoch: unknown key 'epoch'; did you mean 'epochs'?"),
         (lambda: Training(epochs="3"), "Training: epochs: found '3'; expected a whole number"),
         (lambda: CrossValidation(repeats={"until": "x"}), "CrossValidation: repeats.until: found 'x'"),
+        (lambda: typed.Experiment(nam="x"), "Experiment: nam: unknown key 'nam'; did you mean 'name'? allowed: arch"),
         (lambda: Search(race="worst"), "Search: race: found 'worst'"),
     ],
 )

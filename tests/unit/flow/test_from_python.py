@@ -263,6 +263,15 @@ class Wide(Shown):
         yield Table(("cell", "first", "second"), [("a name", "1,000", "2")] * (MOST_ROWS + 5))
 
 
+class Scripts(Shown):
+    def shown(self) -> Iterator[str | Table]:
+        yield Table(("class", "n"), [("猫と犬", "1"), ("cats", "20")])
+
+
+def test_characters_that_are_two_columns_wide_are_aligned() -> None:
+    assert repr(Scripts()).splitlines() == ["class   n", "猫と犬  1", "cats   20"]
+
+
 def test_a_narrow_terminal_leaves_columns_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert repr(Wide()).splitlines()[:2] == ["cell   first second", "a name 1,000      2"]
     assert repr(Wide()).splitlines()[-1] == "... and 5 more rows"
