@@ -44,7 +44,8 @@ class Notebook(Lines):
     def show_start(self, known: int) -> None:
         super().show_start(known)
         self._output = None  # a new line for each repeat
-        self._show("starting")
+        if self.total:
+            self._show("starting")
 
     def show_result(self, result: FitResult) -> None:
         if result.status == "failed":

@@ -256,6 +256,8 @@ def test_progress_in_a_notebook(notebook: list[str], tmp_path: Path, capsys: pyt
     assert re.match(r"█{24} 8/8 · (\d failed · )?0 s left", notebook[-1])
     out, err = capsys.readouterr()
     assert out.startswith("small: 8 fits to train\n") and err == ""
+    runner.run(BROKEN, reports=tmp_path, **QUIET | {"progress": True})
+    assert len(notebook) == 9, "no bar of nothing"
 
 
 class Wide(Shown):
