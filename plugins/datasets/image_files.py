@@ -129,6 +129,10 @@ def read_image(path: str, shape: Shape, parameters: Mapping[str, Any]) -> np.nda
     """
     if parameters:
         form = Form.of(*(parameters[name] for name in ("size", "crop", "grey", "scale")))
+        if form.shape[1:] != shape[1:]:
+            sizes = [f"{height}x{width}" for height, width in (form.shape[1:], shape[1:])]
+            problem = f"the data set's size is {sizes[0]}, and the network takes {sizes[1]}"
+            raise RunnerError(f"{path}: {problem}; they are not of one study")
         image, _ = decode(path, form)
         return image[None] if form.grey else image.transpose(2, 0, 1)
     image, _ = decode(path, Form(None, "none", grey=False))

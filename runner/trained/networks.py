@@ -16,6 +16,7 @@ from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.engines import selection
 from runner.engines.base import BuiltFit, Engine, Trained
+from runner.engines.inspection import as_described
 from runner.engines.saved_arrays import Form
 from runner.errors import RunnerError, ShapeError
 from runner.fits.records import FitSpec, Learned, TrainingPlan
@@ -79,10 +80,10 @@ class TrainedNetwork:
             return self.trained.shares(subset)[self.facts.place]
 
     def layer_outputs(self, images: Any) -> dict[str, tuple[str, np.ndarray]]:
-        """Each layer's type and its output (N, c, h, w), by path and in the order they run; images as for `predict`."""
+        """Each layer's type and its output (N, c, h, w), by path and as it is described; images as for `predict`."""
         with self.engine.computing():
-            found: dict[str, tuple[str, np.ndarray]] = self._single.layer_outputs(as_batch(images, self.shape))
-            return found
+            found = self._single.layer_outputs(as_batch(images, self.shape))
+        return as_described(None if self.facts.network is None else parse(self.facts.network), found)
 
     def first_filters(self) -> np.ndarray | None:
         """The first convolution's weights (out, in, height, width); None if there is none."""
