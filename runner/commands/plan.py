@@ -42,6 +42,8 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(document(plan) | saved_document(plan, experiment.plugin_files)))
     else:
         _print_plan(plan, given)
+        if experiment.extends:
+            print_line(f"extends {', '.join(experiment.extends)}")
         if plan.keep != "none":
             print_line(saved_text(plan, experiment.plugin_files))
     _print_warnings(plan)

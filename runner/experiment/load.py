@@ -14,6 +14,8 @@ from runner.components.validation import InvalidValues, KeyPath, validate
 from runner.errors import Complaint, InputError, Location
 from runner.experiment import python_values
 from runner.experiment.grid_syntax import GridSection, parse_grid
+from runner.experiment.inherit import Inheritance, home
+from runner.experiment.read import mapping, read_document
 from runner.experiment.schema import (
     UNION_TAGS,
     CrossValidation,
@@ -26,11 +28,11 @@ from runner.experiment.schema import (
     UntilDecided,
 )
 from runner.experiment.typed import Experiment as TypedExperiment
+from runner.experiment.variables import substitute
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
 
-_TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude")
-_MAX_FILE_BYTES = 1_000_000
+_TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude", "extends")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,21 +42,26 @@ Given = str | os.PathLike[str] | Mapping[str, Any] | TypedExperiment
 
 
 def load(given: Given, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Experiment:
-    """The experiment `given`, with each ``PATH=VALUE`` of `overrides` applied before the grid is parsed.
+    """The experiment `given` and what it extends, with each ``PATH=VALUE`` of `overrides` applied before variables are
+    filled in and the grid is parsed.
 
     Raises InputError with all complaints about the form of the file. Names and parameters of components are checked
     later, by `make_plan`.
     """
     file = str(given) if isinstance(given, (str, os.PathLike)) else None
-    document = python_values.document(given) if file is None else parse(_read_text(Path(file)), file)
+    own = mapping(python_values.document(given), _TOP_KEYS) if file is None else read_document(file, _TOP_KEYS)
     option = "overrides" if isinstance(overrides, Mapping) else "--set"
     overrides = python_values.override_texts(overrides)
-    if not isinstance(document.value, dict):
-        message = f"expected a mapping with keys such as {', '.join(_TOP_KEYS)}"
-        raise InputError([Complaint(document.where, "", message)])
+    inheritance = Inheritance(_TOP_KEYS, dict(os.environ))
+    document = inheritance.complete(own)
     # Before any check, so that an override is checked as if it stood in the file.
     for override in overrides:
         document = _apply_override(document, override, option)
+    complaints: list[Complaint] = []
+    # After the overrides: a variable whose value is set there need not exist.
+    document = substitute(document, os.environ, complaints)
+    if complaints:
+        raise InputError(complaints)
     complaints = [
         Complaint(document.find((key,)), key, f"unknown key '{key}'{did_you_mean(key, _suggested_paths(key))}")
         for key in document.value
@@ -70,7 +77,8 @@ def load(given: Given, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Exp
     if complaints or header is None:
         raise InputError(complaints)
     files = _plugin_files(document, header)
-    return Experiment(header, document, grid.blocks, grid.exclude, files, overrides, file or "")
+    extends = tuple(dict.fromkeys(str(base.where.file) for base in inheritance.files.values()))
+    return Experiment(header, document, grid.blocks, grid.exclude, files, overrides, file or "", extends)
 
 
 def parse_settings(document: Node, complaints: list[Complaint]) -> Settings | None:
@@ -130,6 +138,8 @@ def _apply_override(document: Node, override: str, option: str) -> Node:
     keys = tuple(path.strip().split("."))
     if not equals or not all(keys):
         raise InputError([Complaint(where, "", "expected PATH=VALUE, such as training.epochs=3")])
+    if keys[0] == "extends":
+        raise InputError([Complaint(where, "", "extends stands in the file; set the values themselves")])
     if keys[0] == "grid":  # a factor's name may contain dots: grid.architecture.stages=[1, 2]
         keys = ("grid", ".".join(keys[1:])) if len(keys) > 1 else keys
     try:
@@ -173,16 +183,18 @@ def _suggested_paths(key: str) -> Iterable[str]:
 
 
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
-    """The absolute paths of the plugin files, which the experiment gives relative to its own folder."""
-    folder = Path(document.where.file).resolve().parent
+    """The absolute paths of the plugin files, each relative to the folder of the file that names it."""
     files: list[str] = []
     complaints = []
     for index, text in enumerate(header.plugins):
-        file = (folder / text).resolve()
+        where = document.value["plugins"].value[index].where
+        # An override has no line, and no folder but that of the experiment.
+        folder = Path(where.file if where.line else document.where.file).resolve().parent
+        file = (folder / home(text)).resolve()
         path = f"plugins[{index}]"
         if not file.is_file():
             near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
-            message = f"no file '{text}' in the experiment's folder{did_you_mean(text, near)}"
+            message = f"no file '{text}' in the folder of that file{did_you_mean(text, near)}"
             complaints.append(Complaint(document.find(("plugins", index)), path, message))
         if str(file) in files:
             complaints.append(Complaint(document.find(("plugins", index)), path, f"'{text}' is listed twice"))
@@ -190,21 +202,3 @@ def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
     if complaints:
         raise InputError(complaints)
     return tuple(files)
-
-
-def _read_text(file: Path) -> str:
-    where = Location(str(file))
-    try:
-        if file.is_file() and file.stat().st_size > _MAX_FILE_BYTES:
-            raise InputError([Complaint(where, "", f"larger than {_MAX_FILE_BYTES // 1_000_000} MB")])
-        content = file.read_bytes()
-        return content.decode("utf-8")
-    except FileNotFoundError:
-        folder = file.parent
-        near = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
-        raise InputError([Complaint(where, "", f"no such file{did_you_mean(file, near)}")]) from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError([Complaint(Location(str(file), line), "", "not UTF-8 text")]) from None
-    except OSError as error:
-        raise InputError([Complaint(where, "", f"cannot be read: {error.strerror}")]) from None

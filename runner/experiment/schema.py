@@ -215,7 +215,7 @@ class Experiment:
 
     `exclude` holds one mapping from factors to level labels per exclusion. `plugin_files` are absolute paths, and
     `overrides` the ``PATH=VALUE`` arguments that are already applied to `document`. `file` is the file's path as it was
-    given, "" if the experiment was given in Python.
+    given, "" if the experiment was given in Python. `extends` are the files that the document was completed from.
     """
 
     header: Header
@@ -225,6 +225,7 @@ class Experiment:
     plugin_files: tuple[str, ...] = ()
     overrides: tuple[str, ...] = field(default=())
     file: str = ""
+    extends: tuple[str, ...] = field(default=())
 
     @property
     def name(self) -> str:

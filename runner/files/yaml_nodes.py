@@ -2,6 +2,7 @@
 
 Scalars follow the core schema of YAML 1.2, unlike PyYAML's own loaders (1.1): ``on``, ``no`` and ``12:30`` are text,
 ``1e-3`` is a number. Keys are text and unique. Tags that build objects are refused, as the file may be untrusted.
+Of YAML 1.1 only the merge key ``<<`` is understood, as everywhere.
 """
 
 from __future__ import annotations
@@ -37,6 +38,21 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same nodes ten ti
 _RESOLVER = yaml.resolver.Resolver()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_VARIABLE = re.compile(r"""\$\{([^{}'"\n]*)\}""")
+_SHIELDED = re.compile("\ufdd0([^\ufdd0\ufdd1]*)\ufdd1")
+"""A variable while YAML is parsed, as its braces would end a value in {...} or [...]. No text has these characters."""
+
+
+class Template(str):
+    """Text with ``${...}`` in it, as it is written. `is_plain` says that it stood there without quotes."""
+
+    is_plain: bool
+
+    def __new__(cls, text: str, is_plain: bool) -> Template:
+        template = super().__new__(cls, text)
+        template.is_plain = is_plain
+        return template
 
 
 @dataclass(frozen=True)
@@ -109,6 +125,7 @@ class Node:
 
 def parse(text: str, file: str) -> Node:
     """The single document in `text`; `file` is its name in messages. Raises InputError with the line of the error."""
+    text = _VARIABLE.sub("\ufdd0\\1\ufdd1", text)
     try:
         text.encode()
         refuse_deep(text, file)
@@ -161,35 +178,46 @@ class _Converter:
     def __init__(self, file: str) -> None:
         self.file = file
         self.count = 0
+        self._outer: list[yaml.Node] = []
 
     def node(self, node: yaml.Node, depth: int) -> Node:
         where = Location(self.file, node.start_mark.line + 1)
         self.count += 1
         if self.count > MOST_NODES:
             _fail(where, f"more than {MOST_NODES} values (an alias counts at each use)")
-        if depth > DEEPEST:  # refuse_deep does not see a list that contains itself by an alias
+        if any(node is outer for outer in self._outer):
+            _fail(where, "a value contains itself by its own anchor")
+        if depth > DEEPEST:  # refuse_deep does not see what aliases add
             _fail(where, f"nested deeper than {DEEPEST} levels")
+        if isinstance(node, yaml.ScalarNode):
+            return Node(self._scalar(node, where), where)
+        self._outer.append(node)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, where, depth)
-        if isinstance(node, yaml.SequenceNode):
+            found = self._mapping(node, where, depth)
+        else:
             self._refuse_tag(node, where, "seq")
-            return Node([self.node(item, depth + 1) for item in node.value], where)
-        assert isinstance(node, yaml.ScalarNode)  # the composer builds no others
-        return Node(self._scalar(node, where), where)
+            found = Node([self.node(item, depth + 1) for item in node.value], where)
+        self._outer.pop()
+        return found
 
     def _mapping(self, node: yaml.MappingNode, where: Location, depth: int) -> Node:
         self._refuse_tag(node, where, "map")
         values: dict[str, Node] = {}
         keys: dict[str, Location] = {}
+        merged: list[Node] = []
         for key_node, value_node in node.value:
             at = Location(self.file, key_node.start_mark.line + 1)
             if not isinstance(key_node, yaml.ScalarNode):
                 _fail(at, "a key must be text, not a list or a mapping")
-            key = self._text(key_node, at)
-            if key in values:
+            key, value = self._text(key_node, at), self.node(value_node, depth + 1)
+            if key in keys:
                 _fail(at, f"duplicate key '{key}'; it is already defined on line {keys[key].line}")
-            values[key], keys[key] = self.node(value_node, depth + 1), at
-        return Node(values, where, keys)
+            keys[key] = at
+            if key_node.tag == _MERGE:
+                merged = _to_merge(value, at)
+            else:
+                values[key] = value
+        return _merge(Node(values, where, keys), merged) if merged else Node(values, where, keys)
 
     def _scalar(self, node: yaml.ScalarNode, where: Location) -> Any:
         # A plain scalar has style None. A tag other than the implied one is explicit, and only !!str is allowed.
@@ -200,19 +228,42 @@ class _Converter:
         if node.tag != implied and node.tag != _TEXT:
             _fail(where, f"the tag {node.tag} is not allowed")
         text = self._text(node, where)
-        return text if quoted or node.tag != implied else _number_or_text(text)
+        is_plain = not quoted and node.tag == implied
+        if "${" in text:
+            return Template(text, is_plain)
+        return plain_scalar(text) if is_plain else text
 
     def _text(self, node: yaml.ScalarNode, where: Location) -> str:
         if _SURROGATE.search(node.value):  # libyaml refuses their escapes itself
             _fail(where, f"found half a surrogate pair in {node.value[:40]!r}; allowed: whole characters")
-        return str(node.value)
+        return _SHIELDED.sub(r"${\1}", str(node.value))
 
     def _refuse_tag(self, node: yaml.Node, where: Location, kind: str) -> None:
         if node.tag != f"tag:yaml.org,2002:{kind}":
             _fail(where, f"the tag {node.tag} is not allowed")
 
 
-def _number_or_text(text: str) -> Any:
+def _to_merge(value: Node, at: Location) -> list[Node]:
+    """The mappings that the value of a key ``<<`` stands for."""
+    found = value.value if isinstance(value.value, list) else [value]
+    if not found or not all(isinstance(node.value, dict) for node in found):
+        _fail(at, "<< takes a mapping, as a rule an alias such as *x, or a list of them")
+    return found
+
+
+def _merge(own: Node, merged: list[Node]) -> Node:
+    """A mapping with the entries of others that it lacks; of two that have one, the first counts."""
+    values: dict[str, Node] = {}
+    keys: dict[str, Location] = {}
+    # From the last to the first, so that each replaces what it has in common with those after it.
+    for node in (*reversed(merged), own):
+        values |= node.value
+        keys |= {key: at for key, at in (node.keys or {}).items() if key in node.value}
+    return Node(values, own.where, keys)
+
+
+def plain_scalar(text: str) -> Any:
+    """The value of a text without quotes: a number, a truth value, null, or else the text."""
     for pattern, convert in _SCALARS:
         if pattern.fullmatch(text):
             return convert(text)

@@ -28,7 +28,7 @@ training:\n\tepochs: 1                 => 7 | not valid YAML: | found character 
 report: {metric: val_loss              => 12 | not valid YAML: | expected ',' or '}'
 seed: !!python/object/apply:os.mkdir [owned] => 8 | python/object/apply:os.mkdir is not allowed
 seed: !mine 3                          => 8 | the tag !mine is not allowed
-training: {<<: {epochs: 1}, epochs: 1} => 6 training.<< | unknown key '<<' | allowed: batch_size
+training: {<<: [3], epochs: 1}          => 6 | << takes a mapping, as a rule an alias such as *x, or a list
 training: {epochs: "5"}                => 6 training.epochs | found '5'; expected a whole number
 training: {epochs: 2.5}                => 6 training.epochs | found 2.5; expected a whole number
 training: {epochs: 0}                  => 6 training.epochs | found 0; allowed: 1 or more
@@ -101,7 +101,7 @@ exclude: [{augmentation: none}, {augmentation: shift}] => 11 exclude | excludes 
 exclude: {augmentation: none}               => 11 exclude | expected a list of mappings
 grid:\n  optimizer.lr: [1, 1.0]             => 9 cell 'lr=1.0' | the same as cell 'lr=1'
 plugins: p.py                               => 11 plugins | found 'p.py'; expected a list
-plugins: [./pp.py]                          => 11 plugins[0] | './pp.py' in the experiment's folder; did you mean
+plugins: [./pp.py]                          => 11 plugins[0] | './pp.py' in the folder of that file; did you mean
 plugins: [p.txt]                            => 11 plugins[0] | p.txt is not a Python file | .py
 plugins: [p.py, q.py]                       => 11 plugins[1] | 'mine' is provided twice: by | p.py and by | q.py
 plugins: [3]                                => 11 plugins[0] | found 3; expected text

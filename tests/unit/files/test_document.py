@@ -94,7 +94,13 @@ def test_json_is_yaml(value, indent):
         ("a: !!set [b]\n", 1, "the tag .*set is not allowed"),
         ("a: 1\nb: [}\n", 2, "not valid YAML"),
         ("a: 1\n---\nb: 2\n", 2, "not valid YAML"),
-        ("a: &a [*a]\n", 1, "nested deeper"),
+        ("a: &a [*a]\n", 1, "contains itself by its own anchor"),
+        ("a: 1\nb: &b\n  c: {d: *b}\n", 2, "contains itself by its own anchor"),
+        ("a: &a {<<: *a}\n", 1, "contains itself by its own anchor"),
+        ("a: {b: 1}\nc:\n  <<: 3\n", 3, "<< takes a mapping"),
+        ("a: {<<: []}\n", 1, "<< takes a mapping"),
+        ("a: {<<: {b: 1}, <<: {c: 1}}\n", 1, "duplicate key '<<'"),
+        ("a: *b\n", 1, "not valid YAML: found undefined alias"),
     ],
 )
 def test_invalid_yaml_is_refused_with_its_line(text, line, message):
@@ -134,3 +140,25 @@ def test_a_path_has_the_line_of_its_longest_existing_part():
     node = parse("a: 1\nb:\n  - x\n  - {c: 2,\n     d: 3}\n", "file.yaml")
     lines = {("a",): 1, ("b",): 2, ("b", 1): 4, ("b", 1, "d"): 5, ("b", 1, "e", "f"): 4, ("b", 9): 2, ("z",): 1}
     assert {path: node.find(path).line for path in lines} == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{a: &x {p: 1, q: 2}, b: *x}", {"p": 1, "q": 2}),
+        ("{a: &x {p: 1, q: 2}, b: {<<: *x}}", {"p": 1, "q": 2}),
+        ("{a: &x {p: 1, q: 2}, b: {<<: *x, q: 3, r: 4}}", {"p": 1, "q": 3, "r": 4}),
+        ("{a: &x {p: 1, q: 2}, b: {q: 3, <<: *x}}", {"p": 1, "q": 3}),
+        ("{a: &x {p: 1}, c: &y {p: 2, q: 2}, b: {<<: [*x, *y]}}", {"p": 1, "q": 2}),
+        ("{a: &x {p: {s: 1}}, b: {<<: *x, p: {t: 2}}}", {"p": {"t": 2}}),
+        ("{b: {<<: {p: 1}}}", {"p": 1}),
+        ("{b: {'<<': 1}}", {"<<": 1}),
+    ],
+)
+def test_anchors_and_merge_keys(text, value):
+    assert plain(text)["b"] == value
+
+
+def test_a_merged_value_has_the_line_where_it_stands():
+    node = parse("a: &x\n  p: 1\n  q: 2\nb:\n  <<: *x\n  q: 3\n", "file.yaml")
+    assert [node.find(("b", key)).line for key in ("p", "q")] == [2, 6]
