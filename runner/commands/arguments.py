@@ -72,6 +72,13 @@ def shape(text: str) -> tuple[int, int, int]:
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
+def picture(text: str) -> Path:
+    """The path of a PNG file."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: the name of a PNG file, such as picture.png")
+    return Path(text)
+
+
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
     parser.add_argument(

@@ -1,151 +1,127 @@
-"""`runner describe`: one architecture layer by layer, or a picture of an augmentation or of a data set."""
+"""`runner describe`: any component, by its kind, in the module for that kind."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
-from dataclasses import asdict
-from pathlib import Path
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from runner.commands.arguments import add_json, add_plugin, plugin_files, positive, shape
-from runner.commands.output import field_text, print_line, print_remark, print_table, shape_text
+from runner.commands.arguments import add_json, add_plugin, picture, plugin_files, positive, shape
+from runner.commands.output import print_remark
 from runner.errors import Complaint, InputError, Location, RunnerError
-from runner.text import dotted, plural
+from runner.text import dotted
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
+    from runner.components.parameters import RegisteredComponent
     from runner.components.records import ComponentRef
-    from runner.network.analysis import Analysis, LayerFacts
+
+DESCRIBED_IN = {
+    kind: f"runner.commands.describe_{kind}" for kind in ("architecture", "augmentation", "optimizer", "dataset")
+}
+"""By kind, the module whose `describe(catalog, ref, given)` prints a bound component and returns the exit status."""
+OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "input": (("architecture",), (3, 32, 32)),
+    "classes": (("architecture",), 10),
+    "dataset": (("augmentation",), "mnist-5k"),
+    "epochs": (("optimizer",), 10),
+    "steps": (("optimizer",), 100),
+    "out": (("augmentation", "optimizer"), None),
+}
+"""The kinds that each option is for, and what it is if it is not given."""
+
+EXAMPLES = """\
+  runner describe stages --input 1x28x28 --set width=32
+  runner describe adam --set schedule=cosine --epochs 20 --out rate.png
+  runner describe shift --dataset digits
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="an architecture, augmentation or data set: see `runner plugins`")
-    parser.add_argument("--input", type=shape, default=(3, 32, 32), metavar="CxHxW", help="image shape (3x32x32)")
-    parser.add_argument("--classes", type=positive, default=10, metavar="K", help="number of classes (%(default)s)")
+    parser.add_argument("name", metavar="NAME", help="a component, as `runner plugins` lists them")
+    parser.add_argument("--kind", choices=[*DESCRIBED_IN], help="which, if several kinds have that name")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one of its parameters")
-    parser.add_argument("--dataset", default="mnist-5k", metavar="NAME", help="images to draw on (%(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: NAME.png)")
+    parser.add_argument("--input", type=shape, metavar="CxHxW", help="architecture: image shape (3x32x32)")
+    parser.add_argument("--classes", type=positive, metavar="K", help="architecture: number of classes (10)")
+    parser.add_argument("--dataset", metavar="NAME", help="augmentation: images to draw on (mnist-5k)")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="optimizer: length of the fit (10)")
+    parser.add_argument("--steps", type=positive, metavar="N", help="optimizer: batches of an epoch (100)")
+    parser.add_argument("--out", type=picture, metavar="FILE", help="the picture, .png (augmentation: NAME.png)")
     add_plugin(parser)
     add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     from runner.components.catalog import load_catalog
+    from runner.components.records import ComponentRef
+    from runner.components.validation import InvalidValues
 
     catalog = load_catalog(plugin_files(given))
-    names = {kind: catalog.names(kind) for kind in ("architecture", "augmentation", "dataset")}
-    # An unknown name counts as an architecture, so the error lists the architectures.
-    if given.name in names["augmentation"] and given.name not in names["architecture"]:
-        return _augmentation(catalog, given)
-    if given.name in names["dataset"] and given.name not in names["architecture"]:
-        from runner.commands import describe_dataset
-
-        return describe_dataset.describe(catalog, _bound(catalog, "dataset", given), given)
-    return _architecture(catalog, given)
-
-
-def _architecture(catalog: Catalog, given: argparse.Namespace) -> int:
-    from runner.planning.architecture_facts import examine
-
-    ref = _bound(catalog, "architecture", given)
-    analysis, _ = examine(catalog, ref, given.input, given.classes)
-    if given.json:
-        print(json.dumps(document(given.name, analysis)))
-    else:
-        print_description(ref, analysis)
-    return 0
-
-
-def _augmentation(catalog: Catalog, given: argparse.Namespace) -> int:
-    from runner.commands import previews
-    from runner.components.records import ComponentRef
-    from runner.components.validation import InvalidValues
-    from runner.data.parts import read
-    from runner.data.prepare import prepare_dataset
-
-    if given.json:
-        raise RunnerError("--json: an augmentation is described by a picture")
-    ref, file = _bound(catalog, "augmentation", given), given.out or Path(f"{given.name}.png")
+    kind = _kind(catalog, given)
+    for option, (kinds, default) in OPTIONS.items():
+        if getattr(given, option) is None:
+            setattr(given, option, default)
+        elif kind not in kinds:
+            allowed = [f"--{name}" for name, (others, _) in OPTIONS.items() if kind in others]
+            known = f"; it has {', '.join(allowed)}" if allowed else ""
+            raise RunnerError(f"--{option}: {given.name} is of the kind {kind}, which has no such option{known}")
+    parameters = _parameters(given.set)
+    entry = catalog.find(kind, given.name)
+    missing = [parameter.name for parameter in entry.parameters.values() if parameter.required]
+    if missing := [name for name in missing if name not in parameters]:
+        return _incomplete(entry, ComponentRef(given.name, parameters), missing, given.json)
     try:
-        with prepare_dataset(catalog, ComponentRef(given.dataset)) as part:
-            part.verify()
-            previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
+        ref = catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
-    print(file)
+        problems = [(Location(f"--set {dotted(p)}" if p else "--set"), m) for p, m in finding.problems]
+        raise InputError(Complaint(where, "", message) for where, message in problems) from None
+    return int(import_module(DESCRIBED_IN[kind]).describe(catalog, ref, given))
+
+
+def _incomplete(entry: RegisteredComponent, ref: ComponentRef, missing: list[str], as_json: bool) -> int:
+    """Print what is known of a component before its required parameters are set."""
+    from runner.commands.component_facts import document, print_facts
+
+    if as_json:
+        print(json.dumps(document(entry, ref)))
+    else:
+        print_facts(entry, ref)
+    sys.stdout.flush()
+    print_remark(f"for more, set what it requires: {' '.join(f'--set {name}=VALUE' for name in missing)}")
     return 0
 
 
-def _bound(catalog: Catalog, kind: str, given: argparse.Namespace) -> ComponentRef:
-    """The named component with the parameters of the --set options; raises RunnerError for what does not fit."""
-    from runner.components.records import ComponentRef
-    from runner.components.validation import InvalidValues
+def _kind(catalog: Catalog, given: argparse.Namespace) -> str:
+    """The kind of the component that is meant; raises RunnerError unless there is just one."""
+    kinds = [kind for kind in DESCRIBED_IN if (kind, given.name) in catalog.entries]
+    if given.kind and kinds and given.kind not in kinds:
+        raise RunnerError(f"--kind {given.kind}: {given.name} is of the kind {' and '.join(kinds)}")
+    if given.kind:
+        return str(given.kind)
+    if len(kinds) > 1:
+        choices = " or ".join(f"--kind {kind}" for kind in kinds)
+        raise RunnerError(f"{given.name} is the name of several components; choose one with {choices}")
+    # Of an unknown name, the kind that has the nearest one: the error lists what that kind has.
+    close = difflib.get_close_matches(given.name, [name for _, name in catalog.entries], n=1, cutoff=0.5)
+    nearest = [kind for kind in DESCRIBED_IN if close and (kind, close[0]) in catalog.entries]
+    return (kinds or nearest or [*DESCRIBED_IN])[0]
+
+
+def _parameters(given: Sequence[str]) -> dict[str, Any]:
+    """The parameters of the --set options; raises RunnerError for what is none."""
     from runner.files.yaml_nodes import parse
 
-    pairs = [text.partition("=") for text in given.set]
-    for text, (key, equals, _) in zip(given.set, pairs, strict=True):
+    parameters: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
         if not key or not equals:
             raise RunnerError(f"--set {text}: expected KEY=VALUE, such as width=32")
-    # YAML, so that a value has the type that it would have in an experiment's file; no value is null there too.
-    parameters = {key: parse(value or "null", f"--set {key}").to_data() for key, _, value in pairs}
-    try:
-        return catalog.bind(kind, ComponentRef(given.name, parameters))
-    except InvalidValues as finding:
-        # A parameter that is missing has no path.
-        places = [(Location(f"--set {dotted(path)}".rstrip()), message) for path, message in finding.problems]
-        raise InputError(Complaint(place, "", message) for place, message in places) from None
-
-
-def print_description(ref: ComponentRef, analysis: Analysis) -> None:
-    """An architecture layer by layer, then its totals."""
-    print_line(f"{ref} for images of {shape_text(analysis.input)}")
-    print()
-    print_table(
-        ("layer", "type", "output", "parameters", "MACs", "receptive field", "jump", "centre", "activations",
-         "not trained"), map(_layer, analysis.layers), text_columns=2,
-    )  # fmt: skip
-    print()
-    beyond = sum(layer.beyond_image for layer in analysis.layers)
-    field = analysis.receptive_field
-    facts = {
-        "parameters": f"{analysis.parameters:,}"
-        + (f", and {analysis.not_trained:,} running statistics" if analysis.not_trained else ""),
-        "multiply-adds": f"{analysis.macs:,} per image" if analysis.macs is not None else "unknown",
-        "activations": f"{analysis.activations:,} per image, {4e-6 * analysis.activations:,.1f} MB in float32"
-        if analysis.activations is not None
-        else "unknown",
-        "receptive field": f"{field_text(field)}, before all positions are mixed"
-        if field
-        else "unknown: the module can't be traced",
-    }
-    if beyond:
-        facts["*"] = f"{plural(beyond, 'layer')} whose input already sees more than the whole image"
-    for name, words in facts.items():
-        print_line(f"{name:16}{words}")
-    for warning in analysis.warnings:
-        print_remark(f"warning: {warning}")
-
-
-def _layer(facts: LayerFacts) -> tuple[str, ...]:
-    beyond = " *" if facts.beyond_image else ""
-    return (
-        facts.path, f"{facts.type} {facts.detail}".strip(), shape_text(facts.output), _nonzero(facts.parameters),
-        _nonzero(facts.macs), field_text(facts.receptive_field) + beyond, field_text(facts.jump),
-        "–" if facts.centre is None else "{:g}, {:g}".format(*facts.centre),
-        _nonzero(facts.activations), _nonzero(facts.not_trained),
-    )  # fmt: skip
-
-
-def document(name: str, analysis: Analysis) -> dict[str, Any]:
-    """What `--json` prints."""
-    whole = ("input", "parameters", "macs", "receptive_field", "not_trained", "activations", "warnings")
-    return {
-        "name": name,
-        **{key: getattr(analysis, key) for key in whole},
-        "layers": [asdict(facts) for facts in analysis.layers],
-    }
-
-
-def _nonzero(value: int) -> str:
-    return f"{value:,}" if value else ""
+        if key in parameters:
+            raise RunnerError(f"--set {text}: '{key}' is set twice")
+        # YAML, so that a value has the type that it would have in an experiment's file; no value is null there too.
+        parameters[key] = parse(value or "null", f"--set {key}").to_data()
+    return parameters

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.commands.component_facts import document, print_facts
 from runner.commands.output import print_line, print_table, shape_text
 from runner.errors import RunnerError
 
@@ -21,7 +23,7 @@ MOST_CLASSES = 20
 
 
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
-    """Load the training part of the data set `ref`, print its facts, and draw it unless --json is given."""
+    """Print what is known of the data set `ref`, load its training part, print its facts, and draw it unless --json."""
     from runner.commands import dataset_sheet
     from runner.data.parts import read
     from runner.data.prepare import prepare_dataset
@@ -29,7 +31,10 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
     if ref.parameters.get("subset"):
         raise RunnerError("--set subset: the sheet is of all images; leave it out")
     data: ImageData = catalog.build("dataset", ref)
-    file = given.out or Path(f"{given.name}.png")
+    entry, file = catalog.find("dataset", ref.name), given.out or Path(f"{given.name}.png")
+    if not given.json:
+        print_facts(entry, ref)
+        _print_source(data.facts)
     with prepare_dataset(catalog, ref) as part:
         part.verify()
         images, labels = read(part.folder)
@@ -37,9 +42,9 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
         if not given.json:
             dataset_sheet.write(images, labels, data.class_names, f"{ref}", file, MOST_CLASSES)
     if given.json:
-        print(json.dumps({"name": given.name, **facts}))
+        print(json.dumps({**document(entry, ref), "facts": data.facts, **facts}))
         return 0
-    _print(f"{ref}", facts)
+    _print(facts)
     print_line(str(file))
     return 0
 
@@ -62,9 +67,14 @@ def _facts(data: ImageData, images: np.ndarray, labels: np.ndarray) -> dict[str,
     }
 
 
-def _print(title: str, facts: dict[str, Any]) -> None:
-    print_line(title)
+def _print_source(facts: Mapping[str, Any]) -> None:
+    for title, key in {"licence": "licence", "cite": "citation"}.items():
+        if facts[key]:
+            print_line(f"{title}: {facts[key]}")
     print()
+
+
+def _print(facts: dict[str, Any]) -> None:
     classes = facts["classes"]
     rows = {
         "training images": f"{facts['size']:,}",

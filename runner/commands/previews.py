@@ -1,17 +1,22 @@
-"""A picture of what an augmentation does: a few images, each beside several draws."""
+"""Pictures of components: what an augmentation does to a few images, and the learning rate of an optimizer."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runner.components.protocols import Transform
 from runner.components.records import ComponentRef
 from runner.files import atomic_write
-from runner.reporting.figures.style import drawing
+from runner.reporting.figures.style import BLUE, PAGE, STYLE, WIDTH, drawing
 from runner.seeding import stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IMAGES, DRAWS = 6, 7
 """Rows (one image per class, for up to IMAGES classes) and draws per row."""
@@ -53,6 +58,26 @@ def _draw(rows: np.ndarray, title: str, file: Path) -> None:
             side.set_color("#2a78d6" if column == 0 else "#cccccc")
         if row == 0:
             axes.set_title("before" if column == 0 else f"draw {column}", fontsize=9)
+    _save(figure, file)
+
+
+def write_schedule(rates: Sequence[tuple[float, float]], title: str, file: Path) -> None:
+    """Write the learning rate over the epochs, as (epochs done, rate), as PNG."""
+    from matplotlib.figure import Figure
+
+    with drawing(STYLE | {"figure.facecolor": PAGE}):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([epoch for epoch, _ in rates], [rate for _, rate in rates], color=BLUE)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("epochs done")
+        axes.set_ylabel("learning rate")
+        axes.set_title(title, wrap=True)
+        axes.grid(axis="y")
+        _save(figure, file)
+
+
+def _save(figure: Figure, file: Path) -> None:
     # Drawn in memory first: a full disk then leaves no half of a picture, and one clear line.
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)

@@ -179,7 +179,7 @@ def test_describe_draws_what_an_augmentation_does(tmp_path: Path, runner: Comman
     for wrong, message in (
         (["--dataset", "digit"], "did you mean 'digits'?"),
         (["--set", "pixel=3"], "--set pixel: shift has no parameter 'pixel'; did you mean 'pixels'?"),
-        (["--json"], "--json: an augmentation is described by a picture"),
+        (["--epochs", "3"], "--epochs: shift is of the kind augmentation, which has no such option; it has --dataset"),
     ):
         done = runner("describe", "shift", *wrong)
         assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
