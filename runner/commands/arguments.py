@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from runner.commands.studies import report_folder as report_folder
 from runner.errors import RunnerError
 from runner.text import did_you_mean, printable
 
@@ -113,23 +114,3 @@ def plugin_files(given: argparse.Namespace) -> tuple[str, ...]:
         if not Path(plugin).is_file():
             raise RunnerError(f"--plugin {plugin}: no such file")
     return tuple(str(Path(plugin).resolve()) for plugin in given.plugin)
-
-
-def report_folder(reports: Path, experiment: str) -> Path:
-    """The folder of the report that an experiment's file or name stands for, or that is given itself.
-
-    Raises RunnerError if there is none, and for links in it as `refuse_links`.
-    """
-    from runner.experiment.load import load
-    from runner.files.own_files import refuse_links
-
-    is_file = experiment.endswith((".yaml", ".yml"))
-    folder = reports / (load(experiment).name if is_file else experiment)
-    found = [place for place in (folder, Path(experiment)) if place.is_dir()]
-    if not found:
-        known = [path.parent.name for path in reports.glob("*/plan.yaml")]
-        raise RunnerError(f"{folder}: no such report{did_you_mean(folder.name, known)}")
-    # A folder in the current directory may have an experiment's name by chance; the one with a plan is meant.
-    chosen = next((place for place in found if (place / "plan.yaml").is_file()), found[0])
-    refuse_links(chosen)
-    return chosen

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_json, add_reports, report_folder
 from runner.commands.output import print_line, print_remark, print_table
+from runner.errors import RunnerError
 from runner.text import printable
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     from runner.reporting.between_studies import compare, side_by_side
 
-    folders = [report_folder(given.reports, experiment) for experiment in (given.first, *given.others)]
-    comparison = compare.compare([compare.read_report(folder) for folder in folders])
+    experiments = (given.first, *given.others)
+    folders = [report_folder(given.reports, experiment) for experiment in experiments]
+    reports = [compare.read_report(folder) for folder in folders]
+    _refuse_same(experiments, folders)  # after they are read: what is damaged in one is to be known in any case
+    comparison = compare.compare(reports)
     written = side_by_side.write(comparison, given.out) if given.out else []
     if given.json:
         print(json.dumps(side_by_side.document(comparison)))
@@ -39,6 +43,16 @@ def run(given: argparse.Namespace) -> int:
     for line in side_by_side.remarks(comparison, written):
         print_remark(line)
     return 0
+
+
+def _refuse_same(experiments: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raise RunnerError if two arguments stand for one study."""
+    first: dict[Path, str] = {}
+    for experiment, folder in zip(experiments, folders, strict=True):
+        place = folder.resolve()
+        if (earlier := first.get(place)) is not None:
+            raise RunnerError(f"{experiment}: the same study as {earlier} ({folder}); expected different ones")
+        first[place] = experiment
 
 
 def _print_sections(sections: Iterable[TitledTable]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_experiment, add_json, add_reports, positive
 from runner.commands.output import count_text, field_text, print_line, print_remark, print_table
+from runner.commands.studies import check_experiment_file
 from runner.text import disk_size, duration, plural, printable
 
 USUAL_REPEATS = 3
@@ -36,6 +37,7 @@ def run(given: argparse.Namespace) -> int:
     from runner.experiment.load import load
     from runner.planning.make_plan import make_plan, problems
 
+    check_experiment_file(given.file, given.reports)
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
     if given.json:

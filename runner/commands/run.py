@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
 from runner.commands.output import print_line, print_remark, print_table
+from runner.commands.studies import check_experiment_file
 from runner.text import plural
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(given: argparse.Namespace) -> int:
         from runner.commands import plan
 
         return plan.run(argparse.Namespace(**vars(given), json=False))
+    check_experiment_file(given.file, given.reports)
     chosen = {"workers": given.workers} if given.workers else {}
     options = Options(
         executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,

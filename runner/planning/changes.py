@@ -54,7 +54,14 @@ def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -
         old = plan_file.read(file)
     except RunnerError as error:
         return Changes([f"the last run's plan cannot be read, so changes since then are unknown: {error}"])
-    return Changes(describe(old, plan, results.values()), bool(_reasons_for_all(old, plan)))
+    return Changes(_other_file(old, plan) + describe(old, plan, results.values()), bool(_reasons_for_all(old, plan)))
+
+
+def _other_file(old: Plan, new: Plan) -> list[str]:
+    """A line if the last run was of another file, as when a copy was given no name of its own."""
+    if not old.file or not new.file or Path(old.file).name == Path(new.file).name:
+        return []
+    return [f"the last run of '{new.name}' was of another file, {old.file}"]
 
 
 def _continues_last_run(file: Path, plan: Plan, finished: set[str]) -> bool:

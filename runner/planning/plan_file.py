@@ -69,6 +69,18 @@ def read(path: Path) -> Plan:
         raise RunnerError(f"{path}: not a plan that this version can read ({' '.join(str(error).split())})") from None
 
 
+def read_entry(path: Path, key: str) -> str:
+    """The text of one key of the plan at `path`, without reading all of a large plan; "" if it is not there."""
+    try:
+        text = untrusted.read_bytes(path, MOST_BYTES).decode("utf-8", "replace")
+        # Its line, and the lines that continue it, which are indented.
+        found = re.search(rf"^{key}:.*(\n[ ].*)*", text, re.MULTILINE)
+        value = yaml.safe_load(found[0])[key] if found else ""
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
 def as_lists(value: Any) -> Any:
     """Nested data with tuples replaced by lists, because safe YAML has no tuples."""
     if isinstance(value, Mapping):

@@ -79,7 +79,8 @@ def broken_report_file(base: Files, random: Random, seed: int) -> tuple[Files, l
             [run_arguments("other.yaml"), ["plan", "other.yaml"], ["report", "other", "--format", "csv"]]
         )
     commands = [["report", "small", "--format", random.choice(["csv", "csv,tex", "md", "csv"])], ["plan", "small.yaml"]]
-    commands += [["compare", "small", "small"], ["compare", "small", "small", "--json"], run_arguments("small.yaml")]
+    commands += [["compare", "small", "copy"], ["compare", "copy", "small", "--json"], run_arguments("small.yaml")]
+    files |= {name.replace("/small/", "/copy/"): content for name, content in base.items() if "/small/" in name}
     command = random.choices(commands, [8, 3, 3, 1, 2])[0]
     return files, ["publish", "small", "--tracking-uri", "sqlite:///s.db"] if random.random() < 0.02 else command
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_a_fit_is_recorded_even_if_its_files_cannot_be_written(
 
 
 def test_on_a_read_only_disk_every_command_fails_with_one_line(
-    disk: Disk, tiny: Path, capsys: pytest.CaptureFixture[str]
+    disk: Disk, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reports = ["--reports", str(disk.folder)]
     disk.writable(False)
@@ -117,7 +118,8 @@ def test_on_a_read_only_disk_every_command_fails_with_one_line(
     assert_one_line(capsys, "Read-only file system", disk.folder)
     assert main(["publish", "tiny", *reports]) == 1
     assert_one_line(capsys, "Read-only file system", disk.folder)
-    assert main(["compare", str(disk.folder / "tiny"), "tiny", *reports, "--out", str(disk.folder / "new")]) == 1
+    shutil.copytree(disk.folder / "tiny", tmp_path / "copy")
+    assert main(["compare", str(tmp_path / "copy"), "tiny", *reports, "--out", str(disk.folder / "new")]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(str(disk.folder / "new"))
     assert main(["describe", "noise", "--dataset", "digits", "--out", str(disk.folder / "a.png")]) == 1
     assert_one_line(capsys, "Read-only file system", disk.folder / "a.png")

@@ -151,7 +151,7 @@ WHOLE_FILES = [
 
 COMMANDS = r"""
 plan es.yaml                                => es.yaml: no such file; did you mean 'e.yaml'?
-run sub                                     => sub: cannot be read: Is a directory
+run sub                                     => sub: a folder; expected an experiment's file
 rn e.yaml                                   => runner: COMMAND: unknown 'rn'; did you mean 'run'? | allowed: compare
 run e.yaml --wokers 2                       => runner run: unknown option '--wokers'; did you mean '--workers'?
 run e.yaml --workers 0                      => runner run: argument --workers: found '0'; allowed: 1 or more

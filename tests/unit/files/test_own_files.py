@@ -26,7 +26,7 @@ COMMANDS = {
     "run": ("run", "tiny.yaml", *SMALL, "--set", "seed=1"),
     "plan": ("plan", "tiny.yaml", *SMALL),
     "report": ("report", "tiny"),
-    "compare": ("compare", "tiny", "tiny"),
+    "compare": ("compare", "tiny", "copy"),
     "publish": ("publish", "tiny", "--tracking-uri", "sqlite:///store.db"),
 }
 
@@ -38,6 +38,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.yaml").write_text(TINY)
     assert run_here(folder, "run", "tiny.yaml", *SMALL).returncode == 0
     (folder / "reports" / "tiny" / "mlflow.jsonl").touch()
+    shutil.copytree(folder / "reports" / "tiny", folder / "copy")
     return folder
 
 

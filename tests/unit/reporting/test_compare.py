@@ -162,7 +162,7 @@ def test_three_data_sets_are_ranked_and_drawn(trained: Path, runner: Command, tm
 
 def test_a_file_names_its_report_and_misspelt_names_get_suggestions(trained: Path, runner: Command) -> None:
     reports = ("--reports", trained / "reports")
-    assert runner("compare", trained / "tiny.yaml", "tiny", *reports).returncode == 0
+    assert runner("compare", trained / "tiny.yaml", trained / "five" / "tiny", *reports).returncode == 0
     done = runner("compare", "tiny", "tinny", *reports)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{trained / 'reports' / 'tinny'}: no such report; did you mean 'tiny'? allowed: tiny\n"
