@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from runner import __version__
-from runner.commands.arguments import CommandParser, Parser
+from runner.commands.arguments import CommandParser, Parser, examples
 from runner.commands.streams import prepare_streams
 from runner.errors import InputError, RunnerError
 from runner.flow.signals import exit_status, stopping
@@ -22,7 +22,7 @@ from runner.text import printable
 COMMANDS = {
     "run": "train what is missing, publish it to MLflow, write the report",
     "plan": "show every cell, its cost and its problems; train nothing",
-    "describe": "show an architecture layer by layer, or a picture of what an augmentation does",
+    "describe": "show a component: an architecture layer by layer, an optimizer's learning rate and so on",
     "report": "write the report again from the journal",
     "publish": "publish to MLflow what it lacks; train nothing",
     "compare": "put experiments side by side where they share cells or factors",
@@ -31,8 +31,18 @@ COMMANDS = {
     "export": "write a saved network as ONNX, or for torch",
     "look": "draw what a saved network makes of an image, layer by layer",
     "ui": "open the MLflow UI on the store that `run` used",
+    "completion": "print what bash, zsh or fish needs to complete commands, options and names",
 }
 """What each does; the module of that name in `runner/commands` is imported when it is chosen."""
+
+
+EXAMPLES = (
+    "runner plan study.yaml",
+    "runner run study.yaml --workers 4",
+    "runner report study --format html,csv",
+    "runner describe stages --input 1x28x28",
+    "runner run --help",
+)
 
 
 class OneLine(logging.Formatter):
@@ -71,6 +81,13 @@ def _main_with_output() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     parser = make_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        from runner.commands.completion import answer
+
+        answer(parser)
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
     # Not parse_args: what is left over is reported by the command's own parser, which can suggest its options.
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -98,6 +115,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="runner",
         description="Experiments on convolutional architectures, from a YAML grid to a verdict.",
+        epilog=examples(EXAMPLES),
     )
     parser.add_argument("--version", action="version", version=f"archrunner {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import textwrap
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,12 +15,39 @@ from runner.commands.studies import report_folder as report_folder
 from runner.errors import RunnerError
 from runner.text import did_you_mean, printable
 
+WIDE = 70
+"""In a terminal of fewer columns, help begins on the line below an option, as beside it only a few words would fit."""
+
+
+class Help(argparse.HelpFormatter):
+    """Help whose lines that begin with two spaces are commands: they stay as they are, or are continued by ``\\``."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        width = shutil.get_terminal_size().columns - 2
+        super().__init__(prog, width=width, max_help_position=24 if width >= WIDE else 14, **settings)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(self._fill_line(line, width) for line in text.splitlines())
+
+    def _fill_line(self, line: str, width: int) -> str:
+        is_command = line.startswith("  ")
+        width, later = (width - 2, "      ") if is_command else (width, "")
+        lines = textwrap.wrap(
+            line,
+            max(width, 20),
+            subsequent_indent=later,
+            break_on_hyphens=False,
+            break_long_words=False,
+            replace_whitespace=False,
+        )
+        return (" \\\n" if is_command else "\n").join(lines)
+
 
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviations; a mistyped word gets the nearest valid one."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
+        super().__init__(**settings, allow_abbrev=False, formatter_class=Help)
 
     def error(self, message: str) -> NoReturn:
         # argparse passes on nothing but a finished sentence, so the word and the choices are cut out of it.
@@ -40,14 +70,27 @@ class CommandParser(Parser):
 
     def __init__(self, module: str, **settings: Any) -> None:
         super().__init__(**settings)
-        self._module = module
+        self._module, self._is_filled = module, False
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def fill(self) -> None:
+        """Import the command's module and add its arguments and examples, once."""
+        if self._is_filled:
+            return
+        self._is_filled = True
         command = import_module(self._module)
         command.add_arguments(self)
         self.add_argument("--verbose", action="store_true", help="log tracebacks of plugins and errors")
         self.set_defaults(command=command.run, parser=self)
+        self.epilog = examples(command.EXAMPLES)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.fill()
         return super().parse_known_args(args, namespace)
+
+
+def examples(commands: Iterable[str]) -> str:
+    """The end of a help text: a heading with a command per line below it."""
+    return "\n".join(["examples:", *(f"  {command}" for command in commands)])
 
 
 def positive(text: str) -> int:
@@ -92,7 +135,9 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="the folder of the reports (%(default)s)"
+    )
 
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:

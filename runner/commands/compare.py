@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from runner.reporting.between_studies.side_by_side import TitledTable
 
 
+EXAMPLES = ("runner compare study other-study", "runner compare study.yaml backup/study --out differences")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = "a file, a name, or a folder with plan.yaml and journal.jsonl"
     parser.add_argument("first", metavar="A", help=f"an experiment: {what}")

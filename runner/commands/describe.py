@@ -34,11 +34,11 @@ OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 """The kinds that each option is for, and what it is if it is not given."""
 
-EXAMPLES = """\
-  runner describe stages --input 1x28x28 --set width=32
-  runner describe adam --set schedule=cosine --epochs 20 --out rate.png
-  runner describe shift --dataset digits
-"""
+EXAMPLES = (
+    "runner describe stages --input 1x28x28 --set width=32",
+    "runner describe adam --set schedule=cosine --epochs 20 --out rate.png",
+    "runner describe shift --dataset digits",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

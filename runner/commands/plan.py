@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from runner.planning.plan import Plan
 
 
+EXAMPLES = ("runner plan study.yaml", "runner plan study.yaml --set training.epochs=3 --json")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
     add_reports(parser)

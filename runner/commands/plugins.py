@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runner.components.catalog import Catalog
 
 
+EXAMPLES = ("runner plugins", "runner plugins --plugin my_block.py --json")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plugin(parser)
     add_json(parser)

@@ -7,6 +7,8 @@ import argparse
 from runner.commands.arguments import add_report, add_reports, add_tracking, report_folder
 from runner.text import plural
 
+EXAMPLES = ("runner publish study", "runner publish study --tracking-uri http://localhost:5000")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_report(parser)

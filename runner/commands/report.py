@@ -8,6 +8,8 @@ from runner.commands.arguments import add_report, add_reports, report_folder
 from runner.errors import RunnerError
 from runner.text import did_you_mean
 
+EXAMPLES = ("runner report study", "runner report study.yaml --format html,csv,tex")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_report(parser)

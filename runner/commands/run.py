@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from runner.flow.outcome import Outcome
 
 
+EXAMPLES = (
+    "runner run study.yaml",
+    "runner run study.yaml --set training.epochs=3 --set 'grid.optimizer.lr=[1e-3,1e-2]'",
+    "runner run study.yaml --only failed",
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
     parser.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one per core)")

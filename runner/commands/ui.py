@@ -10,6 +10,8 @@ from pathlib import Path
 from runner.commands.arguments import add_reports, add_tracking, positive
 from runner.errors import RunnerError
 
+EXAMPLES = ("runner ui", "runner ui --port 5001")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reports(parser)
