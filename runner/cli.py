@@ -85,13 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from runner.commands.completion import answer
 
         answer(parser)
-    if not (sys.argv[1:] if arguments is None else arguments):
-        parser.print_help()
-        return 0
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in ([], ["help"]):
+        words = [*words[1:2], "--help"]
     # Not parse_args: what is left over is reported by the command's own parser, which can suggest its options.
-    given, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(words)
     if unknown:
-        given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        getattr(given, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     gc.set_threshold(100_000, 20, 100)  # imports create objects that stay: collecting them often is 20% of start-up
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read every installed package's metadata
     _set_up_logging(given.verbose)
@@ -118,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=examples(EXAMPLES),
     )
     parser.add_argument("--version", action="version", version=f"archrunner {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=CommandParser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
     for name, text in COMMANDS.items():
         commands.add_parser(
             name, help=text, description=f"{text[0].upper()}{text[1:]}.", module=f"runner.commands.{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shutil
 import textwrap
@@ -50,19 +51,31 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings, allow_abbrev=False, formatter_class=Help)
 
     def error(self, message: str) -> NoReturn:
-        # argparse passes on nothing but a finished sentence, so the word and the choices are cut out of it.
+        self.exit(2, f"{self.prog}: {printable(self._reworded(message))}\n")
+
+    def _reworded(self, message: str) -> str:
+        """argparse's sentence with what it lacks; it passes on nothing else, so the words are cut out of it."""
         if "invalid choice: '" in message:
             argument, _, rest = message.partition(": invalid choice: '")
             found, _, choices = rest.partition("' (choose from ")
             allowed = [choice.strip(" ')") for choice in choices.split(",")]
-            message = f"{argument.removeprefix('argument ')}: unknown '{found}'{did_you_mean(found, allowed)}"
-        elif message.startswith("unrecognized arguments: "):
+            return f"{argument.removeprefix('argument ')}: unknown '{found}'{did_you_mean(found, allowed)}"
+        if message.startswith("unrecognized arguments: "):
             found = message.partition(": ")[2].split()[0]
             known = [o for action in self._actions for o in action.option_strings]
             is_option = found.startswith("-")
             nearest = did_you_mean(found.partition("=")[0], known) if is_option else ""
-            message = f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
-        self.exit(2, f"{self.prog}: {printable(message)}\n")
+            return f"{'unknown option' if is_option else 'one argument too many:'} '{found}'{nearest}"
+        if message.startswith("the following arguments are required: "):
+            example = (self.epilog or "").partition("\n  ")[2].partition("\n")[0]
+            return f"missing: {message.partition(': ')[2]}; for example: {example}"
+        argument, _, rest = message.removeprefix("argument ").partition(": ")
+        action = next((action for action in self._actions if argument in action.option_strings), None)
+        if action and rest == "expected one argument":
+            return f"{argument} needs a value: {argument} {action.metavar or '|'.join(action.choices or ())}"
+        if action and rest.startswith("ignored explicit argument "):
+            return f"{argument} takes no value; found {rest.removeprefix('ignored explicit argument ')}"
+        return message
 
 
 class CommandParser(Parser):
@@ -85,7 +98,18 @@ class CommandParser(Parser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.fill()
+        self._refuse_repeated(args or ())
         return super().parse_known_args(args, namespace)
+
+    def _refuse_repeated(self, words: Iterable[str]) -> None:
+        """End the program if an option that has one value is given twice: argparse would take the last in silence."""
+        single = [
+            o for action in self._actions if type(action).__name__ == "_StoreAction" for o in action.option_strings
+        ]
+        given = [word.partition("=")[0] for word in itertools.takewhile(lambda word: word != "--", words)]
+        for option in single:
+            if given.count(option) > 1:
+                self.error(f"{option} is given {given.count(option)} times; expected once")
 
 
 def examples(commands: Iterable[str]) -> str:
@@ -98,6 +122,25 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found '{text}'; allowed: 1 or more")
     return int(text)
+
+
+def port(text: str) -> int:
+    """The number of a port."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: 1 to 65535")
+    return int(text)
+
+
+def some_text(text: str) -> str:
+    """Text that is not empty, as that of a variable that is not set would be."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"found '{text}'; expected a value")
+    return text
+
+
+def folder_path(text: str) -> Path:
+    """The path of a folder."""
+    return Path(some_text(text))
 
 
 def seconds(text: str) -> float:
@@ -136,13 +179,17 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--reports", type=Path, default=Path("reports"), metavar="DIR", help="the folder of the reports (%(default)s)"
+        "--reports",
+        type=folder_path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="the folder of the reports (%(default)s)",
     )
 
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     text = "MLflow store, or none (default: $MLFLOW_TRACKING_URI, or mlflow.db in the reports)"
-    parser.add_argument("--tracking-uri", metavar="URI", help=text)
+    parser.add_argument("--tracking-uri", type=some_text, metavar="URI", help=text)
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.commands.arguments import add_json, add_reports, report_folder
+from runner.commands.arguments import add_json, add_reports, folder_path, report_folder
 from runner.commands.output import print_line, print_remark, print_table
 from runner.errors import RunnerError
 from runner.text import printable
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = "a file, a name, or a folder with plan.yaml and journal.jsonl"
     parser.add_argument("first", metavar="A", help=f"an experiment: {what}")
     parser.add_argument("others", metavar="B", nargs="+", help="one or more to compare it with")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the tables, and the diagram of ranks, too")
+    parser.add_argument(
+        "--out", type=folder_path, metavar="FOLDER", help="write the tables, and the diagram of ranks, too"
+    )
     add_reports(parser)
     add_json(parser)
 

@@ -43,7 +43,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a component, as `runner plugins` lists them")
-    parser.add_argument("--kind", choices=[*DESCRIBED_IN], help="which, if several kinds have that name")
+    parser.add_argument("--kind", choices=[*DESCRIBED_IN], metavar="KIND", help="%(choices)s, if several have NAME")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one of its parameters")
     parser.add_argument("--input", type=shape, metavar="CxHxW", help="architecture: image shape (3x32x32)")
     parser.add_argument("--classes", type=positive, metavar="K", help="architecture: number of classes (10)")

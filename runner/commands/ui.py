@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from runner.commands.arguments import add_reports, add_tracking, positive
+from runner.commands.arguments import add_reports, add_tracking, port, some_text
 from runner.errors import RunnerError
 
 EXAMPLES = ("runner ui", "runner ui --port 5001")
@@ -16,8 +16,11 @@ EXAMPLES = ("runner ui", "runner ui --port 5001")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reports(parser)
     add_tracking(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
-    parser.add_argument("--port", type=positive, default=5000, help="(%(default)s)")
+    parser.add_argument(
+        "--host", type=some_text, metavar="ADDRESS", default="127.0.0.1",
+        help="the address to listen on (%(default)s: this machine only)",
+    )  # fmt: skip
+    parser.add_argument("--port", type=port, metavar="N", default=5000, help="the port to listen on (%(default)s)")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -54,6 +54,7 @@ def load(given: Given, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Exp
     overrides = python_values.override_texts(overrides)
     inheritance = Inheritance(_TOP_KEYS, dict(os.environ))
     document = inheritance.complete(own)
+    _refuse_repeated(overrides, option)
     # Before any check, so that an override is checked as if it stood in the file.
     for override in overrides:
         document = _apply_override(document, override, option)
@@ -130,6 +131,14 @@ def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Co
     all_complaints: list[Complaint] = []
     parse_settings(document, all_complaints)
     complaints += [c for c in all_complaints if c.path.split(".")[0] not in varied]
+
+
+def _refuse_repeated(overrides: Sequence[str], option: str) -> None:
+    """Raise InputError if a path is set twice: the last value would count in silence."""
+    paths = [override.partition("=")[0].strip() for override in overrides]
+    for index, (path, override) in enumerate(zip(paths, overrides, strict=True)):
+        if path in paths[:index]:
+            raise InputError([Complaint(Location(f"{option} {override[:60]}"), "", f"'{path}' is set twice")])
 
 
 def _apply_override(document: Node, override: str, option: str) -> Node:
