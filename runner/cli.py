@@ -71,6 +71,9 @@ def _main_with_output() -> int:
         status = main()
     except SystemExit as stop:  # argparse
         status = int(stop.code or 0)
+    except KeyboardInterrupt as stop:  # while the arguments were read: a command handles it itself
+        print("interrupted", file=sys.stderr)
+        status = exit_status(stop)
     try:
         sys.stdout.flush()
     except OSError as error:
