@@ -72,14 +72,15 @@ class Optimizer(Component):
 class Dataset(Component):
     """``build(*, ...) -> ImageData``: labelled images, described without reading them.
 
-    With ``subset: N``, an experiment uses a stratified part of N images, drawn with its seed.
+    With ``subset: N``, an experiment uses a stratified part of N images, drawn with its seed. With
+    ``deduplicate: true``, it uses one of several images with equal pixels, and none that the held-out test part has.
 
     If its images come from image files, `read_image(path, shape, parameters)` reads another one as it reads its own:
     an array (C, H, W) uint8, for the bound parameters of `build` and a network that takes images of `shape`.
     """
 
     kind: ClassVar[str] = "dataset"
-    common: ClassVar[Mapping[str, Any]] = {"subset": Count}
+    common: ClassVar[Mapping[str, Any]] = {"subset": Count, "deduplicate": bool}
     read_image: Callable[[str, tuple[int, int, int], Mapping[str, Any]], np.ndarray] | None = None
 
 

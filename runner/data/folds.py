@@ -68,14 +68,22 @@ def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def stratified_splits(
-    labels: np.ndarray, folds: int, repeats: int, seed: int, subset: int | None = None, names: Sequence[str] = ()
+    labels: np.ndarray,
+    folds: int,
+    repeats: int,
+    seed: int,
+    subset: int | None = None,
+    names: Sequence[str] = (),
+    among: np.ndarray | None = None,
 ) -> list[Split]:
     """The splits of repeated stratified k-fold cross-validation, by repeat and then by fold.
 
-    `labels` is (N,). With `subset`, a stratified part of that many images is split; the indices are still into all N.
-    `names`, of the classes, are for messages. Raises RunnerError if a class has fewer images than there are folds.
+    `labels` is (N,). With `subset`, a stratified part of that many images is split, and with `among` only images at
+    these sorted indices are; the indices are still into all N. `names`, of the classes, are for messages. Raises RunnerError if a class has fewer images than there are folds.
     """
-    part = np.arange(len(labels)) if subset is None else stratified_part(labels, subset, seed)
+    part = np.arange(len(labels)) if among is None else among
+    if subset is not None:
+        part = part[stratified_part(labels[part], subset, seed)]
     _refuse_rare(labels[part], folds, names)
     splits = []
     for repeat in range(repeats):

@@ -1,7 +1,7 @@
 """A part of a data set as files, in the cache or in a temporary folder, which all workers map into memory.
 
-One folder per part: images.npy, labels.npy, and facts.json, which has the fingerprint of their content, the CRC-32 of
-the two files, and a checksum of itself.
+One folder per part: images.npy, labels.npy, digests.npy (a number per image, by which duplicates are found), and
+facts.json, which has the fingerprint of the first two, the CRC-32 of all three, and a checksum of itself.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from filelock import FileLock
 
 from runner.data.content_check import ContentCheck
+from runner.data.duplicate_images import image_digests
 from runner.errors import DataError
 from runner.files.content_hash import array_id, content_id
 
@@ -44,7 +45,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 class PreparedPart:
     """Labelled images in `folder`; `labels` is (N,) int64; `fingerprint` identifies the images and labels.
 
-    The labels are known to be intact; the images are only after `verify`, which is called before they are used.
+    `digests` (N,) are the `image_digests` of the images; None if they are unknown. The labels are known to be intact; the images are only after `verify`, which is called before they are used.
     """
 
     folder: str
@@ -52,6 +53,7 @@ class PreparedPart:
     fingerprint: str
     _check: ContentCheck | None = None
     remake: Callable[[], PreparedPart | None] = lambda: None
+    digests: np.ndarray | None = None
 
     def verify(self) -> None:
         """Wait until the files are known to be what `fingerprint` says; damaged ones are loaded and written again.
@@ -100,14 +102,20 @@ def open_part(folder: Path) -> PreparedPart:
     facts = json.loads((folder / "facts.json").read_bytes())
     if facts.pop("check") != content_id(facts):
         raise ValueError("facts.json was altered")
-    labels = (folder / "labels.npy").read_bytes()
-    if zlib.crc32(labels) != facts["labels.npy"]:
-        raise ValueError("labels.npy was altered")
+    labels, digests = (_read_array(folder / name, facts[name]) for name in ("labels.npy", "digests.npy"))
     check = ContentCheck({folder / name: facts[name] for name in ("images.npy", "labels.npy")})
     check.start()
     with suppress(OSError):  # a cache that is read-only can be used too
         os.utime(folder)  # the time of its last use, by which _remove_unused goes
-    return PreparedPart(str(folder), np.load(io.BytesIO(labels)), facts["fingerprint"], check)
+    return PreparedPart(str(folder), labels, facts["fingerprint"], check, digests=digests)
+
+
+def _read_array(file: Path, checksum: int) -> np.ndarray:
+    """The array of a small file; raises ValueError if its CRC-32 is not `checksum`."""
+    content = file.read_bytes()
+    if zlib.crc32(content) != checksum:
+        raise ValueError(f"{file.name} was altered")
+    return np.asarray(np.load(io.BytesIO(content)))
 
 
 def store(target: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart | None:
@@ -135,7 +143,7 @@ def store(target: Path, images: np.ndarray, labels: np.ndarray) -> PreparedPart 
 
 def write_part(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write images (N, C, H, W) and labels (N,) into `folder`; raises OSError."""
-    arrays = {"images.npy": images, "labels.npy": labels}
+    arrays = {"images.npy": images, "labels.npy": labels, "digests.npy": image_digests(images)}
     facts: dict[str, Any] = {name: _write_array(folder / name, array) for name, array in arrays.items()}
     facts["fingerprint"] = array_id(images, labels)
     facts["check"] = content_id(facts)

@@ -54,7 +54,8 @@ def prepare_part(
     load, size = (data.load_test, data.test_size) if test else (data.load, data.size)
     assert load is not None, "planning refuses a test without data"
     read_again = partial(_load_checked, load, size, data, build)
-    content = [origin, data.version, data.shape, size, "test" if test else "train"]
+    # The last item is the form of the files: a copy of an earlier form is not looked for.
+    content = [origin, data.version, data.shape, size, "test" if test else "train", "with digests"]
     cached = cache_folder() / "prepared" / content_id(content)
     if data.version and (part := find_stored(cached)):
         part.remake = lambda: store(cached, *read_again())

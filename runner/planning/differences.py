@@ -52,12 +52,19 @@ def different_splits(a: Plan, b: Plan) -> str:
         # "unknown": a plan without a fingerprint matches no other, not even one that has none either.
         "data": (a.data.get("fingerprint"), b.data.get("fingerprint", "unknown")),
         "subset": (a.dataset.parameters.get("subset"), b.dataset.parameters.get("subset")),
+        # Not the setting, which changes nothing in data without duplicates.
+        "deduplicate": (_dropped(a), _dropped(b)),
         "folds": (a.folds, b.folds),
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
     }
     differing = [cause for cause, (one, other) in causes.items() if one != other]
     return f"different {' and '.join(differing)}: no paired comparison" if differing else ""
+
+
+def _dropped(plan: Plan) -> int:
+    """The number of images that `deduplicate` left out."""
+    return int(plan.data.get("duplicates", {}).get("dropped", 0))
 
 
 def different_versions(a: Plan, b: Plan, fits_a: Counts, fits_b: Counts) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.data.duplicate_images import find_duplicates, without_duplicates
 from runner.data.folds import Split, inner_split, stratified_splits
 from runner.data.parts import PreparedPart
 from runner.data.splits_file import SavedSplits
@@ -32,7 +33,7 @@ def plan_fits(
 
     Raises InputError if the data cannot be split into the requested number of folds.
     """
-    plan, fits = assign_fit_ids(plan, data, test, _splits(experiment, plan, data), experiment.plugin_files)
+    plan, fits = assign_fit_ids(plan, data, test, _splits(experiment, plan, data, test), experiment.plugin_files)
     return replace(plan, made_with=describe_environment(experiment.folder, plan)), fits
 
 
@@ -46,14 +47,22 @@ def plan_repeat(
     grown = replace(plan, repeats=plan.repeats + 1)
     having_all = {cell.id for cell in plan.cells if plan.repeats_of(cell.id) == plan.repeats}
     repeats = {cell.id: plan.repeats_of(cell.id) + (cell.id in having_all.intersection(cells)) for cell in plan.cells}
-    splits = _splits(experiment, grown, data)
+    splits = _splits(experiment, grown, data, test)
     return assign_fit_ids(grown, data, test, splits, experiment.plugin_files, repeats)
 
 
-def _splits(experiment: Experiment, plan: Plan, data: PreparedPart) -> list[Split]:
+def _splits(experiment: Experiment, plan: Plan, data: PreparedPart, test: PreparedPart | None) -> list[Split]:
+    """Raises InputError, also if there are fewer images than `subset` without duplicates."""
     subset, names = experiment.header.dataset.parameters.get("subset"), plan.data["class_names"]
+    among = None
+    if experiment.header.dataset.parameters.get("deduplicate") and data.digests is not None:
+        among = without_duplicates(data.digests, test.digests if test else None)
+        if subset is not None and subset > len(among):
+            path = ("dataset", "subset")
+            message = f"found {subset}; allowed: 1 to {len(among)}, the number of images without duplicates"
+            raise InputError([Complaint(experiment.document.find(path), dotted(path), message)])
     try:
-        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names)
+        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names, among)
     except RunnerError as error:
         # Splitting refuses one thing only: a class with fewer images than there are folds.
         path = ("cross_validation", "folds")
@@ -102,8 +111,24 @@ def assign_fit_ids(
         "train": len(splits[0].train),
         "validation": len(splits[0].validation),
         "splits": saved.digest,
+        **_facts_of_images(plan, data, test, splits, saved),
     }
     return replace(plan, data={**plan.data, **facts}, fits=by_cell), fits
+
+
+def _facts_of_images(
+    plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], saved: SavedSplits
+) -> dict[str, Any]:
+    """What is known of the images that are split: how many, how many of each class, and the duplicates among them."""
+    counts = np.bincount(saved.labels, minlength=len(plan.data["class_names"])).tolist()
+    facts: dict[str, Any] = {"size": len(saved.labels), "class_counts": counts}
+    if data.digests is None:
+        return facts
+    found = find_duplicates(data.digests, data.labels, splits, test.digests if test else None)
+    if plan.dataset.parameters.get("deduplicate"):
+        left = without_duplicates(data.digests, test.digests if test else None)
+        found = replace(found, dropped=len(data.labels) - len(left))
+    return {**facts, "duplicates": found.to_dict()}
 
 
 def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:

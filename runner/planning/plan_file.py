@@ -157,6 +157,8 @@ class _Data(_AllowsExtra):
     train: int
     validation: int
     splits: str = ""
+    class_counts: list[Annotated[int, Field(ge=0)]] = []
+    duplicates: dict[str, Annotated[int, Field(ge=0)]] = {}
 
 
 def _check_consistency(plan: Plan) -> None:
@@ -169,6 +171,8 @@ def _check_consistency(plan: Plan) -> None:
         raise ValueError(f"equivalent is {yaml_value(plan.equivalent)}; allowed: 0 or more")
     if not plan.cells:
         raise ValueError("it has no cells; expected at least 1")
+    if len(plan.data.get("class_counts") or plan.data["class_names"]) != len(plan.data["class_names"]):
+        raise ValueError("class_counts does not have one number per class")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
         raise ValueError("a cell does not have one level per factor")
     levels = chain.from_iterable(cell.levels.values() for cell in plan.cells)
