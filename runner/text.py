@@ -104,9 +104,9 @@ def level_name(factor: str, level: str) -> str:
     return f"{factor.rpartition('.')[2]}={level}" if needs_factor else level
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 fit``, ``2 fits``, ``10,000 fits``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``1 fit``, ``2 fits``, ``10,000 fits``; `many` is a plural that is not the noun with an s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or f'{noun}s'}"
 
 
 def megabytes(count: int) -> str:

@@ -20,7 +20,10 @@ USUAL_REPEATS = 3
 """Repeats until a study is decided, of at most 8, as a rule: in simulations on real fits they were 2.4 on average for
 large differences to 3.5 for differences of 2 points (500 images, 5 folds)."""
 
+DATA_FACTS = ("size", "test_size", "shape", "class_names", "class_counts", "duplicates")
+
 if TYPE_CHECKING:
+    from runner.experiment.schema import Experiment
     from runner.fits.records import FitResult
     from runner.planning.estimate import TimeEstimate
     from runner.planning.plan import Plan
@@ -32,6 +35,7 @@ EXAMPLES = ("runner plan study.yaml", "runner plan study.yaml --set training.epo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
     add_reports(parser)
+    parser.add_argument("--data", action="store_true", help="read the data too, and check all that a run checks")
     parser.add_argument("--workers", type=positive, metavar="N", help="worker processes, for the time estimate")
     add_json(parser)
 
@@ -39,10 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     from runner.experiment.load import load
     from runner.planning.make_plan import make_plan, problems
+    from runner.planning.plan_warnings import plan_warnings
 
     check_experiment_file(given.file, given.reports)
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
+    if given.data:
+        plan = _with_data(experiment, plan)
     if given.json:
         print(json.dumps(document(plan) | saved_document(plan, experiment.plugin_files)))
     else:
@@ -51,12 +58,22 @@ def run(given: argparse.Namespace) -> int:
             print_line(f"extends {', '.join(experiment.extends)}")
         if plan.keep != "none":
             print_line(saved_text(plan, experiment.plugin_files))
-    _print_warnings(plan)
+    for warning in plan_warnings(plan):
+        print_remark(f"warning: {warning}")
     # After the table: unlike `run`, which refuses a plan with problems, this shows the cells that are fine too.
     found = problems(experiment, plan)
     for problem in found:
         print_remark(str(problem))
     return 2 if found else 0
+
+
+def _with_data(experiment: Experiment, plan: Plan) -> Plan:
+    """The plan with what only the data tell; raises RunnerError for whatever a run refuses once it has read them."""
+    from runner.flow.training import prepared_data
+    from runner.planning.fits import plan_fits
+
+    with prepared_data(experiment, plan) as (data, test):
+        return plan_fits(experiment, plan, data, test)[0]
 
 
 def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
@@ -103,18 +120,27 @@ def print_plan(
     notices: Iterable[str] = (),
     later: Iterable[tuple[int, TimeEstimate]] = (),
 ) -> None:
-    """Every cell with its cost, the number of fits, the notices before they are trained, and their time.
+    """Every cell with its cost, the data, the number of fits, the notices before they are trained, and their time.
 
     `later` has numbers of repeats that an undecided study goes on to, and what is to be trained up to there.
     """
+    from runner.planning.class_balance import counts_text
+
     print_table(
         ("cell", "parameters", "MACs", "receptive field"),
         ((c.name, count_text(c.parameters), count_text(c.macs), field_text(c.receptive_field)) for c in plan.cells),
     )
     training = plan.training
     print()
+    print_line(f"data: {_data(plan)}")
+    if counts := counts_text(plan):
+        print_line(f"images: {counts}{_duplicates(plan)}")
     print_line(f"{plan.name}: {plural(len(plan.cells), 'cell')} × {plural(plan.folds, 'fold')} × {_repeats(plan)}")
-    print_line(f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}")
+    if plan.excluded:
+        rules = "; ".join(f"{count:,} by {rule}" for rule, count in plan.excluded.items())
+        print_line(f"excluded: {plural(sum(plan.excluded.values()), 'combination')} ({rules})")
+    engine = f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}"
+    print_line(f"{engine}; {_epochs(plan)}")
     for line in (*_early_stops(plan), *notices):
         print_line(printable(line))
     basis = (
@@ -129,6 +155,33 @@ def print_plan(
         print_line(
             f"{how_often} {repeats} repeats: {plural(total.fits, 'fit')} to train, about {duration(total.seconds)}"
         )
+
+
+def _data(plan: Plan) -> str:
+    """The data set with its size, shape and classes; before the data are read, with its size as it is described."""
+    facts = plan.data
+    images = f"{plural(facts['size'], 'image')} of {'×'.join(map(str, facts['shape']))}"
+    test = f", {plural(facts['test_size'], 'held-out test image')}" if plan.test else ""
+    return f"{plan.dataset}, {images}{test}, {plural(len(facts['class_names']), 'class', 'classes')}"
+
+
+def _duplicates(plan: Plan) -> str:
+    """The end of the line with the counts of the classes: what there is of duplicates, unless a warning says it."""
+    found = plan.data.get("duplicates")
+    if not found or found["images"]:
+        return ""
+    dropped = found.get("dropped")
+    return "; no duplicates" if not dropped else f"; {plural(dropped, 'duplicate')} left out"
+
+
+def _epochs(plan: Plan) -> str:
+    epochs = _all_epochs(plan)
+    least, most = epochs[0], epochs[-1]
+    return plural(most, "epoch") if least == most else f"{least:,} to {plural(most, 'epoch')}"
+
+
+def _all_epochs(plan: Plan) -> list[int]:
+    return sorted({cell.settings.training.epochs for cell in plan.cells})
 
 
 def _repeats(plan: Plan) -> str:
@@ -168,6 +221,8 @@ def _stacking(plan: Plan) -> str:
 
 def document(plan: Plan) -> dict[str, Any]:
     """What `--json` prints."""
+    from runner.planning.plan_warnings import plan_warnings
+
     cells = [
         {
             "id": cell.id,
@@ -180,7 +235,17 @@ def document(plan: Plan) -> dict[str, Any]:
         }
         for cell in plan.cells
     ]
-    return {"experiment": plan.name, "fits": plan.fit_count, "fits_at_most": plan.fits_at_most, "cells": cells}
+    return {
+        "experiment": plan.name,
+        "fits": plan.fit_count,
+        "fits_at_most": plan.fits_at_most,
+        "cells": cells,
+        # Of `data`, the counts only with --data.
+        "data": {"name": plan.dataset.name, **{key: plan.data[key] for key in DATA_FACTS if key in plan.data}},
+        "epochs": _all_epochs(plan),
+        "excluded": plan.excluded,
+        "warnings": plan_warnings(plan),
+    }
 
 
 def saved_document(plan: Plan, plugin_files: tuple[str, ...]) -> dict[str, Any]:
@@ -204,10 +269,3 @@ def saved_text(plan: Plan, plugin_files: tuple[str, ...]) -> str:
     )
     later = f"; after {plan.most} repeats {plural(last.networks, 'network')}, at most {disk_size(last.bytes)}"
     return first + later * (last.networks > now.networks)
-
-
-def _print_warnings(plan: Plan) -> None:
-    """Each warning to stderr, once for all the cells that have it."""
-    for warning, names in plan.warnings.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print_remark(f"warning: cell '{names[0]}'{more}: {warning}")

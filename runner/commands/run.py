@@ -48,7 +48,7 @@ def run(given: argparse.Namespace) -> int:
     if given.dry_run:
         from runner.commands import plan
 
-        return plan.run(argparse.Namespace(**vars(given), json=False))
+        return plan.run(argparse.Namespace(**vars(given), data=False, json=False))
     check_experiment_file(given.file, given.reports)
     chosen = {"workers": given.workers} if given.workers else {}
     options = Options(

@@ -79,7 +79,8 @@ def stratified_splits(
     """The splits of repeated stratified k-fold cross-validation, by repeat and then by fold.
 
     `labels` is (N,). With `subset`, a stratified part of that many images is split, and with `among` only images at
-    these sorted indices are; the indices are still into all N. `names`, of the classes, are for messages. Raises RunnerError if a class has fewer images than there are folds.
+    these sorted indices are; the indices are still into all N. `names`, of the classes, are for messages. Raises
+    RunnerError if a class has fewer images than there are folds.
     """
     part = np.arange(len(labels)) if among is None else among
     if subset is not None:

@@ -45,7 +45,8 @@ Arrays = tuple[np.ndarray, np.ndarray]
 class PreparedPart:
     """Labelled images in `folder`; `labels` is (N,) int64; `fingerprint` identifies the images and labels.
 
-    `digests` (N,) are the `image_digests` of the images; None if they are unknown. The labels are known to be intact; the images are only after `verify`, which is called before they are used.
+    `digests` (N,) are the `image_digests` of the images; None if they are unknown. The labels are known to be intact;
+    the images are only after `verify`, which is called before they are used.
     """
 
     folder: str

@@ -11,7 +11,7 @@ from collections import defaultdict
 from runner.errors import Complaint
 from runner.experiment.bound_sections import BoundSections
 from runner.experiment.grid_syntax import level_label
-from runner.experiment.level_tables import LevelTables
+from runner.experiment.level_tables import Form, LevelTables
 from runner.experiment.schema import FACTOR_ROOTS, Block, Experiment, Level
 from runner.files.yaml_nodes import Node
 from runner.text import level_name
@@ -51,7 +51,7 @@ class CellLevels:
     """Finds the levels of the cells of an experiment; what depends on the same sections is found once."""
 
     def __init__(self, experiment: Experiment, sections: BoundSections) -> None:
-        self._sections, self._tables = sections, LevelTables(sections)
+        self._sections, self._tables, self._document = sections, LevelTables(sections), experiment.document
         self._factors = factors = {name: _Factor(name, experiment.blocks) for name in experiment.factors}
         # The factors that set parts of what this one sets: of `optimizer`, a factor `optimizer.lr`.
         self._inner = {
@@ -95,12 +95,25 @@ class CellLevels:
         if chosen:
             found: Level | None = self._first_spelling(factor, chosen, inner, document)
         else:
-            of_forms = [self._tables.first(document, levels, inner) for levels in factor.by_form.values()]
+            of_forms = [self._tables.first(document, levels, inner) for form, levels in factor.by_form.items() if form]
             found = min((level for level in of_forms if level), key=lambda level: factor.place[id(level)], default=None)
+            found = found or self._setting_nothing(factor, document)
         namesakes = factor.by_label.get(found.label if found else BASE, [])
         if found and len(namesakes) == 1:
             return found, True
         return found, not any(self._tables.contradicts(document, level, inner) for level in namesakes)
+
+    def _setting_nothing(self, factor: _Factor, document: Node) -> Level | None:
+        """The level that sets nothing, if the cell has what the file has where other levels of the factor set it.
+
+        Setting it changes nothing in any cell, so it is not looked for as others are.
+        """
+        for level in factor.by_form.get((), ()):
+            form = Form(tuple(sorted(factor.paths)))
+            amounts = [form.amount(self._sections, node) for node in (document, self._document)]
+            if amounts[0] is not None and amounts[0] == amounts[1]:
+                return level
+        return None
 
     def _first_spelling(self, factor: _Factor, chosen: Level, inner: list[Level], document: Node) -> Level:
         """The unnamed level of an earlier block that `chosen` is another spelling of, or `chosen` itself.

@@ -38,17 +38,20 @@ class Cell:
         return ", ".join(f"{factor}={level}" for factor, level in self.levels.items())
 
 
-def expand(experiment: Experiment, resolve: Resolve = lambda training: training) -> list[Cell]:
+def expand(
+    experiment: Experiment, resolve: Resolve = lambda training: training, excluded: dict[int, int] | None = None
+) -> list[Cell]:
     """All cells in file order: the union of the blocks' products minus the excluded combinations.
 
     A combination that occurs in two blocks is one cell, whether or not both write out its defaults; `resolve` says what
-    ``auto`` means. Raises InputError if levels do not form valid settings.
+    ``auto`` means. `excluded` gets the number of combinations that each exclusion is the first to match. Raises
+    InputError if levels do not form valid settings.
     """
     _check_cell_count(experiment)
     complaints: list[Complaint] = []
     # Labels are enough as the key: every cell has one for each factor of the experiment, in the same order.
     cells: dict[tuple[str, ...], Cell] = {}
-    used_rules: set[int] = set()
+    used_rules = {} if excluded is None else excluded
     union = _union_levels(experiment, resolve)
     for block in experiment.blocks:
         written: dict[tuple[str, ...], dict[str, Level]] = {}
@@ -62,7 +65,7 @@ def expand(experiment: Experiment, resolve: Resolve = lambda training: training)
                 complaints += _check_shared(union, cells.get(key, cell), cell)
             cells.setdefault(key, cell)
     # A rule without effect is taken for a mistake: nothing in the file is ever ignored in silence.
-    for index in set(range(len(experiment.exclude))) - used_rules:
+    for index in set(range(len(experiment.exclude))) - used_rules.keys():
         where = experiment.document.find(("exclude", index))
         complaints.append(Complaint(where, f"exclude[{index}]", "matches no combination of the grid"))
     if not cells and not complaints:
@@ -121,12 +124,12 @@ def _create_cell(
     experiment: Experiment,
     combination: dict[str, Level],
     union: CellLevels | None,
-    used_rules: set[int],
+    used_rules: dict[int, int],
     complaints: list[Complaint],
 ) -> Cell | None:
     """The cell of a combination of levels; None if it is excluded or, with a new complaint, invalid.
 
-    The indices of the exclusions that match it are added to `used_rules`.
+    The exclusions that match it are noted in `used_rules`, the first of them as the one that excludes it.
     """
     new_complaints: list[Complaint] = []
     document = apply_levels(experiment.document, combination.values(), new_complaints)
@@ -135,7 +138,8 @@ def _create_cell(
         levels = union.labels(combination, document, new_complaints)
     complaints += new_complaints
     matching_rules = [i for i, rule in enumerate(experiment.exclude) if _matches(rule, levels, written)]
-    used_rules.update(matching_rules)
+    for position, rule in enumerate(matching_rules):
+        used_rules[rule] = used_rules.get(rule, 0) + (position == 0)
     # Before the settings are validated: what is excluded may well be excluded because it is invalid.
     if matching_rules or new_complaints:
         return None

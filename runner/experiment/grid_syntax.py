@@ -111,9 +111,10 @@ def _parse_levels(section: Node, factor: str, node: Node, complaints: list[Compl
 
 def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
     where = node.find((name,))
-    if not isinstance(inner.value, dict) or not inner.value:
+    # An empty mapping is a level too, at which the factor sets nothing.
+    if not isinstance(inner.value, dict):
         found = yaml_value(inner.to_data())
-        message = f"found {found}; expected a mapping from paths to values, such as {{training.epochs: 3}}"
+        message = f"found {found}; expected a mapping from paths to values, such as {{training.epochs: 3}}, or {{}}"
         complaints.append(Complaint(where, f"{path}.{name}", message))
         # The complaint ends the load; the name is still needed to check `exclude`.
         return Level(name, {})

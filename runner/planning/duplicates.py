@@ -65,12 +65,12 @@ class _Products:
 
     def _build(self, kind: str, ref: ComponentRef) -> Any:
         try:
-            return _data(self._catalog.build(kind, ref))
+            return plain_content(self._catalog.build(kind, ref))
         except TypeError:  # what it does is not all in its data, so only the same description is the same
-            return kind, ref.name, _data(ref.parameters)
+            return kind, ref.name, plain_content(ref.parameters)
 
 
-def _data(value: Any) -> Any:
+def plain_content(value: Any) -> Any:
     """The content of nested records, mappings, lists and scalars, to be compared; raises TypeError for anything else.
 
     A record counts with its class, so that an equal record of another class, or of an edited one, is another one.
@@ -80,11 +80,11 @@ def _data(value: Any) -> Any:
         for name in getattr(value, "__dict__", {}).keys() - set(names):
             if not isinstance(getattr(type(value), name, None), cached_property):
                 raise TypeError(f"{name} is not a field of {type(value).__name__}")
-        return type(value), *(_data(getattr(value, name)) for name in names)
+        return type(value), *(plain_content(getattr(value, name)) for name in names)
     if isinstance(value, Mapping):
-        return Mapping, frozenset((key, _data(item)) for key, item in value.items())
+        return Mapping, frozenset((key, plain_content(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return tuple(map(_data, value))
+        return tuple(map(plain_content, value))
     if value is None or isinstance(value, (bool, int, float, str)):
         return type(value), repr(value)  # 1, 1.0 and True are equal to each other, and NaN is not equal to itself
     raise TypeError(f"{type(value).__name__} is not data")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runner.components.catalog import Catalog, load_catalog, reload_edited
+from runner.components.records import ImageData
 from runner.errors import Complaint, InputError, PluginError
 from runner.experiment.expand import Cell, cell_names, expand
 from runner.experiment.schema import Experiment, Keep
+from runner.planning import no_effect
 from runner.planning.cell_checker import CellChecker, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import describe_plugins
-from runner.text import dotted
+from runner.text import dotted, plural
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -24,7 +26,8 @@ def make_plan(experiment: Experiment) -> Plan:
     catalog = _load_catalog(experiment)
     checker = CellChecker(experiment, catalog)
     data = checker.check_dataset()
-    expanded = expand(experiment, resolve_auto)
+    excluded: dict[int, int] = {}
+    expanded = expand(experiment, resolve_auto, excluded)
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     if checker.complaints:
@@ -34,6 +37,8 @@ def make_plan(experiment: Experiment) -> Plan:
     # After the complaints, because only cells without any have an id.
     refuse_duplicates(experiment, cells, catalog, checker.network)
     _refuse_undecidable(experiment, cells)
+    _refuse_few_images(experiment, data)
+    runnable = [(cell.settings, found) for cell, found in zip(expanded, cells, strict=True) if not found.problem]
     header = experiment.header
     plugin_files = zip(header.plugins, experiment.plugin_files, strict=True)
     return Plan(
@@ -56,6 +61,8 @@ def make_plan(experiment: Experiment) -> Plan:
         most=header.cross_validation.most,
         race=header.search.race is not None,
         keep=keep,
+        excluded=_exclusions(experiment, excluded),
+        warnings=no_effect.warnings(catalog, runnable, data.shape, data.classes, checker.network),
     )
 
 
@@ -75,6 +82,28 @@ def _refuse_undecidable(experiment: Experiment, cells: Sequence[PlannedCell]) ->
     if len(cells) < 2 and experiment.header.cross_validation.most is not None:
         message = "there is only one cell, so nothing can be decided; vary something in the grid, or give a number"
         raise InputError([Complaint(experiment.document.find(path), dotted(path), message)])
+
+
+def _refuse_few_images(experiment: Experiment, data: ImageData) -> None:
+    """Raise InputError if some class must have fewer images than there are folds; which one, only the data can tell."""
+    path, folds = ("cross_validation", "folds"), experiment.header.cross_validation.folds
+    images = f"{plural(data.size, 'image')} of {plural(data.classes, 'class', 'classes')}"
+    most = data.size // data.classes
+    if most >= folds:
+        return
+    message = f"found {folds}; {images} allow at most {most} folds, as each has images of every class"
+    if most < 2:
+        message = f"{images} cannot be cross-validated; each class needs at least 2"
+    raise InputError([Complaint(experiment.document.find(path), dotted(path), message)])
+
+
+def _exclusions(experiment: Experiment, excluded: Mapping[int, int]) -> dict[str, int]:
+    """The exclusions, as text, with the numbers of combinations that they leave out."""
+    counts: dict[str, int] = {}
+    for rule, count in sorted(excluded.items()):
+        text = ", ".join(f"{factor}={level}" for factor, level in experiment.exclude[rule].items())
+        counts[text] = counts.get(text, 0) + count
+    return counts
 
 
 def runnable_plan(experiment: Experiment) -> Plan:

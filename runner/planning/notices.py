@@ -1,4 +1,4 @@
-"""Notices before training: what changed since the last run, and library versions that differ."""
+"""Notices before training: what a plan should make its reader wary of, what changed, library versions that differ."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from runner.fits.records import FitResult, FitSpec
 from runner.planning import library_versions
 from runner.planning.changes import since_last_run
 from runner.planning.plan import Plan
+from runner.planning.plan_warnings import plan_warnings
 
 
 def before_training(
@@ -27,6 +28,7 @@ def before_training(
     new = any(fit.id not in results for fit in missing)
     changes = since_last_run(folder, plan, results).lines if new else []
     return [
+        *(f"warning: {line}" for line in plan_warnings(plan) if missing),
         *changes,
         *library_versions.mixture_warnings_before_training(plan, versions, len(missing), plan.made_with),
     ]

@@ -79,7 +79,8 @@ class Plan(Shown):
     `repeats` is the number of repeats that are planned now. `most` is None if it is fixed; else another one is planned,
     up to `most`, while a pair of levels is undecided (see `flow.repeats`). In a `race` only the cells that may still be
     the best get another one, so that cells may have fewer.
-    `data` describes the data set; its fingerprint and the sizes of the splits are added once the data is read.
+    `data` describes the data set; its fingerprint, the sizes of the splits, the number of images of each class and the
+    counts of duplicates are added once the data is read.
     `fits` has the fit ids by cell id, ordered by repeat and then fold; it is empty until the data is read.
     `made_with` has the environment of the last run: library versions, git commit and processor.
     `test` says whether every fit is also evaluated on the held-out test images.
@@ -87,6 +88,8 @@ class Plan(Shown):
     `plugins` has, for each plugin file as the experiment names it and for each other distribution that provides a
     component, what `plugin_facts.describe_plugins` returns.
     `keep` says of which fits the parameters are saved: none, all, or in each cell the one with the best `metric`.
+    `excluded` has the number of combinations that each exclusion is the first to match. `warnings` name settings
+    without effect (see `no_effect`).
     """
 
     name: str
@@ -110,6 +113,8 @@ class Plan(Shown):
     most: int | None = None
     race: bool = False
     keep: Literal["none", "best", "all"] = "none"
+    excluded: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -142,23 +147,14 @@ class Plan(Shown):
         return len(self.fits[cell]) // self.folds if self.race and self.fits else self.repeats
 
     def shown(self) -> Iterator[str | Table]:
+        from runner.planning.plan_warnings import plan_warnings  # which builds on this module
+
         most = "" if self.most is None else f", at most {self.fits_at_most:,} ({self.most} repeats)"
         repeats = f"{plural(self.repeats, 'repeat')} = {plural(self.fit_count, 'fit')}{most}"
         yield f"{self.name}: {plural(len(self.cells), 'cell')} × {self.folds} folds × {repeats}"
         yield Table(("cell", "parameters", "MACs", "receptive field"), [_costs(cell) for cell in self.cells])
         yield from (f"cell '{cell.name}': {cell.problem}" for cell in self.cells if cell.problem)
-        for warning, names in self.warnings.items():
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            yield f"warning: cell '{names[0]}'{more}: {warning}"
-
-    @property
-    def warnings(self) -> dict[str, list[str]]:
-        """The names of the cells that have each warning."""
-        cells: dict[str, list[str]] = {}
-        for cell in self.cells:
-            for warning in cell.warnings:
-                cells.setdefault(warning, []).append(cell.name)
-        return cells
+        yield from (f"warning: {warning}" for warning in plan_warnings(self))
 
     def fit_keys(self) -> list[tuple[str, str, int, int]]:
         """(fit id, cell id, repeat, fold) of every fit, in the plan's order."""

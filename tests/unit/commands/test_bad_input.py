@@ -362,7 +362,7 @@ def test_plan_reports_the_line_of_a_cell_with_a_problem(capsys):
 
 
 def test_more_folds_than_images_of_a_class(refused):
-    Path("e.yaml").write_bytes(edited("cross_validation: {folds: 500}"))
+    Path("e.yaml").write_bytes(edited("cross_validation: {folds: 176}"))
     refused(["run", "e.yaml"], ["7 cross_validation.folds | class 8 has 174 images | allowed: 2 to 174 folds"])
 
 
@@ -386,7 +386,7 @@ def test_factors_of_other_blocks_get_the_level_that_the_cell_matches(grid, level
 @pytest.mark.parametrize("edit", [
     "-grid:", "grid: [{optimizer.lr: [1e-3, 1e-2]}, {architecture.width: [3]}]", "exclude: [{augmentation: shift}]",
     "optimizer: {name: sgd, lr: 1}", "architecture: simple_convnet", "-cross_validation:\n-seed:", "description: on",
-    "plugins: [./p.py]\narchitecture: {name: mine, width: 5}", "training: {epochs: 1, timeout: 10min, checkpoint: 1h}",
+    "plugins: [./p.py]\narchitecture: {name: mine, width: 3}", "training: {epochs: 1, timeout: 10min, checkpoint: 1h}",
     "grid:\n  f: {on: {optimizer.lr: 1}, no: {optimizer.lr: 2}}", b"\xef\xbb\xbf" + BASE.encode(),
 ])  # fmt: skip
 def test_valid_variants_are_planned(edit, folder, capsys):

@@ -272,4 +272,5 @@ def test_an_unreadable_plan_of_the_last_run(study: Path, runner: Command) -> Non
 
 def test_json_output_contains_no_notices(study: Path, runner: Command) -> None:
     edit(study, "epochs: 1", "epochs: 2")
-    assert json.loads(runner("plan", study, "--json").stdout).keys() == {"experiment", "fits", "fits_at_most", "cells"}
+    keys = {"experiment", "fits", "fits_at_most", "cells", "data", "epochs", "excluded", "warnings"}
+    assert json.loads(runner("plan", study, "--json").stdout).keys() == keys

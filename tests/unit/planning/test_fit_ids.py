@@ -33,7 +33,7 @@ def test_every_experiment_has_expected_ids() -> None:
 def test_ids_have_not_changed(file: str, tmp_path: Path) -> None:
     overrides = ["training.engine=torch", "training.device=cpu"]
     if "medium" in file:  # only the benchmark creates its data; cell ids do not depend on the content
-        np.savez(tmp_path / "images.npz", images=np.zeros((20, 3, 32, 32), np.uint8), labels=np.arange(20) % 10)
+        np.savez(tmp_path / "images.npz", images=np.zeros((30, 3, 32, 32), np.uint8), labels=np.arange(30) % 10)
         overrides.append(f"dataset.file={tmp_path / 'images.npz'}")
     experiment = load(ROOT / file, overrides)
     plan = make_plan(experiment)

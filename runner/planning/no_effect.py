@@ -1,0 +1,153 @@
+"""Parameters that somebody set and that change nothing: without them, the same network, transform or rule is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.components.catalog import Catalog
+from runner.components.records import ComponentRef
+from runner.components.validation import InvalidValues
+from runner.engines.torch_engine.meta_device import build_on_meta, is_module
+from runner.errors import RunnerError
+from runner.experiment.schema import NO_AUGMENTATION, Settings
+from runner.files.content_hash import canonical_text
+from runner.network.base import Shape
+from runner.planning.duplicates import plain_content
+from runner.planning.plan import PlannedCell
+from runner.text import yaml_value
+
+MOST_TRIES = 100
+"""How many different components are built without a parameter before it counts as one without effect."""
+MOST_VALUES = 4
+"""The most values of a parameter that a message lists."""
+PROBES, PROBE_IMAGES = 4, 16
+
+Network = Callable[[ComponentRef], str]
+"""The text that identifies what an architecture of a checked cell builds."""
+
+
+def warnings(
+    catalog: Catalog, cells: Sequence[tuple[Settings, PlannedCell]], shape: Shape, classes: int, network: Network
+) -> tuple[str, ...]:
+    """A sentence for each parameter that no cell would miss, and for each augmentation that changes no image.
+
+    `cells` are those without a problem, with the settings as the file gives them. A parameter counts if it is given
+    with another value than its default; one with an effect in any cell has an effect.
+    """
+    parameters = _Parameters(catalog, shape, classes, network)
+    for settings, cell in cells:
+        parameters.add(settings, cell)
+    return (*parameters.sentences(), *_idle_augmentations(catalog, cells, shape))
+
+
+@dataclass
+class _Parameters:
+    """The parameters given, by (kind, component, parameter): those with an effect, and what was tried of the others."""
+
+    catalog: Catalog
+    shape: Shape
+    classes: int
+    network: Network
+    effective: set[tuple[str, str, str]] = field(default_factory=set)
+    tried: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, settings: Settings, cell: PlannedCell) -> None:
+        for kind, given, bound in _components(settings, cell):
+            for name in given.parameters:
+                key = (kind, given.name, name)
+                if key not in self.effective and self._has_effect(key, bound):
+                    self.effective.add(key)
+
+    def sentences(self) -> Iterator[str]:
+        for (kind, component, name), tried in self.tried.items():
+            if (kind, component, name) in self.effective:
+                continue
+            values = list(dict.fromkeys(map(yaml_value, tried.values())))
+            listed = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
+            product = {"architecture": "network", "augmentation": "transform", "optimizer": "rule"}[kind]
+            where = f" ({len(tried)} different ones tried)" if len(tried) > 1 else ""
+            yield f"{kind}.{name}: {listed} has no effect: without it, {component} builds the same {product}{where}"
+
+    def _has_effect(self, key: tuple[str, str, str], bound: ComponentRef) -> bool:
+        """Whether the parameter does something in `bound`; False too if that was found out, or is not asked."""
+        kind, _, name = key
+        entry = self.catalog.find(kind, bound.name)
+        parameter = entry.parameters.get(name)
+        # Not of the parameters that the runner reads itself, such as `strict`.
+        if parameter is None:
+            return name not in entry.component.common
+        if parameter.required:
+            return True
+        tried, text = self.tried.setdefault(key, {}), repr(bound)
+        if text in tried or repr(bound.parameters[name]) == repr(parameter.bound_default):
+            if not tried:
+                del self.tried[key]
+            return False
+        if len(tried) >= MOST_TRIES:
+            return False
+        tried[text] = bound.parameters[name]
+        return not self._builds_the_same(kind, bound, name)
+
+    def _builds_the_same(self, kind: str, bound: ComponentRef, name: str) -> bool:
+        try:
+            others = {key: value for key, value in bound.parameters.items() if key != name}
+            without = self.catalog.bind(kind, ComponentRef(bound.name, others))
+            if kind != "architecture":
+                return bool(self._content(kind, bound) == self._content(kind, without))
+            built = build_on_meta(lambda: self.catalog.build(kind, without, self.shape, self.classes))
+            # The text of a module has the parameters in it, and so says nothing about them.
+            return not is_module(built) and canonical_text(built) == self.network(bound)
+        except (InvalidValues, RunnerError, TypeError):  # needed, or its product cannot be compared
+            return False
+
+    def _content(self, kind: str, ref: ComponentRef) -> Any:
+        return plain_content(self.catalog.build(kind, ref))
+
+
+def _components(settings: Settings, cell: PlannedCell) -> Iterator[tuple[str, ComponentRef, ComponentRef]]:
+    """The kind of each of a cell's components, and the component as given and as bound."""
+    yield "architecture", settings.architecture, cell.settings.architecture
+    for pair in zip(settings.augmentation, cell.settings.augmentation, strict=True):
+        yield "augmentation", *pair
+    yield "optimizer", settings.optimizer, cell.settings.optimizer
+
+
+def _idle_augmentations(catalog: Catalog, cells: Sequence[tuple[Settings, PlannedCell]], shape: Shape) -> Iterator[str]:
+    """A sentence for each augmentation that was given a 0 or a 1 and changes no image."""
+    looked_at: set[str] = set()
+    for settings, cell in cells:
+        for given, bound in zip(settings.augmentation, cell.settings.augmentation, strict=True):
+            text = str(given)
+            if text in looked_at or given == NO_AUGMENTATION or not _may_be_idle(given.parameters):
+                continue
+            looked_at.add(text)
+            if _is_idle(catalog, bound, shape):
+                yield f"augmentation {text} changes no image: it trains like none"
+
+
+def _may_be_idle(given: Mapping[str, Any]) -> bool:
+    # By the neutral numbers of a sum and of a product: trying out every augmentation would need NumPy, which takes
+    # longer to load than the rest of a plan.
+    return any(value in (0, 1) and not isinstance(value, bool) for value in given.values())
+
+
+def _is_idle(catalog: Catalog, bound: ComponentRef, shape: Shape) -> bool:
+    """Whether images and labels come out as they went in, in each of several draws."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    images = random.random((PROBE_IMAGES, *shape), np.float32)
+    targets = np.eye(PROBE_IMAGES, dtype=np.float32)
+    try:
+        transform = catalog.build("augmentation", bound)
+        for _ in range(PROBES):
+            draws = transform.draw(random, PROBE_IMAGES, shape)
+            if not np.allclose(np.asarray(transform.apply(images.copy(), draws)), images, atol=1e-6):
+                return False
+            if hasattr(transform, "relabel") and not np.array_equal(transform.relabel(targets.copy(), draws), targets):
+                return False
+    except Exception:  # of a plugin's code; whoever trains with it is told
+        return False
+    return True
