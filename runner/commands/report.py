@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from runner.commands.arguments import add_report, add_reports, report_folder
+from runner.commands.output import print_remark
 from runner.errors import RunnerError
 from runner.text import did_you_mean
 
@@ -21,6 +22,7 @@ def run(given: argparse.Namespace) -> int:
     from runner.planning import plan_file
     from runner.reporting.journal_frames import read_frames
     from runner.reporting.pages.write import FORMATS, write_report
+    from runner.reporting.text.warnings import warnings
 
     formats = given.format.split(",")
     # Before the journal is read, which takes long if it holds many fits.
@@ -30,6 +32,8 @@ def run(given: argparse.Namespace) -> int:
     folder = report_folder(given.reports, given.experiment)
     plan = plan_file.read(folder / "plan.yaml")
     # Always, whatever the build stamp says: this is how a user asks for the report again.
-    write_report(plan, read_frames(plan, folder), folder, formats)
+    tables = write_report(plan, read_frames(plan, folder), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)
+    for warning in warnings(plan, tables):
+        print_remark(f"warning: {warning}")
     return 0

@@ -80,6 +80,8 @@ def print_outcome(outcome: Outcome, file: str) -> None:
 
 def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
     total = plural(outcome.plan.fit_count, "fit")
+    for warning in outcome.warnings:
+        yield f"warning: {warning}"
     for failure in outcome.verdict["failures"]:
         yield f"failed: {failure}"
     if outcome.failed:

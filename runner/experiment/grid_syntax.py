@@ -15,7 +15,7 @@ RESERVED = frozenset(
     """id cell repeat fold status reason val_accuracy val_loss train_accuracy train_loss test_accuracy
     test_loss epochs best_epoch seconds worker fits ok failed mean std ci_low ci_high rank_low rank_high
     val_accuracy_mean val_loss_mean train_accuracy_mean train_loss_mean test_accuracy_mean test_loss_mean parameters
-    macs receptive_field""".split()  # noqa: SIM905 (easier to read than a list of quoted names)
+    macs receptive_field balanced_accuracy test_accuracy_std test_accuracy_noise""".split()  # noqa: SIM905 (easier to read than a list of quoted names)
 )
 """Columns of the CSV tables. A factor becomes a column too, so it cannot have one of these names."""
 

@@ -123,7 +123,13 @@ class Outcome(StudyResults):
         failed = f", {self.failed} of them failed" if self.failed else ""
         return f"{self.plan.fit_count - self.missing} of {plural(self.plan.fit_count, 'fit')} are finished{failed}"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should be wary of before believing the results, a sentence each; the report begins with it."""
+        return list(self.verdict["warnings"])
+
     def remarks(self) -> Iterator[str]:
+        yield from (f"warning: {warning}" for warning in self.warnings)
         if self.decided:
             yield self.decided
         if self.failed:

@@ -23,7 +23,7 @@ def plan_warnings(plan: Plan) -> list[str]:
 
 
 def _imbalance(plan: Plan) -> Iterator[str]:
-    largest = largest_class(plan.data["class_names"], plan.data.get("class_counts", []))
+    largest = largest_class(plan.data.get("class_names", ()), plan.data.get("class_counts", []))
     if largest and largest.is_imbalanced:
         yield (
             f"imbalance: {100 * largest.share:.1f}% of the images are of class '{largest.name}', so a network that "

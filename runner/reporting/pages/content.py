@@ -17,6 +17,7 @@ from runner.reporting.text import numbers, text_tables
 from runner.reporting.text.early_stops import early_stops
 from runner.reporting.text.methods import methods
 from runner.reporting.text.verdict import all_answers
+from runner.reporting.text.warnings import warnings
 from runner.text import duration, plural
 
 MAX_CELLS = 100
@@ -34,6 +35,7 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "mixed_versions": library_versions.mixture_warning(
             plan, library_versions.count_versions_in_frame(plan, journal)
         ),
+        "warnings": warnings(plan, tables),
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": all_answers(plan, tables),
         "methods": methods(plan, tables.comparisons, tables.looks, frames.seen),
@@ -41,6 +43,7 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "cells": text_tables.leaderboard(plan, tables),
         "comparisons": text_tables.comparisons(plan, tables),
         "learning": text_tables.learning(tables),
+        "recall": text_tables.class_recall(best or "", tables.recall),
         "confused": text_tables.confused_classes(best or "", pairs),
         "failures": text_tables.failures(tables),
         "provenance": provenance(plan, journal),

@@ -11,6 +11,7 @@ from runner.planning.plan import Plan
 from runner.reporting.statistics.effects import averaged
 from runner.reporting.statistics.metric_matrix import MetricMatrix
 from runner.reporting.tables.fits import result_epochs
+from runner.reporting.tables.rising import rising_table
 
 
 def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFrame:
@@ -85,10 +86,11 @@ def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> p
     loss: means over the good fits, positive if the networks do better on their training images. `reached` counts the
     fits that ever reach `target`, an accuracy in 0..1. Its default is 95% of the best cell's accuracy in its results,
     rounded down to a whole percent. `epochs_to_target` and `seconds_to_target` are medians over the good fits,
-    nan unless more than half of them reach it; every epoch of a fit is taken to last equally long.
+    nan unless more than half of them reach it; every epoch of a fit is taken to last equally long. `rise` and `rising`
+    are those of `rising_table`.
     """
     facts = frames.fits[["id", "seconds", "epochs"]].assign(result=result_epochs(frames.fits))
-    rows = planned_fits(plan)[["id", "cell"]].merge(frames.curves, on="id").merge(facts, on="id")
+    rows = planned_fits(plan).merge(frames.curves, on="id").merge(facts, on="id")
     last = rows[rows["epoch"] == rows["result"]].set_index("id")
     best = last.groupby("cell")["val_accuracy"].mean().max()
     goal = np.floor(95 * best) / 100 if target is None else target
@@ -102,11 +104,14 @@ def learning_table(plan: Plan, frames: Frames, target: float | None = None) -> p
         epochs_to_target=first.fillna(np.inf),
         seconds_to_target=(first * last["seconds"] / last["epochs"]).fillna(np.inf),
     ).groupby("cell", sort=False)
+    still = rising_table(plan, rows)
     return pd.DataFrame(
         {
             "fits": fits.size(),
             "accuracy_gap": fits["accuracy_gap"].mean(),
             "loss_gap": fits["loss_gap"].mean(),
+            "rise": still["rise"],
+            "rising": still["rising"],
             "target": goal,
             "reached": fits["reached"].sum(),
             "epochs_to_target": fits["epochs_to_target"].median().replace(np.inf, np.nan),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from runner.files import atomic_write
@@ -25,6 +26,7 @@ from runner.reporting.tables.curves import curves_table, learning_table
 from runner.reporting.tables.fits import fits_table
 from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
 from runner.reporting.tables.looks import looks_table
+from runner.reporting.tables.recall import balanced_accuracies, recall_table
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -36,8 +38,8 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 class Tables:
     """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
     (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
-    (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); layer
-    of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`).
+    (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); class of
+    a cell (`recall`); layer of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`).
     """
 
     fits: pd.DataFrame
@@ -49,6 +51,7 @@ class Tables:
     curves: pd.DataFrame
     learning: pd.DataFrame
     confusions: pd.DataFrame
+    recall: pd.DataFrame
     layers: pd.DataFrame
     looks: pd.DataFrame
 
@@ -70,25 +73,31 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
     # In a race the best cells have more repeats; averages over cells are fair over those that all of them have.
     shared = min(map(plan.repeats_of, plan.fits), default=plan.repeats)
     of_all = matrix.first(shared, plan.folds)
+    confusions = confusions_table(plan, journal.confusions)
+    recall = recall_table(plan, confusions)
     return Tables(
         fits,
-        cells_table(plan, fits, matrix, pairs),
+        cells_table(plan, fits, matrix, pairs, recall),
         comparisons_table(plan, of_all),
         cell_comparisons_table(matrix, pairs),
         levels_table(plan, of_all),
         interactions_table(plan, of_all),
         curves_table(plan, journal, of_all),
         learning_table(plan, journal),
-        confusions_table(plan, journal.confusions),
+        confusions,
+        recall,
         layers_table(array_files(plan, arrays)),
         looks_table(plan, matrix),
     )
 
 
-def cells_table(plan: Plan, fits: pd.DataFrame, matrix: MetricMatrix, pairs: pd.DataFrame) -> pd.DataFrame:
+def cells_table(
+    plan: Plan, fits: pd.DataFrame, matrix: MetricMatrix, pairs: pd.DataFrame, recall: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row per cell: mean, standard deviation and corrected 95% interval of the metric over the good fits, and cost.
 
-    `pairs` is the comparison of all cells (see `compare_cells`), which gives the range of each cell's rank.
+    `pairs` is the comparison of all cells (see `compare_cells`), which gives the range of each cell's rank. `recall` is
+    the table of that name, which gives the balanced accuracy.
     """
     estimates = metric_test(plan, matrix.values)
     low, high = rank_ranges(plan, pairs, estimates["n"] > 0)
@@ -110,6 +119,8 @@ def cells_table(plan: Plan, fits: pd.DataFrame, matrix: MetricMatrix, pairs: pd.
         "rank_low": low,
         "rank_high": high,
         **{f"{metric}_mean": good[metric].mean().reindex(names).to_numpy() for metric in others},
+        "balanced_accuracy": balanced_accuracies(recall, names) if recall is not None else np.nan,
+        **(_test_spread(plan, good["test_accuracy"], names) if plan.test else {}),
         "parameters": [cell.parameters for cell in matrix.cells],
         "macs": [cell.macs for cell in matrix.cells],
         "receptive_field": [_receptive_field(cell) for cell in matrix.cells],
@@ -118,6 +129,19 @@ def cells_table(plan: Plan, fits: pd.DataFrame, matrix: MetricMatrix, pairs: pd.
         "seconds": matrix.costs[:, 2],
     }
     return pd.DataFrame(columns)
+
+
+def _test_spread(plan: Plan, accuracies: Any, names: list[str]) -> dict[str, np.ndarray]:
+    """How far the test accuracy of a cell is known: its standard deviation over fits, and the noise of the test images.
+
+    `accuracies` are those of the good fits, by cell. The noise is the half width of the 95% interval that the binomial
+    distribution gives a mean accuracy p on N test images, 1.96 sqrt(p (1 - p) / N) with two images of either kind added
+    (Agresti and Coull 1998): all fits have the same test images, so more fits make it no smaller.
+    """
+    images = plan.data.get("test_size") or np.nan
+    p = (accuracies.mean().reindex(names).to_numpy() * images + 2) / (images + 4)
+    noise = 1.96 * np.sqrt(p * (1 - p) / (images + 4))
+    return {"test_accuracy_std": accuracies.std(ddof=1).reindex(names).to_numpy(), "test_accuracy_noise": noise}
 
 
 def _receptive_field(cell: PlannedCell) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from runner.fits.metrics import find_metric
+from runner.planning.class_balance import largest_class
 from runner.planning.plan import Plan
 from runner.reporting.statistics.metric_matrix import ALPHA
 from runner.reporting.tables.study_tables import Tables, records
-from runner.reporting.text import numbers, sentences
+from runner.reporting.text import numbers, sentences, warnings
 from runner.text import plural
 
 Row = dict[str, Any]
@@ -114,14 +115,24 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     def completed(row: Row) -> str:
         return numbers.marked(f"{row['ok']} of {row['fits']}", numbers.SURVIVORS, row["ok"] < row["fits"])
 
-    test = _number_column("test accuracy %", "test_accuracy_mean", lambda v: numbers.number("test_accuracy", v))
+    def points(number: float) -> str:
+        return numbers.number("test_accuracy", number)
+
+    def with_noise(row: Row) -> str:
+        return f"{points(row['test_accuracy_mean'])} ± {points(row['test_accuracy_noise'])}"
+
+    counts = warnings.known_counts(plan, tables)
+    largest = largest_class(plan.data.get("class_names", ()), counts)
+    balanced = _number_column("balanced accuracy %", "balanced_accuracy", points)
     columns = (
         _text_column("cell", "cell"),
         _number_column(f"{metric} {unit}", "mean", value),
         _number_column("std", "std", value),
         Column("95% interval", interval, lambda row: row["ci_low"]),
         Column("rank", rank, lambda row: row["rank_low"]),
-        test if plan.test else None,
+        balanced if largest and largest.is_imbalanced else None,
+        Column("test accuracy %", with_noise, lambda row: row["test_accuracy_mean"]) if plan.test else None,
+        _number_column("test std", "test_accuracy_std", points) if plan.test else None,
         _number_column("parameters", "parameters", numbers.count),
         _number_column("MACs/image", "macs", numbers.count),
         Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
@@ -134,7 +145,15 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
     )
     if plan.test:
-        note += f" Test accuracy: mean over fits on the {_test_images(plan)}."
+        note += (
+            f" Test accuracy: mean over fits on the {_test_images(plan)}, ± what so few "
+            "images leave open (95%, binomial), the same images for all fits; test std: over fits."
+        )
+    if largest and largest.is_imbalanced:
+        note += (
+            f" Balanced accuracy: the mean of the recalls of the classes; always naming {largest.name} has "
+            f"{100 / len(counts):.2f}%, and an accuracy of {100 * largest.share:.2f}%."
+        )
     note += f" {numbers.mark_notes(survivors=(tables.cells['ok'] < tables.cells['fits']).any())}".rstrip()
     # Stable, so that equal cells keep the plan's order; those without results come last.
     best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
@@ -218,6 +237,28 @@ def learning(tables: Tables) -> TextTable:
 
 def _result_epoch(tables: Tables) -> str:
     return "the epoch of each fit's result" if "best_epoch" in tables.fits else "the last epoch"
+def class_recall(cell: str, recall: pd.DataFrame, limit: int = 20) -> TextTable:
+    """How well a cell recognises each class; of many classes, those that it recognises least."""
+    rows = recall[recall["cell"] == cell]
+    many = len(rows) > limit
+    if many:
+        rows = rows.sort_values("recall", kind="stable").head(limit)
+
+    def percent(value: float) -> str:
+        return "–" if math.isnan(value) else f"{100 * value:.1f}%"
+
+    columns = (
+        _text_column("class", "class"),
+        _number_column("images", "images", numbers.count),
+        _number_column("recall", "recall", percent),
+        _number_column("precision", "precision", percent),
+    )
+    which = f"The {limit} classes that {cell} recognises least" if many else f"The classes as {cell} recognises them"
+    note = (
+        f"{which}, over the validation images of all its fits. Recall: the share of a class that is recognised; "
+        "precision: the share of answers with that class that are right."
+    )
+    return text_table("recall", "Classes", note, columns, records(rows))
 
 
 def confused_classes(cell: str, pairs: pd.DataFrame, limit: int = 10) -> TextTable:

@@ -7,9 +7,11 @@ from typing import Any
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import best, race, sentences, text_tables
+from runner.reporting.text.warnings import warnings
 
 Verdict = dict[str, Any]
-"""`columns` (titles) and `rows` (texts) of the cells, best cell first; `answers` and `failures`, a sentence each."""
+"""`columns` (titles) and `rows` (texts) of the cells, best cell first; a sentence each of `answers`, `warnings` and
+`failures`."""
 
 
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
@@ -31,5 +33,6 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
             for factor, factor_answers in all_answers(plan, tables).items()
             for answer in factor_answers
         ],
+        "warnings": warnings(plan, tables),
         "failures": [f"{row['cell']}, repeat {row['repeat']} fold {row['fold']}: {row['reason']}" for row in failed],
     }
