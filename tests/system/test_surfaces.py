@@ -22,7 +22,9 @@ from runner.planning.architecture_facts import examine
 
 def test_json_documents_have_the_documented_keys_and_are_all_of_stdout(tiny: Path, runner: Command) -> None:
     plan = json.loads(runner("plan", tiny, "--json").stdout)
-    assert plan.keys() == {"experiment", "fits", "fits_at_most", "cells"}
+    assert plan.keys() == {
+        "experiment", "fits", "fits_at_most", "cells", "data", "epochs", "excluded", "warnings",
+    }  # fmt: skip
     assert (plan["experiment"], plan["fits"], plan["fits_at_most"]) == ("tiny", 12, 12)
     assert all(
         cell.keys() == {"id", "levels", "parameters", "macs", "receptive_field", "problem", "warnings"}
