@@ -119,7 +119,7 @@ def _existing(
         if image in found:
             raise RunnerError(f"{row}: {path} stands in {found[image]} too; one image could be in two folds")
         if "\0" in image or not files.is_file(Path(image)):
-            raise RunnerError(f"{row}: {image!r} is not a file; paths are relative to the table's folder")
+            raise RunnerError(f"{row}: {path!r} is not a file; paths are relative to the table's folder")
         found[image] = row
     return list(found), files_version([file, *map(Path, found)])
 
