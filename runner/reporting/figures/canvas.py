@@ -49,12 +49,11 @@ def add_text(figure: Figure, x: float, y: float, text: str, **options: Any) -> N
 
 def add_heading(figure: Figure, x: float, y: float, name: str, note: str, width: float) -> None:
     """A bold name of at most `width` inches together with the note after it, which is never shortened."""
-    after = f"  {note}" if note else ""
-    room = width - text_width(after, SMALL)
-    heading = shorten(name, room)
+    gap = 0.1  # inches; spaces at the start of a text in SVG take no room
+    heading = shorten(name, width - (text_width(note, SMALL) + gap if note else 0))
     add_text(figure, x, y, heading, weight="bold")
     if note:
-        add_text(figure, x + text_width(heading, TEXT, "bold"), y, after, size=SMALL, color=QUIET)
+        add_text(figure, x + text_width(heading, TEXT, "bold") + gap, y, note, size=SMALL, color=QUIET)
 
 
 def line_mark(figure: Figure, start: float, end: float, y: float, **options: Any) -> Line2D:
