@@ -42,6 +42,12 @@ class TrainedNetwork:
     engine: Engine
     trained: Trained
 
+    def __repr__(self) -> str:
+        # Not that of a dataclass, which would print every parameter.
+        facts, channels = self.facts, "x".join(map(str, self.shape))
+        fit = f"{facts.study}, cell {facts.cell}, repeat {facts.repeat + 1} fold {facts.fold + 1}"
+        return f"<network of {fit}: {channels} images, {len(facts.class_names)} classes, {self.engine.name}>"
+
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.facts.class_names)

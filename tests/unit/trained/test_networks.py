@@ -218,3 +218,22 @@ def test_a_damaged_file_is_refused_in_one_line(name: str, copy: Path) -> None:
     with pytest.raises(RunnerError, match=problem) as error:
         load_network(copy, "alone", fold=1)
     assert len(str(error.value).splitlines()) == 1 and str(copy) in str(error.value)
+
+
+def test_a_file_with_any_changed_byte_loads_or_is_refused_in_one_line(copy: Path) -> None:
+    """A changed parameter cannot be noticed; anything else is an error of ours, and never another one."""
+    fit = SavedFits.open(copy).saved(SavedFits.open(copy).cell("records"))[0]
+    path = copy / "fits" / f"{fit}.safetensors"
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    header = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(150):
+        damaged = bytearray(content)
+        for place in rng.integers(0, header, rng.integers(1, 4)):
+            damaged[place] = rng.choice([0, 34, 44, 48, 57, 91, 123, 255, int(damaged[place]) ^ 1])
+        path.write_bytes(damaged)
+        try:
+            open_network(path)
+        except RunnerError as error:
+            refused += 1
+            assert len(str(error).splitlines()) == 1 and str(path) in str(error), error
+    assert refused > 100
