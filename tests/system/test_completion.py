@@ -19,13 +19,10 @@ CASES = {
     "runner report al": ["alpha"],
     "runner report sub/../reports/b": ["sub/../reports/beta/"],
     "runner run stu": ["study.yaml"],
-    "runner plan study.yaml --js": ["--json"],
     "runner run study.yaml --executor ": ["process", "serial"],
     "runner run study.yaml --workers ": [],
     "runner describe ada": ["adagrad", "adam", "adamw"],
     "runner describe --kind architecture len": ["lenet5"],
-    "runner describe shift --dataset digi": ["digits"],
-    "runner report alpha --reports re": ["reports/"],
     "runner plugins --plugin my": ["my_block.py"],
 }
 

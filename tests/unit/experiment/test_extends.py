@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from bad_input import BASE
-from command import Command
+from command import ROOT, Command
 
 from runner.errors import InputError
 from runner.experiment.expand import expand
@@ -216,3 +217,24 @@ def test_plan_names_the_files(here: Command):
     done = here("plan", "e.yaml")
     assert done.returncode == 0 and "extends base.yaml\n" in done.stdout
     assert "extends" not in here("plan", "base.yaml").stdout
+
+
+def test_the_examples_in_the_manual_do_what_it_says(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SEED", raising=False)
+    monkeypatch.delenv("DATA", raising=False)
+    manual = (ROOT / "docs" / "reference" / "experiment.md").read_text().partition("## Several files")[2]
+    base, wide, variables, anchors = re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL)[:4]
+    plan = make_plan(load_file("wide", wide, base=base))
+    assert [cell.levels["architecture.stages"] for cell in plan.cells] == ["1", "2", "1", "2"]
+    settings = plan.cells[0].settings
+    assert settings.architecture.parameters["width"] == 64 and settings.optimizer.parameters["schedule"] == "constant"
+    found = load_file("e", f"extends: base.yaml\nname: x\n{variables}").document.to_data()
+    assert (found["dataset"]["root"], found["seed"]) == ("/data/leaves", 0)
+    found = load_file("e", f"extends: base.yaml\nname: x\n{anchors}").document.to_data()["grid"]
+    assert found[0]["filters"] == found[1]["filters"] and list(found[0]["filters"]) == ["small", "large"]
+
+
+def load_file(name, text, **files):
+    for file, content in (files | {name: text}).items():
+        Path(f"{file}.yaml").write_text(content)
+    return load(f"{name}.yaml")
