@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="NAME", help="augmentation: images to draw on (mnist-5k)")
     parser.add_argument("--epochs", type=positive, metavar="N", help="optimizer: length of the fit (10)")
     parser.add_argument("--steps", type=positive, metavar="N", help="optimizer: batches of an epoch (100)")
-    parser.add_argument("--out", type=picture, metavar="FILE", help="the picture, .png (augmentation, data set: NAME.png)")
+    parser.add_argument(
+        "--out", type=picture, metavar="FILE", help="the picture, .png (augmentation, data set: NAME.png)"
+    )
     add_plugin(parser)
     add_json(parser)
 

@@ -48,7 +48,9 @@ def run(given: argparse.Namespace) -> int:
     check_experiment_file(given.file, given.reports)
     experiment = load(given.file, given.set)
     plan = make_plan(experiment)
-    if given.data:
+    found = problems(experiment, plan)
+    # A run refuses these before it reads the data.
+    if given.data and not found:
         plan = _with_data(experiment, plan)
     if given.json:
         print(json.dumps(document(plan) | saved_document(plan, experiment.plugin_files)))
@@ -61,7 +63,6 @@ def run(given: argparse.Namespace) -> int:
     for warning in plan_warnings(plan):
         print_remark(f"warning: {warning}")
     # After the table: unlike `run`, which refuses a plan with problems, this shows the cells that are fine too.
-    found = problems(experiment, plan)
     for problem in found:
         print_remark(str(problem))
     return 2 if found else 0

@@ -148,6 +148,6 @@ def _is_idle(catalog: Catalog, bound: ComponentRef, shape: Shape) -> bool:
                 return False
             if hasattr(transform, "relabel") and not np.array_equal(transform.relabel(targets.copy(), draws), targets):
                 return False
-    except Exception:  # of a plugin's code; whoever trains with it is told
+    except Exception:  # of a plugin's code; training with it shows it
         return False
     return True

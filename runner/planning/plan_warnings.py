@@ -35,17 +35,17 @@ def _duplicates(plan: Plan) -> list[str]:
     """Of images that stand more than once in the data, or in the test images too."""
     found, lines = plan.data.get("duplicates", {}), []
     if found.get("images"):
-        contradictory = found.get("contradictory", 0)
-        several = f", {contradictory:,} of them with different labels" if contradictory else ""
-        line = f"duplicates: {found['images']:,} images have equal pixels to another ({plural(found['sets'], 'set')}"
-        line += f"{several})"
+        sets, contradictory = plural(found.get("sets", 0), "set"), found.get("contradictory", 0)
+        labels = f", {contradictory:,} of them with different labels" if contradictory else ""
+        line = f"duplicates: {found['images']:,} images have equal pixels to another ({sets}{labels})"
         if leaked := found.get("leaked"):
             share = f"{leaked:,} of the {plan.data['size']:,} validation images of a repeat"
             line += f", and {share} stand in their training part too, which makes accuracies too high"
         lines.append(f"{line}; dataset.deduplicate: true uses one of each")
     if found.get("test"):
+        share = f"{found['test']:,} of the {plan.data.get('test_size', 0):,} held-out test images"
         lines.append(
-            f"duplicates: {found['test']:,} of the {plan.data['test_size']:,} held-out test images stand in the data "
-            f"that is trained on too, which makes test accuracies too high; dataset.deduplicate: true leaves those out"
+            f"duplicates: {share} stand in the data that is trained on too, which makes test accuracies too high; "
+            "dataset.deduplicate: true leaves those out"
         )
     return lines

@@ -75,8 +75,8 @@ def test_200_cats_and_6_coins_do_not_look_good(tmp_path: Path) -> None:
     assert np.allclose(recall.groupby("cell")["recall"].mean().to_numpy(), cells["balanced_accuracy"])
     plan = (tmp_path / "reports" / "own" / "plan.yaml").read_text()
     assert "class_counts:\n  - 200\n  - 6\n" in plan
-    told = run_here(tmp_path, "run", "own.yaml")
-    assert "balanced accuracy %" in told.stdout and "warning: no cell is shown" in told.stderr
+    said = run_here(tmp_path, "run", "own.yaml")
+    assert "balanced accuracy %" in said.stdout and "warning: no cell is shown" in said.stderr
     # A plan of an earlier version, which has no counts, still has the warning: they follow from the answers.
     file = tmp_path / "reports" / "own" / "plan.yaml"
     file.write_text(plan.replace("  class_counts:\n  - 200\n  - 6\n", ""))

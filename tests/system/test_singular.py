@@ -8,10 +8,10 @@ from pathlib import Path
 from command import Command
 
 NOUNS = (
-    "fits cells folds repeats images layers levels pairs workers epochs classes others comparisons factors channels "
-    "parameters rows columns experiments networks cores"
-).split()
-PLURAL_OF_ONE = re.compile(rf"(?<![\d.,:×=])\b1 (?:[a-z-]+ )?(?:{'|'.join(NOUNS)})\b")
+    "fits|cells|folds|repeats|images|layers|levels|pairs|workers|epochs|classes|others|comparisons|factors|channels|"
+    "parameters|rows|columns|experiments|networks|cores"
+)
+PLURAL_OF_ONE = re.compile(rf"(?<![\d.,:×=])\b1 (?:[a-z-]+ )?(?:{NOUNS})\b")
 ONE = """\
 name: one
 dataset: {name: digits, subset: 60}

@@ -10,6 +10,7 @@ import pandas as pd
 from runner.fits.metrics import find_metric
 from runner.journal.frames import Frames
 from runner.planning import library_versions, plan_file
+from runner.planning.class_balance import counts_text
 from runner.planning.plan import Plan
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
@@ -73,13 +74,14 @@ def _data(plan: Plan) -> str:
     names = ", ".join(map(str, facts["class_names"]))
     size = "×".join(map(str, facts["shape"]))
     test = f" and {plural(facts['test_size'], 'held-out test image')}" if plan.test else ""
+    counts = f"; images of each class: {text}" if (text := counts_text(plan)) else ""
     # A user's own images, as a rule, have neither a licence nor a citation.
     licence = f"; licence: {facts['licence']}" if facts["licence"] else ""
     citation = f" {facts['citation'].rstrip('.')}." if facts["citation"] else ""
     return (
-        f"{plan.dataset}, {plural(facts['size'], 'image')} of {size}{test}, {len(facts['class_names'])} "
-        f"{'class' if len(facts['class_names']) == 1 else 'classes'} ({names}); fingerprint {facts['fingerprint']}"
-        f"{licence}.{citation}"
+        f"{plan.dataset}, {plural(facts['size'], 'image')} of {size}{test}, "
+        f"{plural(len(facts['class_names']), 'class', 'classes')} ({names}){counts}; "
+        f"fingerprint {facts['fingerprint']}{licence}.{citation}"
     )
 
 

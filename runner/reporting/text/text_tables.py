@@ -237,6 +237,8 @@ def learning(tables: Tables) -> TextTable:
 
 def _result_epoch(tables: Tables) -> str:
     return "the epoch of each fit's result" if "best_epoch" in tables.fits else "the last epoch"
+
+
 def class_recall(cell: str, recall: pd.DataFrame, limit: int = 20) -> TextTable:
     """How well a cell recognises each class; of many classes, those that it recognises least."""
     rows = recall[recall["cell"] == cell]

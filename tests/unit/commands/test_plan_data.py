@@ -96,9 +96,9 @@ def test_a_file_that_is_no_image_is_found_before_anything_is_trained(tmp_path):
 
 def test_a_plan_names_the_data_and_with_them_the_counts(study):
     folder = study("cross_validation: {folds: 3, test: true}", labels=(0,) * 20 + (1,) * 10, test=4)
-    told = run_here(folder, "plan", "own.yaml").stdout
-    assert "data: npz(file=d.npz, order=auto), 30 images of 1×8×8, 4 held-out test images, 2 classes\n" in told
-    assert "images:" not in told and "; 1 epoch\n" in told
+    said = run_here(folder, "plan", "own.yaml").stdout
+    assert "data: npz(file=d.npz, order=auto), 30 images of 1×8×8, 4 held-out test images, 2 classes\n" in said
+    assert "images:" not in said and "; 1 epoch\n" in said
     read = run_here(folder, "plan", "own.yaml", "--data")
     assert "images: 0 20, 1 10; no duplicates\n" in read.stdout
     assert "warning: imbalance: 66.7% of the images are of class '0'" in read.stderr
