@@ -7,7 +7,7 @@ journal, and a beaten one is removed after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +32,10 @@ class SavedNetworks:
     folder: Path
     best: dict[str, tuple[Rank, str]] = field(default_factory=dict)
 
-    def begin(self, results: Iterable[FitResult]) -> list[str]:
-        """Take note of the plan's results so far, and remove the files of beaten fits.
+    def begin(self, results: Iterable[FitResult], recorded: Container[str]) -> list[str]:
+        """Take note of the plan's results so far, and remove the files of beaten fits and what killed runs left.
 
+        `recorded` has the ids of all fits in the journal, also of earlier plans: those keep their files.
         Returns a line for the user if there are fits whose parameters should be saved, and are not.
         """
         if self.plan.keep == "none":
@@ -46,12 +47,14 @@ class SavedNetworks:
         wanted = [result.id for result in good if self.plan.keep == "all" or result.id in best]
         if self.plan.keep == "best":
             self._remove(result.id for result in good if result.id not in best)
+        found = (self.folder / "fits").glob(f"*{file.SUFFIX}")
+        self._remove([path.stem for path in found if path.stem not in recorded])
         lacking = sum(not file.path_of(self.folder, fit).is_file() for fit in wanted)
         if not lacking:
             return []
-        found = f"the parameters of {plural(lacking, 'fit')} in the journal were not saved"
+        problem = f"the parameters of {plural(lacking, 'fit')} in the journal were not saved"
         advice = f"delete {self.folder / 'journal.jsonl'} to train them again, or use another --reports folder"
-        return [f"training.keep: {self.plan.keep}: {found}; {advice}"]
+        return [f"training.keep: {self.plan.keep}: {problem}; {advice}"]
 
     def save(self, result: FitResult, spec: FitSpec) -> None:
         """Write the file of a fit that has just ended, if it is to be saved; raises StorageError."""

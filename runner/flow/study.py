@@ -63,7 +63,7 @@ def run(
             # Before the plan is saved: the changes are found by comparing it with the plan.yaml of the last run.
             notices = before_training(folder, reached.plan, journal.results, known.versions(), missing)
             networks = SavedNetworks(reached.plan, folder)
-            unsaved = networks.begin(known)
+            unsaved = networks.begin(known, journal.results)
             progress.notify([*notices, *unsaved, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)

@@ -64,7 +64,7 @@ def train(folder: Path, groups: Sequence[Sequence[FitResult]], journal: list[Fit
         if next(steps) == end:
             raise KeyboardInterrupt
 
-    store.begin(journal)
+    store.begin(journal, {result.id for result in journal})
     for group in groups:
         new = [result for result in group if result.id not in {known.id for known in journal}]
         for result in new:
@@ -92,17 +92,22 @@ def test_the_best_of_each_cell_stays_whatever_the_order_and_the_kill(seed: int, 
         assert saved_in(folder) == expected, end
 
 
-def test_best_after_all_removes_the_others(tmp_path: Path) -> None:
+def test_changing_keep_removes_what_is_beaten_and_what_is_in_no_journal(tmp_path: Path) -> None:
     store = SavedNetworks(replace(PLAN, keep="all"), tmp_path)
-    for result in all_results():
+    results = all_results()
+    for result in results:
         store.save(result, spec(result))
         store.recorded([result])
-    assert len(saved_in(tmp_path)) == 12 and not SavedNetworks(replace(PLAN, keep="all"), tmp_path).begin(all_results())
-    assert (
-        not SavedNetworks(replace(PLAN, keep="none"), tmp_path).begin(all_results()) and len(saved_in(tmp_path)) == 12
-    )
-    assert not SavedNetworks(PLAN, tmp_path).begin(all_results())
-    assert saved_in(tmp_path) == {"id-max-1-1", "id-max-2-1"}
+    everything = {result.id for result in results}
+    leftovers = ["of an earlier plan", "of a killed run"]
+    for name in leftovers:
+        (tmp_path / "fits" / f"{name}.safetensors").write_bytes(b"")
+    assert not SavedNetworks(replace(PLAN, keep="none"), tmp_path).begin(results, everything)
+    assert saved_in(tmp_path) == {*everything, *leftovers}
+    for keep, expected in (("all", everything), ("best", {"id-max-1-1", "id-max-2-1"})):
+        again = SavedNetworks(replace(PLAN, keep=keep), tmp_path)  # type: ignore[arg-type]
+        assert not again.begin(results, {*everything, leftovers[0]})
+        assert saved_in(tmp_path) == {*expected, leftovers[0]}
 
 
 def test_a_lower_loss_is_better(tmp_path: Path) -> None:
