@@ -55,7 +55,7 @@ def test_a_second_run_trains_nothing_and_a_deleted_line_trains_one_fit(demo: Pat
     assert stable_tables(report) == tables
     lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:-1]))
-    assert "1 fits to train, 59 are in the journal already" in run_demo(demo)
+    assert "1 fit to train, 59 are in the journal already" in run_demo(demo)
     assert stable_tables(report) == tables
 
 

@@ -62,7 +62,7 @@ def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runne
     runner("run", tiny, publish=True)
     journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[1:]))
-    assert "1 fits to train" in runner("run", tiny, publish=True).stderr
+    assert "1 fit to train" in runner("run", tiny, publish=True).stderr
     client = MlflowClient(tracking_uri=sqlite(tiny))
     after = {run.info.run_id: run for run in runs_of(sqlite(tiny))}
     assert after.keys() == before.keys()

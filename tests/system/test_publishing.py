@@ -125,7 +125,7 @@ def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys:
     (report / "journal.jsonl").write_text("".join(lines[:2]))
     store = f"sqlite:///{report.parent / 'mlflow.db'}"
     assert main(["publish", str(report), "--tracking-uri", store]) == 0
-    assert capsys.readouterr().out == "MLflow has 2 fits of 3; the others are not trained yet, and no report\n"
+    assert capsys.readouterr().out == "MLflow has 2 fits of 3; the rest is not trained yet, and no report\n"
     runs = runs_of(store)
     assert kinds(runs) == {"cell": 1, "fit": 2, "report": 1}
     assert Counter(run.info.status for run in runs) == {"FINISHED": 3, "KILLED": 1}

@@ -83,7 +83,7 @@ def test_a_second_run_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, 
     lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:]))
     repaired = runner("run", tiny)
-    assert "1 fits to train, 11 are in the journal already" in repaired.stderr
+    assert "1 fit to train, 11 are in the journal already" in repaired.stderr
     assert stable_tables(report) == tables and len(journal_lines(report)) == 12
 
 
