@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # safetensors 0.8.0: the same tensors with the same metadata give a file of other bytes in each process.
 #
-# The metadata are a hash map that is seeded anew for each process and written in its order, so files cannot be compared
+# The metadata are a hash map that has another seed in each process and is written in its order, so files cannot be compared
 # by their bytes or by a checksum, though tensors are sorted. With one key the bytes are always the same: archrunner
 # writes all that it has to say as one text.
 #
