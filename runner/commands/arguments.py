@@ -94,7 +94,7 @@ class CommandParser(Parser):
         command.add_arguments(self)
         self.add_argument("--verbose", action="store_true", help="log tracebacks of plugins and errors")
         self.set_defaults(command=command.run, parser=self)
-        self.epilog = examples(command.EXAMPLES)
+        self.epilog = examples(getattr(command, "EXAMPLES", ()))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.fill()
