@@ -17,7 +17,7 @@ from runner.errors import RunnerError
 from runner.files import untrusted
 from runner.fits.records import FitResult
 from runner.planning import plan_file
-from runner.planning.differences import differences, match_cells
+from runner.planning.differences import differences, dropped, match_cells
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import as_lists
 from runner.text import plural, yaml_value
@@ -177,17 +177,17 @@ def _reasons_for_all(old: Plan, new: Plan) -> list[str]:
 
 def _dataset_changes(old: Plan, new: Plan) -> list[str]:
     # Fit ids depend on the content of the data and not on the settings that select it, such as the name of a file. So
-    # changed settings only count if the content differs too, or has not been read yet. These two always count: they
-    # select the images after the content is fingerprinted.
+    # changed settings only count if the content differs too, or has not been read yet. The subset always counts: it
+    # selects the images after the content is fingerprinted.
     settings = _setting_changes(old.dataset.to_dict(), new.dataset.to_dict(), "dataset")
     if "fingerprint" not in new.data:
         return settings
     keys = ("fingerprint", "test_fingerprint")
     if any(old.data.get(key) != new.data.get(key) for key in keys if key in old.data and key in new.data):
         return settings or ["the data set's content changed"]
-    old_part, new_part = (
-        {key: plan.dataset.parameters.get(key) for key in ("subset", "deduplicate")} for plan in (old, new)
-    )
+    # `deduplicate` only if it left something out, as it changes nothing otherwise.
+    selecting = ["subset", "deduplicate"] if dropped(old) != dropped(new) else ["subset"]
+    old_part, new_part = ({key: plan.dataset.parameters.get(key) for key in selecting} for plan in (old, new))
     return _setting_changes(old_part, new_part, "dataset")
 
 

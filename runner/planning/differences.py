@@ -53,7 +53,7 @@ def different_splits(a: Plan, b: Plan) -> str:
         "data": (a.data.get("fingerprint"), b.data.get("fingerprint", "unknown")),
         "subset": (a.dataset.parameters.get("subset"), b.dataset.parameters.get("subset")),
         # Not the setting, which changes nothing in data without duplicates.
-        "deduplicate": (_dropped(a), _dropped(b)),
+        "deduplicate": (dropped(a), dropped(b)),
         "folds": (a.folds, b.folds),
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
@@ -62,7 +62,7 @@ def different_splits(a: Plan, b: Plan) -> str:
     return f"different {' and '.join(differing)}: no paired comparison" if differing else ""
 
 
-def _dropped(plan: Plan) -> int:
+def dropped(plan: Plan) -> int:
     """The number of images that `deduplicate` left out."""
     return int(plan.data.get("duplicates", {}).get("dropped", 0))
 

@@ -270,6 +270,20 @@ def test_an_unreadable_plan_of_the_last_run(study: Path, runner: Command) -> Non
     )
 
 
+def test_deduplicate_is_named_as_a_change_only_if_it_leaves_images_out(study: Path, here: Command) -> None:
+    edit(study, "data.npz", "data.npz, deduplicate: true")
+    assert run_again(here, study) == []
+    with np.load(study.parent / "data.npz") as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    images[2:4] = images[0]
+    np.savez(study.parent / "data.npz", images=images, labels=labels)
+    run_again(here, study)
+    edit(study, "deduplicate: true", "deduplicate: false")
+    assert run_again(here, study)[-2:] == [
+        "8 of 8 fits are trained again: dataset.deduplicate true -> false (all cells)", UNUSED.format(8),
+    ]  # fmt: skip
+
+
 def test_json_output_contains_no_notices(study: Path, runner: Command) -> None:
     edit(study, "epochs: 1", "epochs: 2")
     keys = {"experiment", "fits", "fits_at_most", "cells", "data", "epochs", "excluded", "warnings"}

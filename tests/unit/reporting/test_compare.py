@@ -249,6 +249,7 @@ def test_experiments_without_any_finished_fit_are_printed_without_numbers() -> N
         ({"repeats": 1}, "repeats"),
         ({"dataset": ComponentRef("digits", {"subset": 50})}, "subset"),
         ({"data": {"fingerprint": "f2"}, "seed": 1}, "data and seed"),
+        ({"data": grid().data | {"duplicates": {"dropped": 3}}}, "deduplicate"),
         ({"data": {}}, "data"),
     ],
 )
