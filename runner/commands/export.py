@@ -8,6 +8,11 @@ from pathlib import Path
 from runner.commands.output import print_line, print_remark
 from runner.commands.saved import add_saved, chosen_fits, named
 
+EXAMPLES = (
+    "runner export study --format onnx --out network.onnx",
+    "runner export study/max_pool --fold 2 --format torch --out network.pt2",
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_saved(parser, "the best saved fit")

@@ -17,6 +17,9 @@ from runner.text import plural
 MOST_LAYERS, MOST_CLASSES, DPI = 32, 5, 150
 
 
+EXAMPLES = ("runner look study photo.png", "runner look study/max_pool photo.png --fold 2 --out seen.png")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_saved(parser, "the best saved fit")
     parser.add_argument("image", metavar="IMAGE", help="an image file, or a .npy or .npz file with one image")

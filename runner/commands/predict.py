@@ -9,6 +9,8 @@ from runner.commands.output import print_remark
 from runner.commands.saved import add_saved, chosen_fits, named
 from runner.text import plural
 
+EXAMPLES = ("runner predict study photo.png", "runner predict study/max_pool photos --out classes.csv")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_saved(parser, "the mean of all saved fits")

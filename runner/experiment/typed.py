@@ -96,6 +96,7 @@ class Experiment:
     search: schema.Search | Mapping[str, Any] | None = None
     plugins: Sequence[Any] | None = None
     description: str | None = None
+    extends: Any = None
 
     if not TYPE_CHECKING:  # which knows the fields
 

@@ -44,7 +44,7 @@ class Notebook(Lines):
     def show_start(self, known: int) -> None:
         super().show_start(known)
         self._output = None  # a new line for each repeat
-        if self.total:
+        if self.todo:
             self._show("starting")
 
     def show_result(self, result: FitResult) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.errors import RunnerError
 from runner.planning import plan_file
 from runner.planning.plan import Plan
 from runner.shown import Shown, Table
-from runner.text import did_you_mean
+from runner.text import did_you_mean, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from runner.journal.frames import Frames
     from runner.reporting.tables.study_tables import Tables
     from runner.reporting.text.verdict import Verdict
+    from runner.trained.networks import TrainedNetwork
 
 MOST_FAILURES = 10
 """So many failed fits are named; the frame `fits` has all."""
@@ -121,13 +121,22 @@ class StudyResults(Shown):
         places = self.fits[["cell", "repeat", "fold"]]
         return places.join(raw.drop(columns="cell").assign(finished=finished), how="inner")
 
-    def network(self, cell: str | None = None, repeat: int | None = None, fold: int | None = None) -> Any:
-        """The trained network of a fit whose parameters were saved (`training.keep`): a `TrainedNetwork`.
+    def network(
+        self,
+        cell: str | None = None,
+        repeat: int | None = None,
+        fold: int | None = None,
+        plugins: Sequence[str | Path] = (),
+    ) -> TrainedNetwork:
+        """The trained network of a fit whose parameters were saved (`training.keep`).
 
         `cell` is a name or an id, the best cell if it is None; `repeat` and `fold` count from 1, and without them it is
-        the best saved fit of the cell. Raises RunnerError if there is none.
+        the best saved fit of the cell. `plugins` are the files of plugins, needed for an architecture that is a torch
+        module of its own. Raises RunnerError if there is none.
         """
-        return import_module("runner.trained.networks").load_network(self.folder, cell, repeat, fold)
+        from runner.trained.networks import load_network
+
+        return load_network(self.folder, cell, repeat, fold, plugins)
 
     def write_report(self, formats: str | Sequence[str] = ("html", "md", "csv")) -> Path:
         """Write the report again, as of html, md, csv, tex and png; returns the page or, without html, the folder."""
@@ -158,7 +167,7 @@ class StudyResults(Shown):
         """How many fits are finished."""
         counts = self.fits["status"].value_counts()
         failed = f", {counts['failed']} of them failed" if "failed" in counts else ""
-        return f"{len(self.fits) - counts.get('missing', 0)} of {len(self.fits)} fits are finished{failed}"
+        return f"{len(self.fits) - counts.get('missing', 0)} of {plural(len(self.fits), 'fit')} are finished{failed}"
 
     def remarks(self) -> Iterable[str]:
         """What else is to be known."""

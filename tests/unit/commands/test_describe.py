@@ -102,7 +102,7 @@ def test_a_component_without_its_required_parameters_is_described_as_far_as_poss
 
 def test_a_data_set(here: Command) -> None:
     done = here("describe", "digits")
-    assert "1,797 images of 1×8×8\n10 classes: 0, 1, 2" in done.stdout and "licence: CC BY 4.0" in done.stdout
+    assert "training images 1,797" in done.stdout and "licence: CC BY 4.0" in done.stdout
     assert json.loads(here("describe", "digits", "--json").stdout)["facts"]["size"] == 1797
 
 

@@ -89,7 +89,9 @@ GIVEN = [  # what is given, what `plan` and `run` make of it, and what `report`,
 def test_every_command_takes_or_refuses_every_form(
     command: str, studies: Path, here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.reporting.pages.write.write_report", lambda *given: None)  # which study is enough here
+    # Which study is meant is enough here.
+    monkeypatch.setattr("runner.reporting.pages.write.write_report", lambda *given: None)
+    monkeypatch.setattr("runner.reporting.text.warnings.warnings", lambda *given: [])
     is_file, wrong = command in ("plan", "run"), []
     for given, as_file, as_study in GIVEN:
         expected = as_file if is_file else as_study

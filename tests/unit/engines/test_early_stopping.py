@@ -242,5 +242,5 @@ def test_the_journal_has_both_epochs_and_lines_of_other_fits_are_unchanged(tmp_p
     assert "best_epoch" not in json.loads(encode(whole))["fit"]
     assert whole.final("val_loss") == result.curves["val_loss"][-1]
     for wrong in ({"best_epoch": result.epochs + 1}, {"curves": result.curves | {"inner_loss": [1.0]}}):
-        with pytest.raises(ValueError, match="best_epoch is|1 values of inner_loss"):
+        with pytest.raises(ValueError, match="best_epoch is|1 value of inner_loss"):
             decode(encode(dataclasses.replace(result, arrays={}, **wrong)))

@@ -63,7 +63,7 @@ def test_a_loaded_study_has_the_frames_of_the_run(outcome: Outcome, study: Study
     for name in frames:
         pd.testing.assert_frame_equal(getattr(outcome, name), getattr(study, name))
         assert len(getattr(study, name)) or name in ("layers", "looks")
-    assert outcome.answers == study.answers and len(study.answers) == 2
+    assert outcome.answers == study.answers and len(study.answers) == 3
     assert outcome.verdict == study.verdict and outcome.plan == study.plan
     assert outcome.progress == study.progress == "8 of 8 fits are finished"
 
@@ -97,7 +97,7 @@ def test_results_print_as_tables(outcome: Outcome, study: Study) -> None:
         lines = repr(results).splitlines()
         assert lines[0] == "small: 8 of 8 fits are finished" and lines[2].startswith("cell ")
         assert sum("2 of 2" in line for line in lines) == 4 and lines[-1].startswith("report: ")
-        assert [line for line in lines if line.startswith("pool: ")] == [study.answers[0]]
+        assert [line for line in lines if line.startswith("pool: ")] == [study.answers[1]]
         page = results._repr_html_()
         assert page.count("<tr>") == 5 and "&lt;max&gt; &#36;1&#36;" in page and "<max>" not in page
 
@@ -131,10 +131,18 @@ def test_a_report_is_written_again(outcome: Outcome, study: Study) -> None:
     assert runner.report(outcome, formats="csv,tex") == outcome.folder and table.read_bytes() == before
 
 
-def test_the_network_of_a_fit(study: Study) -> None:
-    """Without `training.keep` there is none, and one line says so."""
-    pytest.importorskip("runner.trained.networks")
-    with pytest.raises(RunnerError):
+def test_the_network_of_a_fit(study: Study, tmp_path: Path) -> None:
+    saved = {"training.keep": "all", "grid": {"architecture.convs": [1]}}
+    outcome = runner.run(EXPERIMENT, overrides=saved, reports=tmp_path, **QUIET)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    shares = outcome.network(repeat=1, fold=2).predict(images)
+    assert shares.shape == (3, 10) and np.allclose(shares.sum(axis=1), 1)
+    assert np.array_equal(shares, runner.load(outcome.folder).network(fold=2).predict(images))
+    assert not np.array_equal(shares, outcome.network(fold=1).predict(images))
+    with pytest.raises(RunnerError, match="fold"):
+        outcome.network(fold=3)
+    # Without `training.keep` there is none, and one line says so.
+    with pytest.raises(RunnerError, match=r"training\.keep"):
         study.network()
 
 

@@ -281,7 +281,7 @@ def test_a_folder_of_images_is_planned_and_run(tiny: Path, runner, pictures: Pat
     done = runner("run", tiny, "--executor", "serial")
     assert done.returncode == 0, done.stderr
     done = runner("run", tiny, "--executor", "serial", "--set", "cross_validation.folds=7")
-    assert done.returncode == 2 and "class blue has 6 images, fewer than the 7 folds" in done.stderr
+    assert done.returncode == 2 and "found 7; 12 images of 2 classes allow at most 6 folds" in done.stderr
     (pictures / "red" / "3.png").write_bytes(b"hello")
     done = runner("run", tiny, "--executor", "serial")
     assert done.returncode == 2 and "Traceback" not in done.stderr

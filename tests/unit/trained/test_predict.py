@@ -108,7 +108,7 @@ def test_images_that_do_not_fit_are_refused_in_one_line(study: Path) -> None:
     for name, problem in {
         "wide.png": "found 1x8x9 (channels, height, width); the network takes 1x8x8; the data set digits does",
         "colour.png": "it is in colour; the network takes grey images, so convert it first",
-        "text.png": "cannot be read as a",
+        "text.png": "cannot be read as PNG, JPEG",
         "float.npy": "images are float64 (2, 8, 8); expected uint8, 0 to 255",
         "object.npy": "cannot be read as an array of images",
         "two.npz": "no array 'images'; it holds a, b",
