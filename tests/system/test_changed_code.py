@@ -11,6 +11,8 @@ import psutil
 import pytest
 from command import RUNNER, Command, environment, journal_lines
 
+from runner.text import plural
+
 PLUGIN = """
 import os, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -71,7 +73,7 @@ def test_a_worker_that_is_replaced_after_an_edit_records_nothing(edited: str, tm
     assert 0 < len(recorded) < 12
     (tmp_path / edited).write_text(content)
     again = process("run", "s.yaml")
-    assert again.returncode == 0 and f"{12 - len(recorded)} fits to train" in again.stderr
+    assert again.returncode == 0 and f"{plural(12 - len(recorded), 'fit')} to train" in again.stderr
     assert losses(tmp_path / "reports" / "s") == losses(tmp_path / "undisturbed" / "s")
 
 

@@ -15,6 +15,7 @@ from mlflow_runs import kinds, runs_of
 
 from runner.cli import main
 from runner.journal.index import read
+from runner.text import plural
 
 SMALL = ("--executor", "serial", "--tracking-uri", "none", "--set", "training.engine=numpy",
          "--set", "grid={architecture.convs: [1, 2]}")  # fmt: skip
@@ -81,7 +82,7 @@ def test_a_run_stopped_by_a_full_disk_resumes_when_there_is_space(
     disk.free()
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert f"{6 - len(recorded)} fits to train" in printed.err and "Traceback" not in printed.err
+    assert f"{plural(6 - len(recorded), 'fit')} to train" in printed.err and "Traceback" not in printed.err
     # layers.csv is made from the files of the fits, which are not written again.
     incomplete = {"layers.csv"} if "the fit is recorded, but its files are not" in caplog.text else set()
     tables = stable_tables(report)
@@ -176,7 +177,7 @@ def test_a_run_stopped_by_a_file_size_limit_resumes_without_it(tiny: Path) -> No
     journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
     recorded = len(read(journal)[0])
     again = subprocess.run(command, **options)  # type: ignore[call-overload]
-    assert again.returncode == 0 and f"{6 - recorded} fits to train" in again.stderr
+    assert again.returncode == 0 and f"{plural(6 - recorded, 'fit')} to train" in again.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from command import RUNNER, Command, environment, journal_lines, stable_tables
 
+from runner.text import plural
+
 
 def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(tiny: Path, runner: Command) -> None:
     slow = [tiny, "--set", "training.epochs=16"]
@@ -31,12 +33,13 @@ def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(tiny: Path, r
     _, errors = process.communicate(timeout=60)
     finished = len(journal_lines(report))
     assert process.returncode == 130, errors
-    message = f"interrupted: {finished} of 12 fits are finished; the same command trains the rest"
+    done = "1 of 12 fits is" if finished == 1 else f"{finished} of 12 fits are"
+    message = f"interrupted: {done} finished; the same command trains the rest"
     assert 1 <= finished < 12 and message in errors
     assert "Traceback" not in errors
     assert "partial" in (report / "report.md").read_text()
     rest = runner("run", *slow, publish=True)
-    assert rest.returncode == 0 and f"{12 - finished} fits to train" in rest.stderr
+    assert rest.returncode == 0 and f"{plural(12 - finished, 'fit')} to train" in rest.stderr
     undisturbed = runner("run", *slow, "--reports", "undisturbed")
     assert undisturbed.returncode == 0
     assert stable_tables(report) == stable_tables(tiny.parent / "undisturbed" / "tiny")

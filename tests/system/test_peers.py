@@ -30,7 +30,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def plans(tmp_path: Path) -> dict[str, Any]:
-    images, labels = np.zeros((20, 3, 32, 32), np.uint8), np.arange(20) % 10
+    images, labels = np.zeros((30, 3, 32, 32), np.uint8), np.arange(30) % 10
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     file = {"medium": [f"dataset.file={tmp_path / 'images.npz'}"]}
     return {grid: make_plan(load(BENCHMARKS / f"{grid}.yaml", file.get(grid, ()))) for grid in GRIDS}

@@ -15,10 +15,11 @@ Verdict = dict[str, Any]
 
 
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
-    """The sentences by factor, those about the best cell first."""
+    """The sentences by factor, then those about the best cell; in a race they answer the question, and are first."""
+    answers = sentences.answers(plan, tables.comparisons)
     about = race.answer(tables.looks) if plan.race else [best.sentence(plan, tables.cells)]
-    first = {"best cell": about} if any(about) else {}
-    return first | sentences.answers(plan, tables.comparisons)
+    best_cell = {"best cell": about} if any(about) else {}
+    return best_cell | answers if plan.race else answers | best_cell
 
 
 def verdict(plan: Plan, tables: Tables) -> Verdict:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ROOT, environment
 from small_files import settle
 
 from runner.components.records import ImageData
@@ -183,48 +180,6 @@ def test_parts_unused_for_a_month_are_removed(cache: Path) -> None:
     assert len(list((cache / "prepared").glob("*/"))) == 2
     fingerprint(old)
     assert (used.loads, old.loads) == (1, 2)
-
-
-GROWTH = """\
-import sys
-from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
-import engine_fits
-
-from runner.engines.training_loop import train
-
-learner_of = engine_fits.LEARNERS[sys.argv[1]]
-images = np.load(sys.argv[2], mmap_mode="c")
-labels, index = np.arange(len(images)) % 3, np.arange(len(images))
-job = replace(engine_fits.built_fit(), transforms=())
-train([job], learner_of)
-
-def own():
-    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) // 1024
-
-before = own()
-spec = replace(job.spec, train=index, validation=index)
-learner = learner_of([replace(job, spec=spec, images=images, labels=labels)])
-learner.step([index[::5000]], [()])
-learner.evaluate(learner.subset(images, labels, [index[:1000]]))
-print(own() - before)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-@pytest.mark.parametrize("engine", ["torch", "numpy"])
-def test_a_fit_holds_no_copy_of_the_images(engine: str, tmp_path: Path) -> None:
-    """A fit's own memory holds only its current batches, so eight workers share one copy of the images."""
-    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (2_400_000, 2, 8, 8))
-    images[::100_000] = 100  # the rest of the file is a hole
-    images.flush()
-    command = [sys.executable, "-c", GROWTH, engine, str(tmp_path / "images.npy")]
-    root = ROOT
-    done = subprocess.run(command, cwd=root / "tests" / "helpers", env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 50, "megabytes of 300"
 
 
 @pytest.mark.parametrize(

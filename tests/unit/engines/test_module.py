@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
-from command import RUNNER, TINY, environment, stable_tables
 from engine_fits import built_fit
+from plugin_modules import write_study
 from torch import nn
 
 from runner.cli import main
@@ -23,99 +19,8 @@ from runner.engines.base import TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.module_facts import measure
 from runner.errors import ShapeError
-from runner.planning.plan_file import read
 
 torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
-
-PLUGIN = """\
-from runner.api import Architecture, Count, Flatten, Dense, Sequential, hookimpl
-import torch
-from torch import nn
-
-class Summing(nn.Module):
-    def __init__(self, channels, classes, width):
-        super().__init__()
-        self.stem = nn.Conv2d(channels, width, 3, padding=1)
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
-        self.drop, self.pool = nn.Dropout(0.2), nn.MaxPool2d(2)
-        self.head = nn.Linear(width * 16, classes)
-
-    def forward(self, images):
-        signal = torch.relu(self.stem(images))
-        return self.head(self.pool(self.drop(signal + self.body(signal))).flatten(1))
-
-class Counting(Summing):
-    def forward(self, images):
-        return super().forward(images if len(images) else images + 1)
-
-class Deciding(Summing):
-    def forward(self, images):
-        return super().forward(images if images.mean() > 0 else -images)
-
-class Raising(Summing):
-    def forward(self, images):
-        raise ValueError("no such\\nchannel")
-
-class Twice(Summing):
-    def forward(self, images):
-        return images, images
-
-def of(module):
-    def build(input_shape, classes, *, width: Count = 4):
-        return module(input_shape[0], classes, width)
-    return build
-
-def four(input_shape, classes):
-    return Summing(1, 4, 2)
-
-def channels(input_shape, classes):
-    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, classes))
-
-def forgot(input_shape, classes):
-    return nn.Linear
-
-def huge(input_shape, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16_000_000), nn.ReLU(), nn.Linear(16_000_000, classes))
-
-def coded(input_shape, classes, *, code: int = 1, module: int = 2):
-    return Summing(1, classes, 4)
-
-@hookimpl
-def register_architectures():
-    for module in (Summing, Counting, Deciding, Raising, Twice):
-        yield Architecture(name=module.__name__.lower(), build=of(module))
-    for build in (four, channels, forgot, huge, coded):
-        yield Architecture(name=build.__name__, build=build)
-"""
-
-IMPORTS_LATE = """\
-from runner.api import Architecture, Dense, Flatten, Sequential, hookimpl
-
-def late(input_shape, classes, *, units: int = 10):
-    from torch import nn
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, units), nn.Linear(units, classes))
-
-def either(input_shape, classes):
-    try:
-        from torch import nn
-    except ImportError:
-        return Sequential(Flatten(), Dense(classes))
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
-
-@hookimpl
-def register_architectures():
-    yield Architecture(name="late", build=late)
-    yield Architecture(name="either", build=either)
-"""
-
-
-def write_study(folder: Path) -> None:
-    """An experiment and plugin files with modules; tests set its grid with `--set grid=`."""
-    (folder / "modules.py").write_text(PLUGIN)
-    (folder / "late.py").write_text(IMPORTS_LATE)
-    text = TINY[: TINY.index("grid:")].replace("plugins: []", "plugins: [./modules.py]")
-    text = re.sub("architecture: .*", "architecture: summing", text).replace("folds: 3", "folds: 2")
-    (folder / "e.yaml").write_text(text)
 
 
 @pytest.fixture
@@ -132,71 +37,6 @@ def plan_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[list
     printed = capsys.readouterr()
     cells: list[dict[str, object]] = json.loads(printed.out)["cells"]
     return cells, printed.err
-
-
-GRID = "grid={architecture: [summing, counting, coded, simple_convnet]}"
-Done = subprocess.CompletedProcess[str]
-
-
-def command(folder: Path, *arguments: str) -> Done:
-    """Run the command line as a process of its own."""
-    return subprocess.run(
-        [str(RUNNER), *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=240
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A folder in which three modules and a network of layer records were trained, and the finished command."""
-    folder = tmp_path_factory.mktemp("trained")
-    write_study(folder)
-    done = command(folder, "run", "e.yaml", "--set", GRID)
-    assert done.returncode == 0, done.stderr
-    return folder, done
-
-
-def test_modules_and_networks_are_trained_in_one_study(trained: tuple[Path, Done]) -> None:
-    report = trained[0] / "reports" / "tiny"
-    cells = pd.read_csv(report / "tables" / "cells.csv").set_index("cell")
-    assert (cells["ok"] == 2).all() and (cells["mean"] > 0.2).all()
-    modules = dict.fromkeys(["summing", "counting", "coded"], 846)
-    assert cells["parameters"].to_dict() == {**modules, "simple_convnet": 53_910}
-    assert cells.loc["summing", "receptive_field"] == "6x6" and pd.isna(cells.loc["counting", "receptive_field"])
-    assert "counting" in (report / "report.html").read_text() and "summing" in (report / "report.md").read_text()
-
-
-def test_an_unknown_receptive_field_is_a_dash_in_the_table(trained: tuple[Path, Done]) -> None:
-    folder, done = trained
-    for text in (done.stdout, (folder / "reports" / "tiny" / "report.md").read_text()):
-        row = next(line for line in text.splitlines() if re.match(r"(\| )?counting .*\d", line))
-        assert " – " in row
-
-
-def test_modules_give_the_same_bits_in_other_processes(trained: tuple[Path, Done]) -> None:
-    folder = trained[0]
-    again = command(folder, "run", "e.yaml", "--set", GRID, "--reports", "again", "--executor", "serial")
-    assert again.returncode == 0
-    assert stable_tables(folder / "again" / "tiny") == stable_tables(folder / "reports" / "tiny")
-
-
-def test_an_edit_of_the_plugin_changes_the_identity_of_modules(trained: tuple[Path, Done], tmp_path: Path) -> None:
-    """What a module computes is known only from its code, so its fits are trained again; those of networks are not."""
-    write_study(tmp_path)
-    shutil.copytree(trained[0] / "reports", tmp_path / "reports")
-    (tmp_path / "modules.py").write_text(PLUGIN.replace("signal + self.body", "signal - self.body"))
-    done = command(tmp_path, "plan", "e.yaml", "--set", GRID.replace(", coded", ""))
-    assert "4 fits to train" in done.stdout, "those of summing and counting, not of simple_convnet"
-
-
-def test_a_modules_code_is_in_its_identity_whatever_its_parameters_are_called(
-    trained: tuple[Path, Done], tmp_path: Path
-) -> None:
-    write_study(tmp_path)
-    (tmp_path / "modules.py").write_text(PLUGIN + "# a comment\n")
-    cells = json.loads(command(tmp_path, "plan", "e.yaml", "--set", GRID, "--json").stdout)["cells"]
-    before = [cell.id for cell in read(trained[0] / "reports" / "tiny" / "plan.yaml").cells]
-    changed = {cell["levels"]["architecture"] for cell in cells if cell["id"] not in before}
-    assert changed == {"summing", "counting", "coded"}
 
 
 def test_strict_is_not_part_of_a_modules_identity(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,45 +141,6 @@ def test_operations_outside_of_submodules_and_submodules_used_twice_are_counted_
     assert [(layer.path, layer.parameters) for layer in analysis.layers] == [
         ("again", 38), ("again", 0), ("head", 387), ("(outside of modules)", 18),
     ]  # fmt: skip
-
-
-PEAK = """\
-import pathlib, sys
-from runner.cli import main
-status = main(sys.argv[1:])
-print("PEAK", pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-sys.exit(status)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-@pytest.mark.parametrize(
-    ("file", "name", "options", "parameters"),
-    [
-        ("modules.py", "huge", [], 64 * 16_000_000 + 16_000_000 * 11 + 10),
-        ("late.py", "late", ["--set", "units=5000000"], 64 * 5_000_000 + 5_000_000 * 11 + 10),
-    ],
-)
-def test_measuring_a_module_allocates_no_numbers(
-    file: str, name: str, options: list[str], parameters: int, study: Path
-) -> None:
-    """4.8 GB of weights, and 1.5 GB if torch is imported in the function, are described in less than 1 GB of memory.
-
-    Measured by the high-water mark of `/proc`: that of getrusage starts with the size of the parent process.
-    """
-    arguments = ["describe", name, "--plugin", file, "--input", "1x8x8", "--json", *options]
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, *arguments], cwd=study, env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    document, _, peak = done.stdout.partition("PEAK")
-    assert json.loads(document)["parameters"] == parameters
-    assert int(peak) < 1_000_000, "KiB"
-
-
-def test_an_architecture_that_can_do_without_torch_is_described_with_torch_if_it_is_installed(study: Path) -> None:
-    done = command(study, "describe", "either", "--plugin", "late.py", "--input", "1x8x8", "--json")
-    assert [layer["type"] for layer in json.loads(done.stdout)["layers"]] == ["Flatten", "Linear"], "torch is installed"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from breaking import ADAM, STEPS, CheckpointEvery, Killer, bits
-from command import Command, journal_by_id, journal_lines
+from command import Command
 from engine_fits import MIXED, MOMENTUM, built_fit
 
 from runner.components.records import ComponentRef
@@ -238,19 +238,3 @@ def test_the_plan_reports_stacking_and_it_is_part_of_a_fits_identity(tiny: Path,
 def test_impossible_stacking_is_refused(settings: tuple[str, ...], words: str, tiny: Path, runner: Command) -> None:
     done = runner("plan", *arguments(*settings))
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
-
-
-def test_the_bits_are_the_same_for_any_number_of_workers_and_after_breaks(tiny: Path, runner: Command) -> None:
-    """If the journal lacks one fit of a group, the group is trained again, and only that fit is added."""
-    assert runner("run", *arguments(), "--executor", "serial").returncode == 0
-    report = tiny.parent / "reports" / "tiny"
-    assert runner("run", *arguments(), "--workers", "2", "--reports", "two").returncode == 0
-    reference = journal_by_id(report)
-    assert len(reference) == 24 and journal_by_id(tiny.parent / "two" / "tiny") == reference
-    lines = journal_lines(report)
-    (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:17]))
-    done = runner("run", *arguments())
-    assert done.returncode == 0 and "8 fits to train, 16 are in the journal" in done.stderr
-    assert journal_by_id(report) == reference
-    more = [setting.replace("repeats: 2", "repeats: 3") for setting in arguments()]
-    assert "12 fits to train, 24 are in the journal" in runner("run", *more).stderr

@@ -97,7 +97,7 @@ def test_results_print_as_tables(outcome: Outcome, study: Study) -> None:
         lines = repr(results).splitlines()
         assert lines[0] == "small: 8 of 8 fits are finished" and lines[2].startswith("cell ")
         assert sum("2 of 2" in line for line in lines) == 4 and lines[-1].startswith("report: ")
-        assert [line for line in lines if line.startswith("pool: ")] == [study.answers[1]]
+        assert [line for line in lines if line.startswith("pool: ")] == [study.answers[0]]
         page = results._repr_html_()
         assert page.count("<tr>") == 5 and "&lt;max&gt; &#36;1&#36;" in page and "<max>" not in page
 
