@@ -21,8 +21,8 @@ demo: .venv/installed  ## a real study in about two minutes
 check: lint  ## the inner loop: lint, types, contracts, unit tests; under three minutes on two cores
 	$(BIN)/pytest tests/unit -n 2 --dist loadfile
 
-test: .venv/installed  ## everything; three at a time also on two cores, as system tests mostly wait for processes
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: .venv/installed  ## everything; four at a time also on two cores, as system tests mostly wait for processes
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -79,7 +79,7 @@ def _diverged(tables: Tables) -> Iterator[str]:
     if len(diverged):
         cells = enumeration(list(dict.fromkeys(diverged["cell"])))
         of = f"{len(diverged):,} of {plural(len(fits), 'fit')}"
-        yield f"training diverged in {of} ({cells}); means are over the others, which says too much good of these cells"
+        yield f"training diverged in {of} ({cells}); means are over the others, which flatters these cells"
 
 
 def _still_rising(plan: Plan, learning: pd.DataFrame) -> Iterator[str]:
