@@ -168,7 +168,10 @@ def compare(
 
     if not others:
         raise RunnerError("compare: found one study; expected two or more")
-    found = compare.compare([compare.read_report(_folder(study, reports)) for study in (first, *others)])
+    folders = [_folder(study, reports) for study in (first, *others)]
+    studies = [compare.read_report(folder) for folder in folders]
+    compare.refuse_same(studies, folders)
+    found = compare.compare(studies)
     if out is not None:
         side_by_side.write(found, Path(out))
     return found

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_json, add_reports, folder_path, report_folder
 from runner.commands.output import print_line, print_remark, print_table
-from runner.errors import RunnerError
 from runner.text import printable
 
 if TYPE_CHECKING:
@@ -35,9 +33,8 @@ def run(given: argparse.Namespace) -> int:
     from runner.reporting.between_studies import compare, side_by_side
 
     experiments = (given.first, *given.others)
-    folders = [report_folder(given.reports, experiment) for experiment in experiments]
-    reports = [compare.read_report(folder) for folder in folders]
-    _refuse_same(experiments, folders)  # after they are read: what is damaged in one is to be known in any case
+    reports = [compare.read_report(report_folder(given.reports, experiment)) for experiment in experiments]
+    compare.refuse_same(reports, experiments)  # after they are read: what is damaged in one is to be known in any case
     comparison = compare.compare(reports)
     written = side_by_side.write(comparison, given.out) if given.out else []
     if given.json:
@@ -48,16 +45,6 @@ def run(given: argparse.Namespace) -> int:
     for line in side_by_side.remarks(comparison, written):
         print_remark(line)
     return 0
-
-
-def _refuse_same(experiments: Sequence[str], folders: Sequence[Path]) -> None:
-    """Raise RunnerError if two arguments stand for one study."""
-    first: dict[Path, str] = {}
-    for experiment, folder in zip(experiments, folders, strict=True):
-        place = folder.resolve()
-        if (earlier := first.get(place)) is not None:
-            raise RunnerError(f"{experiment}: the same study as {earlier} ({folder}); expected different ones")
-        first[place] = experiment
 
 
 def _print_sections(sections: Iterable[TitledTable]) -> None:

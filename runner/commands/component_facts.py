@@ -36,7 +36,7 @@ def print_facts(entry: RegisteredComponent, ref: ComponentRef) -> None:
         printable(f"{entry.component.name}, {NAMES.get(entry.component.kind, entry.component.kind)} of {entry.source}")
     )
     if text := _description(entry):
-        print_line(printable(text))
+        print_line(text)
     print()
     if entry.parameters:
         rows = [_row(parameter) for parameter in document(entry, ref)["parameters"]]

@@ -74,12 +74,15 @@ def run(given: argparse.Namespace) -> int:
     parameters = _parameters(given.set)
     entry = catalog.find(kind, given.name)
     missing = [parameter.name for parameter in entry.parameters.values() if parameter.required]
-    if missing := [name for name in missing if name not in parameters]:
-        return _incomplete(entry, ComponentRef(given.name, parameters), missing, given.json)
+    missing = [name for name in missing if name not in parameters]
     try:
         ref = catalog.bind(kind, ComponentRef(given.name, parameters))
     except InvalidValues as finding:
-        problems = [(Location(f"--set {dotted(p)}" if p else "--set"), m) for p, m in finding.problems]
+        # What is missing has no path.
+        wrong = [(Location(f"--set {dotted(path)}"), message) for path, message in finding.problems if path]
+        if missing and not wrong:
+            return _incomplete(entry, ComponentRef(given.name, parameters), missing, given.json)
+        problems = wrong or [(Location("--set"), message) for _, message in finding.problems]
         raise InputError(Complaint(where, "", message) for where, message in problems) from None
     return int(import_module(DESCRIBED_IN[kind]).describe(catalog, ref, given))
 

@@ -39,7 +39,7 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
         part.verify()
         images, labels = read(part.folder)
         facts = _facts(data, images, labels)
-        if not given.json:
+        if given.out or not given.json:
             dataset_sheet.write(images, labels, data.class_names, f"{ref}", file, MOST_CLASSES)
     if given.json:
         print(json.dumps({**document(entry, ref), "facts": data.facts, **facts}))

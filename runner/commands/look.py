@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.commands.arguments import picture
 from runner.commands.output import print_line, print_remark
 from runner.commands.saved import ChosenFits, add_saved, chosen_fits, named
 from runner.errors import RunnerError
@@ -23,7 +24,8 @@ EXAMPLES = ("runner look study photo.png", "runner look study/max_pool photo.png
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_saved(parser, "the best saved fit")
     parser.add_argument("image", metavar="IMAGE", help="an image file, or a .npy or .npz file with one image")
-    parser.add_argument("--out", type=Path, default=Path("look.png"), metavar="FILE", help="the picture (%(default)s)")
+    out = "the picture, .png (%(default)s)"
+    parser.add_argument("--out", type=picture, default=Path("look.png"), metavar="FILE", help=out)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -131,7 +131,6 @@ def print_plan(
         ("cell", "parameters", "MACs", "receptive field"),
         ((c.name, count_text(c.parameters), count_text(c.macs), field_text(c.receptive_field)) for c in plan.cells),
     )
-    training = plan.training
     print()
     print_line(f"data: {_data(plan)}")
     if counts := counts_text(plan):
@@ -140,8 +139,8 @@ def print_plan(
     if plan.excluded:
         rules = "; ".join(f"{count:,} by {rule}" for rule, count in plan.excluded.items())
         print_line(f"excluded: {plural(sum(plan.excluded.values()), 'combination')} ({rules})")
-    engine = f"engine {training.engine} on {training.device} in {training.precision}{_stacking(plan)}"
-    print_line(f"{engine}; {_epochs(plan)}")
+    engine, device, precision = (_varied(plan, name) for name in ("engine", "device", "precision"))
+    print_line(f"engine {engine} on {device} in {precision}{_stacking(plan)}; {_epochs(plan)}")
     for line in (*_early_stops(plan), *notices):
         print_line(printable(line))
     basis = (
@@ -173,6 +172,11 @@ def _duplicates(plan: Plan) -> str:
         return ""
     dropped = found.get("dropped")
     return "; no duplicates" if not dropped else f"; {plural(dropped, 'duplicate')} left out"
+
+
+def _varied(plan: Plan, setting: str) -> str:
+    """The values of a setting of the training, in the order of the cells."""
+    return " or ".join(dict.fromkeys(str(getattr(cell.settings.training, setting)) for cell in plan.cells))
 
 
 def _epochs(plan: Plan) -> str:

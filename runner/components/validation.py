@@ -14,6 +14,8 @@ T = TypeVar("T")
 KeyPath = tuple[int | str, ...]
 """Keys and list indices from the root of a document to a value."""
 
+MISSING = "is required, but missing"
+
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -63,7 +65,7 @@ def _explain(detail: dict[str, Any], keys: Callable[[KeyPath], Iterable[str]]) -
     path, value, kind = tuple(detail["loc"]), detail["input"], detail["type"]
     context = detail.get("ctx", {})
     if kind == "missing":
-        return path, "is required, but missing"
+        return path, MISSING
     if kind == "extra_forbidden":
         return path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], keys(path[:-1]))}"
     if kind == "literal_error":

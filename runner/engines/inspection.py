@@ -102,9 +102,10 @@ def activation_maps(layers: Mapping[str, tuple[str, np.ndarray]], most: int) -> 
     spatial = [i for i, output in enumerate(outputs) if output.ndim == 4 and math.prod(output.shape[2:]) > 1]
     # Both ends are included: the first and the last layer that has positions are always shown.
     chosen = np.linspace(0, len(spatial) - 1, min(most, len(spatial))).round().astype(int)
-    maps = {
-        f"activation.{i}": shrink(outputs[i][:, :MAX_CHANNELS]).astype(np.float16) for i in np.take(spatial, chosen)
-    }
+    with np.errstate(over="ignore"):  # of a network that diverges; infinity is drawn as such
+        maps = {
+            f"activation.{i}": shrink(outputs[i][:, :MAX_CHANNELS]).astype(np.float16) for i in np.take(spatial, chosen)
+        }
     return maps | {
         "spatial": np.array(len(spatial)),
         "layers": np.array(list(layers)), "types": np.array([kind for kind, _ in layers.values()]),

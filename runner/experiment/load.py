@@ -10,13 +10,14 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from runner.components.validation import InvalidValues, KeyPath, validate
+from runner.components.validation import MISSING, InvalidValues, KeyPath, validate
 from runner.errors import Complaint, InputError, Location
 from runner.experiment import python_values
 from runner.experiment.grid_syntax import GridSection, parse_grid
 from runner.experiment.inherit import Inheritance, home
 from runner.experiment.read import mapping, read_document
 from runner.experiment.schema import (
+    NO_NAME,
     UNION_TAGS,
     CrossValidation,
     Experiment,
@@ -32,6 +33,8 @@ from runner.experiment.variables import substitute
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
 
+INCOMPLETE = (MISSING, NO_NAME)
+"""What a level of the grid may mend: messages about what the file leaves out."""
 _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude", "extends")
 
 M = TypeVar("M", bound=BaseModel)
@@ -125,12 +128,15 @@ def _without_tags(path: KeyPath) -> KeyPath:
 
 
 def _check_fixed_settings(document: Node, grid: GridSection, complaints: list[Complaint]) -> None:
-    """Add the complaints about sections that no level sets; otherwise every cell would repeat them."""
-    # A section that levels set may be incomplete in the file, such as `training` without its epochs.
+    """Add the complaints about the settings as the file has them, before any level is applied.
+
+    A section that levels set may be incomplete, such as `training` without its epochs, but not wrong: a value that
+    every cell replaces would never be looked at.
+    """
     varied = {path.split(".")[0] for path in grid.paths}
-    all_complaints: list[Complaint] = []
-    parse_settings(document, all_complaints)
-    complaints += [c for c in all_complaints if c.path.split(".")[0] not in varied]
+    found: list[Complaint] = []
+    parse_settings(document, found)
+    complaints += [c for c in found if c.path.split(".")[0] not in varied or c.message not in INCOMPLETE]
 
 
 def _refuse_repeated(overrides: Sequence[str], option: str) -> None:

@@ -25,6 +25,8 @@ FIRST_LOOK = 2
 UNION_TAGS = ("a number of repeats", "repeats until decided")
 """Parts that pydantic adds to the path of an error in `cross_validation.repeats`, and that no file has."""
 
+NO_NAME = "expected a key 'name' with the name of a component"
+
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -35,7 +37,7 @@ def parse_component(value: Any) -> ComponentRef:
     if not isinstance(value, dict):
         raise ValueError(f"found {yaml_value(value)}; expected a name, or a mapping with a name and parameters")
     if not isinstance(value.get("name"), str):
-        raise ValueError("expected a key 'name' with the name of a component")
+        raise ValueError(NO_NAME)
     return ComponentRef(value["name"], {key: item for key, item in value.items() if key != "name"})
 
 

@@ -20,7 +20,7 @@ from runner.fits.records import FitSpec, TrainingPlan
 from runner.planning.environment import describe_environment
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import planned_code
-from runner.text import dotted
+from runner.text import dotted, yaml_value
 
 IDENTITY = 3
 """Increase this when a change in archrunner gives different results for the same plan: it changes all fit ids."""
@@ -66,7 +66,10 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart, test: Prepar
     except RunnerError as error:
         # Splitting refuses one thing only: a class with fewer images than there are folds.
         path = ("cross_validation", "folds")
-        raise InputError([Complaint(experiment.document.find(path), dotted(path), str(error))]) from None
+        parameters = experiment.header.dataset.parameters
+        left = [f"{name}: {yaml_value(parameters[name])}" for name in ("subset", "deduplicate") if parameters.get(name)]
+        cause = f" (with dataset.{' and dataset.'.join(left)})" if left else ""
+        raise InputError([Complaint(experiment.document.find(path), dotted(path), f"{error}{cause}")]) from None
 
 
 def assign_fit_ids(

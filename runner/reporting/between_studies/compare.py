@@ -135,6 +135,15 @@ def read_report(folder: Path) -> LoadedReport:
     return folder, plan, read_frames(plan, folder)
 
 
+def refuse_same(reports: Sequence[LoadedReport], given: Sequence[object]) -> None:
+    """Raise RunnerError if two of the reports, which were `given` so, are of one folder."""
+    first: dict[Path, object] = {}
+    for (folder, *_), name in zip(reports, given, strict=True):
+        if (earlier := first.get(folder.resolve())) is not None:
+            raise RunnerError(f"{name}: the same study as {earlier} ({folder}); expected different ones")
+        first[folder.resolve()] = name
+
+
 def compare(reports: Sequence[LoadedReport]) -> Comparison:
     """Compare the first of two or more experiments with each of the others.
 

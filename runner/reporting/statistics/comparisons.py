@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
-from runner.reporting.statistics.crossed import DETECTABLE, crossed_differences
+from runner.reporting.statistics.crossed import POWER, crossed_differences
 from runner.reporting.statistics.crossed import repeats_needed as crossed_repeats_needed
 from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete
 from runner.reporting.statistics.metric_test import least_std, metric_test
@@ -163,17 +164,18 @@ def _methods(
         new |= {name: getattr(crossed, name) for name in ("variance", "floor", "per_repeat")}
         new |= {"method": np.full(len(used), CROSSED, dtype=object), "repeats_needed": crossed_repeats_needed(crossed)}
         columns |= {name: np.where(crossed.method_ok, values, columns[name]) for name, values in new.items()}
-    columns["images_needed"] = _images_needed(plan, columns["t"])
+    columns["images_needed"] = _images_needed(plan, columns)
     return columns
 
 
-def _images_needed(plan: Plan, t: Floats) -> Floats:
+def _images_needed(plan: Plan, columns: dict[str, Any]) -> Floats:
     """The images of the data set with which the difference found would be found with 80% power: variances fall as
-    1 / images. nan for a difference of 0, or if the number of images is unknown.
+    1 / images, and the degrees of freedom stay. nan for a difference of 0, or if the number of images is unknown.
     """
     images = plan.data.get("train", math.nan) + plan.data.get("validation", math.nan)
+    t, df, alpha = (np.asarray(columns[name], np.float64) for name in ("t", "df", "alpha"))
     with np.errstate(divide="ignore"):
-        needed = np.ceil(images * (DETECTABLE / t) ** 2)
+        needed = np.ceil(images * ((stdtrit(df, 1 - alpha / 2) + POWER) / t) ** 2)
     return np.where(np.isfinite(needed), needed, np.nan)
 
 

@@ -15,9 +15,17 @@ from runner.fits.metrics import find_metric
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import compare_with, factor_pairs
-from runner.reporting.statistics.crossed import Crossed
+from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_REPEATS, Crossed
 from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
-from runner.reporting.statistics.sequential import FIRST_LOOK, LEADER, OPEN, leading, pair_states, race_states
+from runner.reporting.statistics.sequential import (
+    FIRST_LOOK,
+    LEADER,
+    OPEN,
+    OUT_OF_REACH,
+    leading,
+    pair_states,
+    race_states,
+)
 from runner.reporting.tables.fits import fits_table
 
 NO_RESULT = "no result"
@@ -78,6 +86,9 @@ def _pairs(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
         table = table[table["pairs"] > 0]
         assert plan.most is not None
         states = pair_states(_crossed(plan, table), plan.most, plan.equivalent, table["p_holm"])
+        if plan.folds < LEAST_FOLDS and plan.repeats < min(LEAST_REPEATS, plan.most):
+            # The next repeat may be judged image by image, by which far less is out of reach.
+            states = np.where(states == OUT_OF_REACH, OPEN, states)
         tables.append(
             table.assign(state=np.where(table["p"].isna(), NO_RESULT, states), a=table["level_a"], b=table["level_b"])
         )

@@ -158,3 +158,23 @@ def test_what_does_not_belong_to_the_component_is_refused(arguments: str, messag
     done = here("describe", *arguments.split())
     assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("image-folder", "--set", "roott=x", "--set", "size=16"),
+            "no parameter 'roott'; did you mean",
+        ),
+        (("sgd", "--set", "momentum=lots"), "--set momentum: found 'lots'; expected a number"),
+    ],
+)
+def test_what_is_wrong_is_said_before_what_is_missing(arguments: tuple[str, ...], message: str, here: Command) -> None:
+    done = here("describe", *arguments)
+    assert done.returncode == 2 and done.stdout == "" and message in done.stderr, done.stderr
+
+
+def test_a_picture_is_drawn_beside_the_document(tmp_path: Path, here: Command) -> None:
+    done = here("describe", "digits", "--json", "--out", "sheet.png")
+    assert json.loads(done.stdout)["size"] == 1797 and (tmp_path / "sheet.png").stat().st_size > 10_000

@@ -1,10 +1,11 @@
 """`plan` names the data, and refuses what `run` refuses: from the data's description, or with --data from the data."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from command import run_here
+from command import TINY, Command, run_here
 from PIL import Image
 
 STUDY = """\
@@ -125,3 +126,19 @@ def test_many_classes_take_one_short_line(study):
     assert "images: 2 (0) to 5 (7) of a class; no duplicates\n" in run_here(folder, "plan", "own.yaml", "--data").stdout
     folder = study("cross_validation: {folds: 2}", labels=tuple(range(40)) * 2)
     assert "images: 2 of each class; no duplicates\n" in run_here(folder, "plan", "own.yaml", "--data").stdout
+
+
+def test_the_plan_names_every_engine_and_precision(tiny: Path, here: Command) -> None:
+    grid = "grid={training.precision: [float32, float64], training.engine: [numpy, torch]}"
+    done = here("plan", tiny, "--set", grid)
+    assert "engine numpy or torch on cpu in float32 or float64" in done.stdout
+
+
+def test_a_class_that_a_subset_leaves_out_is_the_subsets_fault(tmp_path: Path, here: Command) -> None:
+    images, labels = np.zeros((60, 8, 8), np.uint8), np.array([0] * 57 + [1] * 3)
+    images[:, 0, 0] = np.arange(60)
+    np.savez(tmp_path / "rare.npz", images=images, labels=labels)
+    text = TINY.replace("dataset: digits", "dataset: {name: npz, file: rare.npz, subset: 20}")
+    (tmp_path / "rare.yaml").write_text(text)
+    done = here("plan", "rare.yaml", "--data")
+    assert done.returncode == 2 and "(with dataset.subset: 20)" in done.stderr, done.stderr

@@ -116,6 +116,8 @@ def test_comparisons_and_descriptions_print_too(outcome: Outcome, study: Study, 
     compared = runner.compare(outcome, str(wider.folder), out=tmp_path / "out")
 
     assert "A small" in repr(compared) and "<table>" in compared._repr_html_()
+    with pytest.raises(RunnerError, match="the same study as"):
+        runner.compare(outcome, folder / "small")
     assert (tmp_path / "out").is_dir() and repr(compared) == repr(runner.compare("small", "wider", reports=folder))
     described = runner.describe({"name": "stages", "width": np.int64(8)}, input=(1, 8, 8))
     assert re.search(r"stage1/conv1 +conv 3×3 +8×8×8 +80 +4,608", repr(described))

@@ -148,3 +148,12 @@ def test_a_figure_of_many_pairs_shows_some_and_says_so() -> None:
     plan, frames = study({"width": WIDTHS}, 2)
     picture = make_figures(plan, make_tables(plan, frames))["looks"]
     assert "Plotted: the first 15; the table has 13 more." in picture.caption
+
+
+@pytest.mark.parametrize(("most", "open_pairs"), [(8, True), (2, False)])
+def test_nothing_is_out_of_reach_before_images_can_be_compared(most: int, open_pairs: bool) -> None:
+    """With 3 folds that is from the third repeat on; until then the wide intervals over the folds decide."""
+    plan = dataclasses.replace(make_plan({"pool": ("max", "avg")}, repeats=2, folds=3), most=most)
+    frames = make_frames(plan, answers=True)
+    found = look(plan, dataclasses.replace(frames, fits=frames.fits.assign(val_accuracy=[0.5, 0.6] * 6)))
+    assert (set(found.states.values()) == {sequential.OPEN}) == open_pairs, found
