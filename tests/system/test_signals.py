@@ -183,6 +183,7 @@ def test_a_killed_fork_server_is_replaced(slow: Path, mark: str) -> None:
 def test_a_second_run_names_the_run_that_holds_the_lock_and_a_killed_run_releases_it(
     slow: Path, mark: str, runner: Command
 ) -> None:
+    slow.write_text(LONG.replace("epochs: 120", "epochs: 300"))  # the other fits outlast the start of a second run
     first = start(slow, mark)
     wait_for(lambda: has_results(slow))
     before = time.monotonic()
