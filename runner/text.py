@@ -91,7 +91,11 @@ def yaml_value(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
-def call(name: str, parameters: Mapping[str, Any], write: Callable[[Any], str] = str) -> str:
+def _plain(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def call(name: str, parameters: Mapping[str, Any], write: Callable[[Any], str] = _plain) -> str:
     """A component with its parameters, ``shift(pixels=2)``; only the name if there are none."""
     arguments = ", ".join(f"{key}={write(value)}" for key, value in parameters.items())
     return f"{name}({arguments})" if arguments else name

@@ -159,11 +159,19 @@ def shape(text: str) -> tuple[int, int, int]:
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
+def output_file(text: str) -> Path:
+    """The path of a file to write."""
+    path = folder_path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"found '{text}', a folder; expected the name of a file, such as {path}/out")
+    return path
+
+
 def picture(text: str) -> Path:
     """The path of a PNG file."""
     if not text.lower().endswith(".png"):
         raise argparse.ArgumentTypeError(f"found '{text}'; allowed: the name of a PNG file, such as picture.png")
-    return Path(text)
+    return output_file(text)
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:

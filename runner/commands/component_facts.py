@@ -45,8 +45,13 @@ def print_facts(entry: RegisteredComponent, ref: ComponentRef) -> None:
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
-    value = yaml_value(facts["value"]) if "value" in facts else "not set"
-    return facts["name"], facts["type"], value, yaml_value(facts["default"]) if "default" in facts else "required"
+    value = _written(facts["value"]) if "value" in facts else "not set"
+    return facts["name"], facts["type"], value, _written(facts["default"]) if "default" in facts else "required"
+
+
+def _written(value: Any) -> str:
+    """As one writes it in YAML: what messages call nothing is null."""
+    return "null" if value is None else yaml_value(value)
 
 
 def _description(entry: RegisteredComponent) -> str:

@@ -55,7 +55,7 @@ def run(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(document(plan) | saved_document(plan, experiment.plugin_files)))
     else:
-        _print_plan(plan, given)
+        _print_plan(plan, given, experiment)
         if experiment.extends:
             print_line(f"extends {', '.join(experiment.extends)}")
         if plan.keep != "none":
@@ -77,7 +77,7 @@ def _with_data(experiment: Experiment, plan: Plan) -> Plan:
         return plan_fits(experiment, plan, data, test)[0]
 
 
-def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
+def _print_plan(plan: Plan, given: argparse.Namespace, experiment: Experiment) -> None:
     """With the notices and the estimate that follow from what the journal already holds."""
     from runner.planning import library_versions
     from runner.planning.environment import installed_versions
@@ -85,7 +85,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace) -> None:
     from runner.workers.executors.choose import default_workers
 
     folder, workers = given.reports / plan.name, given.workers or default_workers()
-    known, changes, all_again = _last_run(folder, plan) if os.path.lexists(folder) else ([], [], False)
+    known, changes, all_again = _last_run(folder, plan, experiment) if os.path.lexists(folder) else ([], [], False)
     expected = estimate(plan, known, workers, all_again)
     later = [(repeats, estimate(replace(plan, repeats=repeats), known, workers, all_again)) for repeats in _later(plan)]
     # By cell, as this command reads no data and so knows no fit ids. If every fit is trained again, no recorded one
@@ -101,16 +101,20 @@ def _later(plan: Plan) -> list[int]:
     return [] if plan.most is None else [n for n in sorted({USUAL_REPEATS, plan.most}) if plan.repeats < n <= plan.most]
 
 
-def _last_run(folder: Path, plan: Plan) -> tuple[list[FitResult], list[str], bool]:
+def _last_run(folder: Path, plan: Plan, experiment: Experiment) -> tuple[list[FitResult], list[str], bool]:
     """The results in the journal of `folder`, what changed since, and whether every fit is trained again."""
     # Imported here, as a first plan needs none of them.
+    from runner.components.catalog import load_catalog
+    from runner.data.prepare import cached_fingerprints
     from runner.files.own_files import refuse_links
     from runner.journal.index import read
     from runner.planning.changes import since_last_run
 
     refuse_links(folder)
     known = {result.id: result for result in read(folder / "journal.jsonl")[0]}
-    changes = since_last_run(folder, plan, known)
+    catalog = load_catalog(experiment.plugin_files)
+    fingerprints = cached_fingerprints(catalog, experiment.header.dataset, plan.test) if known else {}
+    changes = since_last_run(folder, replace(plan, data=fingerprints | plan.data), known)
     return list(known.values()), changes.lines, changes.all_fits
 
 

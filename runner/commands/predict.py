@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from runner.commands.arguments import output_file
 from runner.commands.output import print_remark
 from runner.commands.saved import add_saved, chosen_fits, named
 from runner.text import plural
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_saved(parser, "the mean of all saved fits")
     images = "image files, folders of images, or .npy and .npz files of arrays"
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV file (default: stdout)")
+    parser.add_argument("--out", type=output_file, metavar="FILE", help="the CSV file (default: stdout)")
 
 
 def run(given: argparse.Namespace) -> int:

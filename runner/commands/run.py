@@ -65,6 +65,8 @@ def run(given: argparse.Namespace) -> int:
 def print_outcome(outcome: Outcome, file: str) -> None:
     """The result table and the answers to stdout; what went wrong, and how to continue, to stderr."""
     print_table(outcome.verdict["columns"], outcome.verdict["rows"])
+    if outcome.verdict["note"]:
+        print_line(outcome.verdict["note"])
     print()
     for sentence in outcome.verdict["answers"]:
         print_line(sentence)

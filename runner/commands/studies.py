@@ -42,22 +42,35 @@ def _find_folder(reports: Path, given: str) -> Path:
     if found and not is_experiment:
         return found[0]
     if path.is_file():
-        if not is_experiment and _is_study(path.parent):  # a file of a study's folder, such as its journal
-            return path.parent
+        if not is_experiment and (study := _study_with(path)):
+            return study
         return _folder_of_file(reports, path)
     folders = [place for place in places if place.is_dir()]
     if folders and (inner := study_names(folders[0])):
-        more = f" and {len(inner) - MOST_NAMES} more" if len(inner) > MOST_NAMES else ""
-        raise RunnerError(f"{folders[0]}: a folder of studies; name one of them: {', '.join(inner[:MOST_NAMES])}{more}")
+        raise RunnerError(f"{folders[0]}: a folder of studies; name one of them: {_listed(inner)}")
+    if named in folders:
+        return named  # of a run that was stopped before anything was saved; whoever reads it says what is missing
     if folders:
-        return folders[0]  # of a run that was stopped before anything was saved; whoever reads it says what is missing
+        studies = f"; the studies in {reports}: {_listed(study_names(reports))}" if study_names(reports) else ""
+        raise RunnerError(f"{given}: not the folder of a study, as it has no {PLAN}{studies}")
     if given.endswith(_EXPERIMENT):
         from runner.experiment.read import near
 
         stem = path.name.removesuffix(path.suffix)
         study = f"; the study '{stem}' is in {reports}" if (reports / stem / PLAN).is_file() else near(path)
         raise RunnerError(f"{path}: no such file{study}")
-    raise RunnerError(f"{named}: no such report{did_you_mean(named.name, study_names(reports))}")
+    missing = named if path.name == given else given  # a path is written as it was given
+    raise RunnerError(f"{missing}: no such report{did_you_mean(named.name, study_names(reports))}")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
+
+
+def _study_with(file: Path) -> Path | None:
+    """The study whose folder has a file: its journal or page, or, one folder below, a table, a figure or a fit's."""
+    return next((folder for folder in list(file.parents)[:2] if _is_study(folder)), None)
 
 
 def _folder_of_file(reports: Path, path: Path) -> Path:
@@ -98,8 +111,9 @@ def check_experiment_file(file: str, reports: Path) -> None:
             raise RunnerError(f"{file}: the folder of a study; expected an experiment's file{_from(path)}")
         near = did_you_mean(file, map(str, [*path.glob("*.yaml"), *path.glob("*.yml")]))
         raise RunnerError(f"{file}: a folder; expected an experiment's file{near}")
-    if path.is_file() and _is_study(path.parent) and (_is_plan(path) or not file.endswith(_EXPERIMENT)):
-        raise RunnerError(f"{file}: a file of a study's folder; expected an experiment's file{_from(path.parent)}")
+    study = _study_with(path) if path.is_file() else None
+    if study and (_is_plan(path) or not file.endswith(_EXPERIMENT)):
+        raise RunnerError(f"{file}: a file of a study's folder; expected an experiment's file{_from(study)}")
     if not path.exists() and _is_study(named):
         raise RunnerError(f"{file}: the name of a study; expected an experiment's file{_from(named)}")
 

@@ -97,7 +97,7 @@ def type_name(annotation: Any) -> str:
         ]
         return " ".join([type_name(annotation.__origin__), " and ".join(bounds)]).strip()
     if annotation in (None, type(None)):
-        return "nothing"
+        return "null"
     arguments = get_args(annotation)
     if not arguments:
         return {"dict": "mapping", "str": "text"}.get(name := str(getattr(annotation, "__name__", annotation)), name)

@@ -100,15 +100,28 @@ def find_stored(folder: Path) -> PreparedPart | None:
 
 def open_part(folder: Path) -> PreparedPart:
     """The part in `folder`, whose images are being verified; raises one of DAMAGE if the rest is damaged."""
-    facts = json.loads((folder / "facts.json").read_bytes())
-    if facts.pop("check") != content_id(facts):
-        raise ValueError("facts.json was altered")
+    facts = _read_facts(folder)
     labels, digests = (_read_array(folder / name, facts[name]) for name in ("labels.npy", "digests.npy"))
     check = ContentCheck({folder / name: facts[name] for name in ("images.npy", "labels.npy")})
     check.start()
     with suppress(OSError):  # a cache that is read-only can be used too
         os.utime(folder)  # the time of its last use, by which _remove_unused goes
     return PreparedPart(str(folder), labels, facts["fingerprint"], check, digests=digests)
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "facts.json").read_bytes())
+    if facts.pop("check") != content_id(facts):
+        raise ValueError("facts.json was altered")
+    return facts
+
+
+def stored_fingerprint(folder: Path) -> str:
+    """The fingerprint of the part in `folder`; "" if there is none."""
+    try:
+        return str(_read_facts(folder)["fingerprint"])
+    except DAMAGE:
+        return ""
 
 
 def _read_array(file: Path, checksum: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from runner.components.catalog import Catalog
 from runner.components.records import ComponentRef, ImageData
-from runner.data.parts import Arrays, PreparedPart, find_stored, open_part, store, write_part
+from runner.data.parts import Arrays, PreparedPart, find_stored, open_part, store, stored_fingerprint, write_part
 from runner.errors import DataError, PluginError, RunnerError, StorageError
 from runner.files.cache import cache_folder
 from runner.files.content_hash import content_id
@@ -54,9 +54,7 @@ def prepare_part(
     load, size = (data.load_test, data.test_size) if test else (data.load, data.size)
     assert load is not None, "planning refuses a test without data"
     read_again = partial(_load_checked, load, size, data, build)
-    # The last item is the form of the files: a copy of an earlier form is not looked for.
-    content = [origin, data.version, data.shape, size, "test" if test else "train", "with digests"]
-    cached = cache_folder() / "prepared" / content_id(content)
+    cached = _cached_folder(data, origin, test)
     if data.version and (part := find_stored(cached)):
         part.remake = lambda: store(cached, *read_again())
         yield part
@@ -72,6 +70,23 @@ def prepare_part(
         except OSError as error:
             raise StorageError(folder, error) from None
         yield part
+
+
+def cached_fingerprints(catalog: Catalog, ref: ComponentRef, test: bool) -> dict[str, str]:
+    """The fingerprints of the parts in use, by their names in a plan, if the cache has them all; reads no images."""
+    data = catalog.build("dataset", catalog.bind("dataset", ref))
+    origin = catalog.find("dataset", ref.name).origin
+    found = {"fingerprint": stored_fingerprint(_cached_folder(data, origin, test=False))}
+    if test:
+        found["test_fingerprint"] = stored_fingerprint(_cached_folder(data, origin, test=True))
+    return found if data.version and all(found.values()) else {}
+
+
+def _cached_folder(data: ImageData, origin: str, test: bool) -> Path:
+    """Where the cache has, or would have, the training or the test part of `data`."""
+    # The last item is the form of the files: a copy of an earlier form is not looked for.
+    size, part = (data.test_size, "test") if test else (data.size, "train")
+    return cache_folder() / "prepared" / content_id([origin, data.version, data.shape, size, part, "with digests"])
 
 
 def _load(load: Callable[[], Arrays]) -> Arrays:

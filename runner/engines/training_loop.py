@@ -24,6 +24,7 @@ from runner.fits import answers
 from runner.fits.metrics import CURVES, INNER_CURVES
 from runner.fits.records import Curves, Learned
 from runner.seeding import global_states, restore_globals, stream
+from runner.text import plural
 
 EVALUATION_BATCH = 500
 """Images per evaluation step. Losses are summed step by step, so another size may give different bits."""
@@ -246,8 +247,8 @@ class _GroupTraining:
             masks.restore(masks_state)
         restore_globals(state["globals"])
         log.warning(
-            "fit %s resumes from its checkpoint, after %d epochs and %d batches",
-            self.members[0].fit.spec.id, self.epoch, self.batches_done,
+            "fit %s resumes from its checkpoint, after %s and %s",
+            self.members[0].fit.spec.id, plural(self.epoch, "epoch"), plural(self.batches_done, "batch", "batches"),
         )  # fmt: skip
 
     def train_epoch(self, epoch: int) -> None:

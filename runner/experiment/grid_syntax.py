@@ -175,7 +175,7 @@ def _parse_exclusion(
     exclusion = {factor: level_label(node.to_data()) for factor, node in item.items()}
     for factor, level in exclusion.items():
         if factor not in labels:
-            message = f"unknown factor '{factor}'{did_you_mean(factor, labels)}"
+            message = f"unknown factor '{factor}'{did_you_mean(factor, labels) or '; there is no grid'}"
             complaints.append(Complaint(item.find((factor,)), path, message))
         elif level not in labels[factor]:
             node = item.value[factor]

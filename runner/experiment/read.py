@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runner.errors import Complaint, InputError, Location
 from runner.files.yaml_nodes import Node, parse
-from runner.text import did_you_mean
+from runner.text import did_you_mean, yaml_value
 
 _MAX_FILE_BYTES = 1_000_000
 
@@ -19,7 +19,9 @@ def read_document(file: str | Path, keys: tuple[str, ...]) -> Node:
 def mapping(document: Node, keys: tuple[str, ...]) -> Node:
     """The document, if it is a mapping; else InputError, whose message lists its `keys`."""
     if not isinstance(document.value, dict):
-        raise InputError([Complaint(document.where, "", f"expected a mapping with keys such as {', '.join(keys)}")])
+        found = "a list" if isinstance(document.value, list) else yaml_value(document.value)
+        message = f"found {found}; expected a mapping with keys such as {', '.join(keys)}"
+        raise InputError([Complaint(document.where, "", message)])
     return document
 
 

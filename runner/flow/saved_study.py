@@ -153,7 +153,7 @@ class StudyResults(Shown):
         yield f"{self.plan.name}: {self.progress}"
         yield ""
         yield Table(self.verdict["columns"], self.verdict["rows"])
-        yield ""
+        yield self.verdict["note"]
         yield from self.answers
         failures = self.verdict["failures"]
         yield from (f"failed: {failure}" for failure in failures[:MOST_FAILURES])

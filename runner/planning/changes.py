@@ -22,6 +22,9 @@ from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import as_lists
 from runner.text import plural, yaml_value
 
+NOT_READ = "the data are taken to be those of the last run; --data reads them to find out"
+DATA_FACTS = ("shape", "class_names", "test_size")
+
 MAX_CELLS = 3
 """The most cells that one line names."""
 
@@ -45,7 +48,8 @@ class Changes:
 def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -> Changes:
     """What changed between the last run in `folder`, whose journal holds `results`, and `plan`.
 
-    If `plan` has no fit ids, its data was not read, and the content of the data is assumed to be unchanged.
+    If `plan` has no fit ids, its data was not read. Then, if it has no fingerprint either, the content of the data is
+    assumed to be unchanged as long as its facts are, and a line says so.
     """
     file = folder / "plan.yaml"
     if not results or not file.exists() or _continues_last_run(file, plan, set(results)):
@@ -54,7 +58,9 @@ def since_last_run(folder: Path, plan: Plan, results: Mapping[str, FitResult]) -
         old = plan_file.read(file)
     except RunnerError as error:
         return Changes([f"the last run's plan cannot be read, so changes since then are unknown: {error}"])
-    return Changes(_other_file(old, plan) + describe(old, plan, results.values()), bool(_reasons_for_all(old, plan)))
+    for_all = bool(_reasons_for_all(old, plan))
+    lines = _other_file(old, plan) + describe(old, plan, results.values())
+    return Changes(lines + ([] if for_all or "fingerprint" in plan.data else [NOT_READ]), for_all)
 
 
 def _other_file(old: Plan, new: Plan) -> list[str]:
@@ -181,7 +187,7 @@ def _dataset_changes(old: Plan, new: Plan) -> list[str]:
     # selects the images after the content is fingerprinted.
     settings = _setting_changes(old.dataset.to_dict(), new.dataset.to_dict(), "dataset")
     if "fingerprint" not in new.data:
-        return settings
+        return settings or (["the data set's content changed"] if _other_facts(old, new) else [])
     keys = ("fingerprint", "test_fingerprint")
     if any(old.data.get(key) != new.data.get(key) for key in keys if key in old.data and key in new.data):
         return settings or ["the data set's content changed"]
@@ -189,6 +195,13 @@ def _dataset_changes(old: Plan, new: Plan) -> list[str]:
     selecting = ["subset", "deduplicate"] if dropped(old) != dropped(new) else ["subset"]
     old_part, new_part = ({key: plan.dataset.parameters.get(key) for key in selecting} for plan in (old, new))
     return _setting_changes(old_part, new_part, "dataset")
+
+
+def _other_facts(old: Plan, new: Plan) -> bool:
+    """Whether the data sets differ in what is known without reading them."""
+    # Which duplicates there are is not, so without them the numbers of images cannot be compared.
+    facts = DATA_FACTS if new.dataset.parameters.get("deduplicate") else (*DATA_FACTS, "size")
+    return any(as_lists(old.data[key]) != as_lists(new.data.get(key)) for key in facts if key in old.data)
 
 
 def _reasons_for_cell(old: Plan, new: Plan, old_cell: PlannedCell, cell: PlannedCell) -> list[str]:

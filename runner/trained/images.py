@@ -61,7 +61,8 @@ def _images_in(folder: Path, remarks: list[str]) -> list[Path]:
         found = f"{plural(len(inside), 'file')}, such as {inside[0].name}" if inside else "nothing"
         raise RunnerError(f"{folder}: no images; found {found}; allowed: {', '.join(IMAGES)}")
     if ignored := [path for path in inside if path not in set(images)]:
-        remarks.append(f"{folder}: left out {plural(len(ignored), 'file')} that are no images, such as {ignored[0]}")
+        left_out = plural(len(ignored), "file that is no image", "files that are no images")
+        remarks.append(f"{folder}: left out {left_out}, such as {ignored[0]}")
     return images
 
 
@@ -86,7 +87,11 @@ def _reader(dataset: ComponentRef, shape: Shape, catalog: Catalog) -> Callable[[
     read = read or getattr(catalog.find("dataset", FOLDERS).component, "read_image")  # noqa: B009
 
     def read_one(file: Path) -> np.ndarray:
-        image = np.asarray(read(str(file), shape, parameters))
+        try:
+            image = np.asarray(read(str(file), shape, parameters))
+        except RunnerError as error:
+            # It may advise a parameter, which is the study's to set.
+            raise RunnerError(f"{error} (read with the parameters of the study's data set, {dataset.name})") from None
         if image.shape != shape:
             found, expected = ("x".join(map(str, size)) for size in (image.shape, shape))
             advice = f"the data set {dataset.name} does not scale images, so scale this one first"

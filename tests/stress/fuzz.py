@@ -1,8 +1,8 @@
 """Feeds broken input of every kind to the commands: `make fuzz`.
 
 Experiments with changed text, changed structure, deep nesting, alias bombs, odd encodings, numbers out of range; values
-for --set and for the parameters of every component; tiny runs; broken data sets, journals, plans, ledgers and
-checkpoints. Most cases call the command line's function in a worker process, some start the real command.
+for --set and for the parameters of every component; tiny runs; broken data sets, journals, plans, ledgers, checkpoints
+and saved networks. Most cases call the command line's function in a worker process, some start the real command.
 
 No case may print a traceback, take over 10 s, use over 2 GB, write outside its own folder, start a command, end with a
 status other than 0, 1 and 2, or report an error in anything but clear lines. The same seed gives the same cases. The
@@ -30,6 +30,7 @@ from pathlib import Path
 from random import Random
 
 import fuzz_data
+import fuzz_networks
 import fuzz_report_files
 import fuzz_yaml
 import psutil
@@ -42,7 +43,7 @@ CASES_PER_WORKER = 400
 """After so many cases a worker is replaced by a new one."""
 KINDS: dict[str, float] = {
     "text": 26, "structure": 28, "whole file": 3, "--set": 12, "parameters": 14, "tiny run": 1,
-    "npz": 3, "idx": 1.5, "cifar": 2, "image folder": 2.5, "journal and plan": 7,
+    "npz": 3, "idx": 1.5, "cifar": 2, "image folder": 2.5, "image table": 2, "journal and plan": 7, "saved network": 3,
 }  # fmt: skip
 """The kinds of cases, and how many of a hundred cases are of each."""
 REAL = 0.01
@@ -67,11 +68,14 @@ def make_case(
 def _make(kind: str, random: Random, seed: int, base: dict[str, bytes], real: bool) -> Case:
     if kind == "journal and plan":
         return Case(kind, *fuzz_report_files.broken_report_file(base, random, seed), real)
+    if kind == "saved network":
+        return Case(kind, *fuzz_networks.broken_network(base, random, seed), real)
     data = {
         "npz": fuzz_data.npz,
         "idx": fuzz_data.idx,
         "cifar": fuzz_data.cifar,
         "image folder": fuzz_data.image_folder,
+        "image table": fuzz_data.image_table,
     }
     if kind in data:
         return Case(kind, *data[kind](random), real)

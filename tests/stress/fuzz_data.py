@@ -31,7 +31,7 @@ from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 from runner.api import Dataset, hookimpl
-from runner.plugins.datasets import cifar, mnist, npz, image_folder
+from runner.plugins.datasets import cifar, mnist, npz, image_folder, image_table
 
 def sums(*names):
     return [md5(Path(name).read_bytes()).hexdigest() for name in names]
@@ -308,6 +308,26 @@ def image_folder(random: Random) -> tuple[Files, list[str]]:
     side = size if size.isdecimal() and 0 < int(size) < 100 else "8"
     build = f'return image_folder.image_folder(root="images", size={side}, grey={random.random() < 0.3})'
     return _command_for(files, settings, build, random)
+
+
+def image_table(random: Random) -> tuple[Files, list[str]]:
+    """A table of images, damaged or with odd columns, paths and labels."""
+    files: Files = {f"images/{number}.png": picture(random) for number in range(4)}
+    names = random.choice([["path", "label"]] * 5 + [["path"], ["path", "label", "split"], ["label", "path", "group"]])
+    odd = ["images/0.png", "../owned", "/etc/hostname", "images", "", "NA", *fuzz_yaml.TEXTS]
+    rows = [
+        {"path": f"images/{number}.png", "label": "ab"[number % 2], "split": "train", "group": str(number)}
+        for number in range(random.choice([0, 2, 4, 4, 4]))
+    ]
+    for row in rows:
+        if random.random() < 0.15:
+            row[random.choice(names)] = random.choice(odd)
+    lines = [names, *([row[name] for name in names] for row in rows)]
+    suffix, comma = random.choice([("csv", ","), ("csv", ","), ("tsv", "\t")])
+    content = "\n".join(comma.join(line) for line in lines).encode("utf-8", "surrogatepass")
+    files[f"table.{suffix}"] = damage(content, random) if random.random() < 0.4 else content
+    build = f'return image_table.image_table(file="table.{suffix}", size=8)'
+    return _command_for(files, f"name: image-table, file: table.{suffix}, size: 8", build, random)
 
 
 def picture(random: Random) -> bytes:

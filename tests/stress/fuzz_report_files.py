@@ -30,7 +30,10 @@ from runner.planning import plan_file
 
 def finished_study(folder: Path) -> Files:
     """Run and publish a small study in `folder`; returns its files, with fixed times and versions in its records."""
-    text = fuzz_yaml.SMALL.replace("epochs: 1", "epochs: 1, checkpoint: 1h") + "grid:\n  optimizer.lr: [1e-2, 1e-3]\n"
+    text = (
+        fuzz_yaml.SMALL.replace("epochs: 1", "epochs: 1, checkpoint: 1h, keep: all")
+        + "grid:\n  optimizer.lr: [1e-2, 1e-3]\n"
+    )
     (folder / "small.yaml").write_text(text)
     before = Path.cwd()
     os.chdir(folder)
@@ -54,7 +57,11 @@ def finished_study(folder: Path) -> Files:
         "reports/small/plan.yaml": plan_file.text(plan).encode(),
         "reports/small/mlflow.jsonl": (report / "mlflow.jsonl").read_bytes(),
         "store.db": (folder / "store.db").read_bytes(),
-        **{f"reports/small/fits/{path.name}": path.read_bytes() for path in (report / "fits").glob("*.npz")},
+        **{
+            f"reports/small/fits/{path.name}": path.read_bytes()
+            for path in (report / "fits").iterdir()
+            if path.suffix in (".npz", ".safetensors")
+        },
     }
 
 

@@ -17,7 +17,7 @@ from runner.reporting.between_studies.compare import ComparedPair, ComparedRepor
 from runner.reporting.tables.csv_text import csv_text
 from runner.reporting.tables.study_tables import records
 from runner.reporting.text import numbers, sentences
-from runner.text import printable
+from runner.text import printable, yaml_value
 
 MAX_SETTINGS = 20
 """At most this many of the settings that differ are printed per pair; the JSON document has all of them."""
@@ -43,11 +43,13 @@ def sections(compared: Comparison) -> list[TitledTable]:
 
 
 def _experiments(sides: Sequence[ComparedReport]) -> TitledTable:
-    columns = ("", "experiment", "folder", "data set", "cells", "folds", "repeats", "seed", "completed fits")
+    # A narrow terminal leaves out the last ones.
+    columns = ("", "experiment", "folder", "data set", "completed fits", "cells", "folds", "repeats", "seed")
     rows = [
         (
-            side.letter, side.plan.name, str(side.folder), side.plan.dataset.name, str(len(side.plan.cells)),
-            str(side.plan.folds), str(side.plan.repeats), str(side.plan.seed), f"{side.good} of {side.plan.fit_count}",
+            side.letter, side.plan.name, str(side.folder), side.plan.dataset.name,
+            f"{side.good} of {side.plan.fit_count}", str(len(side.plan.cells)), str(side.plan.folds),
+            str(side.plan.repeats), str(side.plan.seed),
         )
         for side in sides
     ]  # fmt: skip
@@ -80,7 +82,7 @@ def _value(value: Any) -> str:
         return value or "–"
     if isinstance(value, dict) and "name" in value:
         return str(ComponentRef.from_dict(value))
-    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else str(value)
+    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else yaml_value(value)
 
 
 def _cells(metric: str, pair: ComparedPair) -> TitledTable:
@@ -93,9 +95,10 @@ def _cells(metric: str, pair: ComparedPair) -> TitledTable:
         columns = ("cell", a, f"95% interval of {a}", b, f"95% interval of {b}")
         unpaired = [(_name(row), *mean) for row, mean in zip(rows, means, strict=True)]
         return TitledTable(title, columns, unpaired, 1, (pair.unpaired, *notes))
-    titles = ("cell", a, b, f"{a} {numbers.MINUS} {b}", "95% interval", "p, Holm", "fits")
+    # The difference first, as a narrow terminal leaves out the last columns.
+    titles = ("cell", f"{a} {numbers.MINUS} {b}", "95% interval", a, b, "p, Holm", "fits")
     paired = [
-        (_name(row), one, other, *_difference(metric, row), numbers.probability(row["p_holm"]), str(row["n"]))
+        (_name(row), *_difference(metric, row), one, other, numbers.probability(row["p_holm"]), str(row["n"]))
         for row, (one, _, other, _) in zip(rows, means, strict=True)
     ]
     return TitledTable(title, titles, paired, 1, notes)

@@ -7,11 +7,12 @@ from typing import Any
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import best, race, sentences, text_tables
+from runner.reporting.text.numbers import mark_notes
 from runner.reporting.text.warnings import warnings
 
 Verdict = dict[str, Any]
-"""`columns` (titles) and `rows` (texts) of the cells, best cell first; a sentence each of `answers`, `warnings` and
-`failures`."""
+"""`columns` (titles) and `rows` (texts) of the cells, best cell first, and a `note` on the marks in them, as a rule "";
+a sentence each of `answers`, `warnings` and `failures`."""
 
 
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
@@ -29,6 +30,7 @@ def verdict(plan: Plan, tables: Tables) -> Verdict:
     return {
         "columns": [column.title for column in table.columns],
         "rows": [list(row) for row in table.texts()],
+        "note": mark_notes(survivors=(tables.cells["ok"] < tables.cells["fits"]).any()).strip(),
         "answers": [
             f"{factor}: {answer}"
             for factor, factor_answers in all_answers(plan, tables).items()

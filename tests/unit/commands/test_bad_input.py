@@ -129,7 +129,7 @@ BLOCKS = "grid:\n  - {augmentation: [flip]}\n  - {optimizer.lr: [1]}\nexclude:\n
 NUMBERS = list(range(1, 400))
 WHOLE_FILES = [
     ("empty", b"", "e.yaml: the file is empty"),
-    ("list at top", b"\n- name: x\n", "2 | expected a mapping with keys such as name, "),
+    ("list at top", b"\n- name: x\n", "2 | found a list; expected a mapping with keys such as name, "),
     ("nothing but a seed", b"seed: 0\n", "1 name", "1 dataset", "1 architecture", "1 optimizer", "1 training"),
     ("two documents", BASE.encode() + b"---\nname: b\n", "11 | expected a single document"),
     ("deep", f"description: {'[' * 60}{']' * 60}", "11 | nested deeper than 40 levels"),

@@ -47,7 +47,8 @@ def studies(original: Path, tmp_path: Path) -> Path:
 STUDY = "expected an experiment's file, such as bn5.yaml, which it is made from"
 FOLDER, PART = f"the folder of a study; {STUDY}", f"a file of a study's folder; {STUDY}"
 NAME, NOTHING = f"the name of a study; {STUDY}", "a folder; expected an experiment's file"
-MAPPING, TEXT_ONLY = "a.py:1: expected a mapping with keys such as name", "picture.png:1: not UTF-8 text"
+MAPPING = "a.py:1: found 'import os print(1)'; expected a mapping with keys such as name"
+TEXT_ONLY = "picture.png:1: not UTF-8 text"
 
 GIVEN = [  # what is given, what `plan` and `run` make of it, and what `report`, `compare` and `publish` do
     ("tiny.yaml", "", "= reports/tiny"),
@@ -73,8 +74,14 @@ GIVEN = [  # what is given, what `plan` and `run` make of it, and what `report`,
     ("reports/bn/plan.yaml", f"reports/bn/plan.yaml: {PART}", "= reports/bn"),
     ("reports/bn/journal.jsonl", f"reports/bn/journal.jsonl: {PART}", "= reports/bn"),
     ("reports/bn/report.html", f"reports/bn/report.html: {PART}", "= reports/bn"),
+    ("reports/bn/tables/fits.csv", f"reports/bn/tables/fits.csv: {PART}", "= reports/bn"),
+    ("link/bn/tables/fit.csv", "link/bn/tables/fit.csv: no such file", "link/bn/tables/fit.csv: no such report"),
     ("reports", f"reports: {NOTHING}", "reports: a folder of studies; name one of them: bn, tiny"),
-    ("sub", f"sub: {NOTHING}; allowed: sub/inner.yaml", "sub/plan.yaml: no such file; the first run of"),
+    (
+        "sub",
+        f"sub: {NOTHING}; allowed: sub/inner.yaml",
+        "sub: not the folder of a study, as it has no plan.yaml; the studies in reports: bn, tiny",
+    ),
     ("nope.yaml", "nope.yaml: no such file", "nope.yaml: no such file; "),
     ("bn.yaml", "bn.yaml: no such file; did you mean 'bn", "bn.yaml: no such file; the study 'bn' is in reports"),
     ("bnn", "bnn: no such file", "reports/bnn: no such report; did you mean 'bn'? allowed: bn, tiny"),

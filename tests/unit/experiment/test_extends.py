@@ -177,7 +177,7 @@ def test_set_applies_on_top():
         ("name: x\nextends: a.yaml\n", "b.yaml:1: extends: 'a.yaml' extends itself: a.yaml > b.yaml > a.yaml"),
         ("name: x\nextends: long0.yaml\n", "more than 10 files, each extending the next"),
         ("name: x\nextend: base.yaml\n", "e.yaml:2: extend: unknown key 'extend'; did you mean 'extends'?"),
-        ("name: x\nextends: list.yaml\n", "list.yaml:1: expected a mapping with keys such as name"),
+        ("name: x\nextends: list.yaml\n", "list.yaml:1: found a list; expected a mapping with keys such as name"),
         ("name: x\nextends: typo.yaml\n", "typo.yaml:2: sede: unknown key 'sede'; did you mean 'seed'?"),
         ("name: x\nextends: wrong.yaml\n", "wrong.yaml:6: training.epochs: found 'x'; expected a whole number"),
         ("name: x\nextends: wrong.yaml\ntraining: {batch_size: 0}\n", "e.yaml:3: training.batch_size: found 0"),

@@ -100,13 +100,19 @@ def run_again(runner: Command, file: Path, *more: str) -> list[str]:
     return lines[:start]
 
 
-def plan_notices(runner: Command, file: Path, *more: str) -> list[str]:
+def plan_notices(runner: Command, file: Path, *more: str, data: bool = False) -> list[str]:
+    """What `plan` prints after the settings; with `data` also the line that it has not read the data.
+
+    It has not, as the copy of a study has files of its own, of which the cache knows nothing.
+    """
     done = runner("plan", file, *more)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    return lines[next(number for number, line in enumerate(lines) if line.startswith("engine ")) + 1 :]
+    found = lines[next(number for number, line in enumerate(lines) if line.startswith("engine ")) + 1 :]
+    return found if data else [line for line in found if line != NOT_READ]
 
 
+NOT_READ = "the data are taken to be those of the last run; --data reads them to find out"
 UNUSED = "{} results of the last run stay in the journal, unused by this plan"
 
 EDITS = [
@@ -282,6 +288,29 @@ def test_deduplicate_is_named_as_a_change_only_if_it_leaves_images_out(study: Pa
     assert run_again(here, study)[-2:] == [
         "8 of 8 fits are trained again: dataset.deduplicate true -> false (all cells)", UNUSED.format(8),
     ]  # fmt: skip
+
+
+def test_a_plan_knows_from_the_cache_whether_the_data_changed(study: Path, here: Command) -> None:
+    """`plan` reads no images, and does not promise that nothing is to be trained as long as it does not know."""
+    nothing, again = "0 fits to train", "8 fits to train"
+    assert plan_notices(here, study)[-1].startswith(nothing)
+    changed = ["8 of 8 fits are trained again: the data set's content changed (all cells)", UNUSED.format(8)]
+    write_data(study.parent, shift=1)
+    *lines, todo = plan_notices(here, study, data=True)
+    assert lines == [NOT_READ]
+    assert todo.startswith(nothing)
+    *lines, todo = plan_notices(here, study, "--data", data=True)
+    assert lines == changed and todo.startswith(again)
+    *lines, todo = plan_notices(here, study, data=True)  # as --data has left a prepared copy
+    assert lines == changed and todo.startswith(again)
+
+
+def test_a_plan_sees_other_facts_of_the_data_without_reading_it(study: Path, here: Command) -> None:
+    with np.load(study.parent / "data.npz") as arrays:
+        np.savez(study.parent / "data.npz", images=arrays["images"][:38], labels=arrays["labels"][:38])
+    *lines, todo = plan_notices(here, study)
+    assert lines == ["8 of 8 fits are trained again: the data set's content changed (all cells)", UNUSED.format(8)]
+    assert todo.startswith("8 fits to train")
 
 
 def test_json_output_contains_no_notices(study: Path, runner: Command) -> None:

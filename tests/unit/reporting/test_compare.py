@@ -229,7 +229,7 @@ def test_a_missing_fit_leaves_the_others_paired() -> None:
     assert (row["cell_a"], row["n_a"], row["n_b"], row["n"]) == ("max, 1", 6, 5, 5)
     assert row["difference"] == pytest.approx((0.1 + 0.11 + 0.1 + 0.11 + 0.12) / 5)
     assert all(other["n"] == 6 for other in others)
-    assert "B | study | b | digits | 4 | 3 | 2 | 0 | 23 of 24" in text(
+    assert "B | study | b | digits | 23 of 24 | 4 | 3 | 2 | 0" in text(
         study(grid()), study(grid(), folder="b", missing=[("max, 1", 2)])
     )
 
@@ -237,7 +237,7 @@ def test_a_missing_fit_leaves_the_others_paired() -> None:
 def test_experiments_without_any_finished_fit_are_printed_without_numbers() -> None:
     nothing = [(cell.name, fit) for cell in grid().cells for fit in range(6)]
     printed = text(study(grid()), study(grid(), folder="b", missing=nothing))
-    assert "max, 1 | 76.10 | – † | – | – | – | 0" in printed
+    assert "max, 1 | – | – | 76.10 | – † | – | 0" in printed
     assert json.loads(json.dumps(document(compare([study(grid()), study(grid(), missing=nothing)]))))
 
 
@@ -479,7 +479,7 @@ def test_equal_differences_between_studies_have_the_noise_of_their_images() -> N
 def test_what_rests_on_survivors_is_marked_between_studies() -> None:
     missing = [(cell.name, 2) for cell in grid().cells]
     found = (study(grid()), study(grid(), lower(0.1), "b", missing=missing))
-    assert "max, 1 | 76.10 | 65.12 † | " in text(*found) and "† Rests on survivors" in text(*found)
+    assert re.search(r"max, 1 \| .* \| 76.10 \| 65.12 † \| ", text(*found)) and "† Rests on survivors" in text(*found)
     assert re.search(r"max − avg \| .* \| \+6.00 \| .* \| \+5.80 † \| ", text(*found))
     whole = (found[0], study(grid(), lower(0.1), "b"))
     assert "†" not in text(*whole)

@@ -62,7 +62,7 @@ def test_an_image_is_read_as_the_data_set_reads_it(crop: str, grey: str, study: 
     ref, expected = data_set(study, crop, grey)
     names, images, remarks = read_images([str(study / "pets")], expected.shape[1:], ref, load_catalog())
     assert np.array_equal(images, expected) and names == sorted(names) and len(names) == 20
-    assert re.fullmatch(r".*pets: left out 1 file that are no images, such as .*notes\.txt", remarks[0])
+    assert re.fullmatch(r".*pets: left out 1 file that is no image, such as .*notes\.txt", remarks[0])
 
 
 def test_the_csv_is_the_mean_of_the_cells_fits(study: Path) -> None:
@@ -127,12 +127,33 @@ def test_the_study_and_the_cell_that_are_meant(study: Path) -> None:
     for given, problem in {
         "pet": "reports/pet: no such report; did you mean 'pets'?",
         "pets/strided": "unknown cell 'strided'; did you mean 'strided_conv'?",
-        "none.yaml/x": "reports/none.yaml/x: no such report",
+        "none.yaml/x": "none.yaml/x: no such report",
     }.items():
         done = run_here(study, "predict", given, "pets")
         assert done.returncode == 2 and problem in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     done = run_here(study, "predict", "pets", "pets", "--fold", "0")
     assert done.returncode == 2 and "found '0'; allowed: 1 or more" in done.stderr
+
+
+def test_an_output_that_cannot_be_meant(study: Path) -> None:
+    for command, problem in {
+        ("predict", "pets", "pets", "--out", "pets"): "--out: found 'pets', a folder; expected the name of a file",
+        ("export", "pets", "--format", "onnx", "--out", "pets"): "--out: found 'pets', a folder",
+        ("look", "pets", "pets/cat/03.png", "--out", "sub.png"): "--out: found 'sub.png', a folder",
+        (
+            "export",
+            "pets",
+            "--format",
+            "onnx",
+            "--out",
+            "a.PT2",
+        ): "--format onnx with --out a.PT2, whose name says torch",
+        ("export", "pets", "--format", "torch", "--out", "a.onnx"): "give --format onnx or another name",
+    }.items():
+        (study / "sub.png").mkdir(exist_ok=True)
+        done = run_here(study, *command)
+        assert (done.returncode, done.stdout) == (2, "") and problem in done.stderr, done.stderr
+        assert len(done.stderr.splitlines()) == 1 and not (study / command[-1]).is_file()
 
 
 def test_a_look_at_an_image(study: Path) -> None:
