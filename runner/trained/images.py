@@ -90,8 +90,9 @@ def _reader(dataset: ComponentRef, shape: Shape, catalog: Catalog) -> Callable[[
         try:
             image = np.asarray(read(str(file), shape, parameters))
         except RunnerError as error:
-            # It may advise a parameter, which is the study's to set.
-            raise RunnerError(f"{error} (read with the parameters of the study's data set, {dataset.name})") from None
+            # The advice is on a parameter, which is the study's to set.
+            whose = f" (of the study's data set, {dataset.name})" if "set scale" in str(error) else ""
+            raise RunnerError(f"{error}{whose}") from None
         if image.shape != shape:
             found, expected = ("x".join(map(str, size)) for size in (image.shape, shape))
             advice = f"the data set {dataset.name} does not scale images, so scale this one first"
