@@ -6,9 +6,10 @@ An image is a path, or bytes of an image file, or Hugging Face's record {bytes, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def refuse_missing(file: Path, schema: Any, names: Sequence[str]) -> None:
         if (count := schema.names.count(name)) != 1:
             problem = f"no column '{name}'" if not count else f"{count} columns '{name}'"
             raise RunnerError(f"{file}: {problem}; it has {', '.join(schema.names[:30]) or 'none'}")
+
+
+def others(
+    schema: Any, used: Sequence[str], read: Callable[[str], list[Any]]
+) -> dict[str, Callable[[], Sequence[Any]]]:
+    """A function for each column beside those `used` that reads its values."""
+    return {name: partial(read, name) for name in schema.names if name not in used}
 
 
 def holds_paths(kind: Any) -> bool:

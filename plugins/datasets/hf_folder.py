@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,15 @@ def saved_table(folder: Path, image: str, label: str) -> Table:
         arrow_columns.refuse_missing(folder, opened.schema, (image, label))
         features = features if isinstance(features, dict) else {}
         texts, names = arrow_columns.label_texts(folder, label, opened.column(label), features)
-        unused = tuple(name for name in opened.schema.names if name not in (image, label))
-        refuse_split(folder, unused)
+        columns = arrow_columns.others(opened.schema, (image, label), partial(_column, folder, parts))
+        refuse_split(folder, columns)
         version = files_version([*parts, folder / "dataset_info.json"])
-        return Table(folder, tuple(texts), lambda: _images(folder, parts, image), names, unused, version)
+        return Table(folder, tuple(texts), lambda: _images(folder, parts, image), names, columns, version)
+
+
+def _column(folder: Path, parts: Sequence[Path], name: str) -> list[Any]:
+    with arrow_errors(folder):
+        return list(_open(parts, [name]).column(name).to_pylist())
 
 
 def _images(folder: Path, parts: Sequence[Path], image: str) -> Sequence[Stored]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from runner.api import Dataset, ImageData, RunnerError, hookimpl
 
 from . import files, image_files
+from .image_columns import image_columns
 from .image_files import Crop, Form, Size
 from .image_listing import Listing, list_images, split_parts
 from .pixel_scale import Scale
@@ -36,6 +37,7 @@ def image_folder(
     test_root: str | None = None,
     scale: Scale = None,
     split: bool = False,
+    groups: str | None = None,
     val: Literal["train", "test", "unused"] | None = None,
 ) -> ImageData:
     """Your own images: `root` has one sub-folder per class.
@@ -44,7 +46,9 @@ def image_folder(
     proportions: it is scaled until it covers `size`, and the rest is cut off on both sides. With crop: none it is
     stretched. `test_root` is a folder with the same classes, the held-out test part. With split: true `root` has the
     folders train and test instead, and each has the classes; if there is a folder val, `val` says what it is for.
-    `scale` is for images of more than 8 bits: uint16, or the values that become black and white.
+    `scale` is for images of more than 8 bits: uint16, or the values that become black and white. `groups` says which
+    images belong together, for cross_validation.groups: a pattern of file names such as "(?P<group>[^_]+)_.*", or a
+    .csv or .tsv file with a column path, relative to `root`, and others.
     """
     if split and test_root is not None:
         raise RunnerError("found split: true and test_root, which both name the test part; leave out one")
@@ -59,6 +63,7 @@ def image_folder(
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")
+    columns = None if groups is None else image_columns(groups, folders[0], train)
     form = Form.of(size, crop, grey, scale)
     states = [listing.version for listing in (train, test) if listing]
     return ImageData(
@@ -69,6 +74,9 @@ def image_folder(
         test_size=len(test.paths) if test else 0,
         load_test=partial(load, test, form) if test else None,
         version=files.digest(states, form, version("pillow")) if all(states) else "",
+        groups=columns,
+        folds=columns,
+        split=columns,
     )
 
 

@@ -37,6 +37,9 @@ def described(train: Table, test: Table | None, form: Form) -> ImageData:
         test_size=len(test.labels) if test else 0,
         load_test=loads[1] if test else None,
         version=files.digest(states, form, names, version("pillow")) if all(states) else "",
+        groups=train.columns,
+        folds=train.columns,
+        split=train.columns,
     )
 
 
@@ -73,8 +76,8 @@ def image_table(
 
     `path` is the column with their paths, relative to the table's folder; in a .parquet file it may hold the images
     themselves, as bytes or as Hugging Face's records {bytes, path}. `label` is the column with the classes: texts or
-    whole numbers. `test_file` is a table with the same columns, the held-out test part. `size`, `crop`, `grey` and
-    `scale` are as for image-folder.
+    whole numbers. Other columns may be named in cross_validation, as groups, fold_column or split. `test_file` is a
+    table with the same columns, the held-out test part. `size`, `crop`, `grey` and `scale` are as for image-folder.
     """
     train = read_table(file, path, label)
     test = read_table(test_file, path, label) if test_file is not None else None

@@ -9,7 +9,7 @@ import difflib
 import logging
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ log = logging.getLogger("runner.datasets")
 Order = Literal["auto", "NCHW", "NHWC"]
 UNCHECKED_BYTES, MAX_RATIO = 200_000_000, 100
 """A larger array with a higher compression ratio is refused: images do not compress so well, zip bombs do."""
-ARRAYS = ("images", "labels", "test_images", "test_labels", "class_names")
+COLUMNS = ("groups", "folds", "split")
+"""What the file may say of each image of the training part, for `cross_validation`."""
+ARRAYS = ("images", "labels", "test_images", "test_labels", "class_names", *COLUMNS)
 
 
 @contextmanager
@@ -193,6 +195,25 @@ def load(file: Path, order: Order, scale: Scale, prefix: str, names: Sequence[st
     return images if order == "NCHW" else images.transpose(0, 3, 1, 2), labels
 
 
+def load_column(file: Path, name: str, state: str) -> np.ndarray:
+    """The values of one of COLUMNS; raises RunnerError if the file is no longer in the `state` that was described."""
+    with open_npz(file) as arrays:
+        values = read_values(file, arrays, name)
+    if state and files_version([file]) != state:
+        raise RunnerError(f"{file}: it changed while it was read; run the same command again")
+    return values
+
+
+def column_of(file: Path, arrays: Any, name: str, size: int, state: str) -> Callable[[], np.ndarray] | None:
+    """Reads the array `name`, whose length is checked at once; None if the file has none."""
+    if name not in arrays.files:
+        return None
+    shape, dtype = read_header(file, arrays, name)
+    if shape != (size,):
+        raise RunnerError(f"{file}: {name} is {dtype} {shape}; expected {size} values, one per image")
+    return partial(load_column, file, name, state)
+
+
 def read_names(file: Path, arrays: Any) -> tuple[str, ...]:
     """The class names in the file; empty if it has none."""
     return check_names(file, read_values(file, arrays, "class_names")) if "class_names" in arrays.files else ()
@@ -201,6 +222,7 @@ def read_names(file: Path, arrays: Any) -> tuple[str, ...]:
 def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
     """Your own arrays `images` and `labels`; optional: `class_names`, `test_images`, `test_labels`.
 
+    `groups`, `folds` and `split` may say of each image what cross_validation is to split by.
     Images are uint8, or with `scale` of any numbers: uint16, or [low, high], the values that become black and white.
     Labels are whole numbers from 0, texts or one-hot rows. `order` is the order of the images' axes; "auto" takes as
     channels the second or last axis, whichever is 1 or 3 long.
@@ -221,6 +243,7 @@ def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
                 raise RunnerError(f"{path}: test_images is {test_dtype} {test_shape}; expected {expected}")
             test_size = test_shape[0]
             read_test_labels(path, arrays, test_size, names)
+        columns = {name: column_of(path, arrays, name, array_shape[0], state) for name in COLUMNS}
     return ImageData(
         shape=shape,
         class_names=names,
@@ -229,6 +252,7 @@ def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
         test_size=test_size,
         load_test=partial(load, path, order, scale, "test_", names) if test_size else None,
         version=state and files.digest(state, sums, order, scale),
+        **columns,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from runner.api import RunnerError, files_version
 from . import arrow_columns, files
 from .arrow_columns import arrow_errors
 from .image_files import Stored
+from .image_listing import TRAIN, VALIDATION
 
 log = logging.getLogger("runner.datasets")
 MAX_CSV, UNCHECKED_BYTES, MAX_RATIO = 500_000_000, 200_000_000, 100
@@ -25,22 +27,22 @@ ENDINGS = {".csv": ",", ".tsv": "\t"}
 class Table:
     """The rows of a table: each image's label as text; `images` gives the paths, or reads the images' bytes.
 
-    `names` are the class names that the file has, `unused` its other columns.
+    `names` are the class names that the file has. `columns` reads each of its other columns: a value per row.
     """
 
     file: Path
     labels: tuple[str, ...]
     images: Callable[[], Sequence[str | Stored]]
     names: tuple[str, ...]
-    unused: tuple[str, ...]
+    columns: Mapping[str, Callable[[], Sequence[Any]]] = field(repr=False)
     version: str
 
     def tell(self) -> None:
-        if self.unused:
+        if self.columns:
             log.warning(
-                "%s: columns that are not used: %s; folds are drawn from the labels alone",
+                "%s: columns beside path and label: %s; used only where cross_validation names one",
                 self.file,
-                ", ".join(self.unused[:10]),
+                ", ".join(list(self.columns)[:10]),
             )
 
 
@@ -57,23 +59,26 @@ def read_table(file: str, path: str, label: str) -> Table:
     return _parquet(where, path, label) if ending == ".parquet" else _csv(where, ENDINGS[ending], path, label)
 
 
-def refuse_split(file: Path, columns: Sequence[str]) -> None:
+def refuse_split(file: Path, columns: Mapping[str, Callable[[], Sequence[Any]]]) -> None:
     """Raise RunnerError for a column that says which images are for the test: they would be trained on."""
     for name in columns:
         if name.lower() == "split":
-            message = "which is not read; write a table for each part, and set test_file"
-            raise RunnerError(f"{file}: found the column '{name}', {message}")
+            words = {str(value).lower() for value in columns[name]()}
+            if other := sorted(words - {*TRAIN, *VALIDATION}):
+                message = f"with {other[0]!r}; write a table for each part, and set test_file"
+                raise RunnerError(f"{file}: found the column '{name}' {message}")
 
 
 def _csv(file: Path, separator: str, path: str, label: str) -> Table:
-    rows = _rows(file, separator)
+    rows = csv_rows(file, separator)
     header = next(rows, (0, []))[1]
     for name in (path, label):
         if (count := header.count(name)) != 1:
             problem = f"no column '{name}'" if not count else f"{count} columns '{name}'"
             raise RunnerError(f"{file}:1: {problem}; it has {', '.join(header[:30]) or 'no columns'}")
-    unused = tuple(name for name in header if name not in (path, label))
-    refuse_split(file, unused)
+    others = [name for name in header if name not in (path, label)]
+    columns = {name: partial(_csv_column, file, separator, name, header) for name in others}
+    refuse_split(file, columns)
     at, named, paths, labels, lines = header.index(path), header.index(label), [], [], []
     for line, row in rows:
         if len(row) != len(header):
@@ -82,10 +87,22 @@ def _csv(file: Path, separator: str, path: str, label: str) -> Table:
         labels.append(row[named])
         lines.append(f"{file}:{line}")
     images, version = _existing(file, paths, labels, lines, label)
-    return Table(file, tuple(labels), lambda: images, (), unused, version)
+    return Table(file, tuple(labels), lambda: images, (), columns, version)
 
 
-def _rows(file: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_column(file: Path, separator: str, name: str, header: Sequence[str]) -> list[str]:
+    """The texts in a column, read again: few studies use one."""
+    rows = csv_rows(file, separator)
+    if next(rows, (0, []))[1] != header:
+        raise RunnerError(f"{file}: it changed while it was read; run the same command again")
+    if (count := header.count(name)) > 1:
+        raise RunnerError(f"{file}:1: {count} columns '{name}'; expected one")
+    at = header.index(name)
+    # A shorter row is refused where the table is read.
+    return [row[at] if at < len(row) else "" for _, row in rows]
+
+
+def csv_rows(file: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty, with the number of its last line."""
     try:
         if file.stat().st_size > MAX_CSV:
@@ -135,15 +152,25 @@ def _parquet(file: Path, path: str, label: str) -> Table:
             is_path = arrow_columns.holds_paths(schema.field(path).type)
             read = opened.read([path, label] if is_path else [label])
         read.validate(full=True)
-        unused = tuple(name for name in schema.names if name not in (path, label))
-        refuse_split(file, unused)
+        columns = arrow_columns.others(schema, (path, label), partial(_parquet_column, file))
+        refuse_split(file, columns)
         texts, names = arrow_columns.label_texts(file, label, read.column(label), arrow_columns.features_of(schema))
         if not is_path:
-            return Table(file, tuple(texts), lambda: _stored(file, path), names, unused, files_version([file]))
+            return Table(file, tuple(texts), lambda: _stored(file, path), names, columns, files_version([file]))
         paths = [text or "" for text in read.column(path).to_pylist()]
         rows = [f"{file}: row {row}" for row in range(1, len(paths) + 1)]
     images, version = _existing(file, paths, texts, rows, label)
-    return Table(file, tuple(texts), lambda: images, names, unused, version)
+    return Table(file, tuple(texts), lambda: images, names, columns, version)
+
+
+def _parquet_column(file: Path, name: str) -> list[Any]:
+    with arrow_errors(file):
+        import pyarrow.parquet as parquet
+
+        with parquet.ParquetFile(file) as opened:
+            read = opened.read([name])
+        read.validate(full=True)
+        return list(read.column(name).to_pylist())
 
 
 def _stored(file: Path, path: str) -> Sequence[Stored]:

@@ -20,7 +20,9 @@ USUAL_REPEATS = 3
 """Repeats until a study is decided, of at most 8, as a rule: in simulations on real fits they were 2.4 on average for
 large differences to 3.5 for differences of 2 points (500 images, 5 folds)."""
 
-DATA_FACTS = ("size", "test_size", "shape", "class_names", "class_counts", "duplicates")
+DATA_FACTS = (
+    "size", "test_size", "shape", "class_names", "class_counts", "duplicates", "groups", "fold_sizes", "folds_lacking",
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from runner.experiment.schema import Experiment
@@ -140,6 +142,10 @@ def print_plan(
     if counts := counts_text(plan):
         print_line(f"images: {counts}{_duplicates(plan)}")
     print_line(f"{plan.name}: {plural(len(plan.cells), 'cell')} × {plural(plan.folds, 'fold')} × {_repeats(plan)}")
+    if plan.split_design:
+        from runner.planning.split_text import design_text
+
+        print_line(f"splits: {printable(design_text(plan))}")
     if plan.excluded:
         rules = "; ".join(f"{count:,} by {rule}" for rule, count in plan.excluded.items())
         print_line(f"excluded: {plural(sum(plan.excluded.values()), 'combination')} ({rules})")
@@ -254,6 +260,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "epochs": _all_epochs(plan),
         "excluded": plan.excluded,
         "warnings": plan_warnings(plan),
+        **({"splits": plan.split_design.to_dict()} if plan.split_design else {}),
     }
 
 

@@ -15,7 +15,13 @@ from runner.text import call
 
 # For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
+
+    Values = np.ndarray | Sequence[Any]
+    Column = Values | Callable[[], Values]
+    Columns = Column | Mapping[str, Column]
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
@@ -95,6 +101,11 @@ class ImageData:
     N = `size` images, which cross-validation splits. `load_test()` returns the held-out test part of `test_size`
     images, which cross-validation never uses; None if there is none. `shape` is (C, H, W). `version` identifies the
     content of both parts without reading it: equal versions promise equal arrays; "" if it is unknown.
+
+    What else is known of each image of the training part, for `cross_validation`: the `groups` that belong together
+    (patients, writers, scenes), the `folds` of a published cross-validation, and the words train and validation of a
+    published `split`. Each is None, N values (texts or whole numbers) or a function that returns them, which is called
+    only by studies that use them; or a mapping of names to these, from which a study chooses.
     """
 
     # Not `network.base.Shape`: components do not import the network (docs/decisions/005-layout.md).
@@ -107,6 +118,9 @@ class ImageData:
     test_size: int = 0
     load_test: Callable[[], tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
     version: str = ""
+    groups: Columns | None = field(default=None, repr=False, compare=False)
+    folds: Columns | None = field(default=None, repr=False, compare=False)
+    split: Columns | None = field(default=None, repr=False, compare=False)
 
     @property
     def classes(self) -> int:

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from runner.data.splits_file import Part
+    from runner.data.folds import Split
+
+ONLY_TRAINED = np.iinfo(np.int64).max
+"""In place of the number of a fold."""
 
 
 def image_digests(images: np.ndarray) -> np.ndarray:
@@ -59,9 +62,9 @@ class Duplicates:
 
 
 def find_duplicates(
-    digests: np.ndarray, labels: np.ndarray, parts: Iterable[Part], test: np.ndarray | None = None
+    digests: np.ndarray, labels: np.ndarray, parts: Iterable[Split], test: np.ndarray | None = None
 ) -> Duplicates:
-    """The duplicates among the images that `parts`, of all folds of each repeat, validate.
+    """The duplicates among the images that `parts`, of all folds of each repeat, train on or validate.
 
     `digests` (N,) and `labels` (N,) are those of the whole data set; `test` (M,) are the digests of the test images.
     """
@@ -81,17 +84,23 @@ def find_duplicates(
     )  # fmt: skip
 
 
-def _folds(images: int, parts: Iterable[Part]) -> np.ndarray:
-    """The fold (repeats, images) that validates each image in each repeat; -1 if none does."""
+def _folds(images: int, parts: Iterable[Split]) -> np.ndarray:
+    """The fold (repeats, images) that validates each image in each repeat.
+
+    ONLY_TRAINED if none does but one trains on it; -1 if it is not used.
+    """
     rows: dict[int, np.ndarray] = {}
     for part in parts:
-        rows.setdefault(part.repeat, np.full(images, -1, np.int64))[part.validation] = part.fold
+        row = rows.setdefault(part.repeat, np.full(images, -1, np.int64))
+        row[part.train[row[part.train] < 0]] = ONLY_TRAINED
+        row[part.validation] = part.fold
     return np.stack([rows[repeat] for repeat in sorted(rows)])
 
 
 def _copies_elsewhere(sets: np.ndarray, fold_of: np.ndarray) -> int:
-    """How many of the images have a copy in another fold, which their own fold trains on."""
-    return int((_distinct(sets, fold_of, int(sets.max()) + 1)[sets] > 1).sum())
+    """How many of the images that validate have a copy in another fold, which their own fold trains on."""
+    elsewhere = _distinct(sets, fold_of, int(sets.max()) + 1)[sets] > 1
+    return int((elsewhere & (fold_of != ONLY_TRAINED)).sum())
 
 
 def _distinct(sets: np.ndarray, values: np.ndarray, number: int) -> np.ndarray:

@@ -50,15 +50,22 @@ def inner_split(labels: np.ndarray, train: np.ndarray, share: float, *keys: Key)
     the images of each class, rounded, but at least one of them, and leaves at least one. So a class with one training
     image has none there. A larger share adds images to a smaller one's. Raises RunnerError if nothing can be taken.
     """
-    order = train[_by_class(labels[train], stream("inner", *keys))]
-    counts = np.unique(labels[train], return_counts=True)[1]
+    is_inner = part_by_class(labels[train], share, stream("inner", *keys))
+    if not is_inner.any():
+        raise RunnerError("training.stop: no class has two training images in a fold, so that none can be set aside")
+    return train[~is_inner], train[is_inner]
+
+
+def part_by_class(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Which images (N,) are in a random part with `share` of each class, as the inner part of `inner_split`."""
+    order = _by_class(labels, rng)
+    counts = np.unique(labels, return_counts=True)[1]
     # Half up: NumPy's own rounding takes 2 of 25 and 4 of 35.
     taken = np.minimum(np.maximum(np.floor(counts * share + 0.5).astype(np.int64), 1), counts - 1)
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # of each image within its class
-    is_inner = place < np.repeat(taken, counts)
-    if not is_inner.any():
-        raise RunnerError("training.stop: no class has two training images in a fold, so that none can be set aside")
-    return np.sort(order[~is_inner]), np.sort(order[is_inner])
+    chosen = np.zeros(len(labels), np.bool_)
+    chosen[order[place < np.repeat(taken, counts)]] = True
+    return chosen
 
 
 def _by_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -82,9 +89,7 @@ def stratified_splits(
     these sorted indices are; the indices are still into all N. `names`, of the classes, are for messages. Raises
     RunnerError if a class has fewer images than there are folds.
     """
-    part = np.arange(len(labels)) if among is None else among
-    if subset is not None:
-        part = part[stratified_part(labels[part], subset, seed)]
+    part = chosen_part(labels, seed, subset, among)
     _refuse_rare(labels[part], folds, names)
     splits = []
     for repeat in range(repeats):
@@ -93,6 +98,18 @@ def stratified_splits(
             validation = fold_of == fold
             splits.append(Split(repeat, fold, part[~validation], part[validation]))
     return splits
+
+
+def chosen_part(labels: np.ndarray, seed: int, subset: int | None, among: np.ndarray | None) -> np.ndarray:
+    """The sorted indices of the images that are split: see `stratified_splits`."""
+    part = np.arange(len(labels)) if among is None else among
+    return part if subset is None else part[stratified_part(labels[part], subset, seed)]
+
+
+def refuse_absent(labels: np.ndarray, names: Sequence[str]) -> None:
+    """Raise RunnerError if a class has no images."""
+    if len(absent := np.setdiff1d(np.arange(len(names)), labels)):
+        raise RunnerError(f"class {names[absent[0]]} has no images, so it cannot be cross-validated")
 
 
 def _refuse_rare(labels: np.ndarray, folds: int, names: Sequence[str]) -> None:

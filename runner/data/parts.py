@@ -16,10 +16,10 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -28,6 +28,11 @@ from runner.data.content_check import ContentCheck
 from runner.data.duplicate_images import image_digests
 from runner.errors import DataError
 from runner.files.content_hash import array_id, content_id
+
+if TYPE_CHECKING:
+    from runner.components.records import ImageData
+    from runner.data.designs import Carried
+    from runner.fits.records import SplitDesign
 
 log = logging.getLogger("runner.data")
 EXPIRY_SECONDS = 30 * 24 * 3600
@@ -46,7 +51,8 @@ class PreparedPart:
     """Labelled images in `folder`; `labels` is (N,) int64; `fingerprint` identifies the images and labels.
 
     `digests` (N,) are the `image_digests` of the images; None if they are unknown. The labels are known to be intact;
-    the images are only after `verify`, which is called before they are used.
+    the images are only after `verify`, which is called before they are used. `described` has the columns of the data
+    set that a design of splits may use; None for the test part.
     """
 
     folder: str
@@ -55,6 +61,17 @@ class PreparedPart:
     _check: ContentCheck | None = None
     remake: Callable[[], PreparedPart | None] = lambda: None
     digests: np.ndarray | None = None
+    described: ImageData | None = None
+    _carried: dict[SplitDesign, Carried] = field(default_factory=dict)
+
+    def carried(self, design: SplitDesign) -> Carried:
+        """The columns that `design` uses, read once; raises DesignError as `read_carried`."""
+        from runner.data.designs import read_carried  # rarely needed
+
+        if design not in self._carried:
+            assert self.described is not None, "the images that are split are described by their data set"
+            self._carried[design] = read_carried(self.described, design)
+        return self._carried[design]
 
     def verify(self) -> None:
         """Wait until the files are known to be what `fingerprint` says; damaged ones are loaded and written again.

@@ -38,6 +38,7 @@ def prepare_dataset(
     if facts is not None and data.facts | {"size": size} != facts:
         raise DataError("dataset: its files changed after they were planned; run the same command again")
     with prepare_part(data, catalog.find("dataset", ref.name).origin, test, build) as part:
+        part.described = None if test else data
         yield part
 
 

@@ -41,7 +41,8 @@ class SavedSplits:
     """The images that are split, in the order of the data set; both arrays are of the smallest unsigned type.
 
     `labels` (N,) has the class of each of the N images, out of `classes`, and `fold_of` (repeats, N) the fold that
-    validates it in each repeat.
+    validates it in each repeat. Images that validate nothing are left out; one that validates in some repeats only has
+    the number of folds in the others.
     """
 
     labels: np.ndarray
@@ -55,8 +56,9 @@ class SavedSplits:
         fold_of = np.full((1 + max(repeat for repeat, _ in validation), len(labels)), -1, np.int32)
         for (repeat, fold), images in validation.items():
             fold_of[repeat, images] = fold
-        # A part of the data set may be split; it is the same in all repeats.
-        used = fold_of[0] >= 0
+        # A part of the data set may be split. In cross-validation it is the same in all repeats.
+        used = (fold_of >= 0).any(axis=0)
+        fold_of[fold_of < 0] = 1 + max(fold for _, fold in validation)
         return cls(_smallest(labels[used]), _smallest(fold_of[:, used]), classes)
 
     @cached_property

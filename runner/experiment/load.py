@@ -78,6 +78,10 @@ def load(given: Given, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Exp
     if header and header.search.race and header.cross_validation.most is None:
         message = "a race needs repeats that stop when decided: cross_validation: {repeats: {until: decided}}"
         complaints.append(Complaint(document.find(("search", "race")), "search.race", message))
+    if header and header.cross_validation.design:
+        from runner.experiment.split_rules import split_complaints  # rarely needed
+
+        complaints += split_complaints(header.cross_validation, document)
     if complaints or header is None:
         raise InputError(complaints)
     files = _plugin_files(document, header)

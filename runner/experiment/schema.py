@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from runner.components.records import ComponentRef
 from runner.files.yaml_nodes import Node
-from runner.fits.records import Precision
+from runner.fits.records import Precision, SplitDesign
 from runner.text import yaml_value
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
@@ -141,15 +141,47 @@ Repeats = Annotated[
 ]
 
 
+def _column(value: Any) -> Any:
+    if value is None:
+        return False
+    if not isinstance(value, bool) and not (isinstance(value, str) and value.strip()):
+        raise ValueError(f"found {yaml_value(value)}; expected true, or the name of a column of the data set")
+    return value
+
+
+def _column_or_part(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _column(value)
+    return float(_refuse_percent(value))
+
+
+ColumnName = Annotated[bool | str, BeforeValidator(_column)]
+
+
 class CrossValidation(Section):
     """Stratified k-fold cross-validation, repeated with a new shuffle each time.
 
     With `test`, every fit is also evaluated on the data set's held-out test images, which are used for nothing else.
+    `groups`, `fold_column` and `split` are those of `SplitDesign`.
     """
 
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
     repeats: Repeats = 1
     test: bool = False
+    groups: ColumnName = False
+    fold_column: ColumnName = False
+    split: Annotated[bool | str | float, BeforeValidator(_column_or_part)] = False
+
+    @property
+    def design(self) -> SplitDesign | None:
+        """None for stratified k-fold cross-validation of single images."""
+        design = SplitDesign(self.groups, self.fold_column, self.split)
+        return design if design.to_dict() else None
+
+    @property
+    def fold_count(self) -> int:
+        """How many fits of a cell there are in a repeat: one for each fold."""
+        return self.folds if self.split is False else 1
 
     @property
     def first_repeats(self) -> int:

@@ -34,6 +34,29 @@ class EarlyStop:
 
 
 @dataclass(frozen=True)
+class SplitDesign:
+    """How images are split other than by stratified k-fold cross-validation of single images.
+
+    Each is False, True (what the data set carries) or the name of one of its columns: no group of `groups` is divided,
+    `fold_column` has the fold of each image, and `split` the words train and validation. Or `split` is the part of the
+    images that validates, drawn again for each repeat. With `split` there is one fold.
+    """
+
+    groups: bool | str = False
+    fold_column: bool | str = False
+    split: bool | str | float = False
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the data set says which images validate, so that a repeat could have no other splits."""
+        return self.fold_column is not False or self.split is True or isinstance(self.split, str)
+
+    def to_dict(self) -> dict[str, bool | str | float]:
+        """The settings of `cross_validation`, without those that are False."""
+        return {key: value for key, value in asdict(self).items() if value is not False}
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """The training settings after every ``auto`` has been resolved.
 

@@ -51,6 +51,7 @@ class CellChecker:
             self._complain(self.experiment.document, ("cross_validation", "test"), message)
         if data is not None:
             self._check_class_names(data, ref.name)
+            self._check_columns(data)
         if data is None or subset is None:
             return data
         if subset > data.size:
@@ -58,6 +59,18 @@ class CellChecker:
             self._complain(self.experiment.document, ("dataset", "subset"), message)
         # Also if it is too large, so that the checks of the cells go on and add their complaints.
         return replace(data, size=subset)
+
+    def _check_columns(self, data: ImageData) -> None:
+        """Complain if the data set does not have the columns that the splits are to be made by."""
+        design = self.experiment.header.cross_validation.design
+        if design is None:
+            return
+        from runner.data import columns  # rarely needed
+
+        for key, wanted in design.to_dict().items():
+            if not isinstance(wanted, float):
+                path = ("cross_validation", key)
+                self._guarded(self.experiment.document, path, partial(columns.find, data, key, wanted))
 
     def _check_class_names(self, data: ImageData, name: str) -> None:
         # As text, as the report writes them: it could not tell two classes of one name apart.
@@ -134,7 +147,10 @@ class CellChecker:
             allowed = f"1 to {training.epochs - 1}" if training.epochs > 1 else "2 or more epochs with training.stop"
             message = f"found {stop.patience}; allowed: {allowed}, as training.epochs is {training.epochs}"
             self._complain(cell.document, ("training", "stop", "patience"), message)
-        images = data.size - math.ceil(data.size / self.experiment.header.cross_validation.folds) if data else 0
+        splits = self.experiment.header.cross_validation
+        # How many images the parts of a design have, only the data can tell.
+        known = data if splits.design is None else None
+        images = known.size - math.ceil(known.size / splits.folds) if known else 0
         left = math.ceil(images * (1 - stop.share))
         # A batch that no part could fill is not the fault of the share.
         if left < batch <= images:
@@ -213,7 +229,7 @@ class CellChecker:
 
         def decide() -> int | None:
             requested = cell.settings.training.stacking
-            return stacking.decide(requested, obstacle, training, analysis, validation.folds, validation.repeats)
+            return stacking.decide(requested, obstacle, training, analysis, validation.fold_count, validation.repeats)
 
         return replace(training, stacking=self._guarded(cell.document, ("training", "stacking"), decide))
 

@@ -17,7 +17,7 @@ from runner.errors import RunnerError
 from runner.files import untrusted
 from runner.fits.records import FitResult
 from runner.planning import plan_file
-from runner.planning.differences import differences, dropped, match_cells
+from runner.planning.differences import design_settings, differences, dropped, match_cells
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plan_file import as_lists
 from runner.text import plural, yaml_value
@@ -176,9 +176,18 @@ def _reasons_for_all(old: Plan, new: Plan) -> list[str]:
     # Not the repeats: with more of them, the earlier fits keep their splits and their ids.
     if old.folds != new.folds:
         reasons.append(f"cross_validation.folds {old.folds} -> {new.folds}, which changes every split")
+    reasons += _setting_changes(design_settings(old), design_settings(new), "cross_validation")
+    if not reasons and _other_columns(old, new):
+        reasons.append("the groups, folds or split of the images changed")
     if old.test != new.test:
         reasons.append(f"cross_validation.test {yaml_value(old.test)} -> {yaml_value(new.test)}")
     return reasons
+
+
+def _other_columns(old: Plan, new: Plan) -> bool:
+    """Whether the same design gives other splits, as far as they are known."""
+    splits = [plan.data.get("splits") for plan in (old, new)]
+    return bool(new.split_design and all(splits) and old.repeats == new.repeats and splits[0] != splits[1])
 
 
 def _dataset_changes(old: Plan, new: Plan) -> list[str]:

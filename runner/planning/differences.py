@@ -57,9 +57,15 @@ def different_splits(a: Plan, b: Plan) -> str:
         "folds": (a.folds, b.folds),
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
+        "groups, folds or split": tuple(plan.split_design and plan.data.get("splits", "unknown") for plan in (a, b)),
     }
     differing = [cause for cause, (one, other) in causes.items() if one != other]
     return f"different {' and '.join(differing)}: no paired comparison" if differing else ""
+
+
+def design_settings(plan: Plan) -> dict[str, bool | str | float]:
+    """The settings of `cross_validation` by which a plan splits other than by single images."""
+    return plan.split_design.to_dict() if plan.split_design else {}
 
 
 def dropped(plan: Plan) -> int:
@@ -106,7 +112,7 @@ def _plan_settings(plan: Plan) -> dict[str, Any]:
         "dataset": plan.dataset.to_dict(),
         "data": {"fingerprint": plan.data.get("fingerprint"), "shape": plan.data.get("shape")},
         "classes": len(plan.data.get("class_names", ())),
-        "cross_validation": {"folds": plan.folds, "repeats": plan.repeats_setting},
+        "cross_validation": {"folds": plan.folds, "repeats": plan.repeats_setting, **design_settings(plan)},
         "search": {"race": "best" if plan.race else None},
         "seed": plan.seed,
         "made_with": plan.made_with,

@@ -29,7 +29,7 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
     """
     results = list(results)
-    images = plan.data["size"] * (plan.folds - 1) / plan.folds
+    images = _training_images(plan)
     by_epoch = {cell.id: (cell.macs or 0) * images for cell in plan.cells}
     costs = {cell.id: by_epoch[cell.id] * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
@@ -49,6 +49,14 @@ def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all
     # A group is trained by one worker, so more workers than groups do not help.
     busy = max(1, min(workers, _groups(plan)))
     return TimeEstimate(max(remaining, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
+
+
+def _training_images(plan: Plan) -> float:
+    """How many images a fit is trained on; of a given split that is not read yet, all of them."""
+    images, split = plan.data["size"], plan.split_design and plan.split_design.split
+    if not split:
+        return float(images * (plan.folds - 1) / plan.folds)
+    return float(plan.data.get("train", images * (1 - split) if isinstance(split, float) else images))
 
 
 def _groups(plan: Plan) -> int:

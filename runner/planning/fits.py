@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from runner.data.designs import DesignError, design_splits
 from runner.data.duplicate_images import find_duplicates, without_duplicates
 from runner.data.folds import Split, inner_split, stratified_splits
+from runner.data.group_folds import inner_groups
 from runner.data.parts import PreparedPart
 from runner.data.splits_file import SavedSplits
 from runner.errors import Complaint, InputError, RunnerError
@@ -61,15 +63,25 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart, test: Prepar
             path = ("dataset", "subset")
             message = f"found {subset}; allowed: 1 to {len(among)}, the number of images without duplicates"
             raise InputError([Complaint(experiment.document.find(path), dotted(path), message)])
+    key = "folds"
     try:
-        return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names, among)
+        if plan.split_design is None:
+            return stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed, subset, names, among)
+        # All that may become necessary, so that no repeat is refused once others are trained.
+        repeats = max(plan.repeats, plan.most or 0)
+        chosen: Any = (plan.folds, repeats, plan.seed, subset, names, among)
+        splits = design_splits(data.labels, plan.split_design, data.carried(plan.split_design), *chosen)
+        return splits[: plan.folds * plan.repeats]
+    except DesignError as error:
+        key, message = error.key, str(error)
     except RunnerError as error:
-        # Splitting refuses one thing only: a class with fewer images than there are folds.
-        path = ("cross_validation", "folds")
-        parameters = experiment.header.dataset.parameters
-        left = [f"{name}: {yaml_value(parameters[name])}" for name in ("subset", "deduplicate") if parameters.get(name)]
-        cause = f" (with dataset.{' and dataset.'.join(left)})" if left else ""
-        raise InputError([Complaint(experiment.document.find(path), dotted(path), f"{error}{cause}")]) from None
+        # Splitting by class refuses one thing only: a class with fewer images than there are folds.
+        message = str(error)
+    path = ("cross_validation", key)
+    parameters = experiment.header.dataset.parameters
+    left = [f"{name}: {yaml_value(parameters[name])}" for name in ("subset", "deduplicate") if parameters.get(name)]
+    cause = f" (with dataset.{' and dataset.'.join(left)})" if left else ""
+    raise InputError([Complaint(experiment.document.find(path), dotted(path), f"{message}{cause}")])
 
 
 def assign_fit_ids(
@@ -92,7 +104,8 @@ def assign_fit_ids(
     # Paths are passed to the workers, but are not part of the ids: files may move.
     locations = {"data": data.folder, "test": test.folder if test else "", "plugin_files": plugin_files}
     # Of `Plan.plugins`, where it names no paths; a study without plugins has none and loads no catalog for it.
-    inner = _InnerParts(data.labels, plan.seed)
+    image_groups = data.carried(plan.split_design).groups if plan.split_design else None
+    inner = _InnerParts(data.labels, image_groups, plan.seed)
     code = {"code": planned_code(plan, plugin_files) if plan.plugins else {}, "dataset": plan.dataset.name}
     fits = []
     for cell in plan.cells:
@@ -100,10 +113,12 @@ def assign_fit_ids(
         own_splits = splits_with_ids[: plan.folds * (repeats[cell.id] if repeats else plan.repeats)]
         for group in split_into_groups(own_splits, common["training"].stacking, plan.folds):
             # The size of the group is part of the id because stacking changes the last bits of a result.
-            fits += [
-                _fit_spec(cell, split, [*content, split_id, len(group)], common, inner.of(split, common["training"]))
-                for split, split_id in group
-            ]
+            for split, split_id in group:
+                parts = inner.of(split, common["training"])
+                own = [*content, split_id, len(group)]
+                # Without groups, the split, the keys and the cell's share say which images the inner part has.
+                own += [array_id(parts[1])] if image_groups is not None and parts[1] is not None else []
+                fits.append(_fit_spec(cell, split, own, common, parts))
     saved = SavedSplits.of(data.labels, splits, len(plan.data["class_names"]))
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
     for fit in fits:
@@ -114,17 +129,19 @@ def assign_fit_ids(
         "train": len(splits[0].train),
         "validation": len(splits[0].validation),
         "splits": saved.digest,
-        **_facts_of_images(plan, data, test, splits, saved),
+        **_facts_of_images(plan, data, test, splits),
+        **(_facts_of_design(plan.folds, data.labels, image_groups, splits) if plan.split_design else {}),
     }
     return replace(plan, data={**plan.data, **facts}, fits=by_cell), fits
 
 
 def _facts_of_images(
-    plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split], saved: SavedSplits
+    plan: Plan, data: PreparedPart, test: PreparedPart | None, splits: Sequence[Split]
 ) -> dict[str, Any]:
     """What is known of the images that are split: how many, how many of each class, and the duplicates among them."""
-    counts = np.bincount(saved.labels, minlength=len(plan.data["class_names"])).tolist()
-    facts: dict[str, Any] = {"size": len(saved.labels), "class_counts": counts}
+    used = np.concatenate([splits[0].train, splits[0].validation])
+    counts = np.bincount(data.labels[used], minlength=len(plan.data["class_names"])).tolist()
+    facts: dict[str, Any] = {"size": len(used), "class_counts": counts}
     if data.digests is None:
         return facts
     found = find_duplicates(data.digests, data.labels, splits, test.digests if test else None)
@@ -132,6 +149,26 @@ def _facts_of_images(
         left = without_duplicates(data.digests, test.digests if test else None)
         found = replace(found, dropped=len(data.labels) - len(left))
     return {**facts, "duplicates": found.to_dict()}
+
+
+def _facts_of_design(
+    folds: int, labels: np.ndarray, groups: np.ndarray | None, splits: Sequence[Split]
+) -> dict[str, Any]:
+    """How many images each (repeat, fold) validates, and how many of these parts lack a class; the number of groups.
+
+    `train` and `validation` are the means of a repeat, as the folds differ in size.
+    """
+    used = np.concatenate([splits[0].train, splits[0].validation])
+    classes = len(np.unique(labels[used]))
+    sizes = [len(split.validation) for split in splits]
+    validation = round(sum(sizes[:folds]) / folds)
+    return {
+        "train": len(used) - validation,
+        "validation": validation,
+        "fold_sizes": sizes,
+        "folds_lacking": sum(len(np.unique(labels[split.validation])) < classes for split in splits),
+        **({} if groups is None else {"groups": len(np.unique(groups[used]))}),
+    }
 
 
 def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
@@ -156,8 +193,8 @@ def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
 class _InnerParts:
     """The training and inner images of the fits; cells with the same share have the same arrays."""
 
-    def __init__(self, labels: np.ndarray, seed: int) -> None:
-        self.labels, self.seed = labels, seed
+    def __init__(self, labels: np.ndarray, groups: np.ndarray | None, seed: int) -> None:
+        self.labels, self.groups, self.seed = labels, groups, seed
         self.made: dict[tuple[int, int, float], tuple[np.ndarray, np.ndarray]] = {}
 
     def of(self, split: Split, training: TrainingPlan) -> tuple[np.ndarray, np.ndarray | None]:
@@ -165,7 +202,10 @@ class _InnerParts:
             return split.train, None
         share, keys = training.stop.share, (self.seed, split.repeat, split.fold)
         if (*keys[1:], share) not in self.made:
-            self.made[*keys[1:], share] = inner_split(self.labels, split.train, share, *keys)
+            if self.groups is None:
+                self.made[*keys[1:], share] = inner_split(self.labels, split.train, share, *keys)
+            else:
+                self.made[*keys[1:], share] = inner_groups(self.labels, self.groups, split.train, share, *keys)
         return self.made[*keys[1:], share]
 
 
@@ -177,7 +217,6 @@ def _fit_spec(
     parts: tuple[np.ndarray, np.ndarray | None],
 ) -> FitSpec:
     return FitSpec(
-        # Without the inner part: the data, the split, the keys and the cell's share say which images those are.
         # Repeat and fold count beside the split, because they are keys of the fit's random streams.
         id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
         repeat=split.repeat,

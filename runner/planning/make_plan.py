@@ -45,7 +45,7 @@ def make_plan(experiment: Experiment) -> Plan:
         name=header.name,
         description=header.description,
         factors=tuple(experiment.factors),
-        folds=header.cross_validation.folds,
+        folds=header.cross_validation.fold_count,
         repeats=header.cross_validation.first_repeats,
         seed=header.seed,
         metric=header.report.metric,
@@ -63,6 +63,7 @@ def make_plan(experiment: Experiment) -> Plan:
         keep=keep,
         excluded=_exclusions(experiment, excluded),
         warnings=no_effect.warnings(catalog, runnable, data.shape, data.classes, checker.network),
+        split_design=header.cross_validation.design,
     )
 
 
@@ -86,6 +87,8 @@ def _refuse_undecidable(experiment: Experiment, cells: Sequence[PlannedCell]) ->
 
 def _refuse_few_images(experiment: Experiment, data: ImageData) -> None:
     """Raise InputError if some class must have fewer images than there are folds; which one, only the data can tell."""
+    if experiment.header.cross_validation.design:
+        return  # only the data can tell
     path, folds = ("cross_validation", "folds"), experiment.header.cross_validation.folds
     images = f"{plural(data.size, 'image')} of {plural(data.classes, 'class', 'classes')}"
     most = data.size // data.classes

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import METRICS, TEST_METRICS
-from runner.fits.records import EarlyStop, TrainingPlan
+from runner.fits.records import EarlyStop, SplitDesign, TrainingPlan
 from runner.network.base import Pair
 from runner.shown import Shown, Table
 from runner.text import plural
@@ -90,6 +90,7 @@ class Plan(Shown):
     `keep` says of which fits the parameters are saved: none, all, or in each cell the one with the best `metric`.
     `excluded` has the number of combinations that each exclusion is the first to match. `warnings` name settings
     without effect (see `no_effect`).
+    `split_design` is None for stratified k-fold cross-validation of single images. With `split` there is one fold.
     """
 
     name: str
@@ -115,6 +116,22 @@ class Plan(Shown):
     keep: Literal["none", "best", "all"] = "none"
     excluded: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    split_design: SplitDesign | None = None
+
+    @property
+    def test_train_ratio(self) -> float:
+        """n_test / n_train of the fits: their mean over the folds, which differ in size in a `split_design`."""
+        sizes, images = self.data.get("fold_sizes"), self.data.get("size", 0)
+        if self.split_design is None or not sizes:
+            return 1 / max(self.folds - 1, 1)
+        return float(sum(size / (images - size) for size in sizes) / len(sizes))
+
+    @property
+    def validation_images(self) -> float | None:
+        """How many images validate a fit, the harmonic mean of folds that differ in size; None if it is unknown."""
+        if sizes := self.split_design and self.data.get("fold_sizes"):
+            return float(len(sizes) / sum(1 / size for size in sizes))
+        return self.data.get("validation")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -151,7 +168,7 @@ class Plan(Shown):
 
         most = "" if self.most is None else f", at most {self.fits_at_most:,} ({self.most} repeats)"
         repeats = f"{plural(self.repeats, 'repeat')} = {plural(self.fit_count, 'fit')}{most}"
-        yield f"{self.name}: {plural(len(self.cells), 'cell')} × {self.folds} folds × {repeats}"
+        yield f"{self.name}: {plural(len(self.cells), 'cell')} × {plural(self.folds, 'fold')} × {repeats}"
         yield Table(("cell", "parameters", "MACs", "receptive field"), [_costs(cell) for cell in self.cells])
         yield from (f"cell '{cell.name}': {cell.problem}" for cell in self.cells if cell.problem)
         yield from (f"warning: {warning}" for warning in plan_warnings(self))

@@ -92,7 +92,10 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     """The content of the file."""
     cells = [vars(cell) | {"settings": cell.settings.to_dict()} for cell in plan.cells]
     # vars() instead of asdict(), which would copy the ids of all fits.
-    return vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
+    content = vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
+    # Only where there is one, so that all other plans have the text that they have always had.
+    design = content.pop("split_design")
+    return content | ({"split_design": design.to_dict()} if design else {})
 
 
 def _parse(content: Any) -> Plan:
@@ -159,14 +162,19 @@ class _Data(_AllowsExtra):
     splits: str = ""
     class_counts: list[Annotated[int, Field(ge=0)]] = []
     duplicates: dict[str, Annotated[int, Field(ge=0)]] = {}
+    groups: Annotated[int, Field(ge=1)] | None = None
+    fold_sizes: list[Annotated[int, Field(ge=1)]] = []
+    folds_lacking: Annotated[int, Field(ge=0)] = 0
 
 
 def _check_consistency(plan: Plan) -> None:
     """Raise ValueError if the parts of a plan contradict each other."""
     if plan.metric not in METRICS:
         raise ValueError(f"metric is {plan.metric}; allowed: {', '.join(METRICS)}")
-    if plan.folds < 2 or plan.repeats < 1:
+    least = 1 if plan.split_design and plan.split_design.split is not False else 2
+    if plan.folds < least or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
+    _check_fold_sizes(plan)
     if not 0 <= plan.equivalent < math.inf:  # not for nan
         raise ValueError(f"equivalent is {yaml_value(plan.equivalent)}; allowed: 0 or more")
     if not plan.cells:
@@ -176,7 +184,8 @@ def _check_consistency(plan: Plan) -> None:
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
         raise ValueError("a cell does not have one level per factor")
     levels = chain.from_iterable(cell.levels.values() for cell in plan.cells)
-    names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels)
+    columns = (str(value) for value in (plan.split_design.to_dict() if plan.split_design else {}).values())
+    names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels, columns)
     if (longest := max(map(len, names))) > LONGEST_NAME:
         raise ValueError(f"a name has {longest:,} characters; allowed: {LONGEST_NAME:,}")
     _check_repeats(plan)
@@ -184,6 +193,14 @@ def _check_consistency(plan: Plan) -> None:
     for unique in (ids, [cell.name for cell in plan.cells], list(chain.from_iterable(plan.fits.values()))):
         if len(set(unique)) != len(unique):
             raise ValueError("a cell or a fit is listed twice")
+
+
+def _check_fold_sizes(plan: Plan) -> None:
+    """Raise ValueError unless the statistics of a `split_design` have what they need."""
+    sizes, images = plan.data.get("fold_sizes", []), plan.data["size"]
+    expected = plan.folds * plan.repeats if plan.split_design else 0
+    if len(sizes) != expected or any(size >= images for size in sizes):
+        raise ValueError(f"fold_sizes does not have {expected} numbers of fewer images than there are")
 
 
 def _check_repeats(plan: Plan) -> None:

@@ -19,7 +19,7 @@ def plan_warnings(plan: Plan) -> list[str]:
     for warning, names in cells.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         lines.append(f"cell '{names[0]}'{more}: {warning}")
-    return [*lines, *plan.warnings, *_imbalance(plan), *_duplicates(plan)]
+    return [*lines, *plan.warnings, *_imbalance(plan), *_lacking(plan), *_duplicates(plan)]
 
 
 def _imbalance(plan: Plan) -> Iterator[str]:
@@ -29,6 +29,13 @@ def _imbalance(plan: Plan) -> Iterator[str]:
             f"imbalance: {100 * largest.share:.1f}% of the images are of class '{largest.name}', so a network that "
             "always names it is right that often; look at the balanced accuracy"
         )
+
+
+def _lacking(plan: Plan) -> Iterator[str]:
+    """Of validation parts without images of some class, which only groups, given folds and splits may have."""
+    if count := plan.data.get("folds_lacking"):
+        parts = plural(len(plan.data["fold_sizes"]), "validation part")
+        yield f"splits: {count:,} of {parts} have no image of some class, so that those fits say nothing of it"
 
 
 def _duplicates(plan: Plan) -> list[str]:

@@ -12,6 +12,7 @@ from runner.journal.frames import Frames
 from runner.planning import library_versions, plan_file
 from runner.planning.class_balance import counts_text
 from runner.planning.plan import Plan
+from runner.planning.split_text import design_text
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
 from runner.reporting.text import numbers, text_tables
@@ -87,6 +88,8 @@ def _data(plan: Plan) -> str:
 
 def _splits(plan: Plan) -> str:
     sizes = f"{plan.data['train']:,} training and {plural(plan.data['validation'], 'validation image')} per fit"
+    if plan.split_design:
+        return f"{design_text(plan)}; {plural(plan.repeats, 'repeat')}; seed {plan.seed}; the same splits for all cells"
     return (
         f"stratified {plan.folds}-fold cross-validation, {plural(plan.repeats, 'repeat')}, about {sizes}; "
         f"seed {plan.seed}; the same splits for all cells"

@@ -147,12 +147,12 @@ def _methods(
     square = found["spread"] ** 2
     with np.errstate(divide="ignore"):  # of pairs without values, whose spread is unknown
         columns = dict(found) | {
-            "variance": square * (1 / found["n"] + 1 / (plan.folds - 1)),
-            "floor": square / (plan.folds - 1), "per_repeat": square / plan.folds,
+            "variance": square * (1 / found["n"] + plan.test_train_ratio),
+            "floor": square * plan.test_train_ratio, "per_repeat": square / plan.folds,
         }  # fmt: skip
     columns |= {
         "method": np.full(len(used), CORRECTED_T, dtype=object), "alpha": np.full(len(used), matrix.alpha),
-        "repeats_needed": repeats_needed(found["difference"], found["spread"], plan.folds, alpha=matrix.alpha),
+        "repeats_needed": _repeats_needed(plan, found, matrix.alpha),
     }  # fmt: skip
     if matrix.answers:
         crossed = crossed_differences(matrix.answers, cell_at, found["a"], found["b"], used)
@@ -166,6 +166,14 @@ def _methods(
         columns |= {name: np.where(crossed.method_ok, values, columns[name]) for name, values in new.items()}
     columns["images_needed"] = _images_needed(plan, columns)
     return columns
+
+
+def _repeats_needed(plan: Plan, found: Mapping[str, np.ndarray], alpha: float) -> Floats:
+    """For the corrected t-test; nan if the splits are given, as a repeat would have the same ones."""
+    if plan.split_design and plan.split_design.is_given:
+        return np.full(len(found["n"]), np.nan)
+    ratio = plan.test_train_ratio if plan.split_design else None
+    return repeats_needed(found["difference"], found["spread"], plan.folds, alpha=alpha, test_train_ratio=ratio)
 
 
 def _images_needed(plan: Plan, columns: dict[str, Any]) -> Floats:

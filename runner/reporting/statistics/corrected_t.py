@@ -100,29 +100,45 @@ def holm(p_values: ArrayLike, family: int | None = None) -> Floats:
     return adjusted
 
 
-def power(difference: ArrayLike, std: ArrayLike, folds: int, repeats: ArrayLike, alpha: float = 0.05) -> Floats:
+def power(
+    difference: ArrayLike,
+    std: ArrayLike,
+    folds: int,
+    repeats: ArrayLike,
+    alpha: float = 0.05,
+    test_train_ratio: float | None = None,
+) -> Floats:
     """The probability that the corrected t-test at level `alpha` rejects 0 if the true mean is `difference`.
 
     `std` is the standard deviation s of the values over the (repeat, fold)s; the arrays broadcast. Makes the
     assumptions of the test: n = folds * repeats normal values whose mean has the variance s^2 * (1/n + 1/(folds - 1))
     (Nadeau and Bengio 2003), estimated with n - 1 degrees of freedom. The t statistic then follows the noncentral t
     distribution with noncentrality |difference| / (s * sqrt(1/n + 1/(folds - 1))), and the power is the mass of that
-    distribution beyond the two critical values. nan if `difference` and `std` are both 0 or one of them is nan.
+    distribution beyond the two critical values. nan if `difference` and `std` are both 0 or one of them is nan; 0 with
+    one value, which has no interval. `test_train_ratio` replaces 1/(folds - 1) where folds differ in size.
     """
     n = folds * np.asarray(repeats, dtype=np.float64)
+    ratio = 1 / (folds - 1) if test_train_ratio is None else test_train_ratio
     with np.errstate(divide="ignore", invalid="ignore"):
-        noncentrality = np.abs(difference) / (np.asarray(std) * np.sqrt(1 / n + 1 / (folds - 1)))
-    df, critical = n - 1, stdtrit(n - 1, 1 - alpha / 2)
+        noncentrality = np.abs(difference) / (np.asarray(std) * np.sqrt(1 / n + ratio))
+    # Of one value nothing is asked; 1 stands for its 0 degrees of freedom, which no function takes.
+    df = np.maximum(n - 1, 1)
+    critical = stdtrit(df, 1 - alpha / 2)
     # It is infinite without variance, for which nctdtr returns nan; far below this limit the power is already 1.
     noncentrality = np.minimum(noncentrality, 1e6)
     # nctdtr returns nan for some far tails, all of them below 1e-15: see findings/scipy_noncentral_t_is_nan.sh.
     accepted, other_side = (np.nan_to_num(nctdtr(df, noncentrality, end)) for end in (critical, -critical))
-    rejected = 1 - accepted + other_side
+    rejected = np.where(n > 1, 1 - accepted + other_side, 0.0)
     return np.asarray(np.where(np.isnan(noncentrality), np.nan, np.clip(rejected, 0.0, 1.0)))
 
 
 def repeats_needed(
-    difference: ArrayLike, std: ArrayLike, folds: int, target: float = 0.8, alpha: float = 0.05
+    difference: ArrayLike,
+    std: ArrayLike,
+    folds: int,
+    target: float = 0.8,
+    alpha: float = 0.05,
+    test_train_ratio: float | None = None,
 ) -> Floats:
     """The smallest number of repeats with which `power` reaches `target`, for each element of `difference` and `std`.
 
@@ -133,11 +149,11 @@ def repeats_needed(
     # Power grows with the repeats, so bisection finds the smallest number: `low` never reaches the target.
     low, high = np.zeros(shape), np.full(shape, float(MAX_REPEATS))
     # nan compares as false here and below: an unknown difference ends as out of reach.
-    reachable = power(difference, std, folds, high, alpha) >= target
+    reachable = power(difference, std, folds, high, alpha, test_train_ratio) >= target
     while (high - low > 1).any():
         # At least 1: an element that has ended at low 0 and high 1 is computed again until all have ended.
         middle = np.maximum(np.floor((low + high) / 2), 1)
-        enough = power(difference, std, folds, middle, alpha) >= target
+        enough = power(difference, std, folds, middle, alpha, test_train_ratio) >= target
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return np.where(reachable, high, np.nan)
 

@@ -77,6 +77,9 @@ def metric_matrix(plan: Plan, fits: pd.DataFrame, journal: Frames | None = None)
 def study_answers(plan: Plan, cells: Sequence[PlannedCell], journal: Frames) -> Answers | None:
     """The answers of `cells`, in their order; None if the plan's metric is not their accuracy, or nothing is known."""
     splits = journal.splits
+    # Images of a group depend on each other, and those of a given fold may; see docs/explanation/statistics.md.
+    if plan.split_design is not None:
+        return None
     if plan.metric != "val_accuracy" or splits is None or not journal.right or len(splits.fold_of) < plan.repeats:
         return None
     fold_of = splits.fold_of[: plan.repeats]

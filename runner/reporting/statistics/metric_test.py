@@ -17,7 +17,7 @@ PSEUDO_IMAGES = 2
 """Images added to those on which the cells differ: none among n does not show that there is none among the next n."""
 
 
-def binomial_std(differences: Floats, used: np.ndarray, images: int, folds: int) -> Floats:
+def binomial_std(differences: Floats, used: np.ndarray, images: float, folds: int) -> Floats:
     """The least standard deviation over folds (sets,) of averages of accuracies, or of differences of two.
 
     `differences` (sets, members, repeats * folds) has nan for missing values; `used` (sets, members) marks the members
@@ -39,7 +39,7 @@ def binomial_std(differences: Floats, used: np.ndarray, images: int, folds: int)
 
 def least_std(plan: Plan, values: Floats, used: np.ndarray) -> Floats:
     """`binomial_std` of the plan's metric; nan if it has none, as a loss, or if the validation images are unknown."""
-    images = plan.data.get("validation")
+    images = plan.validation_images
     if find_metric(plan.metric).quantity != "accuracy" or not images:
         return np.full(len(values), np.nan)
     return binomial_std(values, used, images, plan.folds)
@@ -50,12 +50,11 @@ def metric_test(
 ) -> dict[str, np.ndarray]:
     """`corrected_t_test` of averages (sets, repeats * folds) of the metric, or of differences in it.
 
-    `least` (sets,) is their `least_std`, None if each is of a single cell or pair of cells. In cross-validation,
-    n_test / n_train is 1 / (folds - 1). Intervals end where the metric does: an accuracy lies in 0..1, a loss is not
-    negative. Their confidence is 1 - `alpha`.
+    `least` (sets,) is their `least_std`, None if each is of a single cell or pair of cells. Intervals end where the
+    metric does: an accuracy lies in 0..1, a loss is not negative. Their confidence is 1 - `alpha`.
     """
     if least is None:
         least = least_std(plan, averages[:, None], np.full((len(averages), 1), True))
-    tests = corrected_t_test(averages, 1 / (plan.folds - 1), plan.equivalent, least, alpha)
+    tests = corrected_t_test(averages, plan.test_train_ratio, plan.equivalent, least, alpha)
     lowest, highest = find_metric(plan.metric).limits(difference)
     return tests | {end: np.clip(tests[end], lowest, highest) for end in ("low", "high")}

@@ -86,7 +86,7 @@ def _pairs(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
         table = table[table["pairs"] > 0]
         assert plan.most is not None
         states = pair_states(_crossed(plan, table), plan.most, plan.equivalent, table["p_holm"])
-        if plan.folds < LEAST_FOLDS and plan.repeats < min(LEAST_REPEATS, plan.most):
+        if plan.split_design is None and plan.folds < LEAST_FOLDS and plan.repeats < min(LEAST_REPEATS, plan.most):
             # The next repeat may be judged image by image, by which far less is out of reach.
             states = np.where(states == OUT_OF_REACH, OPEN, states)
         tables.append(

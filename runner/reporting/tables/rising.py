@@ -41,10 +41,10 @@ def rising_table(plan: Plan, curves: pd.DataFrame) -> pd.DataFrame:
     values = np.full((len(cells), plan.folds * plan.repeats), np.nan)
     places = pd.Index(cells).get_indexer(last["cell"]), (last["repeat"] * plan.folds + last["fold"]).to_numpy(np.int64)
     values[places] = last["rise"]
-    images = plan.data.get("validation")
+    images = plan.validation_images
     least = binomial_std(values[:, None], np.full((len(cells), 1), True), images, plan.folds) if images else np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        test = corrected_t_test(values, 1 / (plan.folds - 1), least_std=least)
+        test = corrected_t_test(values, plan.test_train_ratio, least_std=least)
     one_sided = np.where(test["t"] > 0, test["p"] / 2, 1 - test["p"] / 2)
     rising = _found(one_sided) & (test["mean"] >= LEAST_RISE)
     return pd.DataFrame({"rise": test["mean"], "rising": rising}, index=pd.Index(cells, name="cell"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from runner.fits.records import SplitDesign
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES, LEAST_REPEATS
@@ -32,12 +33,14 @@ def methods(plan: Plan, comparisons: pd.DataFrame, looks: pd.DataFrame, seen: tu
         lines = [f"Intervals of differences {BY_IMAGE}{some}."] if some else [
             f"Intervals of differences {BY_FOLD}, as {_reason(plan)}."
         ]  # fmt: skip
-    return [*lines, *_level(plan, seen), *_state(plan, looks)]
+    return [*lines, *_ratio(plan), *_level(plan, seen), *_state(plan, looks)]
 
 
 def _reason(plan: Plan) -> str:
     """Why differences are not judged image by image."""
     images = plan.data.get("train", 0) + plan.data.get("validation", 0)
+    if plan.split_design is not None:
+        return dependence(plan.split_design)
     if plan.metric != "val_accuracy":
         return f"{plan.metric} is not the share of images that are classified correctly"
     if images < LEAST_IMAGES:
@@ -45,6 +48,24 @@ def _reason(plan: Plan) -> str:
     if plan.repeats < LEAST_REPEATS and plan.folds < LEAST_FOLDS:
         return f"{plural(plan.repeats, 'repeat')} of {plan.folds} folds cannot be judged image by image"
     return "it is not recorded which images each fit got right in a whole repeat"
+
+
+def dependence(design: SplitDesign) -> str:
+    """Why the answers for the images of a study that is split in this way are not judged one by one."""
+    if design.groups is not False:
+        return "images of one group are not independent of each other"
+    if design.fold_column is not False:
+        return "the folds are given, and their images need not be independent of each other"
+    return "not every image validates"
+
+
+def _ratio(plan: Plan) -> list[str]:
+    """The correction, where the folds differ in size."""
+    sizes = plan.data.get("fold_sizes", [])
+    if plan.split_design is None or len(set(sizes)) < 2:
+        return []
+    spread, ratio = f"{min(sizes):,} to {max(sizes):,}", f"{plan.test_train_ratio:.3g}"
+    return [f"Fits validate {spread} images; the correction takes the mean of n_test/n_train over them, {ratio}."]
 
 
 def _level(plan: Plan, seen: tuple[int, ...]) -> list[str]:

@@ -32,6 +32,8 @@ OUTCOMES = {
 }
 """How the best of many levels compares with others, and the sentence for it, in the order of the sentences."""
 
+FROM_ONE_FIT = "no claim, since one fit per cell does not show what another split or other initial values would change"
+
 
 def level_names(row: Mapping[str, Any]) -> tuple[str, str]:
     """The names of the two levels of a row of the comparisons."""
@@ -90,6 +92,8 @@ def _nothing_known(row: Mapping[str, Any]) -> str:
     if not row["pairs"]:
         apart = f" (they never agree in {row['apart']})" if row.get("apart") else ""
         return f"not compared, since no two of their cells are equal in all other factors{apart}"
+    if row["n_planned"] < 2:
+        return FROM_ONE_FIT
     # A single value has a mean but no interval, which is too little for any statement.
     if row["n"] < 2:
         return "too few finished fits to compare"
@@ -155,6 +159,9 @@ def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
     if row["method"] == CROSSED and repeats == 1:
         otherwise = f"; without them, {images} would be needed {detect}" if images else ""
         return f"A second repeat would show how far repeats can settle it{otherwise}."
+    if row.get("given"):
+        needed = f"{images} would be needed {detect}" if images else f"more images would be needed {detect}"
+        return f"The splits are given, so that repeats cannot settle it: {needed}."
     # Repeats split the same images again, so the variance of the mean has a floor that only images can lower.
     needed = f"{images} would be needed" if images else "more images are needed"
     return f"Even {MAX_REPEATS} repeats on these images would not detect an effect this small with 80% power: {needed}."
@@ -196,6 +203,8 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     if not all(row["pairs"] for row in rows):
         seen = _levels_beside(plan, rows[0]["factor"])
         rows = [row | {"apart": _never_shared(seen[row["level_a"]], seen[row["level_b"]])} for row in rows]
+    if plan.split_design and plan.split_design.is_given:
+        rows = [row | {"given": True} for row in rows]
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
         return best_against_others(plan.metric, rows, levels)

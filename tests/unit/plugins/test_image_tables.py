@@ -82,7 +82,7 @@ class TestTextTables:
         text = "path,label,group,fold\npictures/0.png,a,x,1\npictures/1.png,b,x,2\n"
         loaded("image-table", file=write(folder, text, header=""))
         (line,) = caplog.messages
-        assert line.endswith("columns that are not used: group, fold; folds are drawn from the labels alone")
+        assert line.endswith("columns beside path and label: group, fold; used only where cross_validation names one")
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -102,7 +102,7 @@ class TestTextTables:
             (HEADER + "pictures/0.png,a\npictures/1.png,a \n", r"classes 'a' and 'a ' look the same"),
             (HEADER + "pictures/0.png,a\nx\0y.png,b\n", r"t.csv:3: "),
             (HEADER + 'pictures/0.png,"a\n', r"t.csv:\d: not a table: unexpected end of data"),
-            ("path,label,Split\npictures/0.png,a,train\n", r"t.csv: found the column 'Split', which is not read"),
+            ("path,label,Split\npictures/0.png,a,Test\n", r"t.csv: found the column 'Split' with 'test'; write a"),
         ],
     )
     def test_what_is_wrong_is_one_line_with_its_place(self, text: str, words: str, folder: Path) -> None:
