@@ -8,7 +8,7 @@ difference over new groups is 0. Whole groups of very different sizes are drawn 
 
 Columns: groups, own, repeats, then in % how often the 95% interval holds 0: image by image, fold by fold with
 n_test/n_train as 1 / (folds - 1), as the mean over the folds and as the largest; and how often a study that is looked
-at after each of 2 to 8 repeats, at 0.025, calls the cells different. Takes 5 minutes with 1000 studies.
+at after each of 2 to 8 repeats, at 0.025, calls the cells different. Takes 3 minutes with 1000 studies.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def read_split(data: ImageData, wanted: bool | str) -> np.ndarray:
         if text.lower() not in TRAIN + VALIDATION:
             allowed = "allowed: train, validation (or val); images of a test part do not belong in the training part"
             raise RunnerError(f"split: found {text!r}; {allowed}")
-    validates = np.array([text.lower() in VALIDATION for text in texts], np.bool_)[numbers]
+    validates: np.ndarray = np.array([text.lower() in VALIDATION for text in texts], np.bool_)[numbers]
     if validates.all() or not validates.any():
         raise RunnerError(f"split: every image is for {'validation' if validates.all() else 'training'}")
     return validates
@@ -102,7 +102,8 @@ def _plain(values: Any, what: str, size: int) -> list[int | str]:
 
     # Not of a list: NumPy would make texts of its numbers if it holds both, and None a text.
     array = values if isinstance(values, np.ndarray) else None
-    shape = array.shape if array is not None else (len(values),) if hasattr(values, "__len__") else ()
+    shape: tuple[int, ...] = () if not hasattr(values, "__len__") else (len(values),)
+    shape = shape if array is None else array.shape
     if shape != (size,):
         found = f"{shape[0]:,} values" if len(shape) == 1 else f"an array of shape {shape}" if shape else repr(values)
         raise RunnerError(f"{what}: found {found}; expected {size:,}, one per image")

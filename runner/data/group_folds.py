@@ -30,7 +30,8 @@ def assign_groups(labels: np.ndarray, groups: np.ndarray, folds: int, rng: np.ra
     """
     codes, shares = _shares(labels, groups)
     drawn = [_placed(shares, folds, rng) for _ in range(STARTS if len(shares) < MANY else 1)]
-    return min(drawn, key=lambda found: found[0])[1][codes]
+    _, place = min(drawn, key=lambda found: found[0])
+    return np.asarray(place[codes])
 
 
 def _placed(shares: np.ndarray, folds: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
@@ -85,7 +86,7 @@ def part_of_groups(labels: np.ndarray, groups: np.ndarray, share: float, rng: np
         possible = [group for group in order if shares[group].max() < 1 - TINY]
         if possible:
             taken[min(possible, key=lambda group: _distance(shares[group], share))] = True
-    return taken[codes]
+    return np.asarray(taken[codes])
 
 
 def inner_groups(
