@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 from runner.api import Dataset, ImageData, RunnerError, hookimpl
 
 from . import files, image_files
-from .image_columns import image_columns
 from .image_files import Crop, Form, Size
 from .image_listing import Listing, list_images, split_parts
 from .pixel_scale import Scale
@@ -63,7 +62,11 @@ def image_folder(
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")
-    columns = None if groups is None else image_columns(groups, folders[0], train)
+    columns = None
+    if groups is not None:
+        from .image_columns import image_columns  # rarely needed
+
+        columns = image_columns(groups, folders[0], train)
     form = Form.of(size, crop, grey, scale)
     states = [listing.version for listing in (train, test) if listing]
     return ImageData(

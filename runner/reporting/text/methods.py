@@ -20,12 +20,18 @@ BY_FOLD = (
     "Bengio 2003)"
 )
 
+ONE_FIT = (
+    "With one fit per cell there are no intervals and no tests: no other split and no other initial values were tried."
+)
+
 
 def methods(plan: Plan, comparisons: pd.DataFrame, looks: pd.DataFrame, seen: tuple[int, ...] = ()) -> list[str]:
     """The sentences; none without comparisons. `seen` is that of `Frames`."""
     used = set(comparisons.loc[comparisons["pairs"] > 0, "method"]) if len(comparisons) else set()
     if not used:
         return []
+    if plan.split_design and plan.folds * plan.repeats == 1:
+        return [ONE_FIT]
     if used == {CROSSED}:
         lines = [f"Intervals of differences {BY_IMAGE}."]
     else:

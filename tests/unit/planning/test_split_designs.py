@@ -222,6 +222,46 @@ def test_validation_parts_without_a_class_are_said(study: Path) -> None:
     )
 
 
+PLUGIN = """
+import numpy as np
+from runner.api import Dataset, ImageData, hookimpl
+
+def load():
+    labels = np.arange(60) % 2
+    return np.full((60, 1, 8, 8), 40, np.uint8) * (1 + labels[:, None, None, None]).astype(np.uint8), labels
+
+def hospitals():
+    return [f"hospital {number // 6}" for number in range(60)]
+
+def patients():
+    raise ValueError("no such file")
+
+def build():
+    groups = {"hospital": hospitals, "patient": patients, "short": hospitals()[1:]}
+    return ImageData(shape=(1, 8, 8), class_names=("a", "b"), size=60, load=load, groups=groups)
+
+@hookimpl
+def register_datasets():
+    yield Dataset(name="clinic", build=build)
+"""
+
+
+def test_a_plugin_s_data_set_carries_groups(study: Path, runner: Command) -> None:
+    (study.parent / "clinic.py").write_text(PLUGIN)
+    study.write_text(STUDY.replace("dataset: {name: npz, file: d.npz}", "dataset: clinic\nplugins: [./clinic.py]"))
+    done = runner("plan", "own.yaml", "--data", "--set", "cross_validation={folds: 5, groups: hospital}")
+    assert done.returncode == 0, done.stderr
+    assert "whole groups (column 'hospital'), folds of 12 images; 10 groups" in done.stdout
+    for column, message in {
+        "patient": "dataset: reading its column 'patient' raised ValueError: no such file",
+        "short": "column 'short': found 59 values; expected 60, one per image",
+        "doctor": "found 'doctor'; allowed: hospital, patient, short",
+    }.items():
+        done = runner("plan", "own.yaml", "--data", "--set", f"cross_validation={{groups: {column}}}")
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+        assert f"cross_validation.groups: {message}" in done.stderr
+
+
 def test_typed_objects_take_the_same_settings() -> None:
     settings = package.CrossValidation(split=0.2, groups="patient")
     assert settings.design == SplitDesign("patient", False, 0.2) and settings.fold_count == 1

@@ -87,7 +87,8 @@ def test_one_fit_per_cell_gives_means_and_no_claim(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "no claim, since one fit per cell does not show what another split or other initial values would" in text
     assert "the given split into a training and a validation part; 200 of 1,000 images validate; 1 repeat" in text
-    assert "outperforms" not in text
+    assert "With one fit per cell there are no intervals and no tests" in text
+    assert "outperforms" not in text and "Intervals of differences rest" not in text
 
 
 def test_drawn_splits_are_what_the_correction_was_made_for() -> None:
