@@ -206,7 +206,12 @@ class _InnerParts:
                 self.made[*keys[1:], share] = inner_split(self.labels, split.train, share, *keys)
             else:
                 self.made[*keys[1:], share] = inner_groups(self.labels, self.groups, split.train, share, *keys)
-        return self.made[*keys[1:], share]
+        parts = self.made[*keys[1:], share]
+        # Without a design planning refuses it, which knows the sizes of the folds then.
+        if len(parts[0]) < training.batch_size <= len(split.train):
+            left = f"found {share:g}, which leaves {len(parts[0])} of {len(split.train)} training images of a fold"
+            raise RunnerError(f"training.stop.share: {left}, less than a batch of {training.batch_size}")
+        return parts
 
 
 def _fit_spec(

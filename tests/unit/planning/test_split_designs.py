@@ -124,6 +124,8 @@ def test_the_inner_part_divides_no_group_and_all_cells_share_it(study: Path) -> 
         assert sum(map(len, parts)) == len(set.union(*parts)) == 20
         assert set(LABELS[fit.train]) == {0, 1}
     assert all(a.inner is b.inner for a, b in zip(fits[:3], fits[3:], strict=True))
+    with pytest.raises(Exception, match=r"training.stop.share: found 0.2, which leaves .*, less than a batch of 50"):
+        planned(study, *settings, "training.batch_size=50")
 
 
 def test_repeats_until_decided_draw_other_groups_and_are_refused_before_they_are_too_many(study: Path) -> None:
