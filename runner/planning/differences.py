@@ -57,7 +57,7 @@ def different_splits(a: Plan, b: Plan) -> str:
         "folds": (a.folds, b.folds),
         "repeats": (a.repeats, b.repeats),
         "seed": (a.seed, b.seed),
-        "groups, folds or split": tuple(plan.split_design and plan.data.get("splits", "unknown") for plan in (a, b)),
+        "way of splitting": tuple(plan.split_design and plan.data.get("splits", "unknown") for plan in (a, b)),
     }
     differing = [cause for cause, (one, other) in causes.items() if one != other]
     return f"different {' and '.join(differing)}: no paired comparison" if differing else ""

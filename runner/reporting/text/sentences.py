@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from runner.fits.metrics import find_metric
+from runner.fits.records import SplitDesign
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.corrected_t import CONFIDENCE, MAX_REPEATS
@@ -150,7 +151,9 @@ def _unit(metric: str) -> str:
 def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
     """How many repeats, or images, would detect the difference that was observed, which is itself uncertain."""
     detect = "to detect an effect this large with 80% power"
-    images = "" if math.isnan(row["images_needed"]) else f"about {_two_digits(row['images_needed'])} images"
+    design: SplitDesign = row.get("design") or SplitDesign()
+    new = " in new groups" if design.groups is not False else ""
+    images = "" if math.isnan(row["images_needed"]) else f"about {_two_digits(row['images_needed'])} images{new}"
     if not math.isnan(row["repeats_needed"]):
         # The estimate may be no more than what was run, which has just proved too few.
         more = max(1, round(row["repeats_needed"]) - repeats)
@@ -159,7 +162,7 @@ def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
     if row["method"] == CROSSED and repeats == 1:
         otherwise = f"; without them, {images} would be needed {detect}" if images else ""
         return f"A second repeat would show how far repeats can settle it{otherwise}."
-    if row.get("given"):
+    if design.is_given:
         needed = f"{images} would be needed {detect}" if images else f"more images would be needed {detect}"
         return f"The splits are given, so that repeats cannot settle it: {needed}."
     # Repeats split the same images again, so the variance of the mean has a floor that only images can lower.
@@ -203,8 +206,7 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     if not all(row["pairs"] for row in rows):
         seen = _levels_beside(plan, rows[0]["factor"])
         rows = [row | {"apart": _never_shared(seen[row["level_a"]], seen[row["level_b"]])} for row in rows]
-    if plan.split_design and plan.split_design.is_given:
-        rows = [row | {"given": True} for row in rows]
+    rows = [row | {"design": plan.split_design} for row in rows]
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
         return best_against_others(plan.metric, rows, levels)

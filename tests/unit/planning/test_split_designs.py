@@ -163,7 +163,7 @@ def test_plans_with_other_groups_are_not_paired(study: Path) -> None:
     plain, (a, _), (b, _) = planned(study)[0], planned(study, settings), planned(study, settings, groups=GROUPS[::-1])
     assert not different_splits(a, a) and not different_splits(plain, plain)
     for one, other in ((a, b), (a, plain)):
-        assert different_splits(one, other) == "different groups, folds or split: no paired comparison"
+        assert different_splits(one, other) == "different way of splitting: no paired comparison"
 
 
 REFUSED = {

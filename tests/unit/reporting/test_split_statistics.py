@@ -74,6 +74,7 @@ def test_given_folds_have_no_repeats_to_hope_for(design: SplitDesign) -> None:
     assert row["method"] == "corrected_t" and np.isnan(row["repeats_needed"]) and row["p"] > 0.05
     text = texts(plan, frames)
     assert "The splits are given, so that repeats cannot settle it: about" in text and "repeats on these" not in text
+    assert (" images in new groups would be needed" in text) == bool(design.groups)
     assert "Fits validate" not in text, "the folds have one size"
 
 
