@@ -53,9 +53,14 @@ class Parameter:
         except (InvalidValues, TypeError):
             return self.default
 
+    @property
+    def type_name(self) -> str:
+        """The values that are allowed, as text: ``int >= 1``, ``max_pool | avg_pool``."""
+        return type_name(self.annotation)
+
     def describe(self) -> dict[str, Any]:
         """Name, type and, unless required, default, as `runner plugins` lists them."""
-        facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
+        facts: dict[str, Any] = {"name": self.name, "type": self.type_name}
         return facts if self.required else {**facts, "default": self.default}
 
 
@@ -132,7 +137,7 @@ class RegisteredComponent:
         return list(inspect.signature(self.component.build).parameters.values())
 
     @property
-    def _common(self) -> dict[str, Parameter]:
+    def common(self) -> dict[str, Parameter]:
         """The parameters that the runner reads for every component of the kind, unless it names one of its own so."""
         common = self.component.common
         return {name: Parameter(name, type) for name, type in common.items() if name not in self.parameters}
@@ -152,7 +157,7 @@ class RegisteredComponent:
         Raises InvalidValues with every unknown, missing or wrong parameter.
         """
         # A common parameter has no default: unless it is given, it stays unset.
-        parameters = self.parameters | {name: p for name, p in self._common.items() if name in given}
+        parameters = self.parameters | {name: p for name, p in self.common.items() if name in given}
         unknown = [name for name in given if name not in parameters]
         bound: dict[str, Any] = {name: given[name] for name in unknown} if self.accepts_any_name else {}
         problems = [] if self.accepts_any_name else [self._unknown(name) for name in unknown]
@@ -174,7 +179,7 @@ class RegisteredComponent:
         return ComponentRef(self.component.name, bound)
 
     def _unknown(self, name: str) -> tuple[KeyPath, str]:
-        allowed = [*self.parameters, *self._common]
+        allowed = [*self.parameters, *self.common]
         return (name,), f"{self.component.name} has no parameter '{name}'{did_you_mean(name, allowed)}"
 
 
