@@ -174,6 +174,13 @@ def picture(text: str) -> Path:
     return output_file(text)
 
 
+def json_file(text: str) -> Path:
+    """The path of a JSON file, or - for the standard output."""
+    if text != "-" and not text.lower().endswith(".json"):
+        raise argparse.ArgumentTypeError(f"found '{text}'; allowed: the name of a JSON file, or - to print it")
+    return Path(text)
+
+
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
     parser.add_argument(

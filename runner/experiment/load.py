@@ -201,6 +201,24 @@ def _suggested_paths(key: str) -> Iterable[str]:
     return inner or _TOP_KEYS
 
 
+def listed_plugins(file: str) -> tuple[str, ...]:
+    """The plugin files of an experiment's file, which may be unfinished otherwise. Raises InputError as `load`."""
+    document = Inheritance(_TOP_KEYS, dict(os.environ)).complete(read_document(file, _TOP_KEYS))
+    parts = {key: node for key, node in document.items() if key == "plugins"}
+    complaints: list[Complaint] = []
+    document = substitute(Node(parts, document.where, document.keys), os.environ, complaints)
+    try:
+        listed = validate(TypeAdapter(list[str]), document.value["plugins"].to_data() if parts else [])
+    except InvalidValues as finding:
+        complaints += [
+            Complaint(document.find(("plugins", *path)), dotted(("plugins", *path)), message)
+            for path, message in finding.problems
+        ]
+    if complaints:
+        raise InputError(complaints)
+    return _plugin_files(document, Header.model_construct(plugins=listed))
+
+
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
     """The absolute paths of the plugin files, each relative to the folder of the file that names it."""
     files: list[str] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from runner.components.records import ComponentRef
 from runner.files.yaml_nodes import Node
@@ -27,6 +27,7 @@ UNION_TAGS = ("a number of repeats", "repeats until decided")
 
 NO_NAME = "expected a key 'name' with the name of a component"
 
+_SECONDS = r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?\s*"
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -47,7 +48,7 @@ def parse_components(value: Any) -> tuple[ComponentRef, ...]:
 
 
 def _parse_seconds(value: Any) -> Any:
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h)?\s*", value) if isinstance(value, str) else None
+    match = re.fullmatch(_SECONDS, value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
         raise ValueError(f"found {yaml_value(value)}; expected seconds, or a number with s, min or h, such as 10min")
     return float(match[1]) * _UNITS[match[2] or ""] if match else value
@@ -56,7 +57,15 @@ def _parse_seconds(value: Any) -> Any:
 Component = Annotated[ComponentRef, PlainValidator(parse_component)]
 Components = Annotated[tuple[ComponentRef, ...], PlainValidator(parse_components)]
 Keep = Literal["none", "best", "all"]
-Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_parse_seconds),
+    Field(gt=0, allow_inf_nan=False),
+    # For `runner schema`, as pydantic cannot know what the validator takes.
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{_SECONDS}$"}]}
+    ),
+]
 
 
 class Section(BaseModel):

@@ -1,0 +1,182 @@
+"""`runner schema`: every file that the plan takes is valid, and what an editor should underline is not."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import ROOT, TINY, Command
+from jsonschema import Draft202012Validator
+
+from runner.components.catalog import load_catalog
+from runner.experiment.json_schema import experiment_schema
+from runner.experiment.load import load
+from runner.files.yaml_nodes import parse
+
+PLUGIN = """\
+from enum import Enum
+from typing import Annotated, Any
+from pydantic import BaseModel, BeforeValidator
+from runner.api import Architecture, Count, Dense, Flatten, Sequential, hookimpl
+
+class Block(BaseModel):
+    width: Count = 3
+    inner: "list[Block]" = []
+
+def mine(input_shape, classes, *, block: Block, either: Count | list[Count] = 3,
+         own: Annotated[int, BeforeValidator(lambda v: len(v) if v else v)] = 0, free: Any = None):
+    return Sequential(Flatten(), Dense(classes))
+
+@hookimpl
+def register_architectures():
+    yield Architecture(name="mine", build=mine)
+"""
+
+
+@functools.cache
+def validator() -> Draft202012Validator:
+    schema = experiment_schema(load_catalog())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(json.loads(json.dumps(schema)))
+
+
+def problems(text: str, check: Draft202012Validator | None = None) -> list[str]:
+    """The paths of what the schema refuses in a YAML text."""
+    data: Any = parse(text, "test.yaml").to_data()
+    return [error.json_path for error in (check or validator()).iter_errors(data)]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda file: file.name)
+def test_every_experiment_here_is_valid(file: Path) -> None:
+    assert not problems(file.read_text())
+
+
+VALID = {
+    "tiny": TINY,
+    "variables": TINY + "seed: ${SEED:-0}\nreport: {equivalent: ${E}}",
+    "a variable for a choice": TINY.replace("epochs: 2", "epochs: ${N}, engine: ${ENGINE}, timeout: ${T}"),
+    "durations": TINY.replace("epochs: 2", "epochs: 2, timeout: 1.5h, checkpoint: 600"),
+    "a union": "\n".join(TINY.splitlines()[:-2]) + "\n  - {architecture.convs: [1, 2]}\n  - {optimizer.lr: [0.1]}\n",
+    "a factor that sets whole components": TINY + "  optimizer: [adam, {name: sgd, lr: 0.1}]\n",
+    "named levels": TINY + "  clipping: {off: {}, on: {optimizer.clip: 1.0, training.stop.patience: 1}}\n",
+    "what torch's optimizers take": TINY + "  optimizer.betas: [[0.9, 0.99]]\n",
+    "repeats until decided": TINY.replace("folds: 3", "folds: 3, repeats: {until: decided, most: 4}")
+    + "search: {race: best}\n",
+    "early stopping or not": TINY + "  training.stop: [null, {patience: 1, on: inner}]\n",
+    "a list of augmentations": TINY + "augmentation: [none, {name: shift, pixels: 1}]\n",
+    "a schedule": TINY.replace("lr: 1e-2", "schedule: {name: cosine, warmup: 1}"),
+    "one number or two": TINY.replace(": digits", ": {name: image-folder, root: a, size: 8, scale: uint16}"),
+    "parameters of every kind": TINY.replace(": digits", ": {name: digits, subset: 90, deduplicate: true}").replace(
+        "width: 4", "width: 4, strict: true"
+    ),
+    "what extends another file": "extends: [a.yaml, b.yaml]\narchitecture: {width: 4}\nreport: null\n"
+    "grid: {architecture.convs: null}\n",
+    "excluded levels": TINY + "exclude: [{architecture.convs: 2}]\n",
+    "what the grid gives": TINY.replace("training: {epochs: 2, batch_size: 100}\n", "") + "  training.epochs: [1, 2]\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", VALID)
+def test_what_the_plan_takes_is_valid(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"N": "1", "E": "0.1", "ENGINE": "numpy", "T": "3min"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "case.yaml").write_text(VALID[case])
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(TINY.replace("name: tiny\n", ""))
+    if "extends" not in case:
+        load(tmp_path / "case.yaml")
+    assert not problems(VALID[case])
+
+
+BROKEN = {
+    "an unknown key": (TINY + "sed: 0\n", "$"),
+    "a missing key": (TINY.replace("dataset: digits\n", ""), "$"),
+    "an unknown component": (TINY.replace("name: stages", "name: stagse"), "$.architecture"),
+    "an unknown name alone": (TINY.replace("dataset: digits", "dataset: digit"), "$.dataset"),
+    "an unknown parameter": (TINY.replace("width: 4", "widht: 4"), "$.architecture"),
+    "a parameter of another component": (TINY.replace("name: stages", "name: lenet5"), "$.architecture"),
+    "a wrong type": (TINY.replace("width: 4", "width: wide"), "$.architecture"),
+    "out of its bounds": (TINY.replace("lr: 1e-2", "lr: -1"), "$.optimizer"),
+    "not one of the choices": (TINY.replace("epochs: 2", "epochs: 2, engine: tensor"), "$.training"),
+    "a parameter that is missing": (TINY.split("grid")[0].replace("adam, lr: 1e-2", "sgd"), "$.optimizer"),
+    "a name that needs parameters": (TINY.split("grid")[0].replace("dataset: digits", "dataset: npz"), "$.dataset"),
+    "a section's key that is missing": (TINY.split("grid")[0].replace("epochs: 2, ", ""), "$.training"),
+    "a mapping without a name": (TINY.split("grid")[0].replace("name: stages, ", ""), "$.architecture"),
+    "one fold": (TINY.replace("folds: 3", "folds: 1"), "$.cross_validation"),
+    "no duration": (TINY.replace("epochs: 2", "epochs: 2, timeout: soon"), "$.training"),
+    "a level of the wrong type": (TINY + "  architecture.kernel: [3, five]\n", "$.grid"),
+    "a path that no component has": (TINY + "  architecture.kernl: [3]\n", "$.grid"),
+    "a factor without named levels": (TINY + "  filters: [3, 5]\n", "$.grid"),
+    "a level that is no path": (TINY + "  filters: {a: {kernel: 3}}\n", "$.grid"),
+    "the data set in the grid": (TINY + "  dataset: [digits, mnist-5k]\n", "$.grid"),
+    "a reserved factor": (TINY + "  fold: {a: {architecture.kernel: 3}}\n", "$.grid"),
+    "an empty factor": (TINY + "  architecture.kernel: []\n", "$.grid"),
+    "a name that is no folder": (TINY.replace("name: tiny", "name: ../tiny"), "$.name"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_wrong_is_underlined(case: str) -> None:
+    text, where = BROKEN[case]
+    found = problems(text)
+    assert found and all(path.startswith(where) for path in found), found
+
+
+def test_names_come_with_the_first_line_of_their_docstrings() -> None:
+    names = validator().schema["$defs"]["architecture"]["anyOf"]
+    stages = next(name for name in names if name.get("const") == "stages")
+    assert stages["description"].startswith("`stages` stages of `convs` convolutions")
+
+
+def test_the_schema_of_a_file_knows_its_plugins(tmp_path: Path, here: Command) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    # Unfinished, as a file is that somebody is writing.
+    (tmp_path / "mine.yaml").write_text("plugins: [./mine.py]\narchitecture: {name: mi\n".replace("{name: mi", "mi"))
+    done = here("schema", "mine.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "wrote runner.schema.json; editors complete and check mine.yaml with this as its first line:",
+        "# yaml-language-server: $schema=./runner.schema.json",
+    ]
+    schema = json.loads((tmp_path / "runner.schema.json").read_text())
+    check = Draft202012Validator(schema)
+    check.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    whole = TINY.replace("{name: stages, width: 4, stages: 1}", "{name: mine, block: {width: 1}, own: [1], either: 2}")
+    whole = whole.split("grid")[0]
+    assert not problems(whole, check) and problems(whole) == ["$.architecture"]
+    assert problems(whole.replace("width: 1", "width: 0"), check) == ["$.architecture"]
+    assert problems(whole.replace("block: {width: 1}, ", ""), check) == ["$.architecture"]
+    assert not problems(whole.replace("either: 2", "either: [2, 3]"), check)
+
+
+def test_where_the_schema_is_written(tmp_path: Path, here: Command) -> None:
+    (tmp_path / "sub").mkdir()
+    assert here("schema").returncode == 0 and here("schema").returncode == 0, "an earlier schema is replaced"
+    done = here("schema", "--out", "sub/s.json")
+    assert done.stdout.endswith("$schema=./sub/s.json\n") and (tmp_path / "sub" / "s.json").is_file()
+    assert json.loads(here("schema", "--out", "-").stdout) == json.loads((tmp_path / "sub" / "s.json").read_text())
+    (tmp_path / "package.json").write_text("{}")
+    done = here("schema", "--out", "package.json")
+    assert done.returncode == 2 and (tmp_path / "package.json").read_text() == "{}"
+    assert done.stderr == "package.json exists and is no schema of experiments; choose another file with --out\n"
+    done = here("schema", "--out", "s.yaml")
+    assert done.returncode == 2 and "allowed: the name of a JSON file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plugins: [3]\n", "e.yaml:1: plugins[0]: found 3; expected text"),
+        ("plugins: [./none.py]\n", "e.yaml:1: plugins[0]: no file './none.py'"),
+        ("plugins: ['${NONE_SUCH}']\n", "e.yaml:1: plugins[0]: the environment variable 'NONE_SUCH' is not set"),
+        ("[]\n", "e.yaml:1: expected a mapping with keys such as name"),
+    ],
+)
+def test_plugins_that_cannot_be_read(text: str, message: str, tmp_path: Path, here: Command) -> None:
+    (tmp_path / "e.yaml").write_text(text)
+    done = here("schema", "e.yaml")
+    assert done.returncode == 2 and done.stderr.startswith(message) and done.stderr.count("\n") == 1
