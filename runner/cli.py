@@ -27,6 +27,7 @@ COMMANDS = {
     "publish": "publish to MLflow what it lacks; train nothing",
     "compare": "put experiments side by side where they share cells or factors",
     "plugins": "list every component, or show all that is known of one",
+    "new": "write a plugin of your own, or a package of plugins, with its test",
     "schema": "write a JSON schema by which editors complete and check the YAML",
     "predict": "name the classes of images, by the saved networks of a study",
     "export": "write a saved network as ONNX, or for torch",
