@@ -1,4 +1,4 @@
-# demo | check | test | lint | bench | fuzz | torture | torture-short | same-bits: everything happens in .venv.
+# demo | check | test | lint | docs | reference | bench | fuzz | torture | torture-short | same-bits: everything happens in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 ROUNDS ?= 5
@@ -13,7 +13,7 @@ ROUNDS ?= 5
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bench]'
 	touch $@
 
-.PHONY: demo check test lint bench torture torture-short fuzz same-bits
+.PHONY: demo check test lint docs reference bench torture torture-short fuzz same-bits
 
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
@@ -29,6 +29,13 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed  ## the documentation as a site, in build/docs; a broken link or an unlisted page is an error
+	$(BIN)/sphinx-build -q -W --keep-going -c docs/tools -d build/doctrees . build/docs
+
+reference: .venv/installed  ## the pages that follow from the code, and the record of runner.api
+	$(BIN)/python docs/tools/api_record.py
+	$(BIN)/python docs/tools/reference.py
 
 bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER for the grid medium
 	$(BIN)/python benchmarks/engines.py

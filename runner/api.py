@@ -1,4 +1,8 @@
-"""The public interface for plugins: a plugin imports from here and from no other module of `runner`."""
+"""The public interface for plugins: a plugin imports from here and from no other module of `runner`.
+
+Its names and their signatures are recorded in `docs/reference/api.json` and change by the rule of
+`docs/reference/api.md`, which has the documentation of each.
+"""
 
 from runner.components.hookspecs import hookimpl
 from runner.components.protocols import Draws, Step, Transform, UpdateRule
@@ -36,6 +40,9 @@ from runner.network.layers import (
     Sigmoid,
     Tanh,
 )
+
+VERSION = (1, 0)
+"""The version of this interface, (major, minor), which can be compared: ``runner.api.VERSION >= (1, 1)``."""
 
 __all__ = [
     "Architecture",
@@ -76,6 +83,7 @@ __all__ = [
     "Tanh",
     "Transform",
     "UpdateRule",
+    "VERSION",
     "cache_folder",
     "files_version",
     "hookimpl",

@@ -13,6 +13,7 @@ GROUP = "runner"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin as one of the hooks, by its name: ``@hookimpl``."""
 
 
 @hookspec

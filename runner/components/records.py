@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number of at least 0."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number of more than 0."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A number of at least 0 and less than 1."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ Margin = int | Pair
 Padding = int | Pair | Literal["same", "valid"]
 PaddingMode = Literal["zero", "reflect", "replicate"]
 Initial = float | Literal["he", "xavier", "lecun", "zeros"]
+"""The normal distribution of a layer's initial weights, by its name or its standard deviation; biases are zero."""
 Number = float
 Rate = float
 
