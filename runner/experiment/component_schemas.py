@@ -11,6 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WrapValidator
 from pydantic.errors import PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
 
 from runner.components import documentation
 from runner.components.catalog import Catalog
@@ -25,6 +26,12 @@ NOTHING: Schema = {"type": "null"}
 OTHER_NAMES = {"metric": (*METRICS, *TEST_METRICS)}
 """By kind, names that stand where components do, but are the runner's own."""
 _SCALARS = ("integer", "number", "boolean", "string", "null")
+
+
+class _Parameters(GenerateJsonSchema):
+    """pydantic's schemas, without a warning for a default that JSON cannot hold: it is only left out."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
 
 
 def any_of(*schemas: Schema) -> Schema:
@@ -79,7 +86,7 @@ def takes_any_name(catalog: Catalog, kind: str) -> bool:
 def parameter_schema(parameter: Parameter) -> Schema:
     """What a parameter may be; anything, if only its own validator knows."""
     try:
-        schema = TypeAdapter(_declared(parameter.annotation)).json_schema()
+        schema = TypeAdapter(_declared(parameter.annotation)).json_schema(schema_generator=_Parameters)
     except (PydanticUserError, TypeError, NameError):
         return {}
     schema = or_variable(_inlined(schema, schema.pop("$defs", {})))

@@ -91,7 +91,8 @@ def _make(kind: str, random: Random, seed: int, base: dict[str, bytes], real: bo
         "whole file": partial(fuzz_yaml.extreme_file, seed=seed),
     }
     commands = [["plan", "e.yaml"], ["plan", "e.yaml", "--json"], ["report", "e.yaml"], ["run", "e.yaml", "--dry-run"]]
-    return Case(kind, {"e.yaml": experiments[kind](random)}, random.choices(commands, [8, 2, 1, 1])[0], real)
+    commands += [["schema", "e.yaml"]]
+    return Case(kind, {"e.yaml": experiments[kind](random)}, random.choices(commands, [8, 2, 1, 1, 1])[0], real)
 
 
 def _component(kind: str, random: Random, seed: int) -> tuple[dict[str, bytes], list[str]]:

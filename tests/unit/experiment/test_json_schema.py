@@ -24,6 +24,7 @@ from runner.api import Architecture, Count, Dense, Flatten, Sequential, hookimpl
 
 class Block(BaseModel):
     width: Count = 3
+    made: Any = object()
     inner: "list[Block]" = []
 
 def mine(input_shape, classes, *, block: Block, either: Count | list[Count] = 3,
