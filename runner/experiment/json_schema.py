@@ -37,6 +37,11 @@ class _Sections(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def default_schema(self, schema: Any) -> Schema:
+        """Without the default of a section or of a component, which is no value of YAML."""
+        is_plain = not isinstance(schema.get("default"), (BaseModel, ComponentRef, tuple))
+        return super().default_schema(schema) if is_plain else self.generate_inner(schema["schema"])
+
     def function_plain_schema(self, schema: Any) -> Schema:
         return {}  # a component: its key has a schema of its own
 

@@ -36,6 +36,9 @@ def register_architectures():
     yield Architecture(name="mine", build=mine)
 """
 
+# pydantic warns of what its schemas cannot hold; on a terminal that would be a line about nothing.
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
+
 
 @functools.cache
 def validator() -> Draft202012Validator:
