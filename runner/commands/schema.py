@@ -42,7 +42,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _write(file: Path, text: str) -> None:
     """Write the schema, in the place of an earlier one; raises RunnerError if `file` is something else."""
-    from runner.experiment.json_schema import TITLE
+    from runner.experiment.json_schema import COMMENT
     from runner.files import atomic_write
 
     if file.exists():
@@ -50,7 +50,7 @@ def _write(file: Path, text: str) -> None:
             earlier = json.loads(file.read_bytes())
         except ValueError:
             earlier = None
-        if not isinstance(earlier, dict) or earlier.get("title") != TITLE:
+        if not isinstance(earlier, dict) or earlier.get("$comment") != COMMENT:
             raise RunnerError(f"{file} exists and is no schema of experiments; choose another file with --out")
     atomic_write.write(file, text)
 

@@ -27,12 +27,12 @@ from runner.experiment.component_schemas import (
 from runner.experiment.grid_syntax import RESERVED
 from runner.experiment.schema import FACTOR_ROOTS, Header, Settings
 
-TITLE = "archrunner experiment"
-"""The title of the document, by which it is known as one of ours."""
+COMMENT = "Experiments of archrunner, written by: runner schema"
+"""By this a document is known as one of ours. Not a title, which editors would offer as a word to complete."""
 
 
 class _Sections(GenerateJsonSchema):
-    """pydantic's schemas of the sections, without a title for each key, which would only repeat it."""
+    """pydantic's schemas of the sections, without titles, which editors would offer as words to complete."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -53,7 +53,7 @@ def experiment_schema(catalog: Catalog) -> Schema:
     references = {key: {"$ref": f"#/$defs/top.{key}"} for key in keys}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": TITLE,
+        "$comment": COMMENT,
         "type": "object",
         # Completion offers these; what stands in each depends on whether other files complete this one.
         "properties": {key: {} for key in keys},
@@ -72,7 +72,8 @@ def _keys(catalog: Catalog) -> tuple[dict[str, Schema], dict[str, Schema]]:
     definitions: dict[str, Schema] = {}
     for section in (Header, Settings):
         generated = section.model_json_schema(schema_generator=_Sections, ref_template="#/$defs/{model}")
-        definitions |= {name: or_variable(schema) for name, schema in generated.pop("$defs", {}).items()}
+        for name, schema in generated.pop("$defs", {}).items():
+            definitions[name] = or_variable({key: part for key, part in schema.items() if key != "title"})
         keys |= or_variable(generated)["properties"] | _components(section)
         for inner in filter(None, map(_section, section.model_fields.values())):
             definitions[inner.__name__]["properties"] |= _components(inner)
