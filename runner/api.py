@@ -83,7 +83,6 @@ __all__ = [
     "Tanh",
     "Transform",
     "UpdateRule",
-    "VERSION",
     "cache_folder",
     "files_version",
     "hookimpl",

@@ -26,6 +26,7 @@ from runner.components import documentation  # noqa: E402
 from runner.components.catalog import Catalog, load_catalog  # noqa: E402
 from runner.components.parameters import RegisteredComponent  # noqa: E402
 from runner.components.records import KINDS  # noqa: E402
+from runner.components.validation import type_name  # noqa: E402
 from runner.text import yaml_value  # noqa: E402
 
 _MARKDOWN = re.compile(r"[*<\[\]#]|(?<!\w)_|_(?!\w)")
@@ -112,7 +113,7 @@ def component_page() -> str:
 
 def _component(catalog: Catalog, entry: RegisteredComponent) -> str:
     rows = [_parameter(parameter.describe()) for parameter in entry.parameters.values()]
-    rows += [(f"`{name}`", _cell(p.type_name), "not set") for name, p in entry.common.items()]
+    rows += [(f"`{name}`", _cell(type_name(p.annotation)), "not set") for name, p in entry.common.items()]
     table = _table(("parameter", "allowed", "default"), rows) if rows else ""
     contents = _contents(catalog, entry) if entry.component.kind == "dataset" else ""
     parts = [f"### {entry.component.name}", markdown(documentation.docstring(entry)), table, contents]

@@ -8,6 +8,7 @@ from runner.commands.component_facts import NAMES
 from runner.commands.output import print_line, print_table, shape_text
 from runner.components import documentation
 from runner.components.parameters import RegisteredComponent
+from runner.components.validation import type_name
 from runner.text import plural, printable, yaml_value
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def print_page(catalog: Catalog, entry: RegisteredComponent) -> None:
     kind, name = entry.component.kind, entry.component.name
     print_line(printable(f"{name}, {NAMES.get(kind, kind)} of {_origin(entry)}"))
     _print_text(documentation.docstring(entry))
-    rows = [_row(parameter.describe(), "") for parameter in entry.parameters.values()]
-    rows += [_row({"name": p.name, "type": p.type_name}, "not set") for p in entry.common.values()]
+    rows = [_row(parameter.describe()) for parameter in entry.parameters.values()]
+    rows += [(name, type_name(parameter.annotation), "not set") for name, parameter in entry.common.items()]
     if rows:
         print()
         print_table(("parameter", "allowed", "default"), rows, text_columns=3)
@@ -49,8 +50,8 @@ def _print_text(text: str) -> None:
         print_line(line)
 
 
-def _row(facts: dict[str, Any], unset: str) -> tuple[str, str, str]:
-    return facts["name"], facts["type"], yaml_value(facts["default"]) if "default" in facts else unset or "required"
+def _row(facts: dict[str, Any]) -> tuple[str, str, str]:
+    return facts["name"], facts["type"], yaml_value(facts["default"]) if "default" in facts else "required"
 
 
 def _print_contents(facts: dict[str, Any] | None) -> None:

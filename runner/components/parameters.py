@@ -53,14 +53,9 @@ class Parameter:
         except (InvalidValues, TypeError):
             return self.default
 
-    @property
-    def type_name(self) -> str:
-        """The values that are allowed, as text: ``int >= 1``, ``max_pool | avg_pool``."""
-        return type_name(self.annotation)
-
     def describe(self) -> dict[str, Any]:
         """Name, type and, unless required, default, as `runner plugins` lists them."""
-        facts: dict[str, Any] = {"name": self.name, "type": self.type_name}
+        facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
         return facts if self.required else {**facts, "default": self.default}
 
 
@@ -156,7 +151,7 @@ class RegisteredComponent:
 
         Raises InvalidValues with every unknown, missing or wrong parameter.
         """
-        # A common parameter has no default: unless it is given, it stays unset.
+        # Unless a common parameter is given, it stays unset.
         parameters = self.parameters | {name: p for name, p in self.common.items() if name in given}
         unknown = [name for name in given if name not in parameters]
         bound: dict[str, Any] = {name: given[name] for name in unknown} if self.accepts_any_name else {}
