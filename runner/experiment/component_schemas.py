@@ -91,11 +91,12 @@ def parameter_schema(parameter: Parameter) -> Schema:
         return {}
     schema = or_variable(_inlined(schema, schema.pop("$defs", {})))
     schema.pop("title", None)
+    default = {key: value for key, value in parameter.describe().items() if key == "default"}
     try:
-        json.dumps(parameter.default)
+        json.dumps(default)
     except TypeError:
         return schema
-    return schema | {"default": parameter.default}
+    return schema | default
 
 
 def or_variable(schema: Schema) -> Schema:
