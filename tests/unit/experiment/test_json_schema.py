@@ -5,36 +5,45 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from command import ROOT, TINY, Command
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field
 
 from runner.components.catalog import load_catalog
+from runner.components.parameters import Parameter
+from runner.experiment.component_schemas import parameter_schema
 from runner.experiment.json_schema import experiment_schema
 from runner.experiment.load import load
 from runner.files.yaml_nodes import parse
 
 PLUGIN = """\
-from enum import Enum
-from typing import Annotated, Any
-from pydantic import BaseModel, BeforeValidator
+from dataclasses import dataclass
+from typing import Annotated
+from pydantic import BeforeValidator
 from runner.api import Architecture, Count, Dense, Flatten, Sequential, hookimpl
 
-class Block(BaseModel):
+@dataclass
+class Block:
     width: Count = 3
-    made: Any = object()
-    inner: "list[Block]" = []
 
 def mine(input_shape, classes, *, block: Block, either: Count | list[Count] = 3,
-         own: Annotated[int, BeforeValidator(lambda v: len(v) if v else v)] = 0, free: Any = None):
+         own: Annotated[int, BeforeValidator(lambda v: len(v) if v else v)] = 0):
     return Sequential(Flatten(), Dense(classes))
 
 @hookimpl
 def register_architectures():
     yield Architecture(name="mine", build=mine)
 """
+
+
+class Tree(BaseModel):
+    width: Annotated[int, Field(ge=1)] = 3
+    branches: list[Tree] = []
+    made: Any = object()
+
 
 # pydantic warns of what its schemas cannot hold; on a terminal that would be a line about nothing.
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")
@@ -155,6 +164,12 @@ def test_the_schema_of_a_file_knows_its_plugins(tmp_path: Path, here: Command) -
     assert problems(whole.replace("width: 1", "width: 0"), check) == ["$.architecture"]
     assert problems(whole.replace("block: {width: 1}, ", ""), check) == ["$.architecture"]
     assert not problems(whole.replace("either: 2", "either: [2, 3]"), check)
+
+
+def test_a_type_that_contains_itself_is_anything_within_itself() -> None:
+    check = Draft202012Validator(parameter_schema(Parameter("tree", Tree, object())))
+    assert check.is_valid({"width": 1, "branches": [{"width": 0}]}) and not check.is_valid({"width": 0})
+    assert parameter_schema(Parameter("code", Draft202012Validator)) == {} and "default" not in check.schema
 
 
 def test_where_the_schema_is_written(tmp_path: Path, here: Command) -> None:
