@@ -65,8 +65,8 @@ def _still_works(old: str, new: str) -> bool:
         return False
     (ordered, named, rest), (ordered_now, named_now, rest_now) = before, now
     further = [*ordered_now[len(ordered) :], *(item for item in named_now if item not in named)]
-    kept = ordered_now[: len(ordered)] == ordered and all(item in named_now for item in named) and rest == rest_now
-    return kept and all(default is not None for _, default in further)
+    works = ordered_now[: len(ordered)] == ordered and all(item in named_now for item in named) and rest == rest_now
+    return works and all(default is not None for _, default in further)
 
 
 def _parameters(line: str) -> tuple[list[Any], list[Any], list[Any]] | None:

@@ -154,9 +154,9 @@ def _declared(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
         if any(isinstance(item, BeforeValidator | WrapValidator) for item in annotation.__metadata__):
             return Any
-        kept = [item for item in annotation.__metadata__ if not isinstance(item, PlainValidator)]
+        others = [item for item in annotation.__metadata__ if not isinstance(item, PlainValidator)]
         declared = _declared(annotation.__origin__)
-        return Annotated[(declared, *kept)] if kept and declared is not Any else declared
+        return Annotated[(declared, *others)] if others and declared is not Any else declared
     arguments = get_args(annotation)
     if get_origin(annotation) is list:
         return list[_declared(arguments[0])]  # type: ignore[misc]
