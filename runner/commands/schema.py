@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.commands.arguments import add_plugin, json_file, plugin_files
 from runner.commands.output import print_line
 from runner.errors import RunnerError
+from runner.files import atomic_write
 
 DEFAULT = "runner.schema.json"
 EXAMPLES = ("runner schema", "runner schema study.yaml", "runner schema --plugin my_block.py --out - > schema.json")
@@ -23,36 +24,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from runner.components.catalog import load_catalog
-    from runner.experiment.json_schema import experiment_schema
-    from runner.experiment.load import listed_plugins
-
-    files = dict.fromkeys((*(listed_plugins(given.file) if given.file else ()), *plugin_files(given)))
-    text = json.dumps(experiment_schema(load_catalog(tuple(files))), indent=1) + "\n"
-    if given.out == Path("-"):
-        print(text, end="")
-        return 0
     folder = Path(given.file).parent if given.file else Path()
     out: Path = given.out or folder / DEFAULT
-    _write(out, text)
+    _refuse_others(out)
+    text = _schema(given)
+    if out == Path("-"):
+        print(text, end="")
+        return 0
+    atomic_write.write(out, text)
     print_line(f"wrote {out}; editors complete and check {given.file or 'an experiment'} with this as its first line:")
     print(f"# yaml-language-server: $schema={_reference(out, folder)}")
     return 0
 
 
-def _write(file: Path, text: str) -> None:
-    """Write the schema, in the place of an earlier one; raises RunnerError if `file` is something else."""
-    from runner.experiment.json_schema import COMMENT
-    from runner.files import atomic_write
+def _schema(given: argparse.Namespace) -> str:
+    """The text of the schema for the plugins that are installed, that the file lists, and that the options name."""
+    from runner.components.catalog import load_catalog
+    from runner.experiment.json_schema import experiment_schema
+    from runner.experiment.load import listed_plugins
 
-    if file.exists():
-        try:
-            earlier = json.loads(file.read_bytes())
-        except ValueError:
-            earlier = None
-        if not isinstance(earlier, dict) or earlier.get("$comment") != COMMENT:
-            raise RunnerError(f"{file} exists and is no schema of experiments; choose another file with --out")
-    atomic_write.write(file, text)
+    files = dict.fromkeys((*(listed_plugins(given.file) if given.file else ()), *plugin_files(given)))
+    return json.dumps(experiment_schema(load_catalog(tuple(files))), indent=1) + "\n"
+
+
+def _refuse_others(file: Path) -> None:
+    """Raise RunnerError if there is a file that is no schema of ours: only an earlier one is replaced."""
+    from runner.experiment.json_schema import COMMENT
+
+    if not file.exists():
+        return
+    try:
+        earlier = json.loads(file.read_bytes())
+    except ValueError:
+        earlier = None
+    if not isinstance(earlier, dict) or earlier.get("$comment") != COMMENT:
+        raise RunnerError(f"{file} exists and is no schema of experiments; choose another file with --out")
 
 
 def _reference(schema: Path, folder: Path) -> str:
