@@ -57,8 +57,8 @@ def _find_folder(reports: Path, given: str) -> Path:
         from runner.experiment.read import near
 
         stem = path.name.removesuffix(path.suffix)
-        study = f"; the study '{stem}' is in {reports}" if (reports / stem / PLAN).is_file() else near(path)
-        raise RunnerError(f"{path}: no such file{study}")
+        nearest = f"; the study '{stem}' is in {reports}" if (reports / stem / PLAN).is_file() else near(path)
+        raise RunnerError(f"{path}: no such file{nearest}")
     missing = named if path.name == given else given  # a path is written as it was given
     raise RunnerError(f"{missing}: no such report{did_you_mean(named.name, study_names(reports))}")
 
