@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runner.commands.output import field_text, print_line, print_remark, print_table, shape_text
+from runner.commands.output import count_text, field_text, print_line, print_remark, print_table, shape_text
 from runner.text import plural
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def print_description(ref: ComponentRef, analysis: Analysis) -> None:
         else "unknown",
         "receptive field": f"{field_text(field)}, before all positions are mixed"
         if field
-        else "unknown: the module can't be traced",
+        else f"unknown: {_unknown_window(analysis)}",
     }
     if beyond:
         facts["*"] = f"{plural(beyond, 'layer')} whose input already sees more than the whole image"
@@ -55,6 +55,14 @@ def print_description(ref: ComponentRef, analysis: Analysis) -> None:
         print_line(f"{name:16}{words}")
     for warning in analysis.warnings:
         print_remark(f"warning: {warning}")
+
+
+def _unknown_window(analysis: Analysis) -> str:
+    """Why the receptive field is unknown."""
+    if not analysis.own:
+        return "the module can't be traced"
+    unknown = [entry for entry in analysis.own if entry.layer.window(entry.input) is None]
+    return f"{type(unknown[0].layer).__name__} of layer {unknown[0].path} does not say what its window is"
 
 
 def _layer(facts: LayerFacts) -> tuple[str, ...]:
@@ -77,5 +85,5 @@ def document(name: str, analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _nonzero(value: int) -> str:
-    return f"{value:,}" if value else ""
+def _nonzero(value: int | None) -> str:
+    return "" if value == 0 else count_text(value)

@@ -113,8 +113,9 @@ def print_remark(text: str) -> None:
     Console(stderr=True).print(Text(printable(text)))  # a terminal wraps between words
 
 
-def field_text(pair: tuple[int, int] | None) -> str:
-    return f"{pair[0]}×{pair[1]}" if pair else "–"
+def field_text(pair: tuple[float, float] | None) -> str:
+    # A jump may be a fraction of a pixel.
+    return "×".join(f"{side:g}" if isinstance(side, float) else str(side) for side in pair) if pair else "–"
 
 
 def shape_text(shape: Sequence[int]) -> str:

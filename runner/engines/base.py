@@ -12,6 +12,7 @@ import numpy as np
 from runner.components.protocols import Transform, UpdateRule
 from runner.engines.checkpoint import Checkpoint
 from runner.fits.records import Curves, FitSpec, Learned
+from runner.network.analysis import LayerWithInput
 from runner.seeding import Key
 
 
@@ -97,6 +98,13 @@ class Engine(Protocol):
         """Train the fits of a group together: fits of one cell, whose networks have the same layers.
 
         Returns one entry per fit, in order: its result, or the exception that ended it.
+        """
+        ...
+
+    def layer_problem(self, entry: LayerWithInput) -> str:
+        """What is wrong with a layer that a plugin brings itself, found by trying it; "" if nothing.
+
+        Whatever its methods raise is passed on.
         """
         ...
 

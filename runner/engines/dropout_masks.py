@@ -1,4 +1,4 @@
-"""Dropout masks, drawn by NumPy for every engine."""
+"""Masks of dropout and of stochastic depth, drawn by NumPy for every engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.seeding import Key, stream
 
 
 class DropoutMasks:
-    """The dropout masks of one fit, with one random stream per epoch and layer path.
+    """The random masks of one fit, with one random stream per epoch and layer path.
 
     NumPy draws them for all engines, so every engine drops the same values.
     """
@@ -37,8 +37,8 @@ class DropoutMasks:
     def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
         """A mask of `shape` (N, H, W, C), float32: 0 with probability `rate`, else 1 / (1 - rate).
 
-        Dividing by 1 - rate leaves the expected value unchanged, so evaluation needs no scaling (Srivastava et al.
-        2014, section 10).
+        One that is shared by the values of an image has sides of 1. Dividing by 1 - rate leaves the expected value
+        unchanged, so evaluation needs no scaling (Srivastava et al. 2014, section 10).
         """
         # In float32 whatever the precision of the fit, so that all precisions drop the same values.
         retained = self._stream(path).random(shape, dtype=np.float32) >= rate

@@ -58,7 +58,8 @@ class Description(Shown):
         rows = [
             (
                 layer.path, f"{layer.type} {layer.detail}".strip(), "×".join(map(str, layer.output)),
-                f"{layer.parameters:,}", f"{layer.macs:,}" if found.costed else "–", _pair(layer.receptive_field),
+                f"{layer.parameters:,}",
+                f"{layer.macs:,}" if found.costed and layer.macs is not None else "–", _pair(layer.receptive_field),
                 _pair(layer.jump),
             )
             for layer in found.layers
@@ -69,8 +70,8 @@ class Description(Shown):
         yield from (f"warning: {warning}" for warning in found.warnings)
 
 
-def _pair(value: tuple[int, int] | None) -> str:
-    return f"{value[0]}×{value[1]}" if value else "–"
+def _pair(value: tuple[float, float] | None) -> str:
+    return "×".join(f"{side:g}" if isinstance(side, float) else str(side) for side in value) if value else "–"
 
 
 def describe(

@@ -4,17 +4,20 @@ Conventions: a MAC is one multiply-add, counted per image; bias, activation and 
 Parameters are the trained ones. Activations are the numbers that training stores per image: the outputs of all layers
 except those that can overwrite their input (ReLU, flatten). Receptive field, jump and centre are defined in
 `receptive_field`; those of a whole network are of its last convolution or pooling before all positions are mixed.
+A gate behind global pooling, and statistics over all positions, make a layer's own field the whole input; that of the
+network goes on as if they were not there, as the literature counts it. What a plugin's own layer does not say is
+unknown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import ShapeError
-from runner.network.base import Layer, Pair, Shape, Spatial, Window
+from runner.network.base import Layer, Pair, Shape, Spatial, Window, is_own
 from runner.network.graph import Branching, Network, walk
 from runner.network.receptive_field import ReceptiveField, image_field, merge_fields
 
@@ -25,17 +28,18 @@ class LayerFacts:
 
     `parameters`, `not_trained` (running statistics), `macs` and `activations` (per image) are the layer's own.
     `receptive_field`, `jump` and `centre` (of the first output position) are in pixels of the image, from there to
-    the layer's output. `beyond_image`: the receptive field of the layer's input exceeds the image in both directions,
-    so the layer cannot relate anything new (Richter et al. 2021, "Should you go deeper?").
+    the layer's output. `beyond_image`: the receptive field of the layer's input, gates and statistics over all
+    positions aside, exceeds the image in both directions, so the layer cannot relate anything new (Richter et al. 2021,
+    "Should you go deeper?"). `macs` and fields are None if they are unknown.
     """
 
     path: str
     type: str
     output: Shape
     parameters: int = 0
-    macs: int = 0
+    macs: int | None = 0
     receptive_field: Pair | None = None
-    jump: Pair | None = None
+    jump: tuple[float, float] | None = None
     centre: tuple[float, float] | None = None
     not_trained: int = 0
     activations: int = 0
@@ -48,7 +52,7 @@ class Analysis:
     """A network's facts, layer by layer and as a whole; unknown ones are None.
 
     `warnings` name the rows and columns that a stride leaves unseen. `costed` is false for a plugin's own module that
-    cannot be measured: only its parameters are known.
+    cannot be measured: only its parameters are known. `own` are the layers that a plugin brings itself.
     """
 
     input: Shape
@@ -56,6 +60,7 @@ class Analysis:
     receptive_field: Pair | None
     warnings: tuple[str, ...] = ()
     costed: bool = True
+    own: tuple[LayerWithInput, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -69,7 +74,8 @@ class Analysis:
     @property
     def macs(self) -> int | None:
         """Multiply-adds per image; None if unknown."""
-        return sum(layer.macs for layer in self.layers) if self.costed else None
+        counts = [layer.macs for layer in self.layers if layer.macs is not None]
+        return sum(counts) if self.costed and len(counts) == len(self.layers) else None
 
     @property
     def activations(self) -> int | None:
@@ -117,11 +123,15 @@ def merged_shape(path: str, group: Branching, shapes: list[Shape]) -> Shape:
 
 @dataclass(frozen=True)
 class _Signal:
-    """The state of an analysis at one point of the network; `reach` is the receptive field before positions mix."""
+    """The state of an analysis at one point of the network.
+
+    `path` is the field without gates and statistics over all positions, and `reach` its size before positions mix.
+    """
 
     shape: Shape
-    field: ReceptiveField
-    reach: Pair = (1, 1)
+    field: ReceptiveField | None
+    path: ReceptiveField | None
+    reach: Pair | None = (1, 1)
     mixed: bool = False
 
 
@@ -132,12 +142,13 @@ def analyse(network: Network, shape: Shape, classes: int, strict: bool = False) 
     rows or columns unseen and `strict` is set, here or on the layer.
     """
     tally = _Tally(shape, strict)
-    signal = walk(network, _Signal(shape, image_field(*shape[1:])), tally.visit, tally.merge)
+    image = image_field(*shape[1:])
+    signal = walk(network, _Signal(shape, image, image), tally.visit, tally.merge)
     if signal.shape != (classes, 1, 1):
         raise ShapeError(
             f"the network's output is {'x'.join(map(str, signal.shape))}, not one number for each of {classes} classes"
         )
-    return Analysis(shape, tuple(tally.layers), signal.reach, tuple(tally.warnings))
+    return Analysis(shape, tuple(tally.layers), signal.reach, tuple(tally.warnings), own=tuple(tally.own))
 
 
 class _Tally:
@@ -147,13 +158,21 @@ class _Tally:
         self.image, self.strict = image, strict
         self.layers: list[LayerFacts] = []
         self.warnings: list[str] = []
+        self.own: list[LayerWithInput] = []
 
     def visit(self, path: str, layer: Layer, signal: _Signal) -> _Signal:
+        if is_own(layer):
+            from runner.network.own_layers import check  # rarely needed
+
+            check(path, layer, signal.shape)
+            self.own.append(LayerWithInput(path, layer, signal.shape))
         # First, as it refuses an input that the layer cannot take; the questions below assume one that it can.
         shape = layer_output_shape(path, layer, signal.shape)
         self._check_tiling(path, layer, signal.shape)
-        window = layer.window(signal.shape)
-        field = signal.field if window == Window((1, 1)) else signal.field.through(window, shape[1:])
+        passed = _field_after(signal.path, layer, signal.shape, shape)
+        # The same object where nothing differs, as in most networks: a field need not be computed twice.
+        field = passed if signal.field is signal.path else _field_after(signal.field, layer, signal.shape, shape)
+        field = field.everywhere() if layer.rescales and field else field
         mixed = signal.mixed or layer.mixes
         specs = layer.parameters(signal.shape).values()
         self._record(
@@ -162,23 +181,29 @@ class _Tally:
             not_trained=sum(spec.size for spec in specs if not spec.trainable),
             macs=layer.macs(signal.shape),
             activations=0 if layer.in_place else math.prod(shape),
-            beyond_image=isinstance(layer, Spatial) and _exceeds(signal.field.size, self.image),
+            beyond_image=layer.windowed and signal.path is not None and _exceeds(signal.path.size, self.image),
             detail=layer.detail(),
         )  # fmt: skip
-        return _Signal(shape, field, signal.reach if mixed else field.size, mixed)
+        return _Signal(shape, field, passed, signal.reach if mixed else passed and passed.size, mixed)
 
     def merge(self, path: str, group: Branching, ends: list[_Signal]) -> _Signal:
         shape = merged_shape(path, group, [end.shape for end in ends])
-        field = merge_fields(end.field for end in ends)
+        field = _merged(end.field for end in ends)
         self._record(path, group.type, shape, field, activations=math.prod(shape))
+        gated = group.gates and len({end.mixed for end in ends}) > 1
+        if gated:
+            ends = [end for end in ends if not end.mixed]
+        # The same object where nothing differs, as in `visit`.
+        same = not gated and all(end.field is end.path for end in ends)
+        passed = field if same else _merged(end.path for end in ends)
         # A branch that has mixed all positions keeps the reach that it had before, so the largest reach counts.
-        mixed = any(end.mixed for end in ends)
-        height, width = (max(sizes) for sizes in zip(*(end.reach for end in ends), strict=True))
-        return _Signal(shape, field, (height, width) if mixed else field.size, mixed)
+        mixed, reaches = any(end.mixed for end in ends), [end.reach for end in ends if end.reach]
+        reach = _largest(reaches) if len(reaches) == len(ends) else None
+        return _Signal(shape, field, passed, reach if mixed else passed and passed.size, mixed)
 
-    def _record(self, path: str, type: str, output: Shape, field: ReceptiveField, **facts: Any) -> None:
-        size, jump, centre = field.size, field.jump, field.centre
-        self.layers.append(LayerFacts(path, type, output, receptive_field=size, jump=jump, centre=centre, **facts))
+    def _record(self, path: str, type: str, output: Shape, field: ReceptiveField | None, **facts: Any) -> None:
+        known = {"receptive_field": field.size, "jump": field.jump, "centre": field.centre} if field else {}
+        self.layers.append(LayerFacts(path, type, output, **known, **facts))
 
     def _check_tiling(self, path: str, layer: Layer, shape: Shape) -> None:
         unseen = layer.unseen(shape) if isinstance(layer, Spatial) else ([], [])
@@ -189,6 +214,31 @@ class _Tally:
         if self.strict or getattr(layer, "strict", False):  # not every layer with a window has the field
             raise ShapeError(f"{problem} would never be seen, which strict: true forbids")
         self.warnings.append(f"{problem} are never seen")
+
+
+def _field_after(field: ReceptiveField | None, layer: Layer, shape: Shape, output: Shape) -> ReceptiveField | None:
+    """The field after a layer for an input of `shape`, statistics over all positions aside; None if it is unknown."""
+    if field is None:
+        return None
+    spans = layer.spans(shape)
+    if spans is not None:
+        return field.along(spans)
+    window = layer.window(shape)
+    if window is None:
+        return None
+    return field if window == Window((1, 1)) else field.through(window, output[1:])
+
+
+def _merged(fields: Iterable[ReceptiveField | None]) -> ReceptiveField | None:
+    """The field where branches meet; None if that of one is unknown."""
+    found = list(fields)
+    known = [field for field in found if field]
+    return merge_fields(known) if len(known) == len(found) else None
+
+
+def _largest(sizes: list[Pair]) -> Pair:
+    height, width = (max(side) for side in zip(*sizes, strict=True))
+    return height, width
 
 
 def _exceeds(size: Pair, image: Shape) -> bool:

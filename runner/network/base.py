@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from runner.errors import ShapeError
@@ -26,18 +27,38 @@ Initial = float | Literal["he", "xavier", "lecun", "zeros"]
 """The normal distribution of a layer's initial weights, by its name or its standard deviation; biases are zero."""
 Number = float
 Rate = float
+Groups = int | Literal["depthwise"]
+Resized = Literal["nearest", "bilinear"]
+
+
+LONGEST_SIDE = 2**16
+"""The most rows or columns of what a layer enlarges: larger than any image."""
 
 
 class Window(NamedTuple):
     """The part of the input that one output position depends on. All are (height, width) in input positions.
 
     `size` is its extent, `stride` the step to the next output's window, and `before` how far the first window begins
-    outside of the input: the padding above and to the left.
+    outside of the input: the padding above and to the left. `gap` is the distance between the positions that it reads:
+    its dilation.
     """
 
     size: Pair
     stride: Pair = (1, 1)
     before: Pair = (0, 0)
+    gap: Pair = (1, 1)
+
+
+class Spans(NamedTuple):
+    """What each output position depends on, for a layer whose window does not move by whole positions of its input.
+
+    `rows` and `columns` have the first and the last position of the input for each output row and column. `step` is
+    the distance between neighbouring outputs in positions of the input, (height, width).
+    """
+
+    rows: tuple[Pair, ...]
+    columns: tuple[Pair, ...]
+    step: tuple[Fraction, Fraction]
 
 
 class ParameterSpec(NamedTuple):
@@ -58,19 +79,30 @@ class ParameterSpec(NamedTuple):
 
 
 class Layer:
-    """The base of all layer records. The defaults are those of an elementwise layer without parameters."""
+    """The base of all layer records.
+
+    What a record does not say of its window and its multiply-adds is unknown: `Pointwise` says both.
+    """
 
     type: ClassVar[str]
     in_place: ClassVar[bool] = False
     """Whether the output can overwrite the input, so that training stores no activation of its own for it."""
     mixes: ClassVar[bool] = False
     """Whether every output depends on all input positions, so that a receptive field says nothing after it."""
+    rescales: ClassVar[bool] = False
+    """Whether the output is the input, shifted and scaled by statistics over all positions.
+
+    The layer's own field is then the whole input; that of a network goes on as if the layer were not there.
+    """
+    windowed: ClassVar[bool] = False
+    """Whether the layer relates neighbouring positions, so that it can see too much (`LayerFacts.beyond_image`)."""
 
     def __post_init__(self) -> None:
         """Check each field against the name of its type; raises ShapeError."""
-        # `field.type` is text, as written, because modules of layers import annotations from __future__.
+        # `field.type` is text, as written, because modules of layers import annotations from __future__. A plugin's own
+        # layer may have types of other names.
         for field in fields(self):  # type: ignore[arg-type]  # every layer record is a dataclass
-            value, (is_allowed, allowed) = getattr(self, field.name), _ALLOWED[str(field.type)]
+            value, (is_allowed, allowed) = getattr(self, field.name), _ALLOWED.get(str(field.type), _PLAIN)
             if not is_allowed(value):
                 raise ShapeError(f"{self.type}: {field.name} is {value!r}; allowed: {allowed}")
 
@@ -82,17 +114,46 @@ class Layer:
         """The layer's arrays by name, for an input of `shape`."""
         return {}
 
-    def macs(self, shape: Shape) -> int:
-        """Multiply-adds per image of `shape`; bias, activation and normalisation are not counted."""
-        return 0
+    def macs(self, shape: Shape) -> int | None:
+        """Multiply-adds per image of `shape`; bias, activation and normalisation are not counted. None if unknown."""
+        return None
 
-    def window(self, shape: Shape) -> Window:
-        """The window of one output position, for an input of `shape`."""
-        return Window((1, 1))
+    def window(self, shape: Shape) -> Window | None:
+        """The window of one output position, for an input of `shape`; None if unknown."""
+        return None
+
+    def spans(self, shape: Shape) -> Spans | None:
+        """What each output position depends on, if no `window` can say it."""
+        return None
 
     def detail(self) -> str:
         """The layer's window as text, for a table."""
         return ""
+
+
+class Pointwise(Layer):
+    """The base of layers whose output at a position depends on the input there, and that count no multiply-adds."""
+
+    def macs(self, shape: Shape) -> int | None:
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
+        return Window((1, 1))
+
+
+def is_own(layer: Layer) -> bool:
+    """Whether a plugin brings the layer itself, so that no engine knows its class."""
+    return type(layer).__module__.rpartition(".")[0] != __name__.rpartition(".")[0]
+
+
+def refuse_untyped(layer: Layer) -> None:
+    """Raise ShapeError unless the layer has a type, which becomes a segment of paths."""
+    kind = type(layer)
+    name = getattr(kind, "type", None)
+    if not isinstance(name, str) or not name or "/" in name:
+        example = f'type: ClassVar[str] = "{kind.__name__.lower()}"'
+        need = f"{kind.__name__} needs a type, text without '/', by which its layers are numbered in paths"
+        raise ShapeError(f"{need}; write {example}")
 
 
 class Geometry(NamedTuple):
@@ -129,21 +190,23 @@ class Geometry(NamedTuple):
 
 @dataclass(frozen=True)
 class Spatial(Layer):
-    """A layer with a window that slides over height and width."""
+    """A layer with a window that slides over height and width. It counts no multiply-adds unless it says so."""
+
+    windowed: ClassVar[bool] = True
 
     def geometry(self) -> Geometry:
         raise NotImplementedError
 
-    def window(self, shape: Shape) -> Window:
+    def macs(self, shape: Shape) -> int | None:
+        return 0
+
+    def window(self, shape: Shape) -> Window | None:
         geometry = self.geometry()
-        return Window(geometry.extent, geometry.stride, (geometry.pads[0][0], geometry.pads[1][0]))
+        return Window(geometry.extent, geometry.stride, (geometry.pads[0][0], geometry.pads[1][0]), geometry.dilation)
 
     def detail(self) -> str:
         """``3×3 /2 d2 g4`` for a 3x3 window with stride 2, dilation 2 and 4 groups; values of 1 are left out."""
-        geometry, groups = self.geometry(), getattr(self, "groups", 1)
-        marks = [("/", geometry.stride), ("d", geometry.dilation), ("g", (groups, groups))]
-        parts = [f"{mark}{a}" if a == b else f"{mark}{a}×{b}" for mark, (a, b) in marks if (a, b) != (1, 1)]
-        return " ".join(["{}×{}".format(*geometry.size), *parts])
+        return window_text(self.geometry(), getattr(self, "groups", 1))
 
     def slide(self, shape: Shape) -> Pair:
         """Output height and width for an input of `shape`; raises ShapeError if the window is larger than the input."""
@@ -164,6 +227,14 @@ class Spatial(Layer):
         return rows, columns
 
 
+def window_text(geometry: Geometry, groups: Groups = 1) -> str:
+    """The window as `Spatial.detail` writes it; one group per channel is ``depthwise``."""
+    number = 1 if groups == "depthwise" else groups
+    marks = [("/", geometry.stride), ("d", geometry.dilation), ("g", (number, number))]
+    parts = [f"{mark}{a}" if a == b else f"{mark}{a}×{b}" for mark, (a, b) in marks if (a, b) != (1, 1)]
+    return " ".join(["{}×{}".format(*geometry.size), *parts, *(["depthwise"] if groups == "depthwise" else [])])
+
+
 def _unseen(geometry: Geometry, axis: int, length: int) -> list[int]:
     size, stride, dilation = geometry.size[axis], geometry.stride[axis], geometry.dilation[axis]
     before, count = geometry.pads[axis][0], geometry._along(axis, length)
@@ -178,6 +249,13 @@ def _unseen(geometry: Geometry, axis: int, length: int) -> list[int]:
 def pair(value: int | Pair) -> Pair:
     """(height, width) from a pair, or from one number for both."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def limited(shape: Shape) -> Shape:
+    """`shape`; raises ShapeError if it is too large for a layer to list what each of its rows depends on."""
+    if max(shape[1:]) > LONGEST_SIDE:
+        raise ShapeError(f"its output would be {'x'.join(map(str, shape))}; allowed: sides of up to {LONGEST_SIDE:,}")
+    return shape
 
 
 def pads_of(padding: Padding, size: Pair, dilation: Pair = (1, 1)) -> tuple[Pair, Pair]:
@@ -225,6 +303,11 @@ def _real(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
+def _plain(value: Any) -> bool:
+    # What an identity and a file can hold, and nothing can change later.
+    return value is None or type(value) in (bool, int, float, str) or (type(value) is tuple and all(map(_plain, value)))
+
+
 _SIZES = "a whole number of at least 1, or a pair (height, width)"
 _MARGINS = "a whole number of at least 0, or a pair (height, width)"
 _INITIAL = ("he", "xavier", "lecun", "zeros")
@@ -237,7 +320,10 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "PaddingMode": (lambda v: v in ("zero", "reflect", "replicate"), "zero, reflect, replicate"),
     "Initial": (lambda v: v in _INITIAL or (_real(v) and v >= 0), f"{', '.join(_INITIAL)}, or a standard deviation"),
     "Number": (lambda v: _real(v) and v > 0, "a number above 0"),
+    "Groups": (lambda v: v == "depthwise" or _whole(1)(v), "a whole number of at least 1, 'depthwise'"),
+    "Resized": (lambda v: v in ("nearest", "bilinear"), "nearest, bilinear"),
     "Rate": (lambda v: _real(v) and 0 <= v < 1, "a number of at least 0 and less than 1"),
     "bool": (lambda v: type(v) is bool, "true, false"),
 }
 """For each name of a field's type: a test of the value, and the allowed values for a message."""
+_PLAIN = _plain, "a number, text, true, false, nothing, or a tuple of these"

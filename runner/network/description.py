@@ -9,29 +9,43 @@ from typing import Any
 from runner.errors import ShapeError
 from runner.network import layers
 from runner.network.base import Layer
-from runner.network.graph import Concat, Group, Network, Residual, Sequential
+from runner.network.graph import Concat, Group, Multiply, Network, Residual, Sequential
 
 DEEPEST = 200
 """Groups within groups. Deeper data is no network of ours, and would overflow the stack."""
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (*vars(layers).values(), Sequential, Residual, Concat)
+    for kind in (*vars(layers).values(), Sequential, Residual, Concat, Multiply)
     if isinstance(kind, type) and issubclass(kind, (Layer, Group)) and hasattr(kind, "type")
 }
 
 
-def describe(network: Network) -> dict[str, Any]:
+def describe(network: Network) -> dict[str, Any] | None:
     """The network as mappings, lists and scalars; the name of each record's class is under "".
 
-    With every field, unlike `content_hash.canonical`: a default may be another one in a later version.
+    With every field, unlike `content_hash.canonical`: a default may be another one in a later version. None if there
+    is a layer of a plugin's own in it, as only the plugin can build that again.
     """
-    kind = {"": type(network).__name__}
+    return None if own_layers(network) else _describe(network)
+
+
+def own_layers(network: Network) -> list[Layer]:
+    """The layers that a plugin brings itself."""
+    if isinstance(network, Layer):
+        return [] if type(network) in _KINDS.values() else [network]
+    inner = [*network.layers, *([network.shortcut] if isinstance(network, Residual) else [])]
+    return [layer for part in inner for layer in own_layers(part)]
+
+
+def _describe(network: Network) -> dict[str, Any]:
+    # A plugin's class of groups adds nothing but its way to be made.
+    kind = {"": next(base.__name__ for base in type(network).__mro__ if base in _KINDS.values())}
     if isinstance(network, Layer):
         # `strict` says what is allowed and not what is computed, as in a fit's id.
         values = {f.name: getattr(network, f.name) for f in fields(network) if f.metadata.get("identity", True)}  # type: ignore[arg-type]
         return kind | {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    inner = {"layers": [describe(layer) for layer in network.layers], "name": network.name}
-    return kind | inner | ({"shortcut": describe(network.shortcut)} if isinstance(network, Residual) else {})
+    inner = {"layers": [_describe(layer) for layer in network.layers], "name": network.name}
+    return kind | inner | ({"shortcut": _describe(network.shortcut)} if isinstance(network, Residual) else {})
 
 
 def parse(content: Any, depth: int = 0) -> Network:

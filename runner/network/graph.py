@@ -8,9 +8,23 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from runner.errors import ShapeError
-from runner.network.base import Layer, Shape
+from runner.network.base import Layer, Shape, refuse_untyped
 
 Signal = TypeVar("Signal")
+
+
+_MERGING = ("branches", "output_shape", "gates")
+"""What says how a group's branches become one signal; each engine computes it in its own way."""
+
+
+def _refuse_own_merging(kind: type[Group]) -> None:
+    """Raise ShapeError for a group of a plugin's own that merges in a way of its own, which no engine knows."""
+    ours = next(base for base in kind.__mro__ if base.__module__ == __name__)
+    if ours is Group or any(getattr(kind, name, None) is not getattr(ours, name, None) for name in _MERGING):
+        raise ShapeError(
+            f"{kind.__name__}: groups are Sequential, Residual, Concat and Multiply; to combine signals in another way"
+            " write a Layer, or return a torch.nn.Module"
+        )
 
 
 @dataclass(frozen=True, init=False)
@@ -18,13 +32,18 @@ class Group:
     """Layers and groups under one `name`, which is a segment of their paths; "" for the type and a number."""
 
     type: ClassVar[str]
+    gates: ClassVar[bool] = False
+    """Whether a branch that has mixed all positions only scales what the others say."""
     layers: tuple[Network, ...]
     name: str
 
     def __init__(self, *layers: Network, name: str = "") -> None:
+        _refuse_own_merging(type(self))
         for layer in layers:
             if not isinstance(layer, (Layer, Group)):
                 raise ShapeError(f"a network is built of layers and groups, but {layer!r} is neither")
+            if isinstance(layer, Layer):
+                refuse_untyped(layer)
         if not isinstance(name, str) or "/" in name:
             raise ShapeError(f"a group's name is {name!r}; allowed: text without '/', the separator of paths")
         # The dataclass is frozen, and its generated __init__ would not take *layers.
@@ -90,9 +109,32 @@ class Concat(Group):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
+class Multiply(Group):
+    """The input times the output of the layers: a gate, as in squeeze-and-excitation (Hu et al. 2018).
+
+    That output may have a single channel, row or column for all of the input's: one number per channel behind global
+    pooling, or one per position (Woo et al. 2018, "CBAM", section 3).
+    """
+
+    type: ClassVar[str] = "multiply"
+    gates: ClassVar[bool] = True
+
+    def branches(self) -> list[tuple[str, Network]]:
+        """The path segment and the network of each branch: the gate, and the input itself."""
+        return [("", Sequential(*self.layers)), ("", IDENTITY)]
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """The input's shape; raises ShapeError if that of the gate cannot be broadcast to it."""
+        gate, whole = shapes
+        if any(own not in (1, size) for own, size in zip(gate, whole, strict=True)):
+            found = f"the layers output {_shape_text(gate)} for an input of {_shape_text(whole)}"
+            raise ShapeError(f"{found}; a product needs equal sizes, or 1")
+        return whole
+
+
 Network = Layer | Group
 """A network is a tree of these records, and so is each part of it."""
-Branching = Residual | Concat
+Branching = Residual | Concat | Multiply
 """The groups whose parts are branches with the same input, instead of following one another."""
 
 
@@ -115,7 +157,7 @@ def children(group: Group) -> Iterator[tuple[str, Network]]:
 def steps(network: Network, path: str = "") -> Iterator[tuple[str, Layer | Branching]]:
     """The network as one chain: the paths and records of its layers and branching groups, sequences flattened."""
     if not isinstance(network, Sequential):
-        assert isinstance(network, (Layer, Residual, Concat))
+        assert isinstance(network, (Layer, Residual, Concat, Multiply))
         yield path or network.type, network  # a network of one layer has no group that numbers it
         return
     for segment, part in children(network):

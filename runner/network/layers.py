@@ -1,36 +1,46 @@
 """The layers: frozen records that describe, and compute nothing on images, which is the engines' part.
 
 A layer knows its output shape, its parameters, its multiply-adds and its window. A fit's id hashes the names of these
-classes, and the names and values of their fields: renaming one would train every fit again.
+classes, and the names and values of their fields: renaming one would train every fit again. Here are those with
+weights, the pooling layers and the random ones; `activations`, `normalisation` and `resampling` have the others, all
+of which can be imported from here.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from runner.errors import ShapeError
+from runner.network.activations import ELU, GELU, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from runner.network.base import (
     Count,
     Geometry,
+    Groups,
     Initial,
     Layer,
     Margin,
-    Number,
     Padding,
     PaddingMode,
     Pair,
     ParameterSpec,
+    Pointwise,
     Rate,
     Shape,
     Size,
+    Spans,
     Spatial,
     Window,
     initial_deviation,
+    limited,
     pads_of,
     pair,
+    window_text,
 )
+from runner.network.normalisation import BatchNorm, GroupNorm, InstanceNorm, LayerNorm2d, LayerScale, LocalResponseNorm
+from runner.network.resampling import AdaptiveAvgPool, Upsample
 from runner.text import plural
 
 
@@ -46,9 +56,10 @@ class Conv(Spatial):
     `kernel`, `stride` and `dilation` are numbers or pairs (height, width). `padding` is per side: a number, a pair,
     ``"valid"`` for none, or ``"same"`` for dilation * (kernel - 1) in total, so that the output is
     ceil(input / stride). `padding_mode` is its content: zeros, the image mirrored at its border (``reflect``), or the
-    border repeated (``replicate``). `groups` is the number of independent parts into which the channels are split; one
-    per channel is a depthwise convolution. `initial` is the normal distribution of He, Xavier or LeCun, ``"zeros"``, or
-    a standard deviation; biases start at zero. With `strict`, a stride that leaves rows or columns unseen is an error.
+    border repeated (``replicate``). `groups` is the number of independent parts into which the channels are split;
+    ``"depthwise"`` is one per channel of the input. `initial` is the normal distribution of He, Xavier or LeCun,
+    ``"zeros"``, or a standard deviation; biases start at zero. With `strict`, a stride that leaves rows or columns
+    unseen is an error.
     """
 
     type: ClassVar[str] = "conv"
@@ -58,7 +69,7 @@ class Conv(Spatial):
     padding: Padding = "same"
     bias: bool = True
     dilation: Size = 1
-    groups: Count = 1
+    groups: Groups = 1
     padding_mode: PaddingMode = "zero"
     initial: Initial = "he"
     strict: bool = _strict()
@@ -68,27 +79,125 @@ class Conv(Spatial):
         return Geometry(size, pair(self.stride), pads_of(self.padding, size, dilation), dilation)
 
     def output_shape(self, shape: Shape) -> Shape:
-        # Not in __post_init__, because a record does not know the channels of its input.
-        for what, number in (("input has", shape[0]), ("layer has", self.filters)):
-            if number % self.groups:
-                raise ShapeError(f"the {what} {plural(number, 'channel')}, not a multiple of its {self.groups} groups")
+        refuse_uneven_groups(self.groups_for(shape[0]), shape[0], self.filters)
         if self.padding_mode == "reflect":  # the border itself is not repeated, so the padding must be shorter
             for pads, length in zip(self.geometry().pads, shape[1:], strict=True):
                 if max(pads) >= length:
                     raise ShapeError(f"an input of {length} is too small to reflect into a padding of {max(pads)}")
         return (self.filters, *self.slide(shape))
 
+    def groups_for(self, channels: int) -> int:
+        """The number of groups for an input of `channels`."""
+        return channels if self.groups == "depthwise" else self.groups
+
     def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        height, width = pair(self.kernel)
-        fan_in, fan_out = (n // self.groups * height * width for n in (shape[0], self.filters))
+        groups, (height, width) = self.groups_for(shape[0]), pair(self.kernel)
+        fan_in, fan_out = (n // groups * height * width for n in (shape[0], self.filters))
         # With groups, a filter sees only the input channels of its own group.
-        weights = (self.filters, shape[0] // self.groups, height, width)
+        weights = (self.filters, shape[0] // groups, height, width)
         return _weight_and_bias(weights, initial_deviation(self.initial, fan_in, fan_out), self.bias)
 
     def macs(self, shape: Shape) -> int:
         # Each output value is a sum over the kernel and over the input channels of one group.
         # The division is exact: output_shape refuses channels that are not a multiple of the groups.
-        return math.prod(self.output_shape(shape)) * shape[0] // self.groups * math.prod(pair(self.kernel))
+        groups = self.groups_for(shape[0])
+        return math.prod(self.output_shape(shape)) * shape[0] // groups * math.prod(pair(self.kernel))
+
+
+@dataclass(frozen=True)
+class ConvTranspose(Layer):
+    """Transposed convolution: the gradient of a convolution with respect to its input, as a layer that enlarges.
+
+    Each value of the input is multiplied by a kernel, which is added to the output at `stride` times its position. The
+    output's height is (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. `padding` is what is cut
+    off on every side, `output_padding` what is added below and on the right, less than the stride. The weight is
+    (channels, filters / groups, height, width), as in torch. `initial` is as in :class:`Conv`; an output value is a sum
+    over kernel / stride values along each axis, on average, and this is what counts as fan-in.
+    Source: Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin and Visin 2016, "A guide to convolution arithmetic
+    for deep learning", section 4.
+    """
+
+    type: ClassVar[str] = "conv_transpose"
+    windowed: ClassVar[bool] = True
+    filters: Count
+    kernel: Size
+    stride: Size = 1
+    padding: Margin = 0
+    output_padding: Margin = 0
+    bias: bool = True
+    dilation: Size = 1
+    groups: Count = 1
+    initial: Initial = "he"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # So that the layer is the exact transpose of a convolution; torch allows more if the layer is dilated.
+        if any(extra >= step for extra, step in zip(pair(self.output_padding), pair(self.stride), strict=True)):
+            found = f"{self.type}: output_padding is {self.output_padding!r}"
+            raise ShapeError(f"{found}; allowed: less than the stride {self.stride!r}")
+
+    def geometry(self) -> Geometry:
+        """That of the convolution from this layer's output to its input."""
+        size, dilation = pair(self.kernel), pair(self.dilation)
+        return Geometry(size, pair(self.stride), pads_of(self.padding, size), dilation)
+
+    def extra(self) -> Pair:
+        """`output_padding` as (height, width)."""
+        return pair(self.output_padding)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        refuse_uneven_groups(self.groups, shape[0], self.filters)
+        geometry, extra = self.geometry(), self.extra()
+        height, width = (
+            (shape[1 + axis] - 1) * geometry.stride[axis]
+            - sum(geometry.pads[axis])
+            + geometry.extent[axis]
+            + extra[axis]
+            for axis in (0, 1)
+        )
+        if height < 1 or width < 1:
+            raise ShapeError(f"its padding of {self.padding!r} leaves nothing of the {shape[1]}x{shape[2]} input")
+        return limited((self.filters, height, width))
+
+    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
+        geometry, outputs = self.geometry(), self.filters // self.groups
+        area, step = math.prod(geometry.size), math.prod(geometry.stride)
+        deviation = initial_deviation(self.initial, max(1, shape[0] // self.groups * area // step), outputs * area)
+        weight = {"weight": ParameterSpec((shape[0], outputs, *geometry.size), deviation)}
+        return weight | ({"bias": ParameterSpec((self.filters,))} if self.bias else {})
+
+    def macs(self, shape: Shape) -> int:
+        # Each input value is multiplied by the kernels of its group's filters.
+        return math.prod(shape) * self.filters // self.groups * math.prod(pair(self.kernel))
+
+    def spans(self, shape: Shape) -> Spans:
+        output, stride = self.output_shape(shape), self.geometry().stride
+        rows, columns = (self._spans_along(axis, shape[1 + axis], output[1 + axis]) for axis in (0, 1))
+        return Spans(rows, columns, (Fraction(1, stride[0]), Fraction(1, stride[1])))
+
+    def _spans_along(self, axis: int, length: int, positions: int) -> tuple[Pair, ...]:
+        geometry = self.geometry()
+        extent, stride, dilation = geometry.extent[axis], geometry.stride[axis], geometry.dilation[axis]
+        found = []
+        for start in range(geometry.pads[axis][0], geometry.pads[axis][0] + positions):
+            # Input i reaches, in the output with its padding, i * stride to i * stride + extent - 1.
+            near = range(max(0, -((extent - 1 - start) // stride)), min(length - 1, start // stride) + 1)
+            sources = [i for i in near if (start - i * stride) % dilation == 0]
+            # A position that no input reaches, as between kernels smaller than the stride, counts as its neighbour.
+            nearest = min(start // stride, length - 1)
+            found.append((min(sources, default=nearest), max(sources, default=nearest)))
+        return tuple(found)
+
+    def detail(self) -> str:
+        return window_text(self.geometry(), self.groups)
+
+
+def refuse_uneven_groups(groups: int, inputs: int, outputs: int) -> None:
+    """Raise ShapeError unless the channels of the input and of the layer are multiples of `groups`."""
+    # Not in __post_init__, because a record does not know the channels of its input.
+    for what, number in (("input has", inputs), ("layer has", outputs)):
+        if number % groups:
+            raise ShapeError(f"the {what} {plural(number, 'channel')}, not a multiple of its {groups} groups")
 
 
 @dataclass(frozen=True)
@@ -168,6 +277,9 @@ class GlobalPool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return (shape[0], 1, 1)
 
+    def macs(self, shape: Shape) -> int:
+        return 0
+
     def window(self, shape: Shape) -> Window:
         return Window((shape[1], shape[2]))
 
@@ -197,12 +309,15 @@ class Flatten(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape), 1, 1)
 
+    def macs(self, shape: Shape) -> int:
+        return 0
+
     def window(self, shape: Shape) -> Window:
         return Window((shape[1], shape[2]))
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Pointwise):
     """A fully connected layer on a vector. `initial` is as in :class:`Conv`."""
 
     type: ClassVar[str] = "dense"
@@ -224,74 +339,21 @@ class Dense(Layer):
 
 
 @dataclass(frozen=True)
-class BatchNorm(Layer):
-    """Each channel normalised to mean 0 and variance 1 over the batch, then scaled and shifted by learned numbers.
+class RandomMask(Pointwise):
+    """The base of layers that set values to zero at random in training, and divide the others by 1 - rate.
 
-    Evaluation uses running statistics: at each training step they move by the share `momentum` towards those of the
-    batch. Source: Ioffe and Szegedy 2015.
+    In evaluation they are the identity.
     """
 
-    type: ClassVar[str] = "batch_norm"
-    # The defaults of both are torch's.
-    momentum: Rate = 0.1
-    epsilon: Number = 1e-5
+    rate: Rate
 
-    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
-        channels = (shape[0],)
-        return {
-            "weight": ParameterSpec(channels, mean=1.0),
-            "bias": ParameterSpec(channels),
-            "running_mean": ParameterSpec(channels, trainable=False),
-            "running_var": ParameterSpec(channels, mean=1.0, trainable=False),
-        }
+    def mask_shape(self, shape: Shape) -> Shape:
+        """The shape of an image's mask, which is broadcast to that of the image, `shape`."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class LocalResponseNorm(Layer):
-    """x / (k + alpha * sum of x^2 over `size` neighbouring channels)^beta.
-
-    Source: Krizhevsky et al. 2012, section 3.3; the defaults are its constants. There alpha multiplies the sum, and in
-    torch the mean.
-    """
-
-    type: ClassVar[str] = "local_response_norm"
-    size: Count = 5
-    alpha: Number = 1e-4
-    beta: Number = 0.75
-    k: Number = 2.0
-
-
-@dataclass(frozen=True)
-class ReLU(Layer):
-    """max(0, x)."""
-
-    type: ClassVar[str] = "relu"
-    in_place: ClassVar[bool] = True  # its gradient depends only on which outputs are positive
-
-
-@dataclass(frozen=True)
-class Sigmoid(Layer):
-    """1 / (1 + exp(-x))."""
-
-    type: ClassVar[str] = "sigmoid"
-
-
-@dataclass(frozen=True)
-class Tanh(Layer):
-    """The hyperbolic tangent."""
-
-    type: ClassVar[str] = "tanh"
-
-
-@dataclass(frozen=True)
-class GELU(Layer):
-    """x Phi(x), with Phi the standard normal distribution function, exact (Hendrycks and Gimpel 2016)."""
-
-    type: ClassVar[str] = "gelu"
-
-
-@dataclass(frozen=True)
-class Dropout(Layer):
+class Dropout(RandomMask):
     """In training, each value is set to zero with probability `rate`, and the others are divided by 1 - rate.
 
     In evaluation it is the identity. Source: Srivastava et al. 2014.
@@ -300,6 +362,24 @@ class Dropout(Layer):
     type: ClassVar[str] = "dropout"
     rate: Rate = 0.5
 
+    def mask_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
+@dataclass(frozen=True)
+class StochasticDepth(RandomMask):
+    """In training, an image is set to zero with probability `rate`, and the others are divided by 1 - rate.
+
+    At the end of a residual's layers it drops the whole branch for that image. In evaluation it is the identity, so
+    unlike in the paper it is training that is scaled, as in torchvision. Source: Huang et al. 2016, "Deep networks with
+    stochastic depth".
+    """
+
+    type: ClassVar[str] = "stochastic_depth"
+
+    def mask_shape(self, shape: Shape) -> Shape:
+        return (1, 1, 1)
+
 
 def _weight_and_bias(shape: tuple[int, ...], deviation: float, bias: bool) -> dict[str, ParameterSpec]:
     weight = {"weight": ParameterSpec(shape, deviation)}
@@ -307,6 +387,8 @@ def _weight_and_bias(shape: tuple[int, ...], deviation: float, bias: bool) -> di
 
 
 __all__ = [
-    "AvgPool", "BatchNorm", "Conv", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool", "GlobalMaxPool", "Layer",
-    "LocalResponseNorm", "MaxPool", "PadChannels", "Pair", "ReLU", "Sigmoid", "Spatial", "Tanh",
+    "AdaptiveAvgPool", "AvgPool", "BatchNorm", "Conv", "ConvTranspose", "Dense", "Dropout", "ELU", "Flatten", "GELU",
+    "GlobalAvgPool", "GlobalMaxPool", "GroupNorm", "Hardsigmoid", "Hardswish", "InstanceNorm", "Layer", "LayerNorm2d",
+    "LayerScale", "LeakyReLU", "LocalResponseNorm", "MaxPool", "PadChannels", "Pair", "Pointwise", "RandomMask", "ReLU",
+    "ReLU6", "SiLU", "Sigmoid", "Spatial", "StochasticDepth", "Tanh", "Upsample",
 ]  # fmt: skip

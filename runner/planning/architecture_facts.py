@@ -28,12 +28,14 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
 
     built = build_on_meta(build)
     if isinstance(built, Network):
+        # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
+        analysis = analyse(built, shape, classes, strict=bool(ref.parameters.get("strict")))
         if not entry.is_ours:
             from runner.planning.repeatability import refuse_unrepeatable_network  # rarely needed
 
             refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
-        # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
-        return analyse(built, shape, classes, strict=bool(ref.parameters.get("strict"))), canonical(built)
+        # Built-in layers describe all that they compute; of a plugin's own only its code does.
+        return analysis, {"layers": canonical(built), "code": entry.version} if analysis.own else canonical(built)
     if not is_module(built):
         found = yaml_value(repr(built))
         raise PluginError(f"architecture {ref} of {entry.source} builds {found}, which is not a network")

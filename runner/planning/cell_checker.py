@@ -216,6 +216,12 @@ class CellChecker:
         # Outside of the cache: cells with the same architecture may have different engines.
         if is_module and training.engine != "torch":
             raise RunnerError(f"{architecture} is a torch module, which the {training.engine} engine cannot train")
+        if analysis.own:
+            from runner.engines.own_layers import refuse_failing  # rarely needed
+
+            for layer in analysis.own:
+                key = ("own layer", repr(layer), training.engine)
+                self._cached(key, partial(refuse_failing, layer, training.engine))
         # Whole numbers have no limit, but costs are computed as floats, and a float of over 10^308 is an error.
         if max(analysis.parameters, analysis.macs or 0, analysis.activations or 0) > MAX_SIZE:
             raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")

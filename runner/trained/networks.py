@@ -18,6 +18,7 @@ from runner.engines import selection
 from runner.engines.base import BuiltFit, Engine, Trained
 from runner.engines.inspection import as_described
 from runner.engines.saved_arrays import Form
+from runner.engines.torch_engine.meta_device import is_module
 from runner.errors import RunnerError, ShapeError
 from runner.fits.records import FitSpec, Learned, TrainingPlan
 from runner.network.analysis import layer_output_shape, merged_shape
@@ -41,6 +42,8 @@ class TrainedNetwork:
     learned: Learned
     engine: Engine
     trained: Trained
+    network: Any
+    """Its layer records, or a plugin's own torch module."""
 
     def __repr__(self) -> str:
         # Not that of a dataclass, which would print every parameter.
@@ -89,7 +92,7 @@ class TrainedNetwork:
         """Each layer's type and its output (N, c, h, w), by path and as it is described; images as for `predict`."""
         with self.engine.computing():
             found = self._single.layer_outputs(as_batch(images, self.shape))
-        return as_described(None if self.facts.network is None else parse(self.facts.network), found)
+        return as_described(self.network, found)
 
     def first_filters(self) -> np.ndarray | None:
         """The first convolution's weights (out, in, height, width); None if there is none."""
@@ -136,10 +139,11 @@ def open_network(
 
 def _network(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> tuple[Any, dict[str, Form] | None]:
     """The network that the facts describe, with the forms of its arrays; of a plugin's own module these are unknown."""
-    if facts.network is None:
-        return _module(facts, path, plugins), None
+    network = _of_plugin(facts, path, plugins) if facts.network is None else None
+    if is_module(network):
+        return network, None
     try:
-        network = parse(facts.network)
+        network = network or parse(facts.network)
         _check_shapes(network, facts)
         return network, arrays_of(network, facts.input, facts.precision)
     except ShapeError as error:
@@ -165,13 +169,15 @@ def _check_shapes(network: Network, facts: Facts) -> None:
         )
 
 
-def _module(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> Any:
-    """The torch module that a plugin builds; raises RunnerError unless its code is that of the fit."""
+def _of_plugin(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> Any:
+    """What a plugin builds, a torch module or a network with layers of its own; raises RunnerError unless its code is
+    that of the fit.
+    """
     name = str(facts.architecture.get("name"))
     catalog = load_catalog(tuple(str(Path(plugin).resolve()) for plugin in plugins))
     if ("architecture", name) not in catalog.entries:
         hint = "give the file of its plugin (--plugin FILE, or plugins=[FILE])"
-        raise RunnerError(f"{path}: its architecture '{name}' is a module of a plugin, which is not loaded; {hint}")
+        raise RunnerError(f"{path}: its architecture '{name}' is the code of a plugin, which is not loaded; {hint}")
     entry = catalog.find("architecture", name)
     if entry.version != facts.code:
         changed = f"the code of its architecture '{name}', {entry.source}, is not the one that was trained"
@@ -180,7 +186,8 @@ def _module(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> Any:
         ref = catalog.bind("architecture", ComponentRef.from_dict(facts.architecture))
     except InvalidValues as error:
         raise ValueError(f"architecture: {error}") from None
-    selection.resolve_engine("torch")
+    if facts.engine == "torch":
+        selection.resolve_engine("torch")
     return catalog.build("architecture", ref, facts.input, len(facts.class_names))
 
 
@@ -201,7 +208,7 @@ def _assemble(facts: Facts, network: Any, learned: Learned, engine: str) -> Trai
     )  # fmt: skip
     fit = BuiltFit(spec, network, (), _NoRule(), np.empty((0, *facts.input), np.uint8), none)
     loaded = selection.get(engine)
-    return TrainedNetwork(facts, learned, loaded, loaded.load([fit] * facts.together, learned))
+    return TrainedNetwork(facts, learned, loaded, loaded.load([fit] * facts.together, learned), network)
 
 
 class _NoRule:

@@ -87,9 +87,11 @@ def _bytes(catalog: Catalog, plan: Plan, cell: PlannedCell) -> int:
         most,
         most - 1,
     )
-    if isinstance(built, Network):
-        return size(replace(facts, network=describe(built)), arrays_of(built, shape, training.precision))
-    return size(replace(facts, code=catalog.find("architecture", ref.name).version), _module_arrays(built, training))
+    ours = isinstance(built, Network)
+    described = describe(built) if ours else None
+    code = "" if described else catalog.find("architecture", ref.name).version
+    arrays = arrays_of(built, shape, training.precision) if ours else _module_arrays(built, training)
+    return size(replace(facts, network=described, code=code), arrays)
 
 
 def _module_arrays(module: Any, training: Any) -> dict[str, Form]:

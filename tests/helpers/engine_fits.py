@@ -15,19 +15,34 @@ from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training_loop import train
 from runner.fits.records import Curves, FitSpec, TrainingPlan
-from runner.network.graph import Concat, Network, Residual, Sequential
+from runner.network.graph import Concat, Multiply, Network, Residual, Sequential
 from runner.network.layers import (
+    ELU,
     GELU,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     Conv,
+    ConvTranspose,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool,
+    GroupNorm,
+    Hardsigmoid,
+    Hardswish,
+    InstanceNorm,
+    LayerNorm2d,
+    LayerScale,
+    LeakyReLU,
     LocalResponseNorm,
     MaxPool,
     ReLU,
+    ReLU6,
+    SiLU,
+    StochasticDepth,
     Tanh,
+    Upsample,
 )
 
 LEARNERS: dict[str, Any] = {"torch": TorchLearner, "numpy": NumpyLearner}
@@ -45,6 +60,16 @@ MIXED = Sequential(
     Concat(Conv(2, 3, groups=2), AvgPool(3, 1, padding=1), Sequential(LocalResponseNorm(), GELU())),
     Tanh(), Flatten(), Dense(5, bias=False), BatchNorm(), ReLU(), Dropout(), Dense(3),
 )  # fmt: skip
+
+
+GATED = Sequential(
+    Conv(4, 2, 2), LayerNorm2d(),
+    Residual(Conv(4, 3, groups="depthwise"), GroupNorm(2), SiLU(), LayerScale(0.5), StochasticDepth(0.3)),
+    Multiply(GlobalAvgPool(), Dense(2), ReLU6(), Dense(4), Hardsigmoid(), name="se"), Hardswish(),
+    ConvTranspose(4, 3, 2, padding=1, groups=2), InstanceNorm(affine=True), LeakyReLU(0.1),
+    Multiply(Conv(1, 3), Hardsigmoid()), Upsample(2, "bilinear"), AdaptiveAvgPool((3, 4)), ELU(), Flatten(), Dense(3),
+)  # fmt: skip
+"""The layers of newer networks."""
 
 
 MOMENTUM = ComponentRef("sgd", {"lr": 0.1, "momentum": 0.9})

@@ -9,23 +9,37 @@ from hypothesis import strategies as st
 
 from runner.errors import ShapeError
 from runner.network.base import pair
-from runner.network.graph import Concat, Group, Residual, Sequential
+from runner.network.graph import Concat, Group, Multiply, Residual, Sequential
 from runner.network.layers import (
+    ELU,
     GELU,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     Conv,
+    ConvTranspose,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalMaxPool,
+    GroupNorm,
+    Hardsigmoid,
+    Hardswish,
+    InstanceNorm,
+    LayerNorm2d,
+    LayerScale,
+    LeakyReLU,
     LocalResponseNorm,
     MaxPool,
     PadChannels,
     ReLU,
+    ReLU6,
     Sigmoid,
+    SiLU,
+    StochasticDepth,
     Tanh,
+    Upsample,
 )
 
 MOST_CHANNELS = 6
@@ -33,7 +47,11 @@ few = st.integers(1, 3)
 small, middling, large = st.integers(4, 9), st.integers(14, 20), st.integers(40, 56)
 initials = st.sampled_from(["he", "xavier", "lecun", 0.5])
 names = st.sampled_from(["", "stage", "block", "conv"])
-activations = st.sampled_from([ReLU(), Sigmoid(), Tanh(), GELU()])
+activations = st.sampled_from([ReLU(), Sigmoid(), Tanh(), GELU()]) | st.sampled_from(
+    [ReLU6(), LeakyReLU(0.2), ELU(0.5), SiLU(), Hardsigmoid(), Hardswish()]
+)
+LARGEST = 12
+"""The largest side that is enlarged further."""
 
 
 def shortened(sizes):
@@ -63,7 +81,8 @@ def convs(draw, shape, most_kernel=4):
     return Conv(
         groups * draw(st.integers(1, max(1, MOST_CHANNELS // groups // 2))), shortened(kernels),
         stride=shortened([draw(few), draw(few)]), padding=padding, bias=draw(st.booleans()),
-        dilation=shortened(dilations), groups=groups, padding_mode=mode, initial=draw(initials),
+        dilation=shortened(dilations), padding_mode=mode, initial=draw(initials),
+        groups=draw(st.sampled_from([groups, "depthwise"])) if groups == channels else groups,
     )  # fmt: skip
 
 
@@ -87,6 +106,36 @@ def norms(draw):
     return LocalResponseNorm(draw(st.integers(1, 5)), alpha, beta, k=draw(st.sampled_from([1.0, 2.0])))
 
 
+@st.composite
+def scales(draw, shape):
+    """Normalisation of each image by itself, or a scale."""
+    channels, positions = shape[0], shape[1] * shape[2]
+    kinds = [LayerScale(draw(st.sampled_from([1e-6, 0.5])))]
+    if channels > 1:
+        kinds.append(LayerNorm2d(draw(st.sampled_from([1e-6, 1e-3]))))
+    if positions > 1:
+        groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+        kinds += [GroupNorm(groups), InstanceNorm(), InstanceNorm(affine=True)]
+    return draw(st.sampled_from(kinds))
+
+
+@st.composite
+def resamplings(draw, shape):
+    """Transposed convolution, upsampling, or adaptive pooling."""
+    groups = draw(st.sampled_from([n for n in range(1, shape[0] + 1) if shape[0] % n == 0]))
+    kernel, stride, dilation = (draw(st.tuples(few, few)) for _ in range(3))
+    extents = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    transposed = ConvTranspose(
+        groups * draw(st.integers(1, max(1, MOST_CHANNELS // groups // 2))), shortened(kernel), shortened(stride),
+        padding=shortened([draw(st.integers(0, extent // 2)) for extent in extents]),
+        output_padding=shortened([draw(st.integers(0, step - 1)) for step in stride]),
+        bias=draw(st.booleans()), dilation=shortened(dilation), groups=groups, initial=draw(initials),
+    )  # fmt: skip
+    enlarged = Upsample(shortened([draw(few), draw(few)]), draw(st.sampled_from(["nearest", "bilinear"])))
+    pooled = AdaptiveAvgPool(shortened([draw(st.integers(1, 5)), draw(st.integers(1, 5))]))
+    return draw(st.sampled_from([transposed, enlarged, pooled]))
+
+
 def layers(shape, mixing=True):
     """One layer for an input of `shape`; with `mixing`, maybe one that mixes all positions."""
     kinds = [convs(shape), convs(shape), pools(shape), pools(shape), activations, norms()]
@@ -96,8 +145,11 @@ def layers(shape, mixing=True):
     )
     if shape[1:] == (1, 1):
         kinds.append(st.builds(Dense, st.integers(1, MOST_CHANNELS), bias=st.booleans(), initial=initials))
+    kinds.append(st.builds(StochasticDepth, rate=st.sampled_from([0.0, 0.25, 0.5])))
     if mixing:
-        kinds.append(st.sampled_from([GlobalAvgPool(), GlobalMaxPool(), Flatten()]))
+        kinds += [st.sampled_from([GlobalAvgPool(), GlobalMaxPool(), Flatten()]), scales(shape)]
+        if max(shape[1:]) <= LARGEST:
+            kinds.append(resamplings(shape))
     return st.one_of(kinds)
 
 
@@ -106,7 +158,8 @@ def chains(draw, shape, depth, most=3, **options):
     """Up to `most` parts one after another, with groups nested up to `depth` deep: (parts, output shape)."""
     parts = []
     for _ in range(draw(st.integers(0 if depth < 2 else 1, most))):
-        kind = draw(st.sampled_from(["layer", "layer", "layer", "sequential", "residual", "concat"])) if depth else ""
+        groups = ["sequential", "residual", "concat", *(["multiply"] if options.get("mixing", True) else [])]
+        kind = draw(st.sampled_from(["layer", "layer", "layer", *groups])) if depth else ""
         if kind in ("", "layer"):
             part = draw(layers(shape, **options))
             shape = part.output_shape(shape)
@@ -162,6 +215,19 @@ def concats(draw, shape, depth, **options):
 
 
 @st.composite
+def multiplies(draw, shape, depth, **options):
+    """A gate of one channel or of all, for one position or for all."""
+    channels = draw(st.sampled_from([1, shape[0]]))
+    gates = [
+        [GlobalAvgPool(), Conv(channels, 1), Hardsigmoid()],
+        [Conv(channels, 1, bias=False), Sigmoid()],
+        [Conv(channels, 3), Sequential(Tanh())],
+        [MaxPool(shape[1:]), Conv(channels, 1)],
+    ]
+    return Multiply(*draw(st.sampled_from(gates)), name=draw(names)), shape
+
+
+@st.composite
 def matching(draw, shape, target, filters):
     """A convolution from `shape` to height and width `target`."""
     windows = [draw(st.sampled_from(_windows(length, count))) for length, count in zip(shape[1:], target, strict=True)]
@@ -191,7 +257,7 @@ def _stride_to(length, count):
     return next((s for s in range(1, length + 1) if (length - 1) // s + 1 == count), None)
 
 
-GROUPS = {"sequential": sequentials, "residual": residuals, "concat": concats}
+GROUPS = {"sequential": sequentials, "residual": residuals, "concat": concats, "multiply": multiplies}
 
 
 @st.composite
@@ -221,6 +287,8 @@ OTHER = {
     "Size": lambda value: 7 if value != 7 else 8,
     "Size | None": lambda value: 7 if value != 7 else 8,
     "Margin": lambda value: 0 if value else 1,
+    "Groups": lambda value: "depthwise" if value != "depthwise" else 1,
+    "Resized": lambda value: "nearest" if value != "nearest" else "bilinear",
     "Padding": lambda value: "valid" if value != "valid" else "same",
     "PaddingMode": lambda value: "zero" if value != "zero" else "reflect",
     "Initial": lambda value: "he" if value != "he" else "lecun",

@@ -37,8 +37,11 @@ def records(input_shape, classes):
         Residual(Conv(4, 3, bias=False), BatchNorm(), ReLU(), Dropout(0.25), Conv(1, (3, 2))), Conv(4, 3, 1, "valid"),
         Conv(4, 3, padding_mode="reflect"), ReLU(), MaxPool(2, ceil=True), PadChannels(6, 1),
         Concat(Conv(2, 3, groups=2, dilation=2), AvgPool(3, 1, padding=1), Sequential(LocalResponseNorm(), GELU())),
-        Tanh(), Concat(GlobalAvgPool(), GlobalMaxPool()), Flatten(), Dense(5, bias=False), Sigmoid(), Dropout(),
-        Dense(classes),
+        Residual(Conv(14, 3, groups="depthwise"), LayerNorm2d(), SiLU(), LayerScale(0.5), StochasticDepth(0.2)),
+        Multiply(GlobalAvgPool(), Conv(2, 1), ReLU6(), Conv(14, 1), Hardsigmoid()), GroupNorm(2), Hardswish(),
+        Upsample(2, "bilinear"), ConvTranspose(4, 3, 2, padding=1), InstanceNorm(affine=True), LeakyReLU(), ELU(),
+        Upsample(), AdaptiveAvgPool((3, 5)), Tanh(), Concat(GlobalAvgPool(), GlobalMaxPool()), Flatten(),
+        Dense(5, bias=False), Sigmoid(), Dropout(), Dense(classes),
     )
 
 @hookimpl

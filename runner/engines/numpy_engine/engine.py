@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.dropout_masks import DropoutMasks
+from runner.engines.numpy_engine import own_layer
 from runner.engines.numpy_engine.layer_probe import probe_layers
 from runner.engines.numpy_engine.network import Chain, build
 from runner.engines.numpy_engine.spatial import Convolution
@@ -26,6 +27,7 @@ from runner.engines.training_loop import (
     train,
 )
 from runner.fits.records import Learned
+from runner.network.analysis import LayerWithInput, iterate_layers
 from runner.network.description import describe
 from runner.network.parameters import initial_values
 from runner.seeding import Key
@@ -54,6 +56,9 @@ class NumpyEngine:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)  # NumPy raises a subclass of it
+
+    def layer_problem(self, entry: LayerWithInput) -> str:
+        return own_layer.problem(entry)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -87,8 +92,12 @@ class NumpyLearner:
         values = initial_values(fit.network, spec.shape, *spec.keys)
         self.network = build(fit.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
         self._set_normalisation(*channel_statistics(fit.images, spec.train))
+        specs = {e.path: e.layer.parameters(e.input) for e in iterate_layers(fit.network, spec.shape)}
         self.trainable = [
-            (layer, name) for _, layer in self.network.named_layers() for name in layer.arrays if _is_trainable(name)
+            (layer, name)
+            for path, layer in self.network.named_layers()
+            for name in layer.arrays
+            if specs[path][name].trainable
         ]
         # `[None]` adds the axis of fits that update rules expect; it is a view, so updates reach the layers.
         self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable])
@@ -223,10 +232,6 @@ class NumpyLearner:
         images = ((images - self.mean) / self.deviation).astype(self.storage).astype(self.dtype, copy=False)
         # A copy, as in a transposed view the channels of a pixel would not lie together in memory (see `windows`).
         return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-
-
-def _is_trainable(name: str) -> bool:
-    return not name.startswith("running_")
 
 
 def cross_entropy(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""NumPy layers, forward and backward: their base class, dense, flatten, activations and dropout.
+"""NumPy layers, forward and backward: their base class, dense, flatten, the first activations, and random masks.
 
 Shapes: images are (N, H, W, C) for N images of height H, width W and C channels. A vector is an image of one position,
 (N, 1, 1, F).
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from runner.engines.dropout_masks import DropoutMasks
-from runner.network.layers import Dropout
+from runner.network.layers import RandomMask
 
 Array = np.ndarray
 
@@ -36,7 +36,7 @@ class NumpyLayer:
         self.layer, self.arrays, self.gradients = layer, arrays, {}
 
     def forward(self, x: Array, training: bool) -> Array:
-        """y for x; `training` matters to dropout and batch normalisation alone."""
+        """y for x; `training` matters to random masks and batch normalisation alone."""
         raise NotImplementedError
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
@@ -168,18 +168,19 @@ class GELU(NumpyLayer):
         return g * (self.p + self.x * np.exp(-self.x * self.x / 2) * self.DENSITY_AT_0)
 
 
-class DropoutLayer(NumpyLayer):
-    """Inverted dropout: evaluation leaves values as they are, because training has already scaled them.
+class RandomMasking(NumpyLayer):
+    """Inverted dropout of values or of whole images: evaluation leaves them, because training has scaled them already.
 
-    Shapes: x, y, g, dL/dx and the mask m (N, H, W, C).
+    Shapes: x, y, g and dL/dx (N, H, W, C); the mask m (N, H, W, C), or (N, 1, 1, 1) for stochastic depth.
     Forward:  y = m x; in training m is 0 with probability `rate`, else 1 / (1 - rate); in evaluation it is 1.
     Backward: dL/dx = g m: the gradient passes where the value did, equally scaled.
-    Source: Srivastava et al. 2014, "Dropout"; CS231n, "Neural Networks Part 2" (inverted dropout).
+    Source: Srivastava et al. 2014, "Dropout"; CS231n, "Neural Networks Part 2" (inverted dropout); Huang et al. 2016,
+    "Deep networks with stochastic depth".
     """
 
-    layer: Dropout
+    layer: RandomMask
 
-    def __init__(self, layer: Dropout, path: str, masks: DropoutMasks) -> None:
+    def __init__(self, layer: RandomMask, path: str, masks: DropoutMasks) -> None:
         super().__init__(layer, {})
         self.path, self.masks = path, masks
 
@@ -187,7 +188,9 @@ class DropoutLayer(NumpyLayer):
         # A single 1 that broadcasts: evaluation, or a rate of 0, needs no formula of its own.
         self.mask = np.ones((), x.dtype)
         if training and self.layer.rate:
-            self.mask = self.masks.draw(self.path, x.shape, self.layer.rate).astype(x.dtype)
+            channels, height, width = self.layer.mask_shape((x.shape[3], *x.shape[1:3]))
+            shape = (len(x), height, width, channels)
+            self.mask = self.masks.draw(self.path, shape, self.layer.rate).astype(x.dtype)
         return x * self.mask
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:

@@ -1,4 +1,4 @@
-"""A whole network in NumPy: chains of layers, and the branches of residuals and concatenations.
+"""A whole network in NumPy: chains of layers, and the branches of residuals, concatenations and gates.
 
 Shapes and notation as in `layers`: x input, y output, g = dL/dy; images are (N, H, W, C).
 """
@@ -10,45 +10,43 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from runner.engines.dropout_masks import DropoutMasks
-from runner.engines.numpy_engine import layers, normalisation, spatial
+from runner.engines.numpy_engine import activations, layers, normalisation, resampling, spatial
 from runner.engines.numpy_engine.layers import Array, NumpyLayer
+from runner.engines.numpy_engine.own_layer import OwnLayer
 from runner.engines.reordering import pool_before_relu
+from runner.network import layers as records
 from runner.network.analysis import layer_output_shape, merged_shape
-from runner.network.base import Layer, Shape
-from runner.network.graph import Branching, Concat, Network, Residual, join
-from runner.network.layers import (
-    GELU,
-    AvgPool,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool,
-    GlobalMaxPool,
-    LocalResponseNorm,
-    MaxPool,
-    PadChannels,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from runner.network.base import Layer, Shape, is_own
+from runner.network.graph import Branching, Concat, Group, Multiply, Network, Residual, join
 
 _LAYERS: dict[type[Layer], type[NumpyLayer]] = {
-    Conv: spatial.Convolution,
-    MaxPool: spatial.MaxPooling,
-    AvgPool: spatial.AveragePooling,
-    GlobalAvgPool: spatial.GlobalAveragePooling,
-    GlobalMaxPool: spatial.GlobalMaxPooling,
-    PadChannels: spatial.ChannelPadding,
-    Flatten: layers.Flatten,
-    Dense: layers.Dense,
-    BatchNorm: normalisation.BatchNormalisation,
-    LocalResponseNorm: normalisation.LocalResponseNormalisation,
-    ReLU: layers.ReLU,
-    Sigmoid: layers.Sigmoid,
-    Tanh: layers.Tanh,
-    GELU: layers.GELU,
+    records.Conv: spatial.Convolution,
+    records.ConvTranspose: resampling.TransposedConvolution,
+    records.MaxPool: spatial.MaxPooling,
+    records.AvgPool: spatial.AveragePooling,
+    records.AdaptiveAvgPool: resampling.Resampling,
+    records.Upsample: resampling.Resampling,
+    records.GlobalAvgPool: spatial.GlobalAveragePooling,
+    records.GlobalMaxPool: spatial.GlobalMaxPooling,
+    records.PadChannels: spatial.ChannelPadding,
+    records.Flatten: layers.Flatten,
+    records.Dense: layers.Dense,
+    records.BatchNorm: normalisation.BatchNormalisation,
+    records.GroupNorm: normalisation.GroupNormalisation,
+    records.InstanceNorm: normalisation.InstanceNormalisation,
+    records.LayerNorm2d: normalisation.LayerNormalisation,
+    records.LayerScale: normalisation.LayerScaling,
+    records.LocalResponseNorm: normalisation.LocalResponseNormalisation,
+    records.ReLU: layers.ReLU,
+    records.ReLU6: activations.ReLU6,
+    records.LeakyReLU: activations.LeakyReLU,
+    records.ELU: activations.ELU,
+    records.SiLU: activations.SiLU,
+    records.Sigmoid: layers.Sigmoid,
+    records.Hardsigmoid: activations.Hardsigmoid,
+    records.Hardswish: activations.Hardswish,
+    records.Tanh: layers.Tanh,
+    records.GELU: layers.GELU,
 }
 
 
@@ -153,6 +151,31 @@ class ConcatBranches(Branches):
         return np.split(g, self.ends, axis=3)
 
 
+class MultiplyBranches(Branches):
+    """A gate: y = x a, with x the input and a the output of the layers, broadcast where it has a side of 1.
+
+    Shapes: x, y and g (N, H, W, C); a (N, H or 1, W or 1, C or 1).
+    Backward: dy/dx = a along this branch, so x gets g a; a gets g x, summed over the values of x that share a value of
+    a. That x is the input of the gate too is the sum over branches.
+    Source: Hu et al. 2018, "Squeeze-and-excitation networks", equation 4.
+    """
+
+    def merge(self, outputs: list[Array]) -> Array:
+        self.gate, self.x = outputs
+        return self.x * self.gate
+
+    def split_gradient(self, g: Array) -> list[Array]:
+        shared = tuple(axis for axis in (1, 2, 3) if self.gate.shape[axis] == 1)
+        return [(g * self.x).sum(shared, keepdims=True), g * self.gate]
+
+
+_BRANCHES: dict[type[Group], type[Branches]] = {
+    Residual: SumBranches,
+    Concat: ConcatBranches,
+    Multiply: MultiplyBranches,
+}
+
+
 def build(
     network: Network,
     shape: Shape,
@@ -180,14 +203,15 @@ def build(
 
     def branching(part: Branching, shape: Shape, path: str) -> tuple[Branches, Shape]:
         built = [chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
-        kind = {Residual: SumBranches, Concat: ConcatBranches}[type(part)]
+        kind = next(_BRANCHES[base] for base in type(part).__mro__ if base in _BRANCHES)
         return kind([c for c, _ in built]), merged_shape(path, part, [s for _, s in built])
 
     def layer(path: str, record: Layer, shape: Shape) -> NumpyLayer:
-        if isinstance(record, Dropout):
-            return layers.DropoutLayer(record, path, masks)
+        if isinstance(record, records.RandomMask):
+            return layers.RandomMasking(record, path, masks)
         names = record.parameters(shape)
+        kind = OwnLayer if is_own(record) else _LAYERS[type(record)]
         # astype copies, so that training does not change the caller's `values`.
-        return _LAYERS[type(record)](record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
+        return kind(record, {name: values[f"{path}.{name}"].astype(compute) for name in names})
 
     return chain(network, shape, "")[0]

@@ -1,4 +1,4 @@
-"""Batch normalisation and local response normalisation, forward and backward.
+"""Normalisation over the batch, groups of channels, or neighbouring channels, and scales; forward and backward.
 
 Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (N, H, W, C); a vector is (N, 1, 1, F).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from runner.engines.numpy_engine.layers import Array, NumpyLayer
-from runner.network.layers import BatchNorm, LocalResponseNorm
+from runner.network.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm2d, LocalResponseNorm
 
 
 class BatchNormalisation(NumpyLayer):
@@ -91,3 +91,92 @@ class LocalResponseNormalisation(NumpyLayer):
         # Zeros in place of the channels that do not exist add nothing to a sum.
         padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (before, after)))
         return sum(padded[..., offset : offset + channels] for offset in range(self.layer.size))  # type: ignore[return-value]
+
+
+class Standardisation(NumpyLayer):
+    """Parts of an image brought to mean 0 and variance 1, then each channel scaled and shifted if it has parameters.
+
+    Shapes: x, y, g and dL/dx (N, H, W, C); weight and bias (C,). `split` gives a view of an image as one or more parts,
+    and `axes` are those within a part. All means and variances are over the M values of a part, whose own image is all
+    that they depend on: training and evaluation are the same.
+
+    Forward:  n = (x - mean) / s with s = sqrt(variance + epsilon), the variance divided by M; y = weight n + bias.
+    Backward: dL/dweight = sum of g n and dL/dbias = sum of g, over images and positions. With h = dL/dn = g weight,
+    dL/dx = (h - mean of h - n * mean of (h n)) / s, by the same steps as in batch normalisation, of whose M values are
+    here those of a part.
+    Source: Ba et al. 2016, "Layer normalization", section 3.
+    """
+
+    layer: GroupNorm | InstanceNorm | LayerNorm2d
+    axes: tuple[int, ...]
+
+    def split(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def forward(self, x: Array, training: bool) -> Array:
+        parts = self.split(x)
+        centred = parts - parts.mean(self.axes, keepdims=True)
+        self.s = np.sqrt(np.square(centred).mean(self.axes, keepdims=True) + self.layer.epsilon)
+        self.n = (centred / self.s).reshape(x.shape)
+        return self.n * self.arrays["weight"] + self.arrays["bias"] if self.arrays else self.n
+
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        self.gradients = {"weight": (g * self.n).sum((0, 1, 2)), "bias": g.sum((0, 1, 2))}
+        h, n = self.split(g * self.arrays["weight"] if self.arrays else g), self.split(self.n)
+        means = h.mean(self.axes, keepdims=True), (h * n).mean(self.axes, keepdims=True)
+        return ((h - means[0] - n * means[1]) / self.s).reshape(g.shape)
+
+
+class LayerNormalisation(Standardisation):
+    """Standardisation of each position's channels.
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s", section 2.6.
+    """
+
+    axes = (3,)
+
+    def split(self, x: Array) -> Array:
+        return x
+
+
+class GroupNormalisation(Standardisation):
+    """Standardisation of groups of neighbouring channels, over all positions: (N, H, W, G, C / G).
+
+    Source: Wu and He 2018, "Group normalization", section 3.
+    """
+
+    layer: GroupNorm
+    axes = (1, 2, 4)
+
+    def split(self, x: Array) -> Array:
+        return x.reshape(*x.shape[:3], self.layer.groups, -1)
+
+
+class InstanceNormalisation(Standardisation):
+    """Standardisation of each channel, over all positions.
+
+    Source: Ulyanov et al. 2016, "Instance normalization: the missing ingredient for fast stylization".
+    """
+
+    axes = (1, 2)
+
+    def split(self, x: Array) -> Array:
+        return x
+
+
+class LayerScaling(NumpyLayer):
+    """Each channel times a learned number w.
+
+    Shapes: x, y, g and dL/dx (N, H, W, C); weight (C,).
+    Forward:  y = w x.
+    Backward: dL/dw = sum of g x over images and positions; dL/dx = g w.
+    Source: Touvron et al. 2021, "Going deeper with image transformers", section 2.1.
+    """
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.x = x
+        return x * self.arrays["weight"]
+
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        self.gradients = {"weight": (g * self.x).sum((0, 1, 2))}
+        return g * self.arrays["weight"]

@@ -47,7 +47,8 @@ class Convolution(SpatialLayer):
     layer: Conv
 
     def forward(self, x: Array, training: bool) -> Array:
-        self.windows = windows = self._windows(x)
+        self.windows, self.groups = self._windows(x), self.layer.groups_for(x.shape[3])
+        windows = self.windows
         self.padded = windows.pad(x, self.layer.padding_mode)
         # X is stored for dL/dW = X^T g. It repeats a value for each window that holds it, so with stride 1 it is about
         # kh kw times as large as x: the price of making a convolution one product.
@@ -60,7 +61,7 @@ class Convolution(SpatialLayer):
 
     def _im2col(self, padded: Array) -> Array:
         """X of every group: (G, P, D / G)."""
-        windows, groups = self.windows, self.layer.groups
+        windows, groups = self.windows, self.groups
         # The channels of a group are neighbours: (N, H, W, C) -> (N, H, W, G, C / G) -> (G, N, H, W, C / G).
         grouped = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
         size, channels = windows.geometry.size, grouped.shape[-1]
@@ -74,7 +75,7 @@ class Convolution(SpatialLayer):
         return columns.reshape(groups, len(padded) * windows.rows * windows.columns, -1)
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        shape, groups = g.shape, self.layer.groups
+        shape, groups = g.shape, self.groups
         # (N, R, S, K) -> (P, K) -> (P, G, K / G) -> (G, P, K / G), with the positions in the same order as in X.
         g = g.reshape(-1, shape[3])
         grouped = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
@@ -98,7 +99,7 @@ class Convolution(SpatialLayer):
         """W of every group: the weight (K, C / G, kh, kw) as (G, kh, kw, C / G, K / G)."""
         weight = self.arrays["weight"]
         # Filters are numbered group by group: (K, C / G, kh, kw) -> (G, K / G, C / G, kh, kw), then the axes reordered.
-        return weight.reshape(self.layer.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
+        return weight.reshape(self.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
 
     def _as_weight(self, filters: Array) -> Array:
         """The inverse of `_filters`, for a gradient (G, D / G, K / G)."""

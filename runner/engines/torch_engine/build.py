@@ -12,28 +12,13 @@ from torch import nn
 
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.reordering import pool_before_relu
-from runner.engines.torch_engine import layers
+from runner.engines.torch_engine import layers, normalisation, resampling
 from runner.engines.torch_engine.layer_probe import label_layer
+from runner.engines.torch_engine.own_layer import OwnLayer
+from runner.network import layers as records
 from runner.network.analysis import layer_output_shape, merged_shape
-from runner.network.base import Layer, Shape
-from runner.network.graph import Branching, Concat, Network, Residual, join
-from runner.network.layers import (
-    GELU,
-    AvgPool,
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool,
-    GlobalMaxPool,
-    LocalResponseNorm,
-    MaxPool,
-    PadChannels,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from runner.network.base import Layer, Shape, is_own
+from runner.network.graph import Branching, Concat, Multiply, Network, Residual, join
 
 
 def build_module(
@@ -70,7 +55,7 @@ class _Builder:
     def _build_branches(self, path: str, part: Branching, shape: Shape) -> tuple[nn.Module, Shape]:
         built = [self.build_chain(branch, shape, join(path, segment)) for segment, branch in part.branches()]
         modules, shapes = [module for module, _ in built], [shape for _, shape in built]
-        module = layers.Concat(modules, self.members) if isinstance(part, Concat) else layers.Residual(modules)
+        module = next(_BRANCHES[base](modules, self.members) for base in type(part).__mro__ if base in _BRANCHES)
         return module, merged_shape(path, part, shapes)
 
     def _build_layer(self, path: str, layer: Layer, shape: Shape, previous: Layer | Branching | None) -> nn.Module:
@@ -88,25 +73,26 @@ class _Builder:
 
     def _create(self, path: str, layer: Layer, shape: Shape, previous: Layer | Branching | None) -> nn.Module:
         """The module of a layer, without its parameters."""
-        if isinstance(layer, ReLU):
-            return nn.ReLU(inplace=isinstance(previous, _OVERWRITABLE))
-        if isinstance(layer, Dropout):
-            return layers.Dropout(path, layer.rate, self.members)
-        if isinstance(layer, LocalResponseNorm):
-            return layers.LocalResponseNorm(layer, self.members)
-        if isinstance(layer, PadChannels):
+        if is_own(layer):
+            return OwnLayer(layer, self.members)
+        if isinstance(layer, (records.ReLU, records.ReLU6)):
+            kind = nn.ReLU if isinstance(layer, records.ReLU) else nn.ReLU6
+            return kind(inplace=isinstance(previous, _OVERWRITABLE))
+        if isinstance(layer, records.RandomMask):
+            return layers.RandomMask(path, layer, self.members)
+        if isinstance(layer, records.PadChannels):
             return layers.PadChannels(layer.channels - shape[0], layer.geometry().stride, self.members)
-        if isinstance(layer, Flatten):
-            return layers.Flatten()
-        return _MODULES[type(layer)](layer)
+        return _MODULES[type(layer)](layer, self.members)
 
 
-_OVERWRITABLE = (Conv, Dense, BatchNorm, MaxPool, Residual, Concat)
+_OVERWRITABLE = (
+    records.Conv, records.ConvTranspose, records.Dense, records.BatchNorm, records.MaxPool, Residual, Concat, Multiply,
+)  # fmt: skip
 """Layers that return a new array which their own backward pass does not need, so the next ReLU may work in place."""
 
 
-def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:
-    def build(layer: MaxPool | AvgPool) -> nn.Module:
+def _pool(kind: type[nn.Module]) -> Callable[[Any, layers.GroupMembers], nn.Module]:
+    def build(layer: records.MaxPool | records.AvgPool, _: layers.GroupMembers) -> nn.Module:
         # Pools are padded equally on both sides. By default AvgPool2d counts padding as zeros, as our record says.
         size, stride, pads, _, ceil = layer.geometry()
         return kind(size, stride, (pads[0][0], pads[1][0]), ceil_mode=ceil)
@@ -114,15 +100,34 @@ def _pool(kind: type[nn.Module]) -> Callable[[Any], nn.Module]:
     return build
 
 
-_MODULES: dict[type[Layer], Callable[[Any], nn.Module]] = {
-    Conv: layers.Conv,
-    MaxPool: _pool(nn.MaxPool2d),
-    AvgPool: _pool(nn.AvgPool2d),
-    GlobalAvgPool: lambda layer: layers.GlobalAvgPool(),
-    GlobalMaxPool: lambda layer: layers.GlobalMaxPool(),
-    BatchNorm: layers.BatchNorm,
-    Dense: lambda layer: layers.Dense(),
-    Sigmoid: lambda layer: nn.Sigmoid(),
-    Tanh: lambda layer: nn.Tanh(),
-    GELU: lambda layer: nn.GELU(),
+_MODULES: dict[type[Layer], Callable[[Any, layers.GroupMembers], nn.Module]] = {
+    records.Conv: lambda layer, _: layers.Conv(layer),
+    records.ConvTranspose: lambda layer, _: resampling.ConvTranspose(layer),
+    records.MaxPool: _pool(nn.MaxPool2d),
+    records.AvgPool: _pool(nn.AvgPool2d),
+    records.AdaptiveAvgPool: lambda layer, _: resampling.AdaptiveAvgPool(layer),
+    records.Upsample: lambda layer, _: resampling.Upsample(layer),
+    records.GlobalAvgPool: lambda *_: layers.GlobalAvgPool(),
+    records.GlobalMaxPool: lambda *_: layers.GlobalMaxPool(),
+    records.Flatten: lambda *_: layers.Flatten(),
+    records.Dense: lambda *_: layers.Dense(),
+    records.BatchNorm: lambda layer, _: layers.BatchNorm(layer),
+    records.GroupNorm: normalisation.GroupNorm,
+    records.InstanceNorm: normalisation.GroupNorm,
+    records.LayerNorm2d: lambda layer, _: normalisation.LayerNorm2d(layer),
+    records.LayerScale: lambda *_: normalisation.LayerScale(),
+    records.LocalResponseNorm: layers.LocalResponseNorm,
+    records.LeakyReLU: lambda layer, _: nn.LeakyReLU(layer.negative_slope),
+    records.ELU: lambda layer, _: nn.ELU(layer.alpha),
+    records.SiLU: lambda *_: nn.SiLU(),
+    records.Sigmoid: lambda *_: nn.Sigmoid(),
+    records.Hardsigmoid: lambda *_: layers.Hardsigmoid(),
+    records.Hardswish: lambda *_: nn.Hardswish(),
+    records.Tanh: lambda *_: nn.Tanh(),
+    records.GELU: lambda *_: nn.GELU(),
+}
+_BRANCHES: dict[type, Callable[[list[nn.Module], layers.GroupMembers], nn.Module]] = {
+    Residual: lambda modules, _: layers.Residual(modules),
+    Concat: layers.Concat,
+    Multiply: lambda modules, members: layers.Multiply(modules[0], members),
 }

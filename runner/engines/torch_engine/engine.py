@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.torch_engine import own_layer
 from runner.engines.torch_engine.images import Normalisation
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training_loop import train
 from runner.fits.records import Learned
+from runner.network.analysis import LayerWithInput
 from runner.seeding import Key, stream
 
 
@@ -41,6 +43,9 @@ class TorchEngine:
         # On the CPU torch has no exception type for this, only a RuntimeError with these words.
         words = "DefaultCPUAllocator: can't alloc"
         return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or words in str(error)
+
+    def layer_problem(self, entry: LayerWithInput) -> str:
+        return own_layer.problem(entry)
 
     @contextmanager
     def computing(self) -> Iterator[None]:

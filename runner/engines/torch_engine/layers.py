@@ -35,7 +35,7 @@ class GroupMembers:
         return images.reshape(count, fits, channels // fits, height, width)
 
 
-def _declare_parameters(module: nn.Module) -> None:
+def declare_parameters(module: nn.Module) -> None:
     """Declare weight and bias as None, in this order. `build_module` sets those that the layer has."""
     for name in ("weight", "bias"):
         module.register_parameter(name, None)
@@ -50,23 +50,24 @@ class Conv(nn.Module):
     def __init__(self, layer: layers.Conv) -> None:
         super().__init__()
         _, self.stride, (rows, columns), self.dilation, _ = layer.geometry()
-        self.groups = layer.groups
+        self.layer = layer
         self.mode = "constant" if layer.padding_mode == "zero" else layer.padding_mode
         # torch's convolution can only pad with zeros, and equally on both sides; anything else is padded before it.
         native = self.mode == "constant" and rows[0] == rows[1] and columns[0] == columns[1]
         self.padding: Pair = (rows[0], columns[0]) if native else (0, 0)
         # F.pad takes the last axis first: left, right, top, bottom.
         self.extra_padding = None if native else (*columns, *rows)
-        _declare_parameters(self)
+        declare_parameters(self)
 
     def forward(self, images: Tensor) -> Tensor:
         if self.extra_padding:
             images = F.pad(images, self.extra_padding, self.mode)
         bias = None if self.bias is None else self.bias.flatten()
         fits = len(self.weight)
+        groups = fits * self.layer.groups_for(images.shape[1] // fits)
         # Not flattened for one fit: a single filter would get a stride that torch's float64 convolution rejects.
         weight = self.weight[0] if fits == 1 else self.weight.flatten(0, 1)
-        return F.conv2d(images, weight, bias, self.stride, self.padding, self.dilation, fits * self.groups)
+        return F.conv2d(images, weight, bias, self.stride, self.padding, self.dilation, groups)
 
 
 class _FlattenFunction(torch.autograd.Function):
@@ -100,7 +101,7 @@ class Dense(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        _declare_parameters(self)
+        declare_parameters(self)
 
     def forward(self, vectors: Tensor) -> Tensor:
         fits = len(self.weight)
@@ -180,19 +181,47 @@ class LocalResponseNorm(nn.Module):
         return (by_fit * (layer.k + layer.alpha * total) ** -layer.beta).flatten(1, 2)
 
 
-class Dropout(nn.Module):
-    def __init__(self, path: str, rate: float, members: GroupMembers) -> None:
-        super().__init__()
-        self.path, self.rate, self.members = path, rate, members
+class Hardsigmoid(nn.Module):
+    """Not torch's own, whose gradient has the precision of float32 in float64 too."""
 
     def forward(self, images: Tensor) -> Tensor:
-        if not self.training or not self.rate:
+        return F.relu6(images + 3) / 6
+
+
+class RandomMask(nn.Module):
+    """Dropout and stochastic depth."""
+
+    def __init__(self, path: str, layer: layers.RandomMask, members: GroupMembers) -> None:
+        super().__init__()
+        self.path, self.layer, self.members = path, layer, members
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training or not self.layer.rate:
             return images
-        # Drawn as (N, H, W, C) like on the NumPy engine, so that both engines drop the same values.
         count, channels, height, width = images.shape
-        shape = (count, height, width, channels // len(self.members.masks))
-        drawn = [torch.from_numpy(masks.draw(self.path, shape, self.rate)) for masks in self.members.masks]
-        return images * torch.cat(drawn, 3).to(images.device, images.dtype).permute(0, 3, 1, 2)
+        fits = len(self.members.masks)
+        own, rows, columns = self.layer.mask_shape((channels // fits, height, width))
+        # Drawn as (N, H, W, C) like on the NumPy engine, so that both engines drop the same values.
+        size = (count, rows, columns, own)
+        drawn = [torch.from_numpy(masks.draw(self.path, size, self.layer.rate)) for masks in self.members.masks]
+        mask = torch.cat(drawn, 3).to(images.device, images.dtype).permute(0, 3, 1, 2)
+        return multiply(images, mask, self.members)
+
+
+def multiply(images: Tensor, factors: Tensor, members: GroupMembers) -> Tensor:
+    """The product, where each fit's factors (N, F*(C or 1), H or 1, W or 1) are broadcast to its images."""
+    if len(members.masks) == 1 or images.shape[1] == factors.shape[1]:
+        return images * factors
+    return (members.split(images) * members.split(factors)).flatten(1, 2)
+
+
+class Multiply(nn.Module):
+    def __init__(self, gate: nn.Module, members: GroupMembers) -> None:
+        super().__init__()
+        self.gate, self.members = gate, members
+
+    def forward(self, images: Tensor) -> Tensor:
+        return multiply(images, self.gate(images), self.members)
 
 
 class Residual(nn.Module):

@@ -126,7 +126,7 @@ def _remainder(module: nn.Module, output: tuple[int, ...], macs: int, layers: li
     """
     trainable = _trainable(module) - sum(layer.parameters for layer in layers)
     not_trainable = _not_trainable(module) - sum(layer.not_trained for layer in layers)
-    macs -= sum(layer.macs for layer in layers)
+    macs -= sum(layer.macs or 0 for layer in layers)
     if not trainable and not not_trainable and not macs:
         return []
     name = "(outside of modules)" if layers else "(the module)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,8 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from runner.network.base import Pair, Shape, Window, pads_of, pair
 from runner.network.receptive_field import ReceptiveField, image_field, merge_fields
 
-# Batch normalisation is among them because a module is traced in evaluation mode.
+# Batch normalisation is among them because a module is traced in evaluation mode. Group and instance normalisation are,
+# as in `network.analysis`: statistics over all positions scale what the layers before have found at each of them.
 _POINTWISE = {
     "ReLU",
     "ReLU6",
@@ -31,6 +33,9 @@ _POINTWISE = {
     "Dropout2d",
     "BatchNorm2d",
     "LocalResponseNorm",
+    "Hardsigmoid",
+    "GroupNorm",
+    "InstanceNorm2d",
     "relu",
     "relu_",
     "gelu",
@@ -43,11 +48,17 @@ _POINTWISE = {
 }
 """Modules, functions and methods whose output at a position depends on the input at that position alone."""
 _CONCATENATING = {"cat", "concat"}
+_SCALING = {"mul", "imul"}
+"""Products: a factor that has mixed all positions is a gate, which `network.analysis` leaves out as well."""
 _COMBINING = {"add", "iadd", "sub", "mul", "imul", "maximum"} | _CONCATENATING
-_MIXING = {"Linear", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "adaptive_avg_pool2d", "GroupNorm", "LayerNorm"}
+_MIXING = {"Linear", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "adaptive_avg_pool2d", "LayerNorm"}
 """Operations whose output depends on the input at all positions."""
 _RESHAPING = {"Flatten", "flatten", "reshape", "view", "mean", "amax"}
 """Operations that mix all positions if they leave one or none; otherwise what they do to positions is unknown."""
+
+
+_FUNCTIONS = (torch, nn.functional, operator)
+"""Where the functions are whose names are known."""
 
 
 class _Signal(NamedTuple):
@@ -83,7 +94,11 @@ def _output_signal(node: fx.Node, traced: fx.GraphModule, signals: dict[fx.Node,
         return None  # independent of the image, such as a parameter or a number
     part = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
     name = type(part).__name__ if part is not None else getattr(node.target, "__name__", str(node.target))
+    if node.op == "call_function" and not any(getattr(space, name, None) is node.target for space in _FUNCTIONS):
+        raise _UnknownOperation(name)  # of somebody else's, whatever its name is
     size = _output_size(node)
+    if name in _SCALING:
+        inputs = [signal for signal in inputs if not signal.mixed] or inputs
     # First, because nothing that follows a mixing operation changes the field.
     if any(signal.mixed for signal in inputs) or name in _MIXING or (name in _RESHAPING and size[2:] in ((), (1, 1))):
         return _Signal(_largest(inputs), mixed=True)

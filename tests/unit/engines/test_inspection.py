@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from command import Command
-from engine_fits import ENGINES
+from engine_fits import ENGINES, GATED
 from engine_fits import built_fit as fit_of_fold_1
 from torch import nn
 
@@ -76,7 +76,7 @@ BRANCHES = Sequential(
 )
 
 
-@pytest.mark.parametrize("network", [None, BRANCHES], ids=["stages", "branches"])
+@pytest.mark.parametrize("network", [None, BRANCHES, GATED], ids=["stages", "branches", "gated"])
 def test_both_engines_record_the_same_arrays(network: Network | None) -> None:
     slow = ComponentRef("sgd", {"lr": 0.01})  # else many confidences are 1, and the order of mistakes is undefined
     ours, theirs = (

@@ -12,7 +12,7 @@ import pytest
 import torch
 from engine_fits import built_fit
 from plugin_modules import write_study
-from torch import nn
+from torch import fx, nn
 
 from runner.cli import main
 from runner.engines.base import TrainedFit
@@ -93,6 +93,28 @@ class Plus(nn.Module):
         return images + self.body(images)
 
 
+@fx.wrap
+def relu(images: torch.Tensor) -> torch.Tensor:
+    """Not torch's function of the name: it moves positions."""
+    return images.roll(3, 2)
+
+
+class Misnamed(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return relu(images)
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation, which scales channels and moves no position."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(*parts)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * self.gate(images)
+
+
 def conv(before: int, after: int, kernel: int = 3, **options: object) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel, padding=kernel // 2, **options)  # type: ignore[arg-type]
 
@@ -108,9 +130,13 @@ def conv(before: int, after: int, kernel: int = 3, **options: object) -> nn.Conv
         ([Plus(nn.Conv2d(1, 1, 1)), nn.AdaptiveAvgPool2d(1)], (1, 1)),
         ([conv(1, 2), nn.AdaptiveAvgPool2d(4), conv(2, 2)], (3, 3)),
         ([nn.ConvTranspose2d(1, 2, 3)], None),
+        ([conv(1, 2), Gate(nn.AdaptiveAvgPool2d(1), nn.Conv2d(2, 2, 1), nn.Hardsigmoid()), conv(2, 2)], (5, 5)),
+        ([conv(1, 2), Gate(nn.Conv2d(2, 1, 5, padding=2), nn.Sigmoid()), conv(2, 2)], (9, 9)),
+        ([conv(1, 2), nn.GroupNorm(1, 2), conv(2, 2), nn.InstanceNorm2d(2)], (5, 5)),
         ([conv(1, 4, groups=1), Shuffle(), conv(4, 2)], (None, (5, 5))),
         ([conv(1, 2), ChannelMean(), conv(1, 2, 7)], (None, (9, 9))),
         ([Below(), conv(1, 2, 5)], (None,)),
+        ([Misnamed(), conv(1, 2, 5)], None),
     ],
     ids=lambda value: None if value is None or isinstance(value, tuple) else re.sub(r"\s+", "", str(value))[:60],
 )  # fmt: skip

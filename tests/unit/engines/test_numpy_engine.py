@@ -11,23 +11,37 @@ from runner.engines.numpy_engine.engine import cross_entropy
 from runner.engines.numpy_engine.network import build
 from runner.engines.torch_engine.build import build_module
 from runner.engines.torch_engine.layers import GroupMembers
-from runner.network.graph import Concat, Residual, Sequential
+from runner.network.graph import Concat, Multiply, Residual, Sequential
 from runner.network.layers import (
+    ELU,
     GELU,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     Conv,
+    ConvTranspose,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalMaxPool,
+    GroupNorm,
+    Hardsigmoid,
+    Hardswish,
+    InstanceNorm,
+    LayerNorm2d,
+    LayerScale,
+    LeakyReLU,
     LocalResponseNorm,
     MaxPool,
     PadChannels,
     ReLU,
+    ReLU6,
     Sigmoid,
+    SiLU,
+    StochasticDepth,
     Tanh,
+    Upsample,
 )
 from runner.network.parameters import initial_values
 
@@ -50,6 +64,7 @@ CASES = [
     (Conv(4, 3, groups=2), (6, 4, 4)),
     (Conv(4, (1, 3), stride=2, dilation=2, groups=4), (4, 5, 7)),
     (Conv(6, 3, groups=3, bias=False), (3, 4, 4)),  # depthwise, two filters per channel
+    (Conv(4, 3, stride=2, groups="depthwise"), (4, 5, 4)),
     (Conv(2, 3, dilation=2), (8, 5, 5)),  # windows with long rows
     (Conv(2, (2, 3), stride=(2, 1), groups=2), (16, 4, 5)),
     (Conv(2, 3, padding_mode="reflect"), (2, 4, 5)),
@@ -90,6 +105,35 @@ CASES = [
     (Sigmoid(), (2, 3, 3)),
     (Tanh(), (2, 3, 3)),
     (GELU(), (2, 3, 3)),
+    *((Sequential(LayerScale(5.0), layer), (2, 4, 4)) for layer in
+      (SiLU(), ReLU6(), LeakyReLU(0.3), ELU(0.7), Hardsigmoid(), Hardswish())),
+    (LayerScale(), (3, 2, 4)),
+    (LayerNorm2d(), (4, 3, 2)),
+    (LayerNorm2d(0.1), (2, 1, 1)),
+    (GroupNorm(2), (6, 3, 2)),
+    (GroupNorm(1, epsilon=0.1), (3, 1, 1)),
+    (GroupNorm(3), (3, 2, 2)),
+    (InstanceNorm(), (3, 3, 4)),
+    (InstanceNorm(affine=True, epsilon=0.1), (2, 1, 2)),
+    (ConvTranspose(3, 3), (2, 4, 3)),
+    (ConvTranspose(2, 2, 2), (3, 3, 4)),
+    (ConvTranspose(4, (3, 2), (2, 3), padding=(1, 0), output_padding=(1, 2), bias=False, groups=2), (6, 3, 3)),
+    (ConvTranspose(2, 3, 2, padding=2, dilation=2), (1, 4, 4)),
+    (ConvTranspose(1, 1, 3), (2, 2, 3)),  # most positions of the output are the bias
+    (Upsample(), (2, 2, 3)),
+    (Upsample((1, 3), "bilinear"), (2, 3, 4)),
+    (Upsample(2, "bilinear"), (1, 1, 5)),
+    (AdaptiveAvgPool(1), (3, 4, 5)),
+    (AdaptiveAvgPool((2, 3)), (2, 4, 6)),
+    (AdaptiveAvgPool((3, 4)), (2, 7, 6)),
+    (AdaptiveAvgPool((5, 2)), (1, 3, 2)),
+    (StochasticDepth(0.5), (2, 3, 3)),
+    (Residual(Conv(2, 1), StochasticDepth(0.3)), (2, 3, 2)),
+    (Multiply(GlobalAvgPool(), Dense(2), ReLU(), Dense(4), Sigmoid()), (4, 3, 3)),
+    (Multiply(Conv(1, 3), Sigmoid()), (3, 4, 4)),
+    (Multiply(MaxPool((1, 4)), Dropout()), (2, 3, 4)),
+    (Multiply(Conv(3, 1)), (3, 2, 2)),
+    (Multiply(), (2, 2, 2)),  # the square
     (Dropout(), (2, 4, 4)),
     (Dropout(0.2), (5, 1, 1)),
     (Dropout(0.0), (2, 2, 2)),

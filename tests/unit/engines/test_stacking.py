@@ -12,7 +12,7 @@ import pytest
 import torch
 from breaking import ADAM, STEPS, CheckpointEvery, Killer, bits
 from command import Command
-from engine_fits import MIXED, MOMENTUM, built_fit
+from engine_fits import GATED, MIXED, MOMENTUM, built_fit
 
 from runner.components.records import ComponentRef
 from runner.engines.base import BuiltFit, TrainedFit
@@ -77,7 +77,7 @@ def test_whole_trainings_in_float64_agree(rule: ComponentRef, augmentation: str)
     check_same_alone(group(augmentation, 4, "float64", rule, MIXED), 1e-8)
 
 
-@pytest.mark.parametrize("network", [None, MIXED, SHORTCUT], ids=["stages", "mixed", "shortcut"])
+@pytest.mark.parametrize("network", [None, MIXED, SHORTCUT, GATED], ids=["stages", "mixed", "shortcut", "gated"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.05), ("float64", 1e-10)])
 def test_first_steps_agree_within_rounding(network: Any, precision: str, tolerance: float) -> None:
     check_same_alone(group("shift", 1, precision, MOMENTUM, network), tolerance)

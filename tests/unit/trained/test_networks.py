@@ -130,7 +130,7 @@ def test_images_in_every_layout(report: Path) -> None:
 
 
 def test_a_module_of_a_plugin_needs_its_code(report: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunnerError, match="module of a plugin, which is not loaded; give the file of its plugin"):
+    with pytest.raises(RunnerError, match="is the code of a plugin, which is not loaded; give the file of its plugin"):
         load_network(report, "module")
     changed = tmp_path / "own.py"
     changed.write_text(own(report)[0].read_text().replace(".relu()", ".tanh()"))

@@ -1,0 +1,102 @@
+"""Layers that enlarge or resample an image, forward and backward: transposed convolution, and weighted means.
+
+Shapes and notation as in `spatial`: x is (N, H, W, C), y and g = dL/dy are (N, R, S, K), with R rows and S columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runner.engines.numpy_engine.layers import Array, NumpyLayer
+from runner.engines.numpy_engine.windows import Windows
+from runner.network.layers import ConvTranspose
+from runner.network.resampling import Resampling as ResamplingRecord
+from runner.network.resampling import Taps
+
+
+class TransposedConvolution(NumpyLayer):
+    """The transpose of a convolution: what that does to its gradient, this does to images.
+
+    Take the convolution of the same geometry from images of the size of y to those of the size of x. It multiplies
+    windows of its input by W; this layer adds to such windows of its output.
+
+    Shapes: x (N, H, W, C), y and g (N, R, S, K), weight (C, K / G, kh, kw), bias (K,), for G groups. At the offset
+    (i, j) within the window, W_ij is (C / G, K / G) for each group.
+
+    Forward:  y = b + the sum over offsets: x W_ij is added where the window of each position of x has that offset.
+    Backward: let g_ij be g at those places, in the shape of x. dL/dx = sum over offsets of g_ij W_ij^T;
+    dL/dW_ij = sum over images and positions of x^T g_ij; dL/db = sum of g over images and positions.
+    Source: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", section 4.
+    """
+
+    layer: ConvTranspose
+
+    def forward(self, x: Array, training: bool) -> Array:
+        count, height, width, channels = x.shape
+        filters, rows, columns = self.layer.output_shape((channels, height, width))
+        self.windows = windows = Windows(self.layer.geometry(), rows, columns)
+        self.x = self._grouped(x)
+        padded = np.zeros((count, *windows.reach, filters), x.dtype)
+        for i, j, part in windows.offsets():
+            padded[part] += self._joined(np.matmul(self.x, self._weight(i, j)), x.shape)
+        y = windows.unpad_gradient(padded)
+        return y + self.arrays["bias"] if "bias" in self.arrays else y
+
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        weight, padded = np.empty_like(self.arrays["weight"]), self.windows.pad(g)
+        dx = np.zeros_like(self.x)
+        for i, j, part in self.windows.offsets():
+            at_offset = self._grouped(padded[part])
+            product = np.matmul(self.x.transpose(0, 2, 1), at_offset)
+            weight[:, :, i, j] = product.reshape(weight.shape[:2])
+            dx += np.matmul(at_offset, self._weight(i, j).transpose(0, 2, 1))
+        self.gradients = {"weight": weight, "bias": g.sum((0, 1, 2))}
+        return self._joined(dx, (len(g), self.windows.rows, self.windows.columns))
+
+    def _weight(self, i: int, j: int) -> Array:
+        """W_ij of every group: (G, C / G, K / G)."""
+        at_offset = self.arrays["weight"][:, :, i, j]
+        return at_offset.reshape(self.layer.groups, -1, at_offset.shape[1])
+
+    def _grouped(self, x: Array) -> Array:
+        """(N, H, W, C) -> (G, N H W, C / G)."""
+        return x.reshape(-1, self.layer.groups, x.shape[3] // self.layer.groups).transpose(1, 0, 2)
+
+    def _joined(self, grouped: Array, shape: tuple[int, ...]) -> Array:
+        """(G, N H W, K / G) -> (N, H, W, K), for `shape` (N, H, W, ...)."""
+        return grouped.transpose(1, 0, 2).reshape(*shape[:3], -1)
+
+
+class Resampling(NumpyLayer):
+    """Weighted means of rows, then of columns: adaptive average pooling and upsampling.
+
+    Shapes: x and dL/dx (N, H, W, C), y and g (N, R, S, C); the weights A (R, H) and B (S, W), whose rows sum to 1.
+    Forward:  Y = A X B^T for the image X (H, W) of each channel.
+    Backward: y is linear in x, so with the image G of g, dL/dX = A^T G B.
+    """
+
+    layer: ResamplingRecord
+
+    def forward(self, x: Array, training: bool) -> Array:
+        sides = tuple(zip(x.shape[1:3], self.layer.size_for((x.shape[3], *x.shape[1:3])), strict=True))
+        self.rows, self.columns = (_matrix(self.layer.taps(*side), side[0], x.dtype) for side in sides)
+        return _apply(self.rows, self.columns, x)
+
+    def backward(self, g: Array, need_dx: bool = True) -> Array | None:
+        return _apply(self.rows.T, self.columns.T, g)
+
+
+def _matrix(taps: Taps, length: int, dtype: np.dtype) -> Array:
+    """The weights as a matrix (positions, length)."""
+    weights = np.zeros((len(taps), length), dtype)
+    for position, sources in enumerate(taps):
+        for source, weight in sources:
+            weights[position, source] = weight
+    return weights
+
+
+def _apply(rows: Array, columns: Array, images: Array) -> Array:
+    """A X B^T for every image and channel of (N, H, W, C)."""
+    count, height, width, channels = images.shape
+    tall = np.matmul(rows, images.reshape(count, height, width * channels)).reshape(count, -1, width, channels)
+    return np.matmul(columns, tall)

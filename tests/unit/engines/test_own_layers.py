@@ -1,0 +1,382 @@
+"""Layers that a plugin brings itself: on both engines, as in the documentation's example, or refused with the cure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from command import Command, journal_by_id
+
+from runner.engines.torch_engine.build import build_module
+from runner.errors import RunnerError, ShapeError
+from runner.network.base import ParameterSpec, Pointwise, Shape
+from runner.network.graph import Multiply, Residual, Sequential
+from runner.network.layers import Conv, Flatten, ReLU
+from runner.network.parameters import initial_values
+from runner.trained.export import to_torch
+from runner.trained.networks import load_network
+
+torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "plugins.md"
+STUDY = """\
+name: own
+plugins: [./own.py]
+dataset: {name: digits, subset: 80}
+architecture: swishing
+optimizer: {name: adam, lr: 1e-2}
+training: {epochs: 2, batch_size: 16, precision: float64, keep: best}
+cross_validation: {folds: 2}
+grid:
+  training.engine: [torch, numpy]
+"""
+
+
+def example() -> str:
+    """The block of the reference that defines a layer."""
+    blocks = re.findall(r"```python\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if "class Swish(" in block]
+    return str(found)
+
+
+def write(folder: Path, plugin: str, study: str = STUDY) -> None:
+    (folder / "own.py").write_text(plugin)
+    (folder / "own.yaml").write_text(study)
+
+
+def plan(here: Command, *settings: str) -> tuple[list[dict[str, Any]], str]:
+    """The cells of the plan, and what was printed on stderr."""
+    done = here("plan", "own.yaml", "--json", *[word for setting in settings for word in ("--set", setting)])
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)["cells"], done.stderr
+
+
+def test_the_example_of_the_reference_trains_on_both_engines(here: Command, tmp_path: Path) -> None:
+    write(tmp_path, example())
+    done = here("run", "own.yaml")
+    assert done.returncode == 0, done.stderr
+    report = tmp_path / "reports" / "own"
+    fits = pd.read_csv(report / "tables" / "fits.csv")
+    curves = [fits[fits.cell == engine].train_loss.to_numpy() for engine in ("torch", "numpy")]
+    np.testing.assert_allclose(*curves, rtol=1e-7)
+    recorded = journal_by_id(report)
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
+    with pytest.raises(RunnerError, match="is the code of a plugin, which is not loaded"):
+        load_network(report, "torch")
+    shares = []
+    for engine in ("torch", "numpy"):
+        network = load_network(report, engine, plugins=[tmp_path / "own.py"])
+        assert network.engine.name == engine and network.facts.fit in recorded
+        assert network.facts.together == {"torch": 2, "numpy": 1}[engine]
+        assert network.layer_outputs(images)["swish1"][1].shape == (4, 8, 8, 8)
+        assert set(network.learned.arrays) >= {"swish1.b", "conv1.weight"}
+        shares.append(network.predict(images))
+        assert shares[-1].shape == (4, 10)
+    (saved,) = [p for p in (report / "fits").glob("*.safetensors") if p.stem == network.facts.fit]
+    assert len(to_torch(saved, [tmp_path / "own.py"])) > 1000
+
+    (tmp_path / "own.py").write_text(example().replace("x * sigmoid(", "2 * x * sigmoid("))
+    cells, errors = plan(here)
+    assert all("is not the slope of forward" in str(cell["problem"]) for cell in cells if cell["name"] == "numpy")
+    trained = {fit["cell"] for fit in recorded.values()}
+    assert not trained & {cell["id"] for cell in cells}, "its code is part of the identity"
+
+
+FAULTY = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from runner.api import *
+
+ARCHITECTURES = {}
+
+
+def tried(kind):
+    """An architecture of the layer, under the name of its class."""
+    def build(input_shape, classes):
+        return Sequential(Conv(2, 3), kind(), GlobalAvgPool(), Dense(classes))
+    ARCHITECTURES[kind.__name__] = build
+    return kind
+
+
+def layer(kind):
+    kind.type = kind.__name__.lower()
+    return tried(dataclass(frozen=True)(kind))
+
+
+class Whole(Pointwise):
+    def forward(self, x, arrays):
+        return x * 2.0
+
+    def backward(self, g, x, y, arrays):
+        return g * 2.0, {}
+
+
+@tried
+class NoDataclass(Whole):
+    type = "no_dataclass"
+
+
+@tried
+@dataclass
+class NotFrozen(Whole):
+    type = "not_frozen"
+
+
+@tried
+@dataclass(frozen=True)
+class NoType(Whole):
+    pass
+
+
+@tried
+@dataclass(frozen=True)
+class Slashed(Whole):
+    type = "a/b"
+
+
+@tried
+@dataclass(frozen=True)
+class Taken(Whole):
+    type = "conv"
+
+
+@tried
+@dataclass(frozen=True)
+class Leaky(ReLU):
+    type = "leaky"
+
+    def forward(self, x, arrays):
+        return x
+
+
+@layer
+class NoForward(Pointwise):
+    pass
+
+
+@layer
+class NoBackward(Pointwise):
+    def forward(self, x, arrays):
+        return x.tanh() if hasattr(x, "tanh") else np.tanh(x)
+
+
+@layer
+class Fine(Whole):
+    pass
+
+
+@layer
+class WrongShape(Whole):
+    def forward(self, x, arrays):
+        return x[:, :1]
+
+
+@layer
+class Shapeless(Whole):
+    def output_shape(self, shape):
+        return list(shape)
+
+
+@layer
+class Raises(Whole):
+    def output_shape(self, shape):
+        return (shape.channels, 1, 1)
+
+
+@layer
+class RaisesInForward(Whole):
+    def forward(self, x, arrays):
+        return x * arrays["scale"]
+
+
+@layer
+class Unspecified(Whole):
+    def parameters(self, shape):
+        return {"scale": (2, 1, 1)}
+
+
+@layer
+class BadName(Whole):
+    def parameters(self, shape):
+        return {"my scale": ParameterSpec((2, 1, 1))}
+
+
+@layer
+class NotAWindow(Whole):
+    def window(self, shape):
+        return (3, 3)
+
+
+@layer
+class WrongSlope(Whole):
+    def backward(self, g, x, y, arrays):
+        return g, {}
+
+
+@layer
+class OneThing(Whole):
+    def backward(self, g, x, y, arrays):
+        return g * 2.0
+
+
+@layer
+class Forgets(Whole):
+    def parameters(self, shape):
+        return {"scale": ParameterSpec((2, 1, 1), mean=1.0)}
+
+    def forward(self, x, arrays):
+        return x * 2.0 * arrays["scale"]
+
+    def backward(self, g, x, y, arrays):
+        return g * 2.0 * arrays["scale"], {}
+
+
+@layer
+class InPlace(Whole):
+    def forward(self, x, arrays):
+        x *= 2.0
+        return x
+
+
+@layer
+class Detached(Whole):
+    def forward(self, x, arrays):
+        return 2.0 * (torch.as_tensor(np.asarray(x.detach())) if isinstance(x, torch.Tensor) else x)
+
+
+@layer
+class Changeable(Whole):
+    settings: object = 3
+
+
+ARCHITECTURES["Unhashable"] = lambda input_shape, classes: Sequential(Changeable([3]), GlobalAvgPool(), Dense(classes))
+
+
+class Difference(Residual):
+    def output_shape(self, shapes):
+        return shapes[0]
+
+
+ARCHITECTURES["Merging"] = lambda input_shape, classes: Difference(Conv(1, 3))
+
+
+@hookimpl
+def register_architectures():
+    for name, build in ARCHITECTURES.items():
+        yield Architecture(name=name, build=build)
+'''
+BOTH = {
+    "NoDataclass": "layer no_dataclass1: NoDataclass is no frozen dataclass, whose fields say what it is; write @data",
+    "NotFrozen": "layer not_frozen1: NotFrozen is no frozen dataclass",
+    "NoType": "NoType needs a type, text without '/', by which its layers are numbered in paths; write type: Cla",
+    "Slashed": "Slashed needs a type, text without '/'",
+    "Taken": "layer conv2: Taken has the type 'conv' of Conv; give it a name of its own",
+    "Leaky": "layer leaky1: Leaky extends ReLU, which the engines would compute in its place; extend Layer or",
+    "NoForward": "layer noforward1: NoForward has no forward(self, x, arrays), which computes its output",
+    "Shapeless": "Shapeless.output_shape gives [2, 8, 8]; expected (channels, height, width), whole numbers",
+    "Raises": "layer raises1: Raises (facts) raised AttributeError at ",
+    "RaisesInForward": "raised KeyError at ",
+    "WrongShape": "WrongShape forward gives ",
+    "Unspecified": "Unspecified.parameters gives {'scale': (2, 1, 1)}; expected a ParameterSpec for each name",
+    "BadName": "BadName.parameters has the name 'my scale'; expected a Python name that no attribute of the layer has",
+    "NotAWindow": "NotAWindow.window gives (3, 3); expected Window((height, width), ...), or nothing if it is unknown",
+    "InPlace": "layer inplace1: InPlace ",
+    "Unhashable": "changeable: settings is [3]; allowed: a number, text, true, false, nothing, or a tuple of these",
+    "Merging": "Difference: groups are Sequential, Residual, Concat and Multiply; to combine signals in another way",
+}
+ONE = {
+    "numpy": {
+        "NoBackward": "layer nobackward1: NoBackward has no backward(self, g, x, y, arrays), without which the numpy"
+        " engine cannot train it; or set training.engine: torch",
+        "WrongSlope": "WrongSlope backward gives a gradient of x that is not the slope of forward, found by small chan",
+        "OneThing": "OneThing backward has to return two things: dL/dx, and a dict of dL/d of each parameter",
+        "Forgets": "Forgets backward gives gradients of nothing; expected scale",
+    },
+    "torch": {"Detached": "Detached forward gives an output that does not depend on x, as torch sees it; use torch's"},
+}
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_faulty_layer_is_a_problem_of_its_cell_in_one_line(engine: str, here: Command, tmp_path: Path) -> None:
+    write(tmp_path, FAULTY, STUDY.replace("training.engine: [torch, numpy]", "architecture: []"))
+    names = set(re.findall(r"^class (\w+)\(", FAULTY, re.MULTILINE)) - {"Whole", "Difference"}
+    names = sorted(names | {"Unhashable", "Merging"})
+    settings = f"grid.architecture=[{', '.join(names)}]", f"training.engine={engine}"
+    cells, errors = plan(here, *settings)
+    problems = {cell["name"]: cell["problem"] for cell in cells if cell["problem"]}
+    assert problems.keys() == {*BOTH, *ONE[engine]}
+    for name, words in (BOTH | ONE[engine]).items():
+        assert words in problems[name] and "\n" not in problems[name], name
+    assert len(errors.splitlines()) == len(problems)
+
+
+def test_what_a_layer_does_not_say_is_unknown(here: Command, tmp_path: Path) -> None:
+    plugin = FAULTY.partition("@tried\nclass NoDataclass")[0].replace("Whole(Pointwise)", "Whole(Layer)")
+    plugin = plugin.replace("class Whole", "@layer\nclass Whole") + FAULTY[FAULTY.index("@hookimpl") :]
+    write(tmp_path, plugin)
+    done = here("describe", "Whole", "--plugin", "own.py", "--input", "1x8x8", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["macs"], found["receptive_field"], found["parameters"]) == (None, None, 20 + 30)
+    assert [f["receptive_field"] for f in found["layers"]] == [[3, 3], None, None, None]
+    assert [f["macs"] for f in found["layers"]] == [64 * 18, None, 0, 20]
+    text = here("describe", "Whole", "--plugin", "own.py", "--input", "1x8x8").stdout
+    assert "unknown: Whole of layer whole1 does not say what its window is" in text
+    (cell,), _ = plan(here, "grid={architecture: [Whole]}")
+    assert (cell["macs"], cell["receptive_field"], cell["problem"]) == (None, None, None)
+
+
+@dataclass(frozen=True)
+class Shift(Pointwise):
+    """Adds a learned number per channel, which is not in torch's usual memory order, and a constant table."""
+
+    type: ClassVar[str] = "shift"
+
+    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
+        return {"by": ParameterSpec(shape, 1.0), "table": ParameterSpec((1,), mean=2.0, trainable=False)}
+
+    def forward(self, x: Any, arrays: Any) -> Any:
+        return (x + arrays["by"]) * arrays["table"]
+
+
+def test_fits_are_trained_together_as_if_each_were_alone() -> None:
+    network, shape = Sequential(Conv(2, 3), Shift(), Multiply(Shift()), Flatten()), (1, 4, 4)
+    values = [initial_values(network, shape, seed) for seed in (0, 1, 2)]
+    images = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 3, 4, 4)))
+    together = build_module(network, shape, values).double()
+    alone = [build_module(network, shape, [own]).double()(images[:, fit, None]) for fit, own in enumerate(values)]
+    torch.testing.assert_close(together(images), torch.cat(alone, 1))
+    assert {name for name, _ in together.named_buffers()} == {"1.table", "2.gate.0.table"}
+
+
+def test_a_class_of_groups_may_say_how_it_is_made() -> None:
+    class Block(Residual):
+        def __init__(self, width: int) -> None:
+            super().__init__(Conv(width, 3), ReLU(), name="block")
+
+    from runner.engines.numpy_engine.network import build
+    from runner.network.description import describe, parse
+
+    plain, shape = Residual(Conv(2, 3), ReLU(), name="block"), (2, 4, 4)
+    values = initial_values(Block(2), shape, 0)
+    images = np.random.default_rng(0).standard_normal((2, 4, 4, 2)).astype(np.float32)
+    ours, theirs = (build(network, shape, values).forward(images) for network in (Block(2), plain))
+    assert np.array_equal(ours, theirs) and parse(describe(Block(2))) == plain
+    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
+    on_torch = build_module(Block(2), shape, [values])(pixels).detach().numpy()
+    np.testing.assert_allclose(on_torch, ours.transpose(0, 3, 1, 2).reshape(2, -1), rtol=1e-5, atol=1e-6)
+
+    class Product(Residual):
+        gates: ClassVar[bool] = True
+
+    with pytest.raises(ShapeError, match="Product: groups are Sequential, Residual, Concat and Multiply"):
+        Product(Conv(2, 3))
