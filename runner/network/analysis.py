@@ -202,8 +202,9 @@ class _Tally:
         return _Signal(shape, field, passed, reach if mixed else passed and passed.size, mixed)
 
     def _record(self, path: str, type: str, output: Shape, field: ReceptiveField | None, **facts: Any) -> None:
-        known = {"receptive_field": field.size, "jump": field.jump, "centre": field.centre} if field else {}
-        self.layers.append(LayerFacts(path, type, output, **known, **facts))
+        if field:
+            facts |= {"receptive_field": field.size, "jump": field.jump, "centre": field.centre}
+        self.layers.append(LayerFacts(path, type, output, **facts))
 
     def _check_tiling(self, path: str, layer: Layer, shape: Shape) -> None:
         unseen = layer.unseen(shape) if isinstance(layer, Spatial) else ([], [])

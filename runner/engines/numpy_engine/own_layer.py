@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,20 +47,23 @@ def problem(entry: LayerWithInput) -> str:
     y, expected = layer.forward(read_only, arrays), (2, *layer.output_shape(entry.input))
     if not isinstance(y, np.ndarray) or y.shape != expected:
         return f"forward gives {_form(y)} for {_form(x)}; expected {_form(np.empty(expected))}"
-    g = rng.standard_normal(y.shape)
+    g = rng.standard_normal(expected)
     answer = layer.backward(g, read_only, y, arrays)
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], dict):
         return "backward has to return two things: dL/dx, and a dict of dL/d of each parameter, {} if there is none"
-    slopes = {"x": answer[0], **answer[1]}
-    values = {"x": x} | {name: arrays[name] for name, spec in specs.items() if spec.trainable}
-    if slopes.keys() != values.keys():
-        return f"backward gives gradients of {', '.join(answer[1]) or 'nothing'}; expected {', '.join(values)[3:]}"
-    for name, value in values.items():
-        if np.shape(slopes[name]) != value.shape:
-            return f"backward gives {_form(slopes[name])} as the gradient of {name}; expected {_form(value)}"
-        if not _is_slope(layer, x, arrays, value, g, slopes[name], rng):
+    trained = [name for name, spec in specs.items() if spec.trainable]
+    if answer[1].keys() != set(trained):
+        return f"backward gives gradients of {_names(answer[1])}; expected those of {_names(trained)}"
+    for name, value, slope in [("x", x, answer[0]), *((name, arrays[name], answer[1][name]) for name in trained)]:
+        if np.shape(slope) != value.shape:
+            return f"backward gives {_form(slope)} as the gradient of {name}; expected {_form(value)}"
+        if not _is_slope(layer, x, arrays, value, g, slope, rng):
             return f"backward gives a gradient of {name} that is not the slope of forward, found by small changes"
     return ""
+
+
+def _names(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names)) or "no parameter"
 
 
 def _is_slope(

@@ -92,7 +92,7 @@ _OVERWRITABLE = (
 
 
 def _pool(kind: type[nn.Module]) -> Callable[[Any, layers.GroupMembers], nn.Module]:
-    def build(layer: records.MaxPool | records.AvgPool, _: layers.GroupMembers) -> nn.Module:
+    def build(layer: records.MaxPool | records.AvgPool, members: layers.GroupMembers) -> nn.Module:
         # Pools are padded equally on both sides. By default AvgPool2d counts padding as zeros, as our record says.
         size, stride, pads, _, ceil = layer.geometry()
         return kind(size, stride, (pads[0][0], pads[1][0]), ceil_mode=ceil)
@@ -126,7 +126,7 @@ _MODULES: dict[type[Layer], Callable[[Any, layers.GroupMembers], nn.Module]] = {
     records.Tanh: lambda *_: nn.Tanh(),
     records.GELU: lambda *_: nn.GELU(),
 }
-_BRANCHES: dict[type, Callable[[list[nn.Module], layers.GroupMembers], nn.Module]] = {
+_BRANCHES: dict[type, Callable[[Sequence[nn.Module], layers.GroupMembers], nn.Module]] = {
     Residual: lambda modules, _: layers.Residual(modules),
     Concat: layers.Concat,
     Multiply: lambda modules, members: layers.Multiply(modules[0], members),

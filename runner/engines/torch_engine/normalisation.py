@@ -44,7 +44,7 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # (N, F*C, H, W) -> (N, H, W, F, C): the channels of a position last, where channels_last has them already.
-        by_position = images.permute(0, 2, 3, 1).unflatten(3, self.weight.shape)
+        by_position = images.permute(0, 2, 3, 1).unflatten(3, self.weight.shape)  # type: ignore[no-untyped-call]
         normal = F.layer_norm(by_position, self.weight.shape[1:], eps=self.epsilon)
         return torch.addcmul(self.bias, normal, self.weight).flatten(3).permute(0, 3, 1, 2)
 

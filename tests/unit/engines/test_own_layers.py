@@ -82,8 +82,9 @@ def test_the_example_of_the_reference_trains_on_both_engines(here: Command, tmp_
     assert len(to_torch(saved, [tmp_path / "own.py"])) > 1000
 
     (tmp_path / "own.py").write_text(example().replace("x * sigmoid(", "2 * x * sigmoid("))
-    cells, errors = plan(here)
-    assert all("is not the slope of forward" in str(cell["problem"]) for cell in cells if cell["name"] == "numpy")
+    cells, _ = plan(here)
+    problems = {cell["levels"]["training.engine"]: cell["problem"] for cell in cells}
+    assert problems["torch"] is None and "is not the slope of forward, found by small" in problems["numpy"]
     trained = {fit["cell"] for fit in recorded.values()}
     assert not trained & {cell["id"] for cell in cells}, "its code is part of the identity"
 
@@ -299,7 +300,7 @@ ONE = {
         " engine cannot train it; or set training.engine: torch",
         "WrongSlope": "WrongSlope backward gives a gradient of x that is not the slope of forward, found by small chan",
         "OneThing": "OneThing backward has to return two things: dL/dx, and a dict of dL/d of each parameter",
-        "Forgets": "Forgets backward gives gradients of nothing; expected scale",
+        "Forgets": "Forgets backward gives gradients of no parameter; expected those of scale",
     },
     "torch": {"Detached": "Detached forward gives an output that does not depend on x, as torch sees it; use torch's"},
 }
@@ -312,7 +313,7 @@ def test_a_faulty_layer_is_a_problem_of_its_cell_in_one_line(engine: str, here: 
     names = sorted(names | {"Unhashable", "Merging"})
     settings = f"grid.architecture=[{', '.join(names)}]", f"training.engine={engine}"
     cells, errors = plan(here, *settings)
-    problems = {cell["name"]: cell["problem"] for cell in cells if cell["problem"]}
+    problems = {cell["levels"]["architecture"]: cell["problem"] for cell in cells if cell["problem"]}
     assert problems.keys() == {*BOTH, *ONE[engine]}
     for name, words in (BOTH | ONE[engine]).items():
         assert words in problems[name] and "\n" not in problems[name], name
