@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from runner.errors import ShapeError
+from runner.text import plural
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image or of a layer's output; a vector is (features, 1, 1)."""
@@ -274,6 +275,14 @@ def pads_of(padding: Padding, size: Pair, dilation: Pair = (1, 1)) -> tuple[Pair
     assert not isinstance(padding, str)
     rows, columns = pair(padding)
     return (rows, rows), (columns, columns)
+
+
+def refuse_uneven_groups(groups: int, inputs: int, outputs: int) -> None:
+    """Raise ShapeError unless the channels of the input and of the layer are multiples of `groups`."""
+    # Not in __post_init__, because a record does not know the channels of its input.
+    for what, number in (("input has", inputs), ("layer has", outputs)):
+        if number % groups:
+            raise ShapeError(f"the {what} {plural(number, 'channel')}, not a multiple of its {groups} groups")
 
 
 def initial_deviation(initial: Initial, fan_in: int, fan_out: int) -> float:

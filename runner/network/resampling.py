@@ -1,13 +1,33 @@
-"""Resampling: layers whose outputs are weighted means of inputs, with weights fixed by the two sizes."""
+"""Layers that resample or enlarge: weighted means with weights fixed by the two sizes, and transposed convolution."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from runner.network.base import Layer, Pair, Resized, Shape, Size, Spans, limited, pair
+from runner.errors import ShapeError
+from runner.network.base import (
+    Count,
+    Geometry,
+    Initial,
+    Layer,
+    Margin,
+    Pair,
+    ParameterSpec,
+    Resized,
+    Shape,
+    Size,
+    Spans,
+    initial_deviation,
+    limited,
+    pads_of,
+    pair,
+    refuse_uneven_groups,
+    window_text,
+)
 
 Taps = tuple[tuple[tuple[int, float], ...], ...]
 """For each output position along an axis: the positions of the input that it depends on, with their weights."""
@@ -100,3 +120,91 @@ def _between(numerator: int, denominator: int, length: int) -> tuple[tuple[int, 
     if rest == 0 or before == length - 1:
         return ((before, 1.0),)
     return ((before, 1 - rest / denominator), (before + 1, rest / denominator))
+
+
+@dataclass(frozen=True)
+class ConvTranspose(Layer):
+    """Transposed convolution: the gradient of a convolution with respect to its input, as a layer that enlarges.
+
+    Each value of the input is multiplied by a kernel, which is added to the output at `stride` times its position. The
+    output's height is (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1. `padding` is what is cut
+    off on every side, `output_padding` what is added below and on the right, less than the stride. The weight is
+    (channels, filters / groups, height, width), as in torch. `initial` is as in :class:`Conv`; an output value is a sum
+    over kernel / stride values along each axis, on average, and this is what counts as fan-in.
+    Source: Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin and Visin 2016, "A guide to convolution arithmetic
+    for deep learning", section 4.
+    """
+
+    type: ClassVar[str] = "conv_transpose"
+    windowed: ClassVar[bool] = True
+    filters: Count
+    kernel: Size
+    stride: Size = 1
+    padding: Margin = 0
+    output_padding: Margin = 0
+    bias: bool = True
+    dilation: Size = 1
+    groups: Count = 1
+    initial: Initial = "he"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # So that the layer is the exact transpose of a convolution; torch allows more if the layer is dilated.
+        if any(extra >= step for extra, step in zip(pair(self.output_padding), pair(self.stride), strict=True)):
+            found = f"{self.type}: output_padding is {self.output_padding!r}"
+            raise ShapeError(f"{found}; allowed: less than the stride {self.stride!r}")
+
+    def geometry(self) -> Geometry:
+        """That of the convolution from this layer's output to its input."""
+        size, dilation = pair(self.kernel), pair(self.dilation)
+        return Geometry(size, pair(self.stride), pads_of(self.padding, size), dilation)
+
+    def extra(self) -> Pair:
+        """`output_padding` as (height, width)."""
+        return pair(self.output_padding)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        refuse_uneven_groups(self.groups, shape[0], self.filters)
+        geometry, extra = self.geometry(), self.extra()
+        height, width = (
+            (shape[1 + axis] - 1) * geometry.stride[axis]
+            - sum(geometry.pads[axis])
+            + geometry.extent[axis]
+            + extra[axis]
+            for axis in (0, 1)
+        )
+        if height < 1 or width < 1:
+            raise ShapeError(f"its padding of {self.padding!r} leaves nothing of the {shape[1]}x{shape[2]} input")
+        return limited((self.filters, height, width))
+
+    def parameters(self, shape: Shape) -> dict[str, ParameterSpec]:
+        geometry, outputs = self.geometry(), self.filters // self.groups
+        area, step = math.prod(geometry.size), math.prod(geometry.stride)
+        deviation = initial_deviation(self.initial, max(1, shape[0] // self.groups * area // step), outputs * area)
+        weight = {"weight": ParameterSpec((shape[0], outputs, *geometry.size), deviation)}
+        return weight | ({"bias": ParameterSpec((self.filters,))} if self.bias else {})
+
+    def macs(self, shape: Shape) -> int:
+        # Each input value is multiplied by the kernels of its group's filters.
+        return math.prod(shape) * self.filters // self.groups * math.prod(pair(self.kernel))
+
+    def spans(self, shape: Shape) -> Spans:
+        output, stride = self.output_shape(shape), self.geometry().stride
+        rows, columns = (self._spans_along(axis, shape[1 + axis], output[1 + axis]) for axis in (0, 1))
+        return Spans(rows, columns, (Fraction(1, stride[0]), Fraction(1, stride[1])))
+
+    def _spans_along(self, axis: int, length: int, positions: int) -> tuple[Pair, ...]:
+        geometry = self.geometry()
+        extent, stride, dilation = geometry.extent[axis], geometry.stride[axis], geometry.dilation[axis]
+        found = []
+        for start in range(geometry.pads[axis][0], geometry.pads[axis][0] + positions):
+            # Input i reaches, in the output with its padding, i * stride to i * stride + extent - 1.
+            near = range(max(0, -((extent - 1 - start) // stride)), min(length - 1, start // stride) + 1)
+            sources = [i for i in near if (start - i * stride) % dilation == 0]
+            # A position that no input reaches, as between kernels smaller than the stride, counts as its neighbour.
+            nearest = min(start // stride, length - 1)
+            found.append((min(sources, default=nearest), max(sources, default=nearest)))
+        return tuple(found)
+
+    def detail(self) -> str:
+        return window_text(self.geometry(), self.groups)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from runner.engines.numpy_engine.layers import Array, NumpyLayer
-from runner.network import activations
+from runner.network import layers as records
 
 
 class SiLU(NumpyLayer):
@@ -52,7 +52,7 @@ class LeakyReLU(NumpyLayer):
     Source: Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models".
     """
 
-    layer: activations.LeakyReLU
+    layer: records.LeakyReLU
 
     def forward(self, x: Array, training: bool) -> Array:
         self.positive = x > 0
@@ -70,7 +70,7 @@ class ELU(NumpyLayer):
     Source: Clevert et al. 2016, "Fast and accurate deep network learning by exponential linear units (ELUs)".
     """
 
-    layer: activations.ELU
+    layer: records.ELU
 
     def forward(self, x: Array, training: bool) -> Array:
         # expm1 keeps the digits of values near 0; of the minimum, as exp(x) of a large x overflows.
