@@ -9,7 +9,7 @@ from typing import Any
 from runner.errors import ShapeError
 from runner.network import layers
 from runner.network.base import Layer
-from runner.network.graph import Concat, Group, Multiply, Network, Residual, Sequential
+from runner.network.graph import Concat, Group, Multiply, Network, Residual, Sequential, has_own_layers
 
 DEEPEST = 200
 """Groups within groups. Deeper data is no network of ours, and would overflow the stack."""
@@ -26,15 +26,7 @@ def describe(network: Network) -> dict[str, Any] | None:
     With every field, unlike `content_hash.canonical`: a default may be another one in a later version. None if there
     is a layer of a plugin's own in it, as only the plugin can build that again.
     """
-    return None if own_layers(network) else _describe(network)
-
-
-def own_layers(network: Network) -> list[Layer]:
-    """The layers that a plugin brings itself."""
-    if isinstance(network, Layer):
-        return [] if type(network) in _KINDS.values() else [network]
-    inner = [*network.layers, *([network.shortcut] if isinstance(network, Residual) else [])]
-    return [layer for part in inner for layer in own_layers(part)]
+    return None if has_own_layers(network) else _describe(network)
 
 
 def _describe(network: Network) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from runner.errors import ShapeError
-from runner.network.base import Layer, Shape, refuse_untyped
+from runner.network.base import Layer, Shape, is_own, refuse_untyped
 
 Signal = TypeVar("Signal")
 
@@ -136,6 +136,14 @@ Network = Layer | Group
 """A network is a tree of these records, and so is each part of it."""
 Branching = Residual | Concat | Multiply
 """The groups whose parts are branches with the same input, instead of following one another."""
+
+
+def has_own_layers(network: Network) -> bool:
+    """Whether a plugin brings a layer of the network itself."""
+    if isinstance(network, Layer):
+        return is_own(network)
+    inner = [*network.layers, *([network.shortcut] if isinstance(network, Residual) else [])]
+    return any(map(has_own_layers, inner))
 
 
 def children(group: Group) -> Iterator[tuple[str, Network]]:

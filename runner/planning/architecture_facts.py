@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from runner.components.catalog import Catalog
+from runner.components.parameters import RegisteredComponent
 from runner.components.records import ComponentRef
 from runner.engines.torch_engine.meta_device import build_on_meta, is_module
 from runner.errors import PluginError
 from runner.files.content_hash import canonical
 from runner.network.analysis import Analysis, analyse
 from runner.network.base import Shape
-from runner.network.graph import Network
+from runner.network.graph import Network, has_own_layers
 from runner.text import yaml_value
 
 
@@ -34,8 +35,7 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
             from runner.planning.repeatability import refuse_unrepeatable_network  # rarely needed
 
             refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
-        # Built-in layers describe all that they compute; of a plugin's own only its code does.
-        return analysis, {"layers": canonical(built), "code": entry.version} if analysis.own else canonical(built)
+        return analysis, identity_of(entry, built)
     if not is_module(built):
         found = yaml_value(repr(built))
         raise PluginError(f"architecture {ref} of {entry.source} builds {found}, which is not a network")
@@ -54,3 +54,9 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
 
         refuse_unrepeatable_values(entry, ref, build, analysis.parameters)
     return analysis, identity
+
+
+def identity_of(entry: RegisteredComponent, network: Network) -> Any:
+    """The identity of a network of layers, as plain data, that the component `entry` has built."""
+    # Built-in layers describe all that they compute; of a plugin's own only its code does.
+    return {"layers": canonical(network), "code": entry.version} if has_own_layers(network) else canonical(network)

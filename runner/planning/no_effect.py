@@ -14,6 +14,7 @@ from runner.errors import RunnerError
 from runner.experiment.schema import NO_AUGMENTATION, Settings
 from runner.files.content_hash import canonical_text
 from runner.network.base import Shape
+from runner.planning.architecture_facts import identity_of
 from runner.planning.duplicates import plain_content
 from runner.planning.plan import PlannedCell
 from runner.text import yaml_value
@@ -98,7 +99,9 @@ class _Parameters:
                 return bool(self._content(kind, bound) == self._content(kind, without))
             built = build_on_meta(lambda: self.catalog.build(kind, without, self.shape, self.classes))
             # The text of a module has the parameters in it, and so says nothing about them.
-            return not is_module(built) and canonical_text(built) == self.network(bound)
+            if is_module(built):
+                return False
+            return canonical_text(identity_of(self.catalog.find(kind, bound.name), built)) == self.network(bound)
         except (InvalidValues, RunnerError, TypeError):  # needed, or its product cannot be compared
             return False
 

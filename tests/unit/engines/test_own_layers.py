@@ -336,6 +336,16 @@ def test_what_a_layer_does_not_say_is_unknown(here: Command, tmp_path: Path) -> 
     assert (cell["macs"], cell["receptive_field"], cell["problem"]) == (None, None, None)
 
 
+def test_a_parameter_that_changes_no_such_network_is_reported(here: Command, tmp_path: Path) -> None:
+    hook = FAULTY.index("@hookimpl")
+    idle = (
+        "def idle(input_shape, classes, *, depth: int = 1):\n    return ARCHITECTURES['Fine'](input_shape, classes)\n"
+    )
+    write(tmp_path, FAULTY[:hook] + idle + "\n\nARCHITECTURES['idle'] = idle\n\n\n" + FAULTY[hook:])
+    done = here("plan", "own.yaml", "--set", "architecture={name: idle, depth: 2}")
+    assert "architecture.depth: 2 has no effect: without it, idle builds the same network" in done.stdout + done.stderr
+
+
 @dataclass(frozen=True)
 class Shift(Pointwise):
     """Adds a learned number per channel, which is not in torch's usual memory order, and a constant table."""
