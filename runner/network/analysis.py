@@ -181,7 +181,8 @@ class _Tally:
             not_trained=sum(spec.size for spec in specs if not spec.trainable),
             macs=layer.macs(signal.shape),
             activations=0 if layer.in_place else math.prod(shape),
-            beyond_image=layer.windowed and signal.path is not None and _exceeds(signal.path.size, self.image),
+            # Not where positions are mixed, as in a gate: there is nothing left to relate.
+            beyond_image=layer.windowed and not signal.mixed and _exceeds(signal.path, self.image),
             detail=layer.detail(),
         )  # fmt: skip
         return _Signal(shape, field, passed, signal.reach if mixed else passed and passed.size, mixed)
@@ -242,9 +243,9 @@ def _largest(sizes: list[Pair]) -> Pair:
     return height, width
 
 
-def _exceeds(size: Pair, image: Shape) -> bool:
+def _exceeds(field: ReceptiveField | None, image: Shape) -> bool:
     # In both directions: a field that is larger in only one can still grow in the other.
-    return size[0] > image[1] and size[1] > image[2]
+    return field is not None and field.size[0] > image[1] and field.size[1] > image[2]
 
 
 def _line_names(word: str, lines: list[int]) -> str:

@@ -157,6 +157,12 @@ def test_the_field_of_a_network_goes_on_behind_gates_and_statistics(scale: Netwo
     assert last.type == "conv" and last.receptive_field > (16, 16) and last.jump == (2, 2)
 
 
+def test_layers_within_a_gate_are_not_marked_as_seeing_too_much() -> None:
+    gate = Multiply(GlobalAvgPool(), Conv(1, 1), Sigmoid(), name="se")
+    found = facts(*[Conv(1, 3)] * 3, gate, Conv(1, 3), shape=(1, 6, 6)).layers
+    assert [f.path for f in found if f.beyond_image] == ["conv4"], "whose input sees 7x7"
+
+
 def test_a_gate_with_a_window_counts_in_the_field_of_the_network() -> None:
     assert facts(Multiply(Conv(1, 7), Sigmoid()), Conv(1, 3)).receptive_field == (9, 9)
 
