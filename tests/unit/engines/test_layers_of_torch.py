@@ -157,9 +157,9 @@ def test_stochastic_depth_drops_whole_images_of_a_branch_and_scales_the_others(e
     added = run(engine, network, images, DropoutMasks(1)) - images
     by_image = added.reshape(1000, -1)
     assert (by_image == by_image[:, :1]).all(), "one draw for all values of an image"
-    kept = by_image[:, 0] != 0
-    np.testing.assert_allclose(by_image[kept], 1 / 0.75, rtol=1e-6)
-    assert 0.71 < kept.mean() < 0.79  # 3 deviations
+    retained = by_image[:, 0] != 0
+    np.testing.assert_allclose(by_image[retained], 1 / 0.75, rtol=1e-6)
+    assert 0.71 < retained.mean() < 0.79  # 3 deviations
     assert not np.array_equal(added, run(engine, network, images, DropoutMasks(2)) - images)
 
 

@@ -16,10 +16,13 @@ from command import Command, journal_by_id
 
 from runner.engines.torch_engine.build import build_module
 from runner.errors import RunnerError, ShapeError
-from runner.network.base import ParameterSpec, Pointwise, Shape
+from runner.fits.records import TrainingPlan
+from runner.network.analysis import analyse
+from runner.network.base import Layer, ParameterSpec, Pointwise, Shape
 from runner.network.graph import Multiply, Residual, Sequential
-from runner.network.layers import Conv, Flatten, ReLU
+from runner.network.layers import Conv, Dense, Flatten, GlobalAvgPool, ReLU
 from runner.network.parameters import initial_values
+from runner.planning.stacking import decide
 from runner.trained.export import to_torch
 from runner.trained.networks import load_network
 
@@ -367,6 +370,28 @@ def test_fits_are_trained_together_as_if_each_were_alone() -> None:
     alone = [build_module(network, shape, [own]).double()(images[:, fit, None]) for fit, own in enumerate(values)]
     torch.testing.assert_close(together(images), torch.cat(alone, 1))
     assert {name for name, _ in together.named_buffers()} == {"1.table", "2.gate.0.table"}
+
+
+@dataclass(frozen=True)
+class Unsaid(Layer):
+    """The identity, which says nothing of itself."""
+
+    type: ClassVar[str] = "unsaid"
+
+    def forward(self, x: Any, arrays: Any) -> Any:
+        return x
+
+
+def test_unknown_multiply_adds_do_not_hide_those_of_other_layers() -> None:
+    """Networks that are too large to train fits of together stay so."""
+    training = TrainingPlan(1, 32, "torch", "cpu", "float32")
+    sizes = []
+    for kernel, own in ((7, []), (7, [Unsaid()]), (1, [Unsaid()])):
+        network = Sequential(Conv(64, kernel), *own, GlobalAvgPool(), Dense(3))
+        analysis = analyse(network, (16, 8, 8), 3)
+        assert (analysis.macs is None) == bool(own)
+        sizes.append(decide("auto", "", training, analysis, 5, 2))
+    assert sizes == [None, None, 5]
 
 
 def test_a_class_of_groups_may_say_how_it_is_made() -> None:
