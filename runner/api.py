@@ -18,6 +18,8 @@ from runner.components.records import (
     Positive,
     Probability,
 )
+from runner.components.schedule_setting import Schedule, rate
+from runner.components.torch_rule import Clip, TorchRule
 from runner.errors import RunnerError, ShapeError
 from runner.files.cache import cache_folder
 from runner.files.file_state import files_version
@@ -64,6 +66,7 @@ __all__ = [
     "Augmentation",
     "AvgPool",
     "BatchNorm",
+    "Clip",
     "Concat",
     "Conv",
     "ConvTranspose",
@@ -104,6 +107,7 @@ __all__ = [
     "ReLU6",
     "Residual",
     "RunnerError",
+    "Schedule",
     "Sequential",
     "Shape",
     "ShapeError",
@@ -112,6 +116,7 @@ __all__ = [
     "Step",
     "StochasticDepth",
     "Tanh",
+    "TorchRule",
     "Transform",
     "UpdateRule",
     "Upsample",
@@ -119,4 +124,5 @@ __all__ = [
     "cache_folder",
     "files_version",
     "hookimpl",
+    "rate",
 ]

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runner.api import Fraction, NonNegative, Optimizer, Positive, Step, UpdateRule, hookimpl
+from runner.api import Clip, Fraction, NonNegative, Optimizer, Positive, Schedule, Step, UpdateRule, hookimpl
 
-from .rules import Clip, DecayingRule, norms
-from .schedule_setting import Schedule
+from .rules import DecayingRule, norms
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from runner.api import Positive, Step
-
-from .rate_schedules import RateSchedule
-from .schedule_setting import Schedule, parse_schedule
-
-Clip = Positive | None
-"""The largest norm of a fit's gradient over all its parameters; None: no limit. The engines do the clipping."""
+from runner.api import Clip, Schedule, Step, rate
 
 
 @dataclass(frozen=True)
@@ -23,13 +16,9 @@ class ScheduledRule:
     schedule: Schedule
     clip: Clip
 
-    @cached_property
-    def rate_schedule(self) -> RateSchedule:
-        return parse_schedule(self.schedule)
-
     def rate(self, step: Step) -> float:
         """The learning rate at `step`."""
-        return self.lr * self.rate_schedule.multiplier(step)
+        return rate(self.lr, self.schedule, step)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runner.api import Fraction, NonNegative, Optimizer, Positive, RunnerError, Step, UpdateRule, hookimpl
+from runner.api import (
+    Clip,
+    Fraction,
+    NonNegative,
+    Optimizer,
+    Positive,
+    RunnerError,
+    Schedule,
+    Step,
+    UpdateRule,
+    hookimpl,
+)
 
-from .rules import Clip, DecayingRule
-from .schedule_setting import Schedule
+from .rules import DecayingRule
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Left out are those that cannot train any network: LBFGS (needs a closure), Spars
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +14,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from runner.api import Optimizer, RunnerError, Step, UpdateRule, hookimpl
-
-from .rules import Clip, ScheduledRule
-from .schedule_setting import Schedule, suggest
+from runner.api import Clip, Optimizer, RunnerError, Schedule, TorchRule, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -29,41 +27,31 @@ NOT_SETTABLE = ("params", "foreach", "fused", "capturable", "differentiable", "m
 
 
 @dataclass(frozen=True)
-class TorchOptimizer(ScheduledRule):
+class TorchOptimizer(TorchRule):
     name: str
     parameters: Mapping[str, Any]
 
-    slots = ()
-    engine = "torch"
-    """The engine that this rule needs; it calls `build_optimizer` instead of `update`."""
-
-    def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
-        raise RunnerError(f"{self.name} is torch.optim's: it updates all parameters at once and needs the torch engine")
-
-    def build_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of a fit's parameters, with the settings of this rule."""
+    def build_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         optimizer: torch.optim.Optimizer = _torch_class(self.name)(parameters, **self.parameters)
         return optimizer
 
 
-def _build_function(name: str) -> Callable[..., UpdateRule]:
+def _build_function(name: str) -> Callable[..., TorchRule]:
     """The `build` function of one of NAMES. Its parameters are those of the installed torch, so it checks them."""
 
-    def build(*, clip: Clip = None, schedule: Schedule = "constant", **parameters: Any) -> UpdateRule:
+    def build(*, clip: Clip = None, schedule: Schedule = "constant", **parameters: Any) -> TorchRule:
         accepted = signature(_torch_class(name)).parameters.values()
         defaults = {p.name: p.default for p in accepted if p.name not in NOT_SETTABLE}
         for key, value in parameters.items():
             if key not in defaults:
-                raise RunnerError(f"{name} has no parameter '{key}'{suggest(key, defaults)}")
+                raise RunnerError(f"{name} has no parameter '{key}'{_suggest(key, defaults)}")
             if not _same_kind(value, defaults[key]):
                 raise RunnerError(f"{name}: {key} is {json.dumps(value)}; expected {_expected(defaults[key])}")
         if name == "Rprop" and schedule != "constant":
             raise RunnerError("Rprop takes no schedule: it adapts its step sizes and uses lr only at the first step")
         # Without what equals torch's default, so that a default written out builds the same rule as one left out.
         changed = {key: value for key, value in parameters.items() if not _equal(value, defaults[key])}
-        rule = TorchOptimizer(parameters.get("lr", defaults["lr"]), schedule, clip, name, changed)
-        _try_one_step(rule)
-        return rule
+        return TorchOptimizer(name, changed, lr=parameters.get("lr", defaults["lr"]), schedule=schedule, clip=clip)
 
     build.__doc__ = f"torch.optim.{name} with its own parameters; its weight_decay applies to all parameters."
     return build
@@ -102,20 +90,11 @@ def _expected(default: Any) -> str:
     return {bool: "true or false", str: "text"}.get(type(default), "a finite number")
 
 
-def _try_one_step(rule: TorchOptimizer) -> None:
-    """Raise RunnerError for settings that torch refuses, some of them only at the first step.
-
-    The parameters have the number of axes of a bias, of a dense layer's weights and of a convolution's.
-    """
-    import torch
-
-    parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3,), (3, 2), (3, 2, 1, 1))]
-    for parameter in parameters:
-        parameter.grad = torch.ones_like(parameter)
-    try:
-        rule.build_optimizer(parameters).step()
-    except Exception as error:  # torch has no common class for these
-        raise RunnerError(f"{rule.name}: {error}") from error
+def _suggest(wrong: str, allowed: Iterable[str]) -> str:
+    """The nearest allowed name, if any is near, and all allowed names: the tail of an error message."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    return f"{f'; did you mean {close[0]!r}?' if close else ';'} allowed: {', '.join(names)}"
 
 
 @hookimpl

@@ -25,7 +25,8 @@ def document(entry: RegisteredComponent, ref: ComponentRef) -> dict[str, Any]:
         "description": _description(entry),
         "parameters": [
             parameter.describe() | ({"value": ref.parameters[name]} if name in ref.parameters else {})
-            for name, parameter in entry.parameters.items()
+            for name, parameter in (entry.parameters | entry.common).items()
+            if name in entry.parameters or name in ref.parameters
         ],
     }
 
@@ -38,9 +39,13 @@ def print_facts(entry: RegisteredComponent, ref: ComponentRef) -> None:
     if text := _description(entry):
         print_line(text)
     print()
-    if entry.parameters:
-        rows = [_row(parameter) for parameter in document(entry, ref)["parameters"]]
+    if rows := [_row(parameter) for parameter in document(entry, ref)["parameters"]]:
         print_table(("parameter", "type", "value", "default"), rows, text_columns=4)
+    unset = [name for name in entry.common if name not in ref.parameters]
+    if unset:
+        kind = NAMES.get(entry.component.kind, entry.component.kind)
+        print_line(f"not set, and known to every {kind}: {', '.join(unset)}")
+    if rows or unset:
         print()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.commands.component_facts import document, print_facts
 from runner.commands.output import print_line
+from runner.engines import rule_check
 from runner.errors import PluginError
 from runner.text import plural
 
@@ -24,6 +25,7 @@ POINTS, ROWS, BAR = 1000, 20, 24
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
     entry = catalog.find("optimizer", ref.name)
     rule = catalog.build("optimizer", ref)
+    rule_check.refuse_unusable(rule, catalog.rule_options(ref), rule_check.label(entry, ref))
     where = f"optimizer {ref} of {entry.source}"
     epochs, steps = given.epochs, given.steps
     drawn = _rates(rule, _spread(epochs * steps, POINTS), epochs, steps, where)

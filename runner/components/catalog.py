@@ -21,9 +21,11 @@ from typing import Any
 
 import pluggy
 
-from runner.components import hookspecs, plugin_code
+from runner.components import hookspecs, plugin_code, torch_rule
 from runner.components.parameters import RegisteredComponent
+from runner.components.protocols import is_around_torch
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
+from runner.components.rule_options import RuleOptions
 from runner.components.validation import InvalidValues, validate
 from runner.errors import PluginError, RunnerError
 from runner.text import did_you_mean, yaml_value
@@ -76,11 +78,19 @@ class Catalog:
         with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
         # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
-        missing = [name for name in REQUIRED_ATTRIBUTES[kind] if not hasattr(built, name)]
+        product = f"{kind} {ref} of {entry.source} builds"
+        required = REQUIRED_ATTRIBUTES[kind]
+        if kind == "optimizer":
+            torch_rule.refuse_other_rules(product, built)
+            required = () if is_around_torch(built) else required
+        missing = [name for name in required if not hasattr(built, name)]
         if missing:
-            product = f"{kind} {ref} of {entry.source} builds {yaml_value(repr(built))}"
-            raise PluginError(f"{product}, which lacks {', '.join(missing)}")
+            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}")
         return built
+
+    def rule_options(self, optimizer: ComponentRef) -> RuleOptions:
+        """What the runner itself does around the rule of a bound optimizer."""
+        return RuleOptions.of(self.find("optimizer", optimizer.name).common_values(optimizer.parameters))
 
 
 REQUIRED_ATTRIBUTES = {

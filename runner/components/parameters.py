@@ -135,7 +135,7 @@ class RegisteredComponent:
     def common(self) -> dict[str, Parameter]:
         """The parameters that the runner reads for every component of the kind, unless it names one of its own so."""
         common = self.component.common
-        return {name: Parameter(name, type) for name, type in common.items() if name not in self.parameters}
+        return {name: Parameter(name, type, None) for name, type in common.items() if name not in self.parameters}
 
     def build_arguments(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """The bound parameters that the component's function takes, without those that only the runner reads."""
@@ -145,6 +145,10 @@ class RegisteredComponent:
             for name, value in bound.items()
             if name in self.parameters or (by_any_name and name not in self.component.common)
         }
+
+    def common_values(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that the runner reads, without those that only the component's function takes."""
+        return {name: bound[name] for name in self.common if name in bound}
 
     def bind(self, given: Mapping[str, Any]) -> ComponentRef:
         """A reference to the component with every parameter set: the given values, checked, and the defaults.
@@ -159,7 +163,10 @@ class RegisteredComponent:
         for name, parameter in parameters.items():
             if name in given:
                 try:
-                    bound[name] = validate(parameter.adapter, given[name])
+                    value = validate(parameter.adapter, given[name])
+                    # A common parameter that changes nothing is as good as one that is not given.
+                    if value is not None or name in self.parameters:
+                        bound[name] = value
                 except InvalidValues as invalid:
                     problems += [((name, *path), message) for path, message in invalid.problems]
             elif parameter.required:

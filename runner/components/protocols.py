@@ -50,7 +50,8 @@ class UpdateRule(Protocol):
     rule has an attribute `clip`, the gradients of each fit are scaled down to at most that norm, taken over all
     parameters of the fit. ``elementwise = True`` declares that each number is updated independently of the others,
     apart from whether its array has more than two axes, as weights have: such a rule may get many parameters in one
-    array, which is faster.
+    array, which is faster. A rule that computes with one library declares it: ``engine = "torch"`` or ``"numpy"``. One
+    with a method ``build_optimizer(parameters)`` needs nothing else; see `components.torch_rule.TorchRule`.
     """
 
     slots: tuple[str, ...]
@@ -61,6 +62,11 @@ class UpdateRule(Protocol):
         ...
 
 
+def is_around_torch(rule: Any) -> bool:
+    """Whether the rule builds an optimizer of torch's kind, instead of updating arrays itself."""
+    return hasattr(rule, "build_optimizer")
+
+
 def required_engine(rule: Any) -> str:
     """The only engine that can use the rule, from its attribute `engine`; "" if every engine can."""
-    return str(getattr(rule, "engine", ""))
+    return "torch" if is_around_torch(rule) else str(getattr(rule, "engine", ""))

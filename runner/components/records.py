@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from runner.components import rule_options
 from runner.text import call
 
 # For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
@@ -72,9 +73,13 @@ class Augmentation(Component):
 
 @dataclass(frozen=True)
 class Optimizer(Component):
-    """``build(*, ...) -> UpdateRule``: how a parameter is updated from its gradient."""
+    """``build(*, ...) -> UpdateRule`` or a `TorchRule`: how a parameter is updated from its gradient.
+
+    Any rule can be given multipliers by kind of parameter, Lookahead and SAM; see `components.rule_options`.
+    """
 
     kind: ClassVar[str] = "optimizer"
+    common: ClassVar[Mapping[str, Any]] = rule_options.COMMON
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from runner.components.protocols import Transform, UpdateRule
+from runner.components.rule_options import RuleOptions
 from runner.engines.checkpoint import Checkpoint
 from runner.fits.records import Curves, FitSpec, Learned
 from runner.network.analysis import LayerWithInput
@@ -24,7 +25,7 @@ class BuiltFit:
     `network` is a tree of layer records, or a plugin's own `torch.nn.Module`. `images` (N, C, H, W) uint8 and `labels`
     (N,) hold the whole data set; `spec.train`, `spec.inner` and `spec.validation` index into them. `test` holds the
     images and labels of the held-out test part if the result is to be evaluated on it. `checkpoint` stores the
-    state of the whole group, so only the first fit of a group has one.
+    state of the whole group, so only the first fit of a group has one. `options` say what is done around the rule.
     """
 
     spec: FitSpec
@@ -35,6 +36,7 @@ class BuiltFit:
     labels: np.ndarray
     test: tuple[np.ndarray, np.ndarray] | None = None
     checkpoint: Checkpoint | None = None
+    options: RuleOptions = RuleOptions()
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.engines.named_tuples import is_named_tuple, named_tuple, place_of
 from runner.files import untrusted
 from runner.fits.records import clocks, since
 
@@ -155,7 +156,7 @@ def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:
     """Nested data as JSON; its arrays are appended to `arrays` and replaced by their number.
 
     JSON has no tuples and only text keys, so containers are written with their type and dictionaries as pairs. Raises
-    TypeError for any other type.
+    TypeError for any other type, also for one derived from these: it would come back as what it is derived from.
     """
     # An array of objects would need pickle; it falls through to the TypeError.
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
@@ -163,13 +164,19 @@ def _serialise(value: Any, arrays: list[np.ndarray]) -> Any:
         axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
         arrays.append(value.transpose(axes))
         return {"array": len(arrays) - 1, "axes": axes}
-    if isinstance(value, dict):
-        return {"dict": [[key, _serialise(item, arrays)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, np.generic) and not value.dtype.hasobject:
+        # Not a Python number, with which another type of array would come out of the same operation.
+        arrays.append(np.asarray(value))
+        return {"scalar": len(arrays) - 1}
+    if type(value) is dict:
+        return {"dict": [[_serialise(key, arrays), _serialise(item, arrays)] for key, item in value.items()]}
+    if type(value) in (list, tuple):
         return {type(value).__name__: [_serialise(item, arrays) for item in value]}
+    if is_named_tuple(type(value)):
+        return {"named": place_of(value), "values": [_serialise(item, arrays) for item in value]}
     # Python's JSON gives these back exactly: floats to the last bit, nan and infinity (in the curves of a fit that
     # diverged), and the 128-bit integers of a PCG64 state.
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     raise TypeError(f"a value of type {type(value).__name__} cannot be saved")
 
@@ -182,7 +189,11 @@ def _deserialise(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if "array" in value:
         # argsort of a permutation is its inverse.
         return arrays[str(value["array"])].transpose(np.argsort(value["axes"]))
+    if "scalar" in value:
+        return arrays[str(value["scalar"])][()]
+    if "named" in value:
+        return named_tuple(value["named"], [_deserialise(item, arrays) for item in value["values"]])
     kind, items = next(iter(value.items()))
     if kind == "dict":
-        return {key: _deserialise(item, arrays) for key, item in items}
+        return {_deserialise(key, arrays): _deserialise(item, arrays) for key, item in items}
     return {"list": list, "tuple": tuple}[kind](_deserialise(item, arrays) for item in items)

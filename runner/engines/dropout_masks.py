@@ -34,6 +34,11 @@ class DropoutMasks:
         for path, generator_state in state.items():
             self._stream(path).bit_generator.state = generator_state
 
+    def rewind(self, state: Mapping[str, Any]) -> None:
+        """Draw again what was drawn since a `state` of this epoch, also in layers that had drawn nothing then."""
+        self.begin_epoch(self._epoch)
+        self.restore(state)
+
     def draw(self, path: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
         """A mask of `shape` (N, H, W, C), float32: 0 with probability `rate`, else 1 / (1 - rate).
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from runner.components.protocols import Step
+from runner.components.rule_options import Factors, scaled
 from runner.engines.base import BuiltFit
+from runner.engines.two_step import around, squared_norms
 from runner.errors import RunnerError
 
 
 class OptimizerStep:
     """The update rule of a group, with its running arrays for each of the `parameters` (fits, ...).
 
-    If `can_flatten(group)`, the caller may pass fewer, larger arrays with the same numbers in them.
+    If `can_flatten(group)`, the caller may pass fewer, larger arrays with the same numbers in them. `factors` multiply
+    the learning rate and the weight decay of each; None multiplies none.
     """
 
-    def __init__(self, group: Sequence[BuiltFit], parameters: Sequence[Any]) -> None:
+    def __init__(
+        self, group: Sequence[BuiltFit], parameters: Sequence[Any], factors: Sequence[Factors] | None = None
+    ) -> None:
         self.rule, self.parameters = group[0].rule, list(parameters)
+        self.rules = [scaled(self.rule, own) for own in factors or [Factors()] * len(self.parameters)]
         self.clip: float | None = getattr(self.rule, "clip", None)
+        self.slow, self.ascent = around(group[0].options, self.parameters)
         self.states = [self._zero_state(parameter) for parameter in self.parameters]
         self.counters = [StepCounter(fit) for fit in group]
 
@@ -40,23 +47,27 @@ class OptimizerStep:
             # Left out, not given a gradient of 0, with which momentum and weight decay would still move the parameters.
             if step is not None:
                 self._update(fits, gradients, step)
+                if self.slow:
+                    self.slow.follow(fits, step)
 
     def _update(self, fits: slice, gradients: Sequence[Any], step: Step) -> None:
-        for parameter, gradient, state in zip(self.parameters, gradients, self.states, strict=True):
+        for rule, parameter, gradient, state in zip(self.rules, self.parameters, gradients, self.states, strict=True):
             if gradient is None:
                 continue
             if fits == slice(0, len(self.counters)):
-                self.rule.update(parameter, gradient, state, step)
+                rule.update(parameter, gradient, state, step)
                 continue
             part = {name: array[fits] for name, array in state.items()}
-            self.rule.update(parameter[fits], gradient[fits], part, step)
+            rule.update(parameter[fits], gradient[fits], part, step)
             # Written back because a rule may replace an entry of its state instead of changing the view.
             for name, array in part.items():
                 state[name][fits] = array
 
     def state(self) -> dict[str, Any]:
         # Shallow copies suffice: `restore` puts other arrays in place of these and writes into none.
-        return {"done": [counter.done for counter in self.counters], "states": [dict(state) for state in self.states]}
+        slow = {"slow": self.slow.state()} if self.slow else {}
+        states = [dict(state) for state in self.states]
+        return {"done": [counter.done for counter in self.counters], "states": states, **slow}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for counter, done in zip(self.counters, state["done"], strict=True):
@@ -64,33 +75,36 @@ class OptimizerStep:
         for mine, arrays in zip(self.states, state["states"], strict=True):
             mine.clear()
             mine.update(arrays)
+        if self.slow:
+            self.slow.restore(state["slow"])
 
 
 def can_flatten(group: Sequence[BuiltFit]) -> bool:
     """Whether the rule may be given many parameters as one array.
 
-    It must treat each number on its own (`elementwise`, no clipping), and all fits must be at the same step.
+    It must treat each number on its own (`elementwise`, no clipping, no SAM), and all fits must be at the same step.
     """
     rule = group[0].rule
-    per_number = getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None
+    norms = getattr(rule, "clip", None) is not None or group[0].options.sam is not None
+    per_number = getattr(rule, "elementwise", False) and not norms
     # The flat arrays have no axis of fits, so all fits must take every step together.
     return bool(per_number) and len({StepCounter(fit).total for fit in group}) == 1
 
 
-def require_independent_updates(rule: Any) -> None:
+def require_independent_updates(rule: Any, array: Callable[[np.ndarray], Any] = np.copy) -> None:
     """Raise RunnerError if the rule mixes fits, for example by a sum over the first axis.
 
-    Tested on random arrays: two fits updated together must give what each gives when updated alone.
+    Tested on random arrays, which `array` makes those of the engine: two fits updated together must give what each
+    gives when updated alone.
     """
-    # NumPy arrays will do, because a rule uses only operators that NumPy and torch share.
     rng = np.random.default_rng(0)
     values, gradients = rng.standard_normal((2, 2, 3, 4))
 
     def updated(fits: slice) -> np.ndarray:
-        parameter: np.ndarray = values[fits].copy()
-        state = {name: np.zeros_like(parameter) for name in rule.slots}
-        rule.update(parameter, gradients[fits].copy(), state, Step(1, 2))
-        return parameter
+        parameter = array(values[fits].copy())
+        state = {name: array(np.zeros_like(values[fits])) for name in rule.slots}
+        rule.update(parameter, array(gradients[fits].copy()), state, Step(1, 2))
+        return np.asarray(parameter)
 
     separate = np.concatenate([updated(slice(0, 1)), updated(slice(1, 2))])
     if not np.allclose(updated(slice(0, 2)), separate, rtol=1e-6):
@@ -127,7 +141,5 @@ def clip_by_norm(gradients: Sequence[Any], max_norm: float) -> list[Any]:
     """
     if all(gradient is None for gradient in gradients):
         return list(gradients)
-    # Only operators and methods that NumPy and torch share. One norm per fit: the sums leave the first axis alone.
-    squares: Any = sum((g * g).reshape(len(g), -1).sum(1) for g in gradients if g is not None)
-    scale = (max_norm / (squares**0.5 + 1e-6)).clip(None, 1.0)
+    scale = (max_norm / (squared_norms(gradients) ** 0.5 + 1e-6)).clip(None, 1.0)
     return [g if g is None else g * scale.reshape(-1, *[1] * (g.ndim - 1)) for g in gradients]

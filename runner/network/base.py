@@ -86,6 +86,8 @@ class Layer:
     """
 
     type: ClassVar[str]
+    family: ClassVar[str] = ""
+    """What optimizers call the kind of its parameters: conv, dense or norm; "" if it has none, or others."""
     in_place: ClassVar[bool] = False
     """Whether the output can overwrite the input, so that training stores no activation of its own for it."""
     mixes: ClassVar[bool] = False
@@ -155,6 +157,12 @@ def refuse_untyped(layer: Layer) -> None:
         example = f'type: ClassVar[str] = "{kind.__name__.lower()}"'
         need = f"{kind.__name__} needs a type, text without '/', by which its layers are numbered in paths"
         raise ShapeError(f"{need}; write {example}")
+
+
+def kinds_of(family: str, name: str) -> tuple[str, ...]:
+    """The kinds of the parameter `name` of a layer of that `family`, as optimizers call them."""
+    is_bias = name == "bias" or name.endswith("_bias") or name.startswith("bias_")  # as torch names some: in_proj_bias
+    return (*([family] if family else []), *(["bias"] if is_bias else []))
 
 
 class Geometry(NamedTuple):

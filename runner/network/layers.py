@@ -76,6 +76,7 @@ class Conv(Spatial):
     """
 
     type: ClassVar[str] = "conv"
+    family: ClassVar[str] = "conv"
     filters: Count
     kernel: Size
     stride: Size = 1
@@ -238,6 +239,7 @@ class Dense(Pointwise):
     """A fully connected layer on a vector. `initial` is as in :class:`Conv`."""
 
     type: ClassVar[str] = "dense"
+    family: ClassVar[str] = "dense"
     units: Count
     bias: bool = True
     initial: Initial = "he"

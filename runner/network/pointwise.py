@@ -94,6 +94,7 @@ class BatchNorm(Pointwise):
     """
 
     type: ClassVar[str] = "batch_norm"
+    family: ClassVar[str] = "norm"
     # The defaults of both are torch's.
     momentum: Rate = 0.1
     epsilon: Number = 1e-5
@@ -132,6 +133,7 @@ class LayerNorm2d(Pointwise):
     """
 
     type: ClassVar[str] = "layer_norm_2d"
+    family: ClassVar[str] = "norm"
     epsilon: Number = 1e-6
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -150,6 +152,7 @@ class GroupNorm(Pointwise):
     """
 
     type: ClassVar[str] = "group_norm"
+    family: ClassVar[str] = "norm"
     rescales: ClassVar[bool] = True
     groups: Count
     epsilon: Number = 1e-5
@@ -173,6 +176,7 @@ class InstanceNorm(Pointwise):
     """
 
     type: ClassVar[str] = "instance_norm"
+    family: ClassVar[str] = "norm"
     rescales: ClassVar[bool] = True
     affine: bool = False
     epsilon: Number = 1e-5

@@ -136,6 +136,7 @@ class ConvTranspose(Layer):
     """
 
     type: ClassVar[str] = "conv_transpose"
+    family: ClassVar[str] = "conv"
     windowed: ClassVar[bool] = True
     filters: Count
     kernel: Size

@@ -12,7 +12,7 @@ from runner.components.catalog import Catalog
 from runner.components.protocols import UpdateRule, required_engine
 from runner.components.records import ComponentRef, ImageData
 from runner.components.validation import InvalidValues
-from runner.engines import selection
+from runner.engines import rule_check, selection
 from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
 from runner.experiment.schema import Experiment, Training
@@ -104,6 +104,8 @@ class CellChecker:
         if training and engine and training.engine != engine:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
             self._complain(document, ("optimizer",), message)
+        elif training and optimizer is not None:
+            self._try_update(settings.optimizer, optimizer, training.engine, document)
         # Only after everything is checked, so that one command reports all complaints.
         if None in (architecture, optimizer, training, data, *augmentation):
             return None
@@ -258,6 +260,8 @@ class CellChecker:
         def build() -> Any:
             built = self.catalog.build(kind, bound)
             entry = self.catalog.find(kind, ref.name)
+            if kind == "optimizer":
+                rule_check.refuse_unusable(built, self.catalog.rule_options(bound), rule_check.label(entry, bound))
             if kind != "dataset" and not entry.is_ours:
                 from runner.planning.repeatability import build_seeded, refuse_unrepeatable  # rarely needed
 
@@ -266,6 +270,15 @@ class CellChecker:
             return built
 
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
+
+    def _try_update(self, ref: ComponentRef, rule: UpdateRule, engine: str, document: Any) -> None:
+        """Complain about a plugin's rule that fails on the arrays of an engine."""
+        entry = self.catalog.find("optimizer", ref.name)
+        if entry.is_ours:  # tested on both
+            return
+        bound = self._bind("optimizer", ref)
+        action = partial(rule_check.refuse_one_sided, rule, engine, rule_check.label(entry, bound))
+        self._guarded(document, ("optimizer",), lambda: self._cached(("updated", repr(ref), engine), action))
 
     def _bind_or_complain(
         self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]

@@ -65,7 +65,9 @@ class _Products:
 
     def _build(self, kind: str, ref: ComponentRef) -> Any:
         try:
-            return plain_content(self._catalog.build(kind, ref))
+            # What the runner itself does around a rule is not in the rule.
+            around = self._catalog.find(kind, ref.name).common_values(ref.parameters)
+            return plain_content(self._catalog.build(kind, ref)), plain_content(around)
         except TypeError:  # what it does is not all in its data, so only the same description is the same
             return kind, ref.name, plain_content(ref.parameters)
 

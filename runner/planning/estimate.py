@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from runner.components.rule_options import passes
 from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan
@@ -23,14 +24,14 @@ class TimeEstimate:
 
 
 def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all: bool = False) -> TimeEstimate:
-    """The time that the remaining fits of `plan` take, which is proportional to multiply-adds x images x epochs.
+    """The time for the remaining fits of `plan`: proportional to multiply-adds x gradients a step x images x epochs.
 
     Fits that may stop early count with all their epochs, so that they take at most this long.
     With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
     """
     results = list(results)
     images = _training_images(plan)
-    by_epoch = {cell.id: (cell.macs or 0) * images for cell in plan.cells}
+    by_epoch = {cell.id: (cell.macs or 0) * passes(cell.settings.optimizer.parameters) * images for cell in plan.cells}
     costs = {cell.id: by_epoch[cell.id] * cell.settings.training.epochs for cell in plan.cells}
     done = [result for result in results if result.cell in costs and result.status == "ok"]
     seconds = sum(result.seconds for result in done)

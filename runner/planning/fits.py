@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from runner.components.rule_options import passes
 from runner.data.designs import DesignError, design_splits
 from runner.data.duplicate_images import find_duplicates, without_duplicates
 from runner.data.folds import Split, inner_split, stratified_splits
@@ -221,6 +222,7 @@ def _fit_spec(
     common: dict[str, Any],
     parts: tuple[np.ndarray, np.ndarray | None],
 ) -> FitSpec:
+    work = (cell.macs or 0) * passes(cell.settings.optimizer.parameters)
     return FitSpec(
         # Repeat and fold count beside the split, because they are keys of the fit's random streams.
         id=content_id([IDENTITY, cell.id, *content, split.repeat, split.fold]),
@@ -229,6 +231,6 @@ def _fit_spec(
         train=parts[0],
         inner=parts[1],
         validation=split.validation,
-        cost=float(cell.macs or 0) * common["training"].epochs * len(split.train),
+        cost=float(work) * common["training"].epochs * len(split.train),
         **common,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from runner.components.catalog import Catalog
@@ -13,7 +14,8 @@ from runner.engines.torch_engine.meta_device import build_on_meta, is_module
 from runner.errors import RunnerError
 from runner.experiment.schema import NO_AUGMENTATION, Settings
 from runner.files.content_hash import canonical_text
-from runner.network.base import Shape
+from runner.network.analysis import iterate_layers
+from runner.network.base import Shape, kinds_of
 from runner.planning.architecture_facts import identity_of
 from runner.planning.duplicates import plain_content
 from runner.planning.plan import PlannedCell
@@ -40,7 +42,8 @@ def warnings(
     parameters = _Parameters(catalog, shape, classes, network)
     for settings, cell in cells:
         parameters.add(settings, cell)
-    return (*parameters.sentences(), *_idle_augmentations(catalog, cells, shape))
+    multipliers = _idle_multipliers(catalog, [cell for _, cell in cells], shape, classes)
+    return (*parameters.sentences(), *multipliers, *_idle_augmentations(catalog, cells, shape))
 
 
 @dataclass
@@ -115,6 +118,39 @@ def _components(settings: Settings, cell: PlannedCell) -> Iterator[tuple[str, Co
     for pair in zip(settings.augmentation, cell.settings.augmentation, strict=True):
         yield "augmentation", *pair
     yield "optimizer", settings.optimizer, cell.settings.optimizer
+
+
+def _idle_multipliers(catalog: Catalog, cells: Sequence[PlannedCell], shape: Shape, classes: int) -> Iterator[str]:
+    """A sentence for each kind of parameter that has a multiplier and that no network has."""
+    found: dict[str, set[str]] = {}
+    present: dict[str, bool] = {}
+    for cell in cells:
+        architecture = cell.settings.architecture
+        for kind in catalog.rule_options(cell.settings.optimizer).multipliers:
+            text = repr(architecture)
+            if text not in found:
+                build = partial(catalog.build, "architecture", architecture, shape, classes)
+                found[text] = _kinds(build_on_meta(build), shape)
+            present[kind] = present.get(kind, False) or kind in found[text]
+    for kind, is_present in present.items():
+        if not is_present:
+            yield f"optimizer.multipliers.{kind} has no effect: no network has parameters of that kind"
+
+
+def _kinds(network: Any, shape: Shape) -> set[str]:
+    """The kinds of a network's parameters, by which multipliers choose them."""
+    if is_module(network):
+        from runner.engines.torch_engine.parameter_kinds import kinds_of_parameters
+
+        return {kind for kinds in kinds_of_parameters(network, network, shape) for kind in kinds}
+    layers = iterate_layers(network, shape)
+    return {
+        kind
+        for entry in layers
+        for name, spec in entry.layer.parameters(entry.input).items()
+        if spec.trainable
+        for kind in kinds_of(entry.layer.family, name)
+    }
 
 
 def _idle_augmentations(catalog: Catalog, cells: Sequence[tuple[Settings, PlannedCell]], shape: Shape) -> Iterator[str]:

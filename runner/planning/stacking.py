@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.components.protocols import required_engine
+from runner.components.protocols import is_around_torch
 from runner.errors import RunnerError
 from runner.experiment.schema import UntilDecided
 from runner.fits.records import TrainingPlan
@@ -31,8 +31,8 @@ def obstacle(engine: str, module: bool, rule: Any) -> str:
         return "the numpy engine trains one fit at a time"
     if module:
         return "the architecture is a torch module, which trains one fit at a time"
-    engine = required_engine(rule)
-    return f"the optimizer runs only on the {engine} engine and trains one fit at a time" if engine else ""
+    around_torch = is_around_torch(rule)
+    return "the optimizer runs only on the torch engine and trains one fit at a time" if around_torch else ""
 
 
 def decide(

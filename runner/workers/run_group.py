@@ -129,6 +129,7 @@ def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
         labels=labels,
         test=_read_cached(spec.test) if spec.test else None,
         checkpoint=checkpoint,
+        options=catalog.rule_options(spec.optimizer),
     )
 
 

@@ -105,6 +105,7 @@ def built_fit(
         network=network or catalog.build("architecture", spec.architecture, spec.shape, spec.classes),
         transforms=(catalog.build("augmentation", catalog.bind("augmentation", ComponentRef(augmentation))),),
         rule=catalog.build("optimizer", spec.optimizer),
+        options=catalog.rule_options(spec.optimizer),
         images=rng.integers(0, 256, (60, 2, 8, 8), dtype=np.uint8),
         labels=rng.integers(0, 3, 60),
     )

@@ -26,8 +26,10 @@ from runner.engines.training_loop import (
     split_into_batches,
     train,
 )
+from runner.engines.two_step import Ascent
 from runner.fits.records import Learned
 from runner.network.analysis import LayerWithInput, iterate_layers
+from runner.network.base import kinds_of
 from runner.network.description import describe
 from runner.network.parameters import initial_values
 from runner.seeding import Key
@@ -99,8 +101,9 @@ class NumpyLearner:
             for name in layer.arrays
             if specs[path][name].trainable
         ]
+        factors = [fit.options.factors(kinds_of(layer.layer.family, name)) for layer, name in self.trainable]
         # `[None]` adds the axis of fits that update rules expect; it is a view, so updates reach the layers.
-        self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable])
+        self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable], factors)
         self.begin_epoch()
 
     def _set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
@@ -122,12 +125,35 @@ class NumpyLearner:
         labels = self.fit.labels[index]
         # Augmentation comes before normalisation: transforms are promised images in [0, 1].
         images, targets = augment(self.fit, self._to_unit_range(self.fit.images[index]), self._one_hot(labels), drawn)
+        masks = self.masks[0].state()
         scores, losses = self._forward_backward(images, targets)
-        self.rule.step([layer.gradients[name][None] for layer, name in self.trainable])
+        if self.rule.ascent:
+            self._second_gradients(self.rule.ascent, masks, images, targets)
+        self.rule.step(self._gradients())
         # Batches are added up in 64 bits, whatever the precision. An answer is right if it is the image's own label,
         # even if a transform has mixed the target with that of another image.
         self._loss += float(losses.sum())
         self._correct += int((scores.argmax(1) == labels).sum())
+
+    def _second_gradients(
+        self, ascent: Ascent, masks: Mapping[str, Any], images: np.ndarray, targets: np.ndarray
+    ) -> None:
+        """Replace the gradients of a batch by those at SAM's point, with the masks that `masks` is the state before.
+
+        Running statistics move once per step, at the parameters themselves.
+        """
+        layers = [layer.arrays for _, layer in self.network.named_layers()]
+        running = [(arrays[n], arrays[n].copy()) for arrays in layers for n in arrays if not _is_trainable(n)]
+        ascent.climb(self._gradients())
+        self.masks[0].rewind(masks)
+        self._forward_backward(images, targets)
+        ascent.descend()
+        for array, before in running:
+            array[...] = before
+
+    def _gradients(self) -> list[np.ndarray]:
+        """The gradients of `trainable`, each with the axis of fits."""
+        return [layer.gradients[name][None] for layer, name in self.trainable]
 
     def _forward_backward(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, classes) and losses (N,) of images in [0, 1] and targets (N, classes).

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from runner.engines.named_tuples import is_named_tuple
+
+
+class _Size(NamedTuple):
+    """A torch.Size, which is a tuple of another type."""
+
+    lengths: list[int]
+
 
 def encode_tensors(value: Any) -> Any:
-    """Nested dicts, lists and tuples with every tensor replaced by a dict: its bytes (uint8), type and memory layout.
+    """Nested dicts, lists and tuples, named ones too, with every tensor replaced by a dict.
 
-    The strides are saved too, because the order of sums, and so the last bits, may depend on the order in memory.
+    It has the tensor's bytes (uint8), type and memory layout. The strides are saved too, because the order of sums, and
+    so the last bits, may depend on the order in memory.
     """
     if isinstance(value, Tensor):
         # As bytes, because NumPy has no bfloat16.
@@ -22,21 +31,31 @@ def encode_tensors(value: Any) -> Any:
         name = str(value.dtype).removeprefix("torch.")
         layout = {"shape": list(value.shape), "stride": list(value.stride()), "device": str(value.device)}
         return {"tensor": name, **layout, "bytes": content}
-    if isinstance(value, dict):
-        return {key: encode_tensors(item) for key, item in value.items()}
-    return type(value)(map(encode_tensors, value)) if type(value) in (list, tuple) else value
+    if type(value) is torch.Size:
+        return _Size(list(value))
+    return map_containers(encode_tensors, value)
 
 
 def decode_tensors(value: Any) -> Any:
     """The inverse of `encode_tensors`; each tensor goes back to its device."""
-    if isinstance(value, dict) and "tensor" in value:
+    if isinstance(value, _Size):
+        return torch.Size(value.lengths)
+    # A parameter or an entry of a state may be called "tensor" too.
+    if isinstance(value, dict) and value.keys() == {"tensor", "shape", "stride", "device", "bytes"}:
         dtype = getattr(torch, value["tensor"])
         content = torch.from_numpy(value["bytes"]).view(dtype).view(value["shape"])
         # The bytes are in the usual order; copy_ puts the numbers where the saved strides say.
         return torch.empty_strided(value["shape"], value["stride"], dtype=dtype, device=value["device"]).copy_(content)
-    if isinstance(value, dict):
-        return {key: decode_tensors(item) for key, item in value.items()}
-    return type(value)(map(decode_tensors, value)) if type(value) in (list, tuple) else value
+    return map_containers(decode_tensors, value)
+
+
+def map_containers(change: Callable[[Any], Any], value: Any) -> Any:
+    """A dict, list, tuple or named tuple with each of its values changed; anything else as it is."""
+    if type(value) is dict:
+        return {key: change(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(change, value))
+    return tuple.__new__(type(value), map(change, value)) if is_named_tuple(type(value)) else value
 
 
 def module_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from runner.components.rule_options import Factors
+
 ALIGNMENT = 16
 """Each parameter starts at a multiple of this many numbers: 64 bytes in float32, the size of a vector register."""
 
@@ -15,18 +17,22 @@ class FlatParameters:
     """The weights as one array (1, n, 1) and the biases as another (1, n): `values`, and likewise `gradients`.
 
     An update rule may treat weights and biases differently and tells them by the number of axes, hence the last axis of
-    the weights. The module's parameters become views into `values`, and their gradients views into `gradients`, to
-    which every backward pass adds.
+    the weights. If the parameters have different `factors`, there is such a pair for each of these; `self.factors` are
+    those of each array. The module's parameters become views into `values`, and their gradients views into `gradients`,
+    to which every backward pass adds.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], factors: Sequence[Factors] | None = None) -> None:
+        own = factors or [Factors()] * len(parameters)
+        kinds = [(is_weight, factor) for is_weight in (True, False) for factor in dict.fromkeys(own or [Factors()])]
         # With the axis of fits a dense layer's weight has three axes, and a bias or a normalisation's weight two.
-        kinds = [[p for p in parameters if p.ndim > 2], [p for p in parameters if p.ndim <= 2]]
-        pairs = [_flatten(kind) for kind in kinds]
-        shapes = ((1, -1, 1), (1, -1))
+        kind_of = [(parameter.ndim > 2, factor) for parameter, factor in zip(parameters, own, strict=True)]
+        pairs = [_flatten([p for p, its in zip(parameters, kind_of, strict=True) if its == kind]) for kind in kinds]
+        shapes = [(1, -1, 1) if is_weight else (1, -1) for is_weight, _ in kinds]
         self.values, self.gradients = (
             [pair[which].view(shape) for pair, shape in zip(pairs, shapes, strict=True)] for which in (0, 1)
         )
+        self.factors = [factor for _, factor in kinds]
 
     def zero_gradients(self) -> None:
         # In place and not to None: the parameters' gradients are views of these arrays.

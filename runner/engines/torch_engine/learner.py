@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runner.components.protocols import required_engine
+from runner.components.protocols import is_around_torch
+from runner.components.rule_options import Factors
 from runner.engines.base import BuiltFit
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.optimizer_step import OptimizerStep, can_flatten, require_independent_updates, runs_of_equal
@@ -20,6 +21,8 @@ from runner.engines.torch_engine.build import build_module
 from runner.engines.torch_engine.flat_parameters import FlatParameters
 from runner.engines.torch_engine.images import ImageBatches, Normalisation, merge_fits
 from runner.engines.torch_engine.layers import GroupMembers
+from runner.engines.torch_engine.parameter_kinds import kinds_of_parameters
+from runner.engines.torch_engine.replay import Replay
 from runner.engines.torch_engine.torch_optimizer import TorchOptimizerStep
 from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augment, changes_labels
 from runner.fits.records import Learned
@@ -45,12 +48,13 @@ class TorchLearner:
         self.module: nn.Module = self._build_module().to(self.device, self.dtype)
         self.parameters = list(self.module.parameters())
         # After the move to the device and type: the parameters become views into the flat arrays.
-        flat = can_flatten(group) and not self.is_plugin_module
-        self.flat = FlatParameters(self.parameters) if flat else None
+        flat, factors = can_flatten(group) and not self.is_plugin_module, self._factors()
+        self.flat = FlatParameters(self.parameters, factors) if flat else None
         if len(group) > 1:
-            require_independent_updates(group[0].rule)
-        step_class: Any = TorchOptimizerStep if required_engine(group[0].rule) else OptimizerStep
-        self.rule: OptimizerStep | TorchOptimizerStep = step_class(group, self._values())
+            require_independent_updates(group[0].rule, torch.from_numpy)
+        step_class: Any = TorchOptimizerStep if is_around_torch(group[0].rule) else OptimizerStep
+        factors = self.flat.factors if self.flat else factors
+        self.rule: OptimizerStep | TorchOptimizerStep = step_class(group, self._values(), factors)
         self.normalisation = normalisation or Normalisation.of(group, self.dtype, self.device)
         self.train_part = self.subset(group[0].images, group[0].labels, [fit.spec.train for fit in group])
         self.begin_epoch()
@@ -63,6 +67,14 @@ class TorchLearner:
             return module
         values = [initial_values(network, fit.spec.shape, *fit.spec.keys) for fit in self.group]
         return build_module(network, self.spec.shape, values, self.members)
+
+    def _factors(self) -> list[Factors] | None:
+        """What the learning rate and the decay of each parameter are multiplied by; None if no multipliers are set."""
+        options = self.group[0].options
+        if not options.multipliers:
+            return None
+        kinds = kinds_of_parameters(self.module, self.group[0].network, self.spec.shape)
+        return [options.factors(own) for own in kinds]
 
     def _values(self) -> list[Tensor]:
         """The parameters (F, ...) for the update rule to change in place; as two arrays if they are flat."""
@@ -94,9 +106,19 @@ class TorchLearner:
     def step(self, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
         # Last batches may differ in size. Neighbouring fits with batches of one size go through the module together;
         # padding a batch instead would change the statistics of batch normalisation.
-        for fits, count in runs_of_equal([len(batch) for batch in batches]):
-            if count:
-                self._accumulate_gradients(fits, batches[fits], draws[fits])
+        runs = [fits for fits, count in runs_of_equal([len(batch) for batch in batches]) if count]
+        replay = Replay(self.module, self.masks, self.device) if self.rule.ascent else None
+        for fits in runs:
+            self._count(fits, *self._accumulate_gradients(fits, batches[fits], draws[fits]))
+        if self.rule.ascent and replay:
+            with torch.no_grad():
+                self.rule.ascent.climb(self._gradients())
+            self._clear_gradients()
+            with replay.again():
+                for fits in runs:
+                    self._accumulate_gradients(fits, batches[fits], draws[fits])
+            with torch.no_grad():
+                self.rule.ascent.descend()
         with torch.no_grad():
             self.rule.step(self._gradients(), [len(batch) > 0 for batch in batches])
         self._clear_gradients()
@@ -108,8 +130,13 @@ class TorchLearner:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def _accumulate_gradients(self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]) -> None:
-        """Add the gradients of some neighbouring fits, whose batches have the same size, and update their metrics."""
+    def _accumulate_gradients(
+        self, fits: slice, batches: Sequence[np.ndarray], draws: Sequence[BatchDraws]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the gradients of some neighbouring fits, whose batches have the same size.
+
+        Returns their scores (F, N, classes), losses (F, N) and labels (F, N).
+        """
         positions = [torch.from_numpy(batch).to(self.device) for batch in batches]
         images, labels = self.train_part.batch(fits.start, positions)
         targets = F.one_hot(labels, self.spec.classes).to(self.dtype) if self.soft_targets else labels
@@ -119,9 +146,12 @@ class TorchLearner:
         # Each fit's loss is the mean over its own batch. The parameters of a fit get a gradient only from its own loss,
         # so one backward pass through the sum gives every fit what it would have had alone.
         losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self.losses[fits] += losses.sum(1, dtype=torch.float64)
-            self.correct[fits] += (scores.argmax(2) == labels).sum(1)
+        return scores.detach(), losses.detach(), labels
+
+    def _count(self, fits: slice, scores: Tensor, losses: Tensor, labels: Tensor) -> None:
+        """Add a batch of some of the fits to the totals of the epoch."""
+        self.losses[fits] += losses.sum(1, dtype=torch.float64)
+        self.correct[fits] += (scores.argmax(2) == labels).sum(1)
 
     def _module_input(self, images: Tensor, fits: slice) -> Tensor:
         """Images (F, N, C, H, W) in [0, 1] of some of the fits, normalised, as the module's input (N, F*C, H, W).

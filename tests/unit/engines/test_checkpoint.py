@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -75,6 +75,94 @@ def test_a_killed_fit_has_the_same_bits_with_each_optimizer_of_torch(name: str, 
     schedule = {} if name == "Rprop" else {"schedule": "cosine"}
     optimizer = ComponentRef(name, {"lr": 0.01, **schedule})
     check_every_kill(lambda: built_fit("none", 3, precision, optimizer, MIXED), "torch", tmp_path, (1, 5, 8))
+
+
+AROUND = {"lookahead": {"k": 4}, "sam": {}, "multipliers": {"bias": {"lr": 2}, "conv": {"weight_decay": 0}}}
+
+
+@pytest.mark.parametrize(("engine", "name"), [("torch", "adamw"), ("numpy", "adamw"), ("torch", "NAdam")])
+def test_a_killed_fit_has_the_same_bits_with_what_is_done_around_its_rule(
+    engine: str, name: str, tmp_path: Path
+) -> None:
+    optimizer = ComponentRef(name, {"lr": 0.01, "schedule": "cosine", **AROUND})
+    check_every_kill(lambda: built_fit("shift", 3, "float32", optimizer, MIXED), engine, tmp_path, (3, 6))
+
+
+class Pair(NamedTuple):
+    """What an optimizer may have in its state beside tensors, nested."""
+
+    mean: Any
+    shape: Any
+
+
+class Remembering(torch.optim.SGD):
+    """An optimizer whose state holds a named tuple, a torch.Size and a NumPy scalar, and which uses all three."""
+
+    pair: Any = Pair
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            pair = state.get("pair", self.pair(torch.zeros_like(parameter), parameter.shape))
+            state["pair"] = self.pair(0.9 * pair.mean + parameter.grad, pair.shape)
+            # A Python number in its place would leave float32 as it is.
+            state["scale"] = np.asarray(state.get("scale", np.float64(0.1)) * np.ones(1, np.float32))[0]
+            parameter -= float(state["scale"]) * state["pair"].mean / pair.shape.numel() ** 0.5
+
+
+def remembering(kind: type = Remembering) -> BuiltFit:
+    fit = built_fit("none", 3, optimizer=ComponentRef("SGD", {"lr": 0.1}), network=MIXED)
+    object.__setattr__(fit.rule, "build_optimizer", lambda parameters: kind(parameters, lr=0.1))
+    return fit
+
+
+def test_a_killed_fit_has_the_same_bits_with_named_tuples_in_the_optimizer_s_state(tmp_path: Path) -> None:
+    check_every_kill(remembering, "torch", tmp_path, (1, 4, 8))
+
+
+def test_a_named_tuple_that_cannot_be_found_again_is_not_saved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Inner(NamedTuple):
+        mean: Any
+        shape: Any
+
+    class Within(Remembering):
+        pair = Inner
+
+    outcome = train(lambda: remembering(Within), "torch", Killer(), CheckpointEvery(tmp_path))
+    assert bits(outcome) == bits(train(remembering, "torch", Killer(), None)) and list(tmp_path.iterdir()) == []
+    (message,) = caplog.messages
+    assert message.endswith("a value of type Inner cannot be saved: its class is not at the top of a module")
+
+
+def test_a_named_tuple_whose_class_is_gone_starts_the_fit_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(remembering, "torch", Killer(5), CheckpointEvery(tmp_path))
+    expected = bits(train(remembering, "torch", Killer(), None))
+    monkeypatch.setattr(Remembering, "pair", Renamed)
+    monkeypatch.delitem(globals(), "Pair")
+    again = Killer()
+    assert bits(train(remembering, "torch", again, CheckpointEvery(tmp_path, 100))) == expected
+    assert again.batches == STEPS and "Pair, which the code no longer has" in caplog.text
+
+
+class Renamed(NamedTuple):
+    mean: Any
+    shape: Any
+
+
+class Counts(dict):  # type: ignore[type-arg]
+    """It would come back as a plain dictionary."""
+
+
+@pytest.mark.parametrize("value", [Counts(), {1, 2}, torch.float32, True.__class__])
+def test_a_value_that_would_come_back_as_another_is_not_saved(value: Any, tmp_path: Path) -> None:
+    checkpoint = CheckpointEvery(tmp_path)
+    checkpoint.save({"value": value}, dict)
+    assert list(tmp_path.iterdir()) == []
 
 
 class Own(nn.Sequential):

@@ -36,6 +36,8 @@ RULES = [
     ComponentRef("rmsprop", {"centered": True, "momentum": 0.5}),
     ComponentRef("adagrad", {}),
     ComponentRef("sgd", {"lr": 0.1, "clip": 0.5, "schedule": {"name": "cosine", "warmup": 1}}),
+    ComponentRef("adam", {"lr": 0.01, "multipliers": {"bias": {"lr": 2}, "norm": {"lr": 0}}, "lookahead": {"k": 2}}),
+    ComponentRef("sgd", {"lr": 0.1, "momentum": 0.9, "sam": {"rho": 0.2}, "multipliers": {"conv": {"lr": 0.5}}}),
 ]  # fmt: skip
 SHORTCUT = Sequential(
     Conv(4, 3), ReLU(), Residual(Conv(6, 3, 2), ReLU(), Conv(6, (1, 3)), shortcut=PadChannels(6, 2)),

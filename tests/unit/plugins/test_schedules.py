@@ -1,16 +1,17 @@
 """Learning-rate schedules against those of torch, step by step, and their YAML setting."""
 
 import itertools
+import json
 
 import pytest
 import torch
 from command import TINY
-from runner.plugins.optimizers.schedule_setting import normalise_schedule
 from runner.plugins.optimizers.sgd import sgd
 from torch.optim import lr_scheduler
 
 from runner.api import Step
 from runner.cli import main
+from runner.components.schedule_setting import normalise_schedule
 
 LR, IN_EPOCH, EPOCHS = 0.3, 7, 12
 TOTAL = IN_EPOCH * EPOCHS
@@ -52,6 +53,13 @@ def step_decay(*epochs, before=0, factor=0.1):
     return lambda optimizer: lr_scheduler.MultiStepLR(optimizer, steps, gamma=factor)
 
 
+def restarts(first, growth=1, final=0.0):
+    def make(optimizer):
+        return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, first, growth, eta_min=final * LR)
+
+    return make
+
+
 def one_cycle(steps=TOTAL, **options):
     return lambda optimizer: lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps, cycle_momentum=False, **options)
 
@@ -63,6 +71,10 @@ SCHEDULES = [
     ({"name": "cosine", "final": 0.1}, cosine(TOTAL, 0.1)),
     (STEP, step_decay(3, 6, 9, factor=0.5)),
     ({"name": "multi_step", "at": [2, 9]}, step_decay(2, 9)),
+    ({"name": "warm_restarts", "first": 3}, restarts(3 * IN_EPOCH)),
+    ({"name": "warm_restarts", "first": 1, "growth": 2, "final": 0.1}, restarts(IN_EPOCH, 2, 0.1)),
+    ({"name": "warm_restarts", "first": 0.5, "growth": 3}, restarts(4, 3)),
+    ({"name": "warm_restarts", "first": 2, "growth": 2, "warmup": 2}, with_warmup(restarts(14, 2))),
     ("one_cycle", one_cycle()),
     (
         {"name": "one_cycle", "rising": 0.5, "start": 0.1, "final": 0.001},
@@ -98,6 +110,7 @@ def test_a_warm_up_longer_than_the_fit_rises_to_its_end():
 
 
 NAMES = ["constant", STEP, {"name": "multi_step", "at": [1]}, "cosine", "one_cycle"]
+NAMES += [{"name": "warm_restarts", "first": 0.1}, {"name": "warm_restarts", "first": 2, "growth": 1.5}]
 
 
 @pytest.mark.parametrize("schedule", NAMES, ids=str)
@@ -122,7 +135,7 @@ def test_a_schedule_has_one_form_however_it_is_written(written, shortest):
     assert normalise_schedule(written) == shortest and normalise_schedule(shortest) == shortest
 
 
-ALLOWED = "allowed: constant, cosine, multi_step, one_cycle, step"
+ALLOWED = "allowed: constant, cosine, multi_step, one_cycle, step, warm_restarts"
 REFUSED = """
 cosin                             => : found 'cosin'; did you mean 'cosine'? ALLOWED
 3                                 => : found 3; ALLOWED
@@ -144,6 +157,9 @@ step                              => .every: is required, but missing
 {name: cosine, warmup: x}         => .warmup: found 'x'; expected a number
 {name: cosine, warmup: -1}        => .warmup: found -1; allowed: 0.0 or more
 {name: one_cycle, rising: 1}      => .rising: found 1; allowed: less than 1.0
+warm_restarts                     => .first: is required, but missing
+{name: warm_restarts, first: 0}   => .first: found 0; allowed: more than 0.0
+{name: warm_restarts, first: 1, growth: 0.5} => .growth: found 0.5; allowed: 1.0 or more
 """
 ROWS = [line.split("=> ") for line in REFUSED.replace("ALLOWED", ALLOWED).strip().splitlines()]
 
@@ -169,4 +185,37 @@ def test_a_grid_may_vary_a_schedule_and_its_parts(tiny, capsys):
 
 def test_plugins_lists_the_schedules(capsys):
     assert main(["plugins", "--json"]) == 0
-    assert '"type": "constant | step | multi_step | cosine | one_cycle | mapping"' in capsys.readouterr().out
+    names = "constant | step | multi_step | cosine | warm_restarts | one_cycle | mapping"
+    assert f'"type": "{names}"' in capsys.readouterr().out
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from runner.api import Optimizer, Positive, Schedule, hookimpl, rate
+@dataclass(frozen=True)
+class Mine:
+    lr: float
+    schedule: Schedule
+    slots = ()
+    def rate(self, step): return rate(self.lr, self.schedule, step)
+    def update(self, parameter, gradient, state, step): parameter -= self.rate(step) * gradient
+def mine(*, lr: Positive = 0.01, schedule: Schedule = "constant"): return Mine(lr, schedule)
+@hookimpl
+def register_optimizers(): return [Optimizer(name="mine", build=mine)]
+"""
+
+
+def test_a_plugin_has_the_same_schedules_messages_and_rates(tiny, capsys):
+    (tiny.parent / "mine.py").write_text(PLUGIN)
+    for written, complaint in ROWS[::3]:
+        edited = TINY.replace("{name: adam, lr: 1e-2}", f"{{name: mine, schedule: {written.strip()}}}")
+        tiny.write_text(edited.replace("plugins: []", "plugins: [./mine.py]"))
+        assert main(["plan", str(tiny)]) == 2
+        assert capsys.readouterr().err == f"{tiny}:6: optimizer.schedule{complaint}\n"
+    restarts = ["--set", "schedule={name: warm_restarts, first: 2, warmup: 1}", "--epochs", "5", "--json"]
+    rates = []
+    for name, more in (("mine", ["--plugin", str(tiny.parent / "mine.py")]), ("adam", [])):
+        assert main(["describe", name, "--set", "lr=0.01", *more, *restarts]) == 0
+        rates.append(json.loads(capsys.readouterr().out)["rates"])
+    assert rates[0] == rates[1] and rates[0][300]["rate"] == 0.01, "the second cycle begins after 1 + 2 epochs"
+    assert rates[0][299]["rate"] < 1e-6

@@ -143,7 +143,7 @@ REFUSED = """
 {name: adma}               => : unknown optimizer 'adma'; did you mean 'adam'? allowed: ASGD, Adadelta, Adafactor, \
 Adagrad, Adam, AdamW, Adamax, NAdam, RAdam, RMSprop, Rprop, SGD, adagrad, adam, adamw, lars, lion, rmsprop, sgd
 {name: lion, betas: [1]}   => .betas: lion has no parameter 'betas'; did you mean 'beta2'? allowed: beta1, beta2, \
-clip, decay_all, lr, schedule, weight_decay
+clip, decay_all, lookahead, lr, multipliers, sam, schedule, weight_decay
 lars                       => : lars needs the parameter 'lr' (float > 0)
 {name: adam, clip: 0}      => .clip: found 0; allowed: more than 0.0
 {name: adam, decay_all: 1} => .decay_all: found 1; expected true or false

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from runner.api import Count, Fraction, Positive, Probability, Step
+from runner.components.protocols import Step
+from runner.components.records import Count, Fraction, Positive, Probability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +29,10 @@ class RateSchedule:
         ramp = min(step.number / warmup_steps, 1.0) if warmup_steps else 1.0
         # A fit may be shorter than its warm-up: the schedule then stays at its first step, and has at least one.
         done, steps = max(step.number - 1 - warmup_steps, 0), max(step.total - warmup_steps, 1)
-        return ramp * self.without_warmup(int(step.epochs), done, steps)
+        return ramp * self.without_warmup(step, done, steps)
 
-    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
-        """The multiplier in `epoch` of the fit (from 0), when `done` of the `steps` after the warm-up are done."""
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
+        """The multiplier at `step` of the fit, when `done` of the `steps` after the warm-up are done."""
         return 1.0
 
 
@@ -42,8 +43,8 @@ class StepSchedule(RateSchedule):
     every: Count
     factor: Positive = 0.1
 
-    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
-        return float(self.factor ** (epoch // self.every))
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
+        return float(self.factor ** (int(step.epochs) // self.every))
 
 
 def _increasing(epochs: list[int]) -> list[int]:
@@ -59,8 +60,8 @@ class MultiStepSchedule(RateSchedule):
     at: Annotated[list[Count], AfterValidator(_increasing)]
     factor: Positive = 0.1
 
-    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
-        return float(self.factor ** sum(epoch >= milestone for milestone in self.at))
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
+        return float(self.factor ** sum(step.epochs >= milestone for milestone in self.at))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,31 @@ class CosineSchedule(RateSchedule):
 
     final: Probability = 0.0
 
-    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
         return self.final + (1 - self.final) * half_cosine(1.0, 0.0, done, steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmRestartsSchedule(RateSchedule):
+    """From 1 down to `final` along half a cosine, again and again: each cycle begins at 1, `growth` times as long.
+
+    The first cycle lasts `first` epochs, rounded to whole steps. Source: Loshchilov and Hutter 2017, "SGDR: Stochastic
+    Gradient Descent with Warm Restarts", equation 5; `first` is its T_0 and `growth` its T_mult. As torch's
+    CosineAnnealingWarmRestarts that is advanced at every step.
+    """
+
+    # The bounds keep lengths finite.
+    first: Annotated[float, Field(gt=0, le=1_000_000)]
+    growth: Annotated[float, Field(ge=1, le=1_000)] = 1.0
+    final: Probability = 0.0
+
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
+        length, in_cycle = float(max(round(self.first * step.in_epoch), 1)), float(done)
+        if self.growth == 1:
+            in_cycle %= length
+        while in_cycle >= length:
+            in_cycle, length = in_cycle - length, length * self.growth
+        return self.final + (1 - self.final) * half_cosine(1.0, 0.0, in_cycle, length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +112,7 @@ class OneCycleSchedule(RateSchedule):
     start: Probability = 1 / 25
     final: Probability = 1 / 25 / 1e4
 
-    def without_warmup(self, epoch: int, done: int, steps: int) -> float:
+    def without_warmup(self, step: Step, done: int, steps: int) -> float:
         # Steps count from 0 here, so the last step of the rise is number rising * steps - 1, as in torch.
         peak = self.rising * steps - 1
         if done < peak:
@@ -106,6 +130,7 @@ RATE_SCHEDULES: dict[str, type[RateSchedule]] = {
     "step": StepSchedule,
     "multi_step": MultiStepSchedule,
     "cosine": CosineSchedule,
+    "warm_restarts": WarmRestartsSchedule,
     "one_cycle": OneCycleSchedule,
 }
 """By the name used in YAML."""
