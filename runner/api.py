@@ -18,7 +18,7 @@ from runner.components.records import (
     Positive,
     Probability,
 )
-from runner.components.schedule_setting import Schedule, rate
+from runner.components.schedules import Schedule, rate
 from runner.components.torch_rule import Clip, TorchRule
 from runner.errors import RunnerError, ShapeError
 from runner.files.cache import cache_folder

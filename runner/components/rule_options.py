@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, PlainValidator
 
-from runner.components.nested_values import as_mapping, parse_record, refuse_unknown
+from runner.components.validation import as_mapping, parse_record, refuse_unknown
 from runner.errors import RunnerError
 
 KINDS = ("bias", "conv", "dense", "norm")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runner.components.protocols import Step
 from runner.components.records import Positive
-from runner.components.schedule_setting import Schedule, rate
+from runner.components.schedules import Schedule, rate
 from runner.errors import PluginError, RunnerError
 from runner.text import did_you_mean
 

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from runner.components.catalog import Catalog
-from runner.components.protocols import UpdateRule, required_engine
+from runner.components.protocols import UpdateRule, is_around_torch, required_engine
 from runner.components.records import ComponentRef, ImageData
 from runner.components.validation import InvalidValues
-from runner.engines import rule_check, selection
+from runner.engines import selection
 from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
 from runner.experiment.schema import Experiment, Training
@@ -261,7 +261,7 @@ class CellChecker:
             built = self.catalog.build(kind, bound)
             entry = self.catalog.find(kind, ref.name)
             if kind == "optimizer":
-                rule_check.refuse_unusable(built, self.catalog.rule_options(bound), rule_check.label(entry, bound))
+                self._refuse_unusable(bound, built)
             if kind != "dataset" and not entry.is_ours:
                 from runner.planning.repeatability import build_seeded, refuse_unrepeatable  # rarely needed
 
@@ -271,11 +271,20 @@ class CellChecker:
 
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
 
+    def _refuse_unusable(self, ref: ComponentRef, rule: UpdateRule) -> None:
+        entry, options = self.catalog.find("optimizer", ref.name), self.catalog.rule_options(ref)
+        if options.multipliers or is_around_torch(rule):
+            from runner.engines import rule_check  # rarely needed
+
+            rule_check.refuse_unusable(rule, options, rule_check.label(entry, ref))
+
     def _try_update(self, ref: ComponentRef, rule: UpdateRule, engine: str, document: Any) -> None:
         """Complain about a plugin's rule that fails on the arrays of an engine."""
         entry = self.catalog.find("optimizer", ref.name)
         if entry.is_ours:  # tested on both
             return
+        from runner.engines import rule_check  # rarely needed
+
         bound = self._bind("optimizer", ref)
         action = partial(rule_check.refuse_one_sided, rule, engine, rule_check.label(entry, bound))
         self._guarded(document, ("optimizer",), lambda: self._cached(("updated", repr(ref), engine), action))

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler
 
 from runner.api import Step
 from runner.cli import main
-from runner.components.schedule_setting import normalise_schedule
+from runner.components.schedules import normalise_schedule
 
 LR, IN_EPOCH, EPOCHS = 0.3, 7, 12
 TOTAL = IN_EPOCH * EPOCHS
