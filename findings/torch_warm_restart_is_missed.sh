@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # PyTorch 2.13.0: CosineAnnealingWarmRestarts misses a restart when it is advanced by step(epoch).
 #
-# Its documentation advances it after every batch by step(epoch + i / iterations), and says that step() without an
-# argument may be used as well. One expects the same learning rate from both wherever they mean the same moment. With
+# Its documentation advances it after every batch by step(epoch + i / iterations), and lets step() without an argument
+# be used in between. One expects the same learning rate from both wherever they mean the same moment. With
 # T_0 = 1 and T_mult = 3 the cycles begin at epochs 0, 1, 4, 13, 40, 121, ... At 121 step() gives the highest rate, and
 # step(121) the lowest: the number of the cycle is int(log(243, 3)), and that logarithm is 4.999999999999999. So the
-# first batch of that cycle is trained with a rate of eta_min. It is the same at 242 for T_0 = 2, and at others.
+# first batch of that cycle is trained with a rate of eta_min. It is the same at 242 for T_0 = 2.
 #
 # Seen: step(): 0.1 at 121; step(121): 0.0 at 121; both 0.1 at 1, 4, 13 and 40.
 set -euo pipefail

@@ -23,7 +23,7 @@ def kinds_of_parameters(module: nn.Module, network: Any, shape: Shape) -> list[t
     """The kinds of each parameter of `module`, in its own order.
 
     `network` is the tree of layers for images of `shape` (C, H, W) that the module was built from, or the module itself
-    if it is a plugin's own, whose layers are told by their classes.
+    if it is a plugin's own, in which the classes of torch decide.
     """
     kinds: dict[int, tuple[str, ...]] = {}
     if isinstance(network, nn.Module):

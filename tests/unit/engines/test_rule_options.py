@@ -71,9 +71,9 @@ def by_hand(make: Make, rho: float = 0.0, lookahead: tuple[int, float] | None = 
             optimizer.step()
             if lookahead and number % lookahead[0] == 0:
                 with torch.no_grad():
-                    for fast, kept in zip(parameters, slow, strict=True):
-                        kept += lookahead[1] * (fast - kept)
-                        fast.copy_(kept)
+                    for fast, own in zip(parameters, slow, strict=True):
+                        own += lookahead[1] * (fast - own)
+                        fast.copy_(own)
             total += loss * len(batch)
         losses.append(total / 40)
     return losses
