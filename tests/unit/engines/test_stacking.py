@@ -155,6 +155,23 @@ def test_a_group_killed_at_any_batch_resumes_with_the_same_bits(explodes: bool, 
         assert saved == (kill > 1) and (rest.batches < STEPS) == saved, "it resumed from the checkpoint"
 
 
+def test_a_group_resumes_with_the_same_bits_with_what_is_done_around_its_rule(tmp_path: Path) -> None:
+    """Of three fits, of which one has a batch more than the others, so that they are at different steps."""
+    around = {"lookahead": {"k": 2}, "sam": {}, "multipliers": {"bias": {"lr": 2}}}
+
+    def train(killer: Killer, every: int = 0) -> list[Any]:
+        fits = group("shift", 3, "float32", ComponentRef("adam", {"lr": 0.01, **around}), MIXED, sizes=(40, 41, 49))
+        checkpoint = CheckpointEvery(tmp_path, every, fits=["a", "b", "c"]) if every else None
+        fits[0] = dataclasses.replace(fits[0], transforms=(*fits[0].transforms, killer), checkpoint=checkpoint)
+        return [
+            str(outcome) if isinstance(outcome, Exception) else bits(outcome) for outcome in TorchEngine().fit(fits)
+        ]
+
+    undisturbed, rest = train(Killer()), Killer()
+    train(Killer(5), 1)
+    assert train(rest, 100) == undisturbed and rest.batches == STEPS - 5
+
+
 class Mixing:
     """A rule whose step has a fixed length over all fits together, so that they affect each other."""
 
