@@ -5,7 +5,7 @@ Its names and their signatures are recorded in `docs/reference/api.json` and cha
 """
 
 from runner.components.hookspecs import hookimpl
-from runner.components.protocols import Draws, Step, Transform, UpdateRule
+from runner.components.protocols import Draws, LossFunction, Step, Transform, UpdateRule
 from runner.components.records import (
     Architecture,
     Augmentation,
@@ -13,6 +13,8 @@ from runner.components.records import (
     Dataset,
     Fraction,
     ImageData,
+    Loss,
+    Metric,
     NonNegative,
     Optimizer,
     Positive,
@@ -93,7 +95,10 @@ __all__ = [
     "LayerScale",
     "LeakyReLU",
     "LocalResponseNorm",
+    "Loss",
+    "LossFunction",
     "MaxPool",
+    "Metric",
     "Multiply",
     "Network",
     "NonNegative",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from runner.components.records import ComponentRef
 
 DESCRIBED_IN = {
-    kind: f"runner.commands.describe_{kind}" for kind in ("architecture", "augmentation", "optimizer", "dataset")
+    kind: f"runner.commands.describe_{kind}"
+    for kind in ("architecture", "augmentation", "optimizer", "dataset", "metric", "loss")
 }
 """By kind, the module whose `describe(catalog, ref, given)` prints a bound component and returns the exit status."""
 OPTIONS: dict[str, tuple[tuple[str, ...], Any]] = {

@@ -47,9 +47,9 @@ class Catalog:
         """The component of that kind and name; raises PluginError that names the nearest one if there is none."""
         if (kind, name) in self.entries:
             return self.entries[kind, name]
-        raise PluginError(f"unknown {kind} {yaml_value(name)}{did_you_mean(name, self.names(kind))}{self._broken()}")
+        raise PluginError(f"unknown {kind} {yaml_value(name)}{did_you_mean(name, self.names(kind))}{self.broken()}")
 
-    def _broken(self) -> str:
+    def broken(self) -> str:
         """The end of a message: the first plugin that failed to load, as it may provide the missing component."""
         for plugin, why in self.failures.items():
             more = f", and {len(self.failures) - 1} more" if len(self.failures) > 1 else ""
@@ -98,6 +98,8 @@ REQUIRED_ATTRIBUTES = {
     "augmentation": ("draw", "apply"),
     "optimizer": ("slots", "update"),
     "dataset": ("shape", "class_names", "size", "load"),
+    "metric": ("__call__",),
+    "loss": ("values",),
 }
 """By kind, the attributes that what a component builds must have."""
 
@@ -229,7 +231,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) ->
 
 
 def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, source: str) -> Iterable[Component]:
-    hook = f"register_{kind}s"
+    hook = KINDS[kind].hook
     # Called one by one: an exception from pluggy's own call would stop the other plugins, and not name its own.
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         if implementation.plugin is not module:
@@ -243,6 +245,8 @@ def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, sourc
                 raise PluginError(f"{source}: {kind} {record.name!r} needs a name (text) and build (a function)")
             if not isinstance(record.version, str):
                 raise PluginError(f"{source}: {kind} {record.name!r} has a version that is no text: {record.version!r}")
+            if problem := record.problem():
+                raise PluginError(f"{source}: {kind} {record.name!r} has {problem}")
         yield from records
 
 
@@ -250,9 +254,11 @@ def _check_signature(entry: RegisteredComponent) -> None:
     """Raise PluginError unless a component's parameters are keyword-only, with known types and valid defaults."""
     with _as_plugin_error(entry.source):
         positional, parameters = entry.positional, entry.parameters
-    expected = 2 if entry.component.kind == "architecture" else 0  # input_shape and classes
-    if len(positional) != expected:
-        raise PluginError(f"{entry.source}: the parameters of {entry.component.name} must be keyword-only, after a *")
+    expected = entry.component.given
+    if len(positional) != len(expected):
+        first = f"begin with ({', '.join(expected)}) and then " if len(positional) < len(expected) else ""
+        message = f"the parameters of {entry.component.name} must {first}be keyword-only, after a *"
+        raise PluginError(f"{entry.source}: {message}")
     # Types and defaults of a plugin file are checked now, for its author; of an installed plugin when they are used,
     # as building a type adapter for each of them would slow down every command.
     for parameter in parameters.values() if entry.is_file else ():

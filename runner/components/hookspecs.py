@@ -1,4 +1,4 @@
-"""The four hooks of a plugin. Each yields (or returns a list of) named records of one kind."""
+"""The hooks of a plugin. Each yields (or returns a list of) named records of one kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from runner.components.records import Architecture, Augmentation, Dataset, Optimizer
+from runner.components.records import Architecture, Augmentation, Dataset, Loss, Metric, Optimizer
 
 GROUP = "runner"
 """The pluggy project name and the entry-point group under which published plugins are registered."""
@@ -111,5 +111,61 @@ def register_datasets() -> Iterable[Dataset]:
         @hookimpl
         def register_datasets():
             yield Dataset(name="noise", build=noise)
+    """
+    return ()
+
+
+@hookspec
+def register_metrics() -> Iterable[Metric]:
+    """Metrics, by name.
+
+    A complete plugin::
+
+        from runner.api import Metric, hookimpl
+
+        def worst_recall(class_names):
+            def compute(truth, predicted):
+                return min((predicted[truth == number] == number).mean() for number in set(truth.tolist()))
+
+            return compute
+
+        @hookimpl
+        def register_metrics():
+            yield Metric(name="worst_recall", build=worst_recall, unit="%", needs="answers")
+    """
+    return ()
+
+
+@hookspec
+def register_losses() -> Iterable[Loss]:
+    """Losses, by name.
+
+    A complete plugin, for both engines; without `value_and_gradient` it trains on torch only::
+
+        from dataclasses import dataclass
+
+        import numpy as np
+        from runner.api import Loss, hookimpl
+
+        @dataclass(frozen=True)
+        class Brier:
+            weight: float
+
+            def values(self, scores, targets):
+                return self.weight * ((scores.softmax(1) - targets) ** 2).sum(1)
+
+            def value_and_gradient(self, scores, targets):
+                shares = np.exp(scores - scores.max(1, keepdims=True))
+                shares /= shares.sum(1, keepdims=True)
+                error = 2 * self.weight * (shares - targets)
+                gradient = shares * (error - (shares * error).sum(1, keepdims=True))
+                return self.weight * ((shares - targets) ** 2).sum(1), gradient
+
+        def brier(class_names, counts, *, weight: float = 1.0):
+            return Brier(weight)
+
+        @hookimpl
+        def register_losses():
+            yield Loss(name="brier", build=brier)
     """
     return ()

@@ -67,6 +67,22 @@ def is_around_torch(rule: Any) -> bool:
     return hasattr(rule, "build_optimizer")
 
 
+class LossFunction(Protocol):
+    """A loss as a number per image, whose mean over a batch is made small. It has no state and draws no numbers.
+
+    `scores` (N, classes) are those of the network's last layer, and the rows of `targets` (N, classes) sum to 1: each
+    has a 1 at the image's class, unless an augmentation mixes labels. All images are those of one fit.
+
+    The NumPy engine, which has no automatic derivatives, needs a second method, ``value_and_gradient(scores, targets)``
+    for NumPy arrays: the losses (N,), and the derivative (N, classes) of each image's loss by its own scores. A loss
+    without it trains on the torch engine only.
+    """
+
+    def values(self, scores: Any, targets: Any) -> Any:
+        """The loss of each image (N,), in torch's operations."""
+        ...
+
+
 def required_engine(rule: Any) -> str:
     """The only engine that can use the rule, from its attribute `engine`; "" if every engine can."""
     return "torch" if is_around_torch(rule) else str(getattr(rule, "engine", ""))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from runner.components import rule_options
-from runner.text import call
+from runner.text import call, is_name
 
 # For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
@@ -45,11 +45,19 @@ class Component:
     """
 
     kind: ClassVar[str]
+    hook: ClassVar[str]
+    """The name of the hook that yields components of the kind."""
+    given: ClassVar[tuple[str, ...]] = ()
+    """The positional parameters of `build`, which the runner passes."""
     common: ClassVar[Mapping[str, Any]] = {}
     """Parameters of every component of the kind, read by the runner itself instead of `build`: name -> type."""
     name: str
     build: Callable[..., Any]
     version: str = ""
+
+    def problem(self) -> str:
+        """What is wrong with the fields of the record; "" if nothing is."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class Architecture(Component):
     """
 
     kind: ClassVar[str] = "architecture"
+    hook: ClassVar[str] = "register_architectures"
+    given: ClassVar[tuple[str, ...]] = ("input_shape", "classes")
     common: ClassVar[Mapping[str, Any]] = {"strict": bool}
 
 
@@ -69,6 +79,7 @@ class Augmentation(Component):
     """``build(*, ...) -> Transform``: random changes of the training images."""
 
     kind: ClassVar[str] = "augmentation"
+    hook: ClassVar[str] = "register_augmentations"
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Optimizer(Component):
     """
 
     kind: ClassVar[str] = "optimizer"
+    hook: ClassVar[str] = "register_optimizers"
     common: ClassVar[Mapping[str, Any]] = rule_options.COMMON
 
 
@@ -94,11 +106,65 @@ class Dataset(Component):
     """
 
     kind: ClassVar[str] = "dataset"
+    hook: ClassVar[str] = "register_datasets"
     common: ClassVar[Mapping[str, Any]] = {"subset": Count, "deduplicate": bool}
     read_image: Callable[[str, tuple[int, int, int], Mapping[str, Any]], np.ndarray] | None = None
 
 
-KINDS: dict[str, type[Component]] = {record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset)}
+@dataclass(frozen=True)
+class Metric(Component):
+    """``build(class_names, *, ...) -> compute``: one number per fit, from its answers for its validation images.
+
+    ``compute(truth, predicted)`` gets the class (N,) of each image and what a fit says of it: with
+    ``needs="probabilities"`` the softmax (N, classes) of its scores, with ``needs="answers"`` the class (N,) it takes
+    the image for, which every journal has, so that such a metric appears in reports of earlier studies too.
+
+    A value lies in `lowest` to `highest`. With the unit ``%`` it is a share, 0 to 1, which is shown in percent, and
+    differences in points. `title` is the metric in words; "" stands for its name. `share_of_images` says that a value
+    is the fraction of the images of which something is true, so that it varies at least by binomial noise.
+    """
+
+    kind: ClassVar[str] = "metric"
+    hook: ClassVar[str] = "register_metrics"
+    given: ClassVar[tuple[str, ...]] = ("class_names",)
+    title: str = ""
+    higher_is_better: bool = True
+    unit: str = ""
+    lowest: float = 0.0
+    highest: float = 1.0
+    needs: Literal["answers", "probabilities"] = "probabilities"
+    share_of_images: bool = False
+
+    def problem(self) -> str:
+        texts = isinstance(self.title, str) and isinstance(self.unit, str)
+        if not (texts and is_name(self.title + self.unit or "-")):
+            return "title and unit: expected text on one line"
+        numbers = all(type(end) in (int, float) for end in (self.lowest, self.highest))
+        if not (numbers and self.lowest < self.highest):
+            return f"lowest {self.lowest!r}, highest {self.highest!r}: expected two numbers, the lower one first"
+        if self.needs not in ("answers", "probabilities"):
+            return f"needs {self.needs!r}: allowed: 'answers', 'probabilities'"
+        flags = {"higher_is_better": self.higher_is_better, "share_of_images": self.share_of_images}
+        return "".join(
+            f"{name} {flag!r}: allowed: True, False" for name, flag in flags.items() if type(flag) is not bool
+        )
+
+
+@dataclass(frozen=True)
+class Loss(Component):
+    """``build(class_names, counts, *, ...) -> LossFunction``: what a fit makes small.
+
+    `counts` are the numbers of training images of each class. While a plan is made, which reads no data, all are equal.
+    """
+
+    kind: ClassVar[str] = "loss"
+    hook: ClassVar[str] = "register_losses"
+    given: ClassVar[tuple[str, ...]] = ("class_names", "counts")
+
+
+KINDS: dict[str, type[Component]] = {
+    record.kind: record for record in (Architecture, Augmentation, Optimizer, Dataset, Metric, Loss)
+}
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runner.components.protocols import Transform, UpdateRule
+from runner.components.protocols import LossFunction, Transform, UpdateRule
 from runner.components.rule_options import RuleOptions
 from runner.engines.checkpoint import Checkpoint
+from runner.engines.measuring import BuiltMetric
 from runner.fits.records import Curves, FitSpec, Learned
 from runner.network.analysis import LayerWithInput
 from runner.seeding import Key
@@ -26,6 +27,7 @@ class BuiltFit:
     (N,) hold the whole data set; `spec.train`, `spec.inner` and `spec.validation` index into them. `test` holds the
     images and labels of the held-out test part if the result is to be evaluated on it. `checkpoint` stores the
     state of the whole group, so only the first fit of a group has one. `options` say what is done around the rule.
+    `loss` is None for the plain cross-entropy.
     """
 
     spec: FitSpec
@@ -37,6 +39,8 @@ class BuiltFit:
     test: tuple[np.ndarray, np.ndarray] | None = None
     checkpoint: Checkpoint | None = None
     options: RuleOptions = RuleOptions()
+    loss: LossFunction | None = None
+    metrics: tuple[BuiltMetric, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,8 @@ class TrainedFit:
 
     `best_epoch` is the epoch, from 1, whose parameters it has; 0 if it is the last because the fit could not stop.
     `answers` are those for the validation images with these parameters, from `fits.answers.pack`. `arrays` are those
-    of `runner.engines.inspection`; most fits have none. `learned` is None unless the fit's `keep` asks for it.
+    of `runner.engines.inspection`; most fits have none. `learned` is None unless the fit's `keep` asks for it, and
+    `measures` are those of `FitResult`.
     """
 
     curves: Curves
@@ -53,6 +58,7 @@ class TrainedFit:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     best_epoch: int = 0
     learned: Learned | None = None
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 class Trained(Protocol):

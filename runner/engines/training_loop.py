@@ -19,6 +19,7 @@ from runner.engines.best_epoch import BestEpoch
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.inspection import Inspectable, inspect_fit
+from runner.engines.measuring import measure
 from runner.errors import EndedEarly
 from runner.fits import answers
 from runner.fits.metrics import CURVES, INNER_CURVES
@@ -68,6 +69,10 @@ class Learner(Protocol):
         ...
 
     def evaluate(self, subset: Any) -> list[Evaluation]: ...
+
+    def shares(self, subset: Any) -> list[np.ndarray]:
+        """For each fit the softmax (N, classes) of its scores, computed as in the evaluation after an epoch."""
+        ...
 
     def inspectable(self, fit: int) -> Inspectable:
         """The network of one fit of the group."""
@@ -201,6 +206,7 @@ def train(
             training.train_epoch(epoch)
     training.restore_best()
     training.evaluate_test()
+    training.find_shares()
     return [training.outcome(number) for number in range(len(group))]
 
 
@@ -212,6 +218,7 @@ class _GroupTraining:
         self.members, self.checkpoint = [FitProgress(fit) for fit in group], first.checkpoint
         self.learner, self.epoch, self.batches_done = make_learner(group), 0, 0
         self.validation = self.learner.subset(first.images, first.labels, [fit.spec.validation for fit in group])
+        self.shares: list[np.ndarray] | None = None
         self.inner: Any = None
         if inner := [fit.spec.inner for fit in group if fit.spec.inner is not None]:
             self.inner = self.learner.subset(first.images, first.labels, inner)
@@ -298,24 +305,32 @@ class _GroupTraining:
             for member, evaluation in zip(self.members, self.learner.evaluate(subset), strict=True):
                 member.curves |= {"test_loss": [evaluation.loss], "test_accuracy": [evaluation.accuracy]}
 
+    def find_shares(self) -> None:
+        """Evaluate the validation part once more, if a metric needs the probabilities of its classes."""
+        metrics = [built.metric for member in self.members if not member.end_reason for built in member.fit.metrics]
+        if any(metric.needs_probabilities for metric in metrics):
+            self.shares = self.learner.shares(self.validation)
+
     def outcome(self, number: int) -> TrainedFit | Exception:
         member = self.members[number]
         fit, best = member.fit, member.best.epoch if member.best else 0
         if member.end_reason:
             return EndedEarly(member.end_reason)
         predicted, confidence = member.answers()
-        packed = answers.pack(fit.labels[fit.spec.validation], predicted, fit.spec.classes)
+        truth = fit.labels[fit.spec.validation]
+        packed = answers.pack(truth, predicted, fit.spec.classes)
+        measures = measure(fit.metrics, truth, predicted, self.shares[number] if self.shares else None)
         # Before the inspection, which moves the running statistics.
         learned = self._learned(number) if fit.spec.keep else None
         if not fit.spec.inspected:
-            return TrainedFit(member.curves, packed, best_epoch=best, learned=learned)
+            return TrainedFit(member.curves, packed, best_epoch=best, learned=learned, measures=measures)
         try:
             network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
             inspection = inspect_fit(fit, network, initial_filters, predicted, confidence)
         except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
             log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
             inspection = {}
-        return TrainedFit(member.curves, packed, inspection, best, learned)
+        return TrainedFit(member.curves, packed, inspection, best, learned, measures)
 
     def _learned(self, number: int) -> Learned | None:
         try:

@@ -30,7 +30,8 @@ def _obstacle(document: Node, keys: tuple[str, ...], value: Node) -> Complaint |
     section = document.value.get(keys[0])
     if section is None:
         missing = Complaint(document.where, keys[0], f"is missing, so {dotted(keys)} cannot be set")
-        return None if keys[0] == "training" else missing  # all keys of `training` may come from the levels
+        # All keys of `training` may come from the levels, and a loss that is left out is the cross-entropy.
+        return None if keys[0] in ("training", "loss") else missing
     if isinstance(section.value, list):
         message = f"{keys[0]} is a list, so the path is ambiguous; set the whole list"
         return Complaint(value.where, dotted(keys), message)

@@ -12,7 +12,14 @@ from pydantic import TypeAdapter
 from runner.components.catalog import Catalog
 from runner.components.validation import InvalidValues, validate
 from runner.errors import RunnerError
-from runner.experiment.schema import NO_AUGMENTATION, Training, parse_component, parse_components
+from runner.experiment.schema import (
+    DEFAULTS,
+    NO_AUGMENTATION,
+    Training,
+    parse_component,
+    parse_components,
+    parse_loss,
+)
 from runner.files.yaml_nodes import Node
 
 Resolve = Callable[[Training], Training]
@@ -34,7 +41,7 @@ class BoundSections:
         Several augmentations have one key, as a path cannot lead into their list.
         """
         node = document.value.get(section)
-        data = NO_AUGMENTATION.name if node is None and section == "augmentation" else node and node.to_data()
+        data = DEFAULTS.get(section) if node is None else node.to_data()
         # By repr, as for keys 1, 1.0 and True would be equal.
         key = section, repr(data)
         if key not in self._amounts:
@@ -53,7 +60,8 @@ class BoundSections:
             refs = [ref for ref in parse_components(data) if ref != NO_AUGMENTATION]
             bound = [self._catalog.bind(section, ref).to_dict() for ref in refs]
             return bound[0] if len(bound) == 1 else {"": bound}
-        return self._catalog.bind(section, parse_component(data)).to_dict()
+        parse = parse_loss if section == "loss" else parse_component
+        return self._catalog.bind(section, parse(data)).to_dict()
 
 
 @lru_cache  # pydantic compiles an adapter when it is created

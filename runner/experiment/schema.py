@@ -14,10 +14,15 @@ from runner.files.yaml_nodes import Node
 from runner.fits.records import Precision, SplitDesign
 from runner.text import yaml_value
 
-FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "training")
+FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "loss", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
 
 NO_AUGMENTATION = ComponentRef("none")
+CROSS_ENTROPY = ComponentRef("cross_entropy")
+DEFAULTS = {"augmentation": NO_AUGMENTATION.name, "loss": CROSS_ENTROPY.name}
+"""The components of the sections that a file may leave out."""
+
+MOST_METRICS = 50
 
 FIRST_LOOK = 2
 """Repeats that stop when decided are looked at from this one on; fewer cannot split the noise of images and fits."""
@@ -47,6 +52,17 @@ def parse_components(value: Any) -> tuple[ComponentRef, ...]:
     return tuple(map(parse_component, value)) if isinstance(value, list) else (parse_component(value),)
 
 
+def parse_loss(value: Any) -> ComponentRef:
+    """The loss of a YAML value; a mapping without a name is the cross-entropy."""
+    return parse_component({**CROSS_ENTROPY.to_dict(), **value} if isinstance(value, dict) else value)
+
+
+def _parse_metrics(value: Any) -> tuple[ComponentRef, ...]:
+    if isinstance(value, list) and len(value) > MOST_METRICS:
+        raise ValueError(f"found {len(value)} metrics; allowed: at most {MOST_METRICS}")
+    return parse_components(value)
+
+
 def _parse_seconds(value: Any) -> Any:
     match = re.fullmatch(_SECONDS, value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
@@ -56,6 +72,8 @@ def _parse_seconds(value: Any) -> Any:
 
 Component = Annotated[ComponentRef, PlainValidator(parse_component)]
 Components = Annotated[tuple[ComponentRef, ...], PlainValidator(parse_components)]
+LossComponent = Annotated[ComponentRef, PlainValidator(parse_loss)]
+Metrics = Annotated[tuple[ComponentRef, ...], PlainValidator(_parse_metrics)]
 Keep = Literal["none", "best", "all"]
 Seconds = Annotated[
     float,
@@ -210,9 +228,13 @@ class Search(Section):
 
 
 class ReportSettings(Section):
-    """`metric` is what the report compares; differences below `equivalent` count as practically equivalent."""
+    """`metric` is what the report compares; differences below `equivalent` count as practically equivalent.
 
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    `metrics` are more columns of the table of cells.
+    """
+
+    metric: Component = ComponentRef("val_accuracy")
+    metrics: Metrics = ()
     equivalent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
 
 
@@ -222,6 +244,7 @@ class Settings(Section):
     architecture: Component
     augmentation: Components = (NO_AUGMENTATION,)
     optimizer: Component
+    loss: LossComponent = CROSS_ENTROPY
     training: Training
 
 

@@ -90,6 +90,7 @@ class Experiment:
     grid: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     exclude: Sequence[Mapping[str, Any]] | None = None
     augmentation: ComponentLike | Sequence[ComponentLike] | None = None
+    loss: ComponentLike | None = None
     cross_validation: schema.CrossValidation | Mapping[str, Any] | None = None
     seed: int | None = None
     report: schema.ReportSettings | Mapping[str, Any] | None = None

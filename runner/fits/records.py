@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.components.records import ComponentRef
+from runner.fits.metrics import Metric
 from runner.network.base import Shape
 
 # For types only: `runner plan` uses these records, and answers sooner without NumPy.
@@ -89,7 +90,10 @@ class FitSpec:
     decide when, and `train` is without them. `test` is the folder of the held-out test part, "" if it is not
     measured. `shape` is (channels, height, width). `timeout` and `checkpoint` are in seconds: a fit that takes longer
     than `timeout` is stopped, and every `checkpoint` seconds its state is saved to a file in `folder`; None turns
-    either off. `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
+    either off. `loss` is None for the plain cross-entropy. `metrics` are those of plugins that its result is measured
+    by, and `class_names` are there if a loss or a metric needs them.
+
+    `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
     else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
     epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown. With `keep` the
     result has what the fit has learned.
@@ -120,6 +124,9 @@ class FitSpec:
     folder: str = ""
     inner: np.ndarray | None = None
     keep: bool = False
+    loss: ComponentRef | None = None
+    metrics: tuple[Metric, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def inspected(self) -> bool:
@@ -158,7 +165,8 @@ class FitResult:
     `epochs` counts those that were trained. `best_epoch` is the one whose parameters are the fit's result, counted from
     1, if the fit chose it (see `EarlyStop`); 0 if it is the last.
     `answers` are those for the validation images with these parameters (see `fits.answers`). Results of an earlier
-    format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images.
+    format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images. `measures`
+    are its metrics of plugins, by `Metric.journal_key`; nan if one could not be computed.
     `seconds` is wall-clock time, `cpu` processor time, both without the start of the worker; fits that are trained
     together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is
     the time of the end in milliseconds since 1970; `worker` is the process id; `memory` is the peak memory of the
@@ -191,12 +199,18 @@ class FitResult:
     refused: bool = False
     best_epoch: int = 0
     learned: Learned | None = None
+    measures: dict[str, float] = field(default_factory=dict)
 
     def final(self, metric: str) -> float:
-        """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit."""
+        """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit.
+
+        `metric` is a `Metric.journal_key`; nan too if the fit was not measured by it.
+        """
         values = self.curves.get(metric, [])
-        if self.status != "ok" or not values:
+        if self.status != "ok":
             return float("nan")
+        if not values:
+            return self.measures.get(metric, float("nan"))
         # The test part has a single value, and 0 - 1 is the last epoch.
         return values[self.best_epoch - 1 if len(values) == self.epochs else -1]
 
@@ -207,6 +221,7 @@ class FitResult:
         left_out = {"arrays", "retryable", "refused", "learned"} | ({"confusion"} if self.answers else set())
         # Fits that cannot stop early have the lines that they have always had.
         left_out |= set() if self.best_epoch else {"best_epoch"}
+        left_out |= set() if self.measures else {"measures"}
         return {key: value for key, value in fields.items() if key not in left_out}
 
 

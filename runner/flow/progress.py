@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from runner.fits.grouping import split_into_groups
-from runner.fits.metrics import find_metric
 from runner.fits.records import FitResult, FitSpec
 from runner.planning.plan import Plan
 from runner.text import duration, megabytes, plural, printable
@@ -65,10 +64,10 @@ class Progress:
         self.ended[result.cell] += 1
         values = self.values.setdefault(result.cell, [])
         if result.status == "ok":
-            values.append(result.final(self.plan.metric))
+            values.append(result.final(self.plan.measure.journal_key))
         # Only cells whose fits have all ended: the mean of some folds may fall with the next one.
         if values and self.ended[result.cell] >= self.plan.folds * self.plan.repeats_of(result.cell):
-            mean, sign = sum(values) / len(values), find_metric(self.plan.metric).direction
+            mean, sign = sum(values) / len(values), self.plan.measure.direction
             if self.top is None or sign * mean > sign * self.top[0]:
                 self.top = mean, self.names[result.cell]
 
@@ -138,7 +137,9 @@ class Lines(Progress):
         if result.status == "failed":
             memory = f" (peak memory {megabytes(result.memory)})" if result.memory else ""
             return f"{where}: FAILED: {result.reason}{memory}"
-        return f"{where}: {self.plan.metric} {result.final(self.plan.metric):.4f} in {result.seconds:.1f} s"
+        return (
+            f"{where}: {self.plan.metric} {result.final(self.plan.measure.journal_key):.4f} in {result.seconds:.1f} s"
+        )
 
     def _print(self, text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)

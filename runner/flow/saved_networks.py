@@ -7,6 +7,7 @@ journal, and a beaten one is removed after it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from pathlib import Path
 
 from runner.components.catalog import load_catalog
 from runner.files import atomic_write
-from runner.fits.metrics import find_metric
 from runner.fits.records import FitResult, FitSpec
 from runner.planning.plan import Plan
 from runner.text import plural
@@ -89,8 +89,10 @@ class SavedNetworks:
         return result.status == "ok" and (before is None or self._rank(result) < before[0])
 
     def _rank(self, result: FitResult) -> Rank:
-        metric = find_metric(self.plan.metric)
-        return -metric.direction * result.final(metric.name), result.repeat, result.fold
+        metric = self.plan.measure
+        value = -metric.direction * result.final(metric.journal_key)
+        # One that could not be computed comes last, as nan has no place in an order.
+        return math.inf if math.isnan(value) else value, result.repeat, result.fold
 
     def _remove(self, fits: Iterable[str]) -> None:
         for fit in fits:

@@ -13,7 +13,7 @@ from runner.data import splits_file
 from runner.data.splits_file import SavedSplits
 from runner.experiment.load import Given, load
 from runner.fits.records import FitSpec, Look
-from runner.flow import report, training
+from runner.flow import measures, report, training
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
 from runner.flow.publishing import publisher_for
@@ -54,6 +54,8 @@ def run(
             extend = partial(plan_repeat, experiment, data, test)
             repeats, recorded = Repeats(first, journal, data.labels, extend, options), len(journal.results)
             reached = repeats.reached()
+            measures.complete(journal, reached.fits, data.labels)
+            unmeasured = measures.lacking(experiment, reached.plan, journal, reached.fits, folder)
             known = journal.results.select(fit.id for fit in reached.fits)
             missing = training.missing_fits(reached.fits, journal.results.statuses, options.only_failed)
             parts = [part for part in (data, test) if part]
@@ -64,7 +66,7 @@ def run(
             notices = before_training(folder, reached.plan, journal.results, known.versions(), missing)
             networks = SavedNetworks(reached.plan, folder)
             unsaved = networks.begin(known, journal.results)
-            progress.notify([*notices, *unsaved, *(opening_lines(reached) if missing else [])])
+            progress.notify([*notices, *unsaved, *unmeasured, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)
             with publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting) as publisher:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FACTS = ("epochs", "best_epoch", "seconds", "worker", "cpu", "finished", "versions")
 """The columns of the fits after the metrics."""
+COLUMNS = ("id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS, *_FACTS)
+"""The columns that the frame of the fits always has."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Frames:
 
     `fits` has one row per fit: id, cell, repeat, fold, status, reason, the final value of each metric, epochs and
     best_epoch (see `FitResult`), seconds, worker, cpu, finished, versions (by library). Test metrics are nan if the
-    experiment does not use the test images.
+    experiment does not use the test images. Metrics of plugins follow, by `Metric.journal_key`.
     `curves` has one row per epoch of a successful fit: id, epoch and the curves.
     `confusions` has one row per pair of classes of a successful fit: id, truth and predicted (class numbers), count.
     `right` has by fit id, for each validation image, whether the answer was right: packed bits (see `fits.answers`).
@@ -55,8 +57,10 @@ def frames(results: Iterable[FitResult], splits: SavedSplits | None = None, seen
     import pandas as pd
 
     rows, curves, confusions, right = [], _Curves(), _Confusions(splits), dict[str, bytes]()
+    measures = dict[str, None]()
     for result in results:
         rows.append(_row(result))
+        measures |= dict.fromkeys(result.measures)
         if result.status == "ok":
             curves.add(result)
             try:
@@ -64,13 +68,13 @@ def frames(results: Iterable[FitResult], splits: SavedSplits | None = None, seen
                     right[result.id] = bits
             except ValueError as error:
                 raise JournalError(f"fit {result.id}: {error}; the journal and {NAME} are not of one study") from None
-    columns = ["id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS]
-    fits = pd.DataFrame(rows, columns=[*columns, *_FACTS])
+    fits = pd.DataFrame(rows, columns=[*COLUMNS, *(name for name in measures if name not in COLUMNS)])
     return Frames(fits, curves.frame(), confusions.frame(), right, splits, seen)
 
 
 def _row(result: FitResult) -> dict[str, Any]:
     return {
+        **result.measures,
         **{key: getattr(result, key) for key in ("id", "cell", "repeat", "fold", "status", "reason")},
         **{metric: result.final(metric) for metric in METRICS + TEST_METRICS},
         **{key: getattr(result, key) for key in _FACTS},

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from runner.errors import JournalError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult, Look
-from runner.journal.line import decode, summarise
+from runner.journal.line import LineSummary, decode, summarise
 
 T = TypeVar("T")
 LONGEST_LINE = 2**27
@@ -34,11 +34,13 @@ class LinePosition(NamedTuple):
 class Results(Mapping[str, FitResult]):
     """Results by fit id; if a fit has two lines, the later one counts. One thread may read while another adds.
 
-    `looks` has each look with the position at which its line ends: what is before it had been seen then.
+    `looks` has each look with the position at which its line ends: what is before it had been seen then. `begun` has
+    where the first line of a fit's result starts; a good fit has later ones only if metrics were added to it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.positions, self.looks = path, dict[str, LinePosition](), list[tuple[int, Look]]()
+        self.begun: dict[str, int] = {}
         self._file: int | None = None
 
     def __getitem__(self, fit: str) -> FitResult:
@@ -69,6 +71,13 @@ class Results(Mapping[str, FitResult]):
     def __del__(self) -> None:
         if self._file is not None:
             os.close(self._file)
+
+    def add(self, start: int, length: int, summary: LineSummary) -> None:
+        """Note a fit's line, which counts in place of earlier ones."""
+        earlier = self.positions.get(summary.fit)
+        if earlier is None or earlier.status != "ok":
+            self.begun[summary.fit] = start
+        self.positions[summary.fit] = LinePosition(start, length, *summary[1:])
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -130,7 +139,7 @@ def index(path: Path) -> tuple[Results, int]:
         if isinstance(summary, Look):
             results.looks.append((length + len(line), summary))
         else:
-            results.positions[summary.fit] = LinePosition(length, len(line), *summary[1:])
+            results.add(length, len(line), summary)
         length += len(line)
     return results, length
 

@@ -13,7 +13,7 @@ from runner.errors import StorageError
 from runner.files.lock import locked
 from runner.files.own_files import opener
 from runner.fits.records import FitResult, Look
-from runner.journal.index import LinePosition, Results, index
+from runner.journal.index import Results, index
 from runner.journal.line import encode, summarise
 
 log = logging.getLogger("runner.journal")
@@ -96,7 +96,7 @@ class Journal:
                 # From the line and not from the result: this is what the index of the next run will read.
                 summary = summarise(line)
                 assert not isinstance(summary, Look)
-                self.results.positions[result.id] = LinePosition(start, len(line), *summary[1:])
+                self.results.add(start, len(line), summary)
             start += len(line)
 
 

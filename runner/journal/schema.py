@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner.fits.metrics import CURVES, INNER_CURVES, METRICS, TEST_METRICS
+from runner.fits.metrics import CURVES, INNER_CURVES, METRICS, MOST_MEASURES, TEST_METRICS
 from runner.fits.records import FitResult, Look
 from runner.text import plural, yaml_value
 
@@ -79,6 +79,10 @@ def _is_curves(value: Any) -> bool:
     )
 
 
+def _is_measures(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= MOST_MEASURES and all(map(_is_number, value.values()))
+
+
 def _is_confusion(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(row, list) and len(row) == 3 and all(_is_whole(number) and number < _LARGEST_COUNT for number in row)
@@ -96,5 +100,6 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),
     "versions": (_is_mapping_of_texts, "a mapping of texts"),
     "curves": (_is_curves, f"lists of numbers by {', '.join(METRICS + TEST_METRICS + INNER_CURVES)}"),
+    "measures": (_is_measures, f"a mapping of at most {MOST_MEASURES} numbers"),
     "confusion": (_is_confusion, f"rows of truth, predicted and count, whole numbers below {_LARGEST_COUNT:,}"),
 }

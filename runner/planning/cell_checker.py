@@ -15,7 +15,7 @@ from runner.components.validation import InvalidValues
 from runner.engines import selection
 from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
-from runner.experiment.schema import Experiment, Training
+from runner.experiment.schema import CROSS_ENTROPY, Experiment, Training
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import EarlyStop, TrainingPlan
 from runner.network.analysis import Analysis
@@ -99,6 +99,7 @@ class CellChecker:
         ]
         optimizer = self._build("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training_plan(cell)
+        loss = self._check_loss(settings.loss, document, training, data)
         self._check_stop(cell, data)
         engine = required_engine(optimizer)
         if training and engine and training.engine != engine:
@@ -110,7 +111,7 @@ class CellChecker:
         if None in (architecture, optimizer, training, data, *augmentation):
             return None
         assert architecture is not None and data is not None and training is not None
-        return self._planned_cell(cell, name, architecture, training, optimizer, data)
+        return self._planned_cell(cell, name, architecture, training, optimizer, loss, data)
 
     def network(self, architecture: ComponentRef) -> str:
         """The text that identifies the network of an architecture that a checked cell without a problem has."""
@@ -139,6 +140,24 @@ class CellChecker:
             return None
         create = partial(_create_training_plan, training, engine, device, precision)
         return self._cached(("training", repr(training)), create)  # type: ignore[no-any-return]
+
+    def _check_loss(
+        self, given: ComponentRef, document: Any, training: TrainingPlan | None, data: ImageData | None
+    ) -> ComponentRef | None:
+        """The bound loss; None if it is the plain cross-entropy, or if there is a complaint."""
+        if given == CROSS_ENTROPY:
+            return None
+        if data is None:
+            return self._bind_or_complain("loss", given, document, ("loss",))
+        built = self._build("loss", given, document, ("loss",), loss_arguments(data))
+        if built is None:
+            return None
+        if training and training.engine == "numpy" and not hasattr(built, "value_and_gradient"):
+            message = f"{given.name} has no value_and_gradient, so it needs the torch engine; training.engine is numpy"
+            self._complain(document, ("loss",), message)
+        bound = self._bind("loss", given)
+        # By what it amounts to, so that a default that is written out changes no fit.
+        return bound if bound.name != CROSS_ENTROPY.name or bound != self._bind("loss", CROSS_ENTROPY) else None
 
     def _check_stop(self, cell: Cell, data: ImageData | None) -> None:
         training = cell.settings.training
@@ -170,12 +189,13 @@ class CellChecker:
         architecture: ComponentRef,
         training: TrainingPlan,
         rule: UpdateRule,
+        loss: ComponentRef | None,
         data: ImageData,
     ) -> PlannedCell:
         requested = cell.settings
         augmentation = tuple(self._bind("augmentation", ref) for ref in requested.augmentation)
         optimizer = self._bind("optimizer", requested.optimizer)
-        settings = CellSettings(architecture, augmentation, optimizer, training)
+        settings = CellSettings(architecture, augmentation, optimizer, training, loss)
         try:
             analysis, network, is_module = self._analyse(architecture, training, data)
         except RunnerError as error:
@@ -193,8 +213,11 @@ class CellChecker:
             # Records do not say for which images they are: the same ones are another network for another shape.
             "shape": canonical_text(data.shape),
             "classes": canonical_text(data.classes),
-            "code": canonical_text(self._code_versions(cell)),
+            "code": canonical_text(self._code_versions(cell, loss)),
         }
+        if loss:
+            # With the names of the classes, by which it may weigh them.
+            content["loss"] = canonical_text([loss.to_dict(), *data.class_names])
         return PlannedCell(
             mapping_id(content), name, cell.levels, replace(settings, training=training),
             analysis.parameters, analysis.macs, analysis.receptive_field, timeout=requested.training.timeout,
@@ -241,9 +264,10 @@ class CellChecker:
 
         return replace(training, stacking=self._guarded(cell.document, ("training", "stacking"), decide))
 
-    def _code_versions(self, cell: Cell) -> list[str]:
-        """The versions of the plugin files that define the cell's augmentations and optimizer."""
+    def _code_versions(self, cell: Cell, loss: ComponentRef | None) -> list[str]:
+        """The versions of the plugin files that define the cell's augmentations, optimizer and loss."""
         refs = [("augmentation", ref) for ref in cell.settings.augmentation] + [("optimizer", cell.settings.optimizer)]
+        refs += [("loss", loss)] if loss else []
         entries = [self.catalog.find(kind, ref.name) for kind, ref in refs]
         # Cached, because finding the files of a plugin takes longer than all else that is done for a cell.
         return [
@@ -251,21 +275,23 @@ class CellChecker:
             for entry in entries
         ]
 
-    def _build(self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]) -> Any:
+    def _build(
+        self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...], arguments: tuple[Any, ...] = ()
+    ) -> Any:
         """The component that `ref` describes; None, after a complaint, if it cannot be built."""
         bound = self._bind_or_complain(kind, ref, document, path)
         if bound is None:
             return None
 
         def build() -> Any:
-            built = self.catalog.build(kind, bound)
+            built = self.catalog.build(kind, bound, *arguments)
             entry = self.catalog.find(kind, ref.name)
             if kind == "optimizer":
                 self._refuse_unusable(bound, built)
             if kind != "dataset" and not entry.is_ours:
                 from runner.planning.repeatability import build_seeded, refuse_unrepeatable  # rarely needed
 
-                pair = [build_seeded(lambda: self.catalog.build(kind, bound)) for _ in range(2)]
+                pair = [build_seeded(lambda: self.catalog.build(kind, bound, *arguments)) for _ in range(2)]
                 refuse_unrepeatable(entry, bound, *pair)
             return built
 
@@ -327,6 +353,11 @@ class CellChecker:
 
     def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
         self.complaints.append(Complaint(document.find(path), dotted(path), message))
+
+
+def loss_arguments(data: ImageData) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What a loss is built with while a plan is made: the classes, and equally many images of each."""
+    return tuple(data.class_names), (max(1, data.size // data.classes),) * data.classes
 
 
 def resolve_auto(training: Training) -> Training:

@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.components.records import ComponentRef
 from runner.errors import RunnerError
+from runner.experiment.schema import CROSS_ENTROPY
 from runner.files import untrusted
 from runner.fits.records import FitResult
 from runner.planning import plan_file
@@ -218,7 +219,7 @@ def _reasons_for_cell(old: Plan, new: Plan, old_cell: PlannedCell, cell: Planned
     if old_cell.id == cell.id:
         return []
     settings = _setting_changes(old_cell.settings.to_dict(), cell.settings.to_dict())
-    reasons = settings + _edited_plugins(old, new, cell, ("augmentation", "optimizer"))
+    reasons = settings + _edited_plugins(old, new, cell, ("augmentation", "optimizer", "loss"))
     # Images of another shape, or other classes, change the ids of all cells; `_dataset_changes` reports them.
     if reasons or any(as_lists(old.data.get(key)) != as_lists(new.data.get(key)) for key in ("shape", "class_names")):
         return reasons
@@ -256,13 +257,16 @@ def _changed_code(plugin: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 def _uses(cell: PlannedCell, kind: str, name: str) -> bool:
     refs = getattr(cell.settings, kind)
-    return any(ref.name == name for ref in (refs if isinstance(refs, tuple) else [refs]))
+    return any(ref and ref.name == name for ref in (refs if isinstance(refs, tuple) else [refs]))
 
 
 def _setting_changes(old: Any, new: Any, *path: str) -> list[str]:
     # As lists, because a plan in memory may have tuples, and one that was read from its file has none.
     changes = differences(as_lists(old), as_lists(new), path)
-    return [f"{change.path} {_setting_text(change.a)} -> {_setting_text(change.b)}" for change in changes]
+    # A cell without a loss is trained with the plain cross-entropy.
+    unset = {"loss": CROSS_ENTROPY.to_dict()}
+    ends = [(c.path, *(unset.get(c.path) if value is None else value for value in (c.a, c.b))) for c in changes]
+    return [f"{where} {_setting_text(before)} -> {_setting_text(after)}" for where, before, after in ends]
 
 
 def _setting_text(value: Any) -> str:

@@ -15,13 +15,18 @@ from runner.planning.plan import PlannedCell
 
 
 def refuse_duplicates(
-    experiment: Experiment, cells: Sequence[PlannedCell], catalog: Catalog, network: Callable[[ComponentRef], str]
+    experiment: Experiment,
+    cells: Sequence[PlannedCell],
+    catalog: Catalog,
+    network: Callable[[ComponentRef], str],
+    given: Mapping[str, tuple[Any, ...]],
 ) -> None:
     """Raise InputError if two cells have the same id, or build the same, although they describe it in two ways.
 
-    `network` gives the text that identifies what an architecture builds.
+    `network` gives the text that identifies what an architecture builds, and `given` has by kind what the runner passes
+    to a component's function.
     """
-    products = _Products(catalog, network)
+    products = _Products(catalog, network, given)
     first: dict[Any, PlannedCell] = {}
     complaints = []
     for cell in cells:
@@ -38,15 +43,18 @@ def refuse_duplicates(
 def _reason(a: PlannedCell, b: PlannedCell) -> str:
     one, other = a.settings.to_dict(), b.settings.to_dict()
     described = {"architecture": "network"}
-    differing = [described.get(section, section) for section in one if one[section] != other[section]]
+    sections = dict.fromkeys((*one, *other))
+    differing = [described.get(section, section) for section in sections if one.get(section) != other.get(section)]
     return f"both build the same {' and '.join(differing)}" if differing else "both have the same settings"
 
 
 class _Products:
     """What cells are trained with, as it is built; each component, which many cells share, is looked at once."""
 
-    def __init__(self, catalog: Catalog, network: Callable[[ComponentRef], str]) -> None:
-        self._catalog, self._network = catalog, network
+    def __init__(
+        self, catalog: Catalog, network: Callable[[ComponentRef], str], given: Mapping[str, tuple[Any, ...]]
+    ) -> None:
+        self._catalog, self._network, self._given = catalog, network, given
         self._made: dict[int, Any] = {}
 
     def of_cell(self, cell: PlannedCell) -> tuple[Any, ...]:
@@ -55,7 +63,8 @@ class _Products:
         # An augmentation that does nothing draws no random numbers either, so it may stand anywhere in the list.
         transforms = [self._product("augmentation", ref) for ref in settings.augmentation if ref != NO_AUGMENTATION]
         rule = self._product("optimizer", settings.optimizer)
-        return (self._product("architecture", settings.architecture), *transforms, rule, settings.training)
+        loss = self._product("loss", settings.loss) if settings.loss else None
+        return (self._product("architecture", settings.architecture), *transforms, rule, loss, settings.training)
 
     def _product(self, kind: str, ref: ComponentRef) -> Any:
         # By identity, which is faster than by content, and safe as the cells keep their references alive.
@@ -67,7 +76,8 @@ class _Products:
         try:
             # What the runner itself does around a rule is not in the rule.
             around = self._catalog.find(kind, ref.name).common_values(ref.parameters)
-            return plain_content(self._catalog.build(kind, ref)), plain_content(around)
+            built = self._catalog.build(kind, ref, *self._given.get(kind, ()))
+            return plain_content(built), plain_content(around)
         except TypeError:  # what it does is not all in its data, so only the same description is the same
             return kind, ref.name, plain_content(ref.parameters)
 

@@ -10,8 +10,9 @@ from runner.errors import Complaint, InputError, PluginError
 from runner.experiment.expand import Cell, cell_names, expand
 from runner.experiment.schema import Experiment, Keep
 from runner.planning import no_effect
-from runner.planning.cell_checker import CellChecker, resolve_auto
+from runner.planning.cell_checker import CellChecker, loss_arguments, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
+from runner.planning.measures import find_measures
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import describe_plugins
 from runner.text import dotted, plural
@@ -30,12 +31,15 @@ def make_plan(experiment: Experiment) -> Plan:
     expanded = expand(experiment, resolve_auto, excluded)
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
+    # Of unknown classes nobody can say which metrics they have.
+    asked = find_measures(experiment, catalog, data.class_names, checker.complaints) if data else None
     if checker.complaints:
         raise InputError(checker.complaints)
-    assert data is not None  # otherwise there was a complaint
+    assert data is not None and asked is not None  # otherwise there was a complaint
     cells = tuple(cell for cell in checked if cell is not None)
     # After the complaints, because only cells without any have an id.
-    refuse_duplicates(experiment, cells, catalog, checker.network)
+    given = {"loss": loss_arguments(data)}
+    refuse_duplicates(experiment, cells, catalog, checker.network, given)
     _refuse_undecidable(experiment, cells)
     _refuse_few_images(experiment, data)
     runnable = [(cell.settings, found) for cell, found in zip(expanded, cells, strict=True) if not found.problem]
@@ -48,7 +52,7 @@ def make_plan(experiment: Experiment) -> Plan:
         folds=header.cross_validation.fold_count,
         repeats=header.cross_validation.first_repeats,
         seed=header.seed,
-        metric=header.report.metric,
+        metric=asked.metric,
         equivalent=header.report.equivalent,
         dataset=catalog.bind("dataset", header.dataset),
         training=cells[0].settings.training,
@@ -57,12 +61,14 @@ def make_plan(experiment: Experiment) -> Plan:
         overrides=experiment.overrides,
         test=header.cross_validation.test,
         file=experiment.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
-        plugins=describe_plugins(catalog, plugin_files, header.dataset, cells),
+        plugins=describe_plugins(catalog, plugin_files, header.dataset, cells, asked.measures),
         most=header.cross_validation.most,
         race=header.search.race is not None,
         keep=keep,
         excluded=_exclusions(experiment, excluded),
-        warnings=no_effect.warnings(catalog, runnable, data.shape, data.classes, checker.network),
+        warnings=no_effect.warnings(catalog, runnable, data.shape, data.classes, checker.network, given),
+        measures=asked.measures,
+        columns=asked.columns,
         split_design=header.cross_validation.design,
     )
 

@@ -12,7 +12,7 @@ from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.engines.torch_engine.meta_device import build_on_meta, is_module
 from runner.errors import RunnerError
-from runner.experiment.schema import NO_AUGMENTATION, Settings
+from runner.experiment.schema import CROSS_ENTROPY, NO_AUGMENTATION, Settings
 from runner.files.content_hash import canonical_text
 from runner.network.analysis import iterate_layers
 from runner.network.base import Shape, kinds_of
@@ -32,14 +32,20 @@ Network = Callable[[ComponentRef], str]
 
 
 def warnings(
-    catalog: Catalog, cells: Sequence[tuple[Settings, PlannedCell]], shape: Shape, classes: int, network: Network
+    catalog: Catalog,
+    cells: Sequence[tuple[Settings, PlannedCell]],
+    shape: Shape,
+    classes: int,
+    network: Network,
+    given: Mapping[str, tuple[Any, ...]],
 ) -> tuple[str, ...]:
     """A sentence for each parameter that no cell would miss, and for each augmentation that changes no image.
 
     `cells` are those without a problem, with the settings as the file gives them. A parameter counts if it is given
-    with another value than its default; one with an effect in any cell has an effect.
+    with another value than its default; one with an effect in any cell has an effect. `given` has by kind what the
+    runner passes to a component's function.
     """
-    parameters = _Parameters(catalog, shape, classes, network)
+    parameters = _Parameters(catalog, shape, classes, network, given)
     for settings, cell in cells:
         parameters.add(settings, cell)
     multipliers = _idle_multipliers(catalog, [cell for _, cell in cells], shape, classes)
@@ -54,6 +60,7 @@ class _Parameters:
     shape: Shape
     classes: int
     network: Network
+    passed: Mapping[str, tuple[Any, ...]]
     effective: set[tuple[str, str, str]] = field(default_factory=set)
     tried: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -70,7 +77,7 @@ class _Parameters:
                 continue
             values = list(dict.fromkeys(map(yaml_value, tried.values())))
             listed = ", ".join(values[:MOST_VALUES]) + (", ..." if len(values) > MOST_VALUES else "")
-            product = {"architecture": "network", "augmentation": "transform", "optimizer": "rule"}[kind]
+            product = {"architecture": "network", "augmentation": "transform", "optimizer": "rule"}.get(kind, kind)
             where = f" ({len(tried)} different ones tried)" if len(tried) > 1 else ""
             yield f"{kind}.{name}: {listed} has no effect: without it, {component} builds the same {product}{where}"
 
@@ -109,7 +116,7 @@ class _Parameters:
             return False
 
     def _content(self, kind: str, ref: ComponentRef) -> Any:
-        return plain_content(self.catalog.build(kind, ref))
+        return plain_content(self.catalog.build(kind, ref, *self.passed.get(kind, ())))
 
 
 def _components(settings: Settings, cell: PlannedCell) -> Iterator[tuple[str, ComponentRef, ComponentRef]]:
@@ -118,6 +125,8 @@ def _components(settings: Settings, cell: PlannedCell) -> Iterator[tuple[str, Co
     for pair in zip(settings.augmentation, cell.settings.augmentation, strict=True):
         yield "augmentation", *pair
     yield "optimizer", settings.optimizer, cell.settings.optimizer
+    if cell.settings.loss and settings.loss != CROSS_ENTROPY:
+        yield "loss", settings.loss, cell.settings.loss
 
 
 def _idle_multipliers(catalog: Catalog, cells: Sequence[PlannedCell], shape: Shape, classes: int) -> Iterator[str]:

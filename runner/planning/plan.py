@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runner.components.records import ComponentRef
-from runner.fits.metrics import METRICS, TEST_METRICS
+from runner.fits.metrics import CURVES, METRICS, TEST_METRICS, Metric, find_metric
 from runner.fits.records import EarlyStop, SplitDesign, TrainingPlan
 from runner.network.base import Pair
 from runner.shown import Shown, Table
@@ -19,12 +19,16 @@ from runner.text import plural
 
 @dataclass(frozen=True)
 class CellSettings:
-    """What a cell's fits are trained with: its components with every parameter bound, and the training settings."""
+    """What a cell's fits are trained with: its components with every parameter bound, and the training settings.
+
+    `loss` is None for the plain cross-entropy.
+    """
 
     architecture: ComponentRef
     augmentation: tuple[ComponentRef, ...]
     optimizer: ComponentRef
     training: TrainingPlan
+    loss: ComponentRef | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as in plan.yaml."""
@@ -32,18 +36,20 @@ class CellSettings:
             "architecture": self.architecture.to_dict(),
             "augmentation": [ref.to_dict() for ref in self.augmentation],
             "optimizer": self.optimizer.to_dict(),
+            **({"loss": self.loss.to_dict()} if self.loss else {}),
             "training": self.training.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CellSettings:
         """The inverse of `to_dict`; raises KeyError or TypeError if `content` has another form."""
-        stop = content["training"].get("stop")
+        stop, loss = content["training"].get("stop"), content.get("loss")
         return cls(
             ComponentRef.from_dict(content["architecture"]),
             tuple(map(ComponentRef.from_dict, content["augmentation"])),
             ComponentRef.from_dict(content["optimizer"]),
             TrainingPlan(**content["training"] | {"stop": stop and EarlyStop(**stop)}),
+            loss and ComponentRef.from_dict(loss),
         )
 
 
@@ -91,6 +97,8 @@ class Plan(Shown):
     `excluded` has the number of combinations that each exclusion is the first to match. `warnings` name settings
     without effect (see `no_effect`).
     `split_design` is None for stratified k-fold cross-validation of single images. With `split` there is one fold.
+    `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one. `columns` are the
+    metrics that the table of cells shows beside it.
     """
 
     name: str
@@ -117,6 +125,8 @@ class Plan(Shown):
     excluded: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     split_design: SplitDesign | None = None
+    measures: tuple[Metric, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def test_train_ratio(self) -> float:
@@ -136,7 +146,21 @@ class Plan(Shown):
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of every fit's result."""
-        return METRICS + TEST_METRICS if self.test else METRICS
+        return (*METRICS, *(TEST_METRICS if self.test else ()), *(measure.name for measure in self.measures))
+
+    @property
+    def measure(self) -> Metric:
+        """The record of the plan's metric."""
+        return self.find_metric(self.metric)
+
+    @property
+    def curve(self) -> str:
+        """The curve that shows how fits learned: that of the metric if it has one, else the validation accuracy."""
+        return self.metric if self.metric in CURVES else "val_accuracy"
+
+    def find_metric(self, name: str) -> Metric:
+        """The record of one of `metrics`; raises KeyError if there is none."""
+        return next((measure for measure in self.measures if measure.name == name), None) or find_metric(name)
 
     @property
     def stops(self) -> bool:

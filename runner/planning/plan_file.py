@@ -22,7 +22,7 @@ from runner.components.validation import InvalidValues, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp, untrusted
 from runner.files.yaml_nodes import refuse_deep
-from runner.fits.metrics import METRICS
+from runner.fits.metrics import METRICS, MOST_MEASURES, TEST_METRICS
 from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.text import yaml_value
 
@@ -95,6 +95,9 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     content = vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
     # Only where there is one, so that all other plans have the text that they have always had.
     design = content.pop("split_design")
+    further = {"measures": [asdict(measure) for measure in plan.measures], "columns": plan.columns}
+    content = {key: value for key, value in content.items() if key not in further}
+    content |= {key: value for key, value in further.items() if value}
     return content | ({"split_design": design.to_dict()} if design else {})
 
 
@@ -147,6 +150,7 @@ class _Settings(BaseModel):
     augmentation: list[_Component]
     optimizer: _Component
     training: _Training
+    loss: _Component | None = None
 
 
 class _Data(_AllowsExtra):
@@ -169,8 +173,7 @@ class _Data(_AllowsExtra):
 
 def _check_consistency(plan: Plan) -> None:
     """Raise ValueError if the parts of a plan contradict each other."""
-    if plan.metric not in METRICS:
-        raise ValueError(f"metric is {plan.metric}; allowed: {', '.join(METRICS)}")
+    _check_measures(plan)
     least = 1 if plan.split_design and plan.split_design.split is not False else 2
     if plan.folds < least or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
@@ -201,6 +204,21 @@ def _check_fold_sizes(plan: Plan) -> None:
     expected = plan.folds * plan.repeats if plan.split_design else 0
     if len(sizes) != expected or any(size >= images for size in sizes):
         raise ValueError(f"fold_sizes does not have {expected} numbers of fewer images than there are")
+
+
+def _check_measures(plan: Plan) -> None:
+    """Raise ValueError if a metric is unknown, could be taken for another column, or has no range."""
+    for name in (plan.metric, *plan.columns):
+        if name not in plan.metrics:
+            raise ValueError(f"metric is {name}; allowed: {', '.join(plan.metrics)}")
+    columns = [*(measure.name for measure in plan.measures), *METRICS, *TEST_METRICS, *plan.factors]
+    if plan.measures and (len(plan.measures) > MOST_MEASURES or len(set(columns)) != len(columns)):
+        raise ValueError(f"measures: expected at most {MOST_MEASURES}, each with a name of its own")
+    for measure in plan.measures:
+        if not measure.lowest < measure.highest:  # not for nan
+            raise ValueError(f"{measure.name} lies in {measure.lowest} to {measure.highest}; expected a range")
+        if max(map(len, (measure.name, measure.quantity, measure.value_unit))) > LONGEST_NAME:
+            raise ValueError(f"a metric's name has more than {LONGEST_NAME:,} characters")
 
 
 def _check_repeats(plan: Plan) -> None:

@@ -10,11 +10,16 @@ from typing import Any
 from runner.components.catalog import Catalog, load_catalog
 from runner.components.parameters import RegisteredComponent
 from runner.components.records import ComponentRef
+from runner.fits.metrics import Metric
 from runner.planning.plan import Plan, PlannedCell
 
 
 def describe_plugins(
-    catalog: Catalog, files: Iterable[tuple[str, str]], dataset: ComponentRef, cells: Iterable[PlannedCell]
+    catalog: Catalog,
+    files: Iterable[tuple[str, str]],
+    dataset: ComponentRef,
+    cells: Iterable[PlannedCell],
+    measures: Iterable[Metric] = (),
 ) -> dict[str, dict[str, Any]]:
     """The facts of each plugin: of every file, by its name in the experiment, and of every installed package in use.
 
@@ -22,7 +27,7 @@ def describe_plugins(
     the code, the hashes of its `files`, the `components` by kind and, of a package, its `version`.
     """
     paths = {path: name for name, path in files}
-    used = set(_used(dataset, cells))
+    used = set(_used(dataset, cells, measures))
     plugins: dict[str, dict[str, Any]] = {}
     for (kind, name), entry in sorted(catalog.entries.items()):
         plugin = paths.get(entry.source) if entry.is_file else _package(entry)
@@ -45,7 +50,7 @@ def describe_plugins(
 def planned_code(plan: Plan, plugin_files: tuple[str, ...]) -> dict[str, str]:
     """The hash of every source file of the plan's plugins, by its path here: what a worker has to import."""
     catalog = load_catalog(plugin_files)
-    entries = [catalog.find(kind, name) for kind, name in dict.fromkeys(_used(plan.dataset, plan.cells))]
+    entries = [catalog.find(kind, name) for kind, name in dict.fromkeys(_used(plan.dataset, plan.cells, plan.measures))]
     by_module = {entry.module: entry for entry in entries}
     return {file.path: file.digest for entry in by_module.values() for file in entry.files.values()}
 
@@ -55,13 +60,16 @@ def provider_versions(plan: Plan) -> dict[str, str]:
     return {name: facts["version"] for name, facts in plan.plugins.items() if "version" in facts}
 
 
-def _used(dataset: ComponentRef, cells: Iterable[PlannedCell]) -> Iterator[tuple[str, str]]:
+def _used(dataset: ComponentRef, cells: Iterable[PlannedCell], measures: Iterable[Metric]) -> Iterator[tuple[str, str]]:
     """(kind, name) of every component in use, some of them repeatedly."""
     yield "dataset", dataset.name
+    yield from (("metric", measure.component.name) for measure in measures if measure.component)
     for cell in cells:
         settings = cell.settings
         yield from (("architecture", settings.architecture.name), ("optimizer", settings.optimizer.name))
         yield from (("augmentation", ref.name) for ref in settings.augmentation)
+        if settings.loss:
+            yield "loss", settings.loss.name
 
 
 def _package(entry: RegisteredComponent) -> str:

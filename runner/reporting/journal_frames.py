@@ -32,7 +32,7 @@ def seen_before(plan: Plan, results: Results) -> tuple[int, ...]:
 
     Looks that the study's own rule asked for do not count, nor those at a journal that had no fit of the plan yet.
     """
-    starts = [results.positions[fit].start for fit, *_ in plan.fit_keys() if fit in results.positions]
+    starts = [results.begun[fit] for fit, *_ in plan.fit_keys() if fit in results.positions]
     first = min(starts, default=None)
     if first is None:
         return ()

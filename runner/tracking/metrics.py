@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from runner.fits.metrics import Metric
 from runner.fits.records import Curves, FitResult
 from runner.planning.plan import PlannedCell
 
 
-def fit_metrics(fit: FitResult) -> dict[str, float]:
+def fit_metrics(fit: FitResult, measures: Sequence[Metric] = ()) -> dict[str, float]:
     """The value of each curve in the fit's result, the best values of the validation curves, and the seconds.
 
-    If the fit could stop early, also the epoch of its result. A failed fit has only the seconds.
+    If the fit could stop early, also the epoch of its result, and the plan's `measures` that are known of it. A failed
+    fit has only the seconds.
     """
     metrics = {"seconds": fit.seconds}
     if fit.status == "ok":
@@ -21,10 +24,13 @@ def fit_metrics(fit: FitResult) -> dict[str, float]:
         metrics["best_val_accuracy"] = max(fit.curves["val_accuracy"])
         metrics["best_val_loss"] = min(fit.curves["val_loss"])
         metrics |= {"best_epoch": fit.best_epoch, "epochs": fit.epochs} if fit.best_epoch else {}
+        metrics |= {
+            measure.name: value for measure in measures if math.isfinite(value := fit.final(measure.journal_key))
+        }
     return metrics
 
 
-def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, float]:
+def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult], measures: Sequence[Metric] = ()) -> dict[str, float]:
     """The cost of the cell, and the mean and standard deviation of each metric over its successful fits."""
     successful = [fit for fit in fits if fit.status == "ok"]
     metrics: dict[str, float] = {"fits_ok": len(successful), "fits_failed": len(fits) - len(successful)}
@@ -37,10 +43,16 @@ def cell_metrics(cell: PlannedCell, fits: Sequence[FitResult]) -> dict[str, floa
         metrics["seconds"] = statistics.fmean(fit.seconds for fit in successful)
     # The fits of a plan have the same curves: either all of them measured the held-out test, or none.
     for name in successful[0].curves if successful else ():
-        values = [fit.final(name) for fit in successful]
-        metrics[name] = statistics.fmean(values)
-        metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= _spread(name, [fit.final(name) for fit in successful])
+    for measure in measures:
+        known = [final for fit in successful if math.isfinite(final := fit.final(measure.journal_key))]
+        metrics |= _spread(measure.name, known) if known else {}
     return metrics
+
+
+def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """The mean and the standard deviation of a metric."""
+    return {name: statistics.fmean(values), f"{name}_std": statistics.stdev(values) if len(values) > 1 else 0.0}
 
 
 def cell_curves(fits: Sequence[FitResult]) -> Curves:

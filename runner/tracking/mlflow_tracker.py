@@ -90,12 +90,12 @@ class MlflowTracker:
         for fit in unpublished:
             self._publish_fit(plan, cell, fit, run, parameters)
         if is_complete:
-            self._complete_cell(cell, fits, run)
+            self._complete_cell(plan, cell, fits, run)
             self._close_run(key, run, content)
 
-    def _complete_cell(self, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
+    def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
         time = max(fit.finished for fit in fits)
-        metrics, curves = cell_metrics(cell, fits), cell_curves(fits)
+        metrics, curves = cell_metrics(cell, fits, plan.measures), cell_curves(fits)
         points = [*mlflow_values.metric_points(metrics, time), *mlflow_values.curve_points(curves, time)]
         self._log(run, metrics=points)
         self.client.set_terminated(run, mlflow_values.status(*fits), end_time=time)
@@ -108,7 +108,7 @@ class MlflowTracker:
         tags = mlflow_values.fit_tags(cell, fit, parent_run)
         entry = self.ledger.entries.get(key)
         run = self._get_run(plan, key, name, tags, mlflow_values.start_time(fit))
-        metrics = mlflow_values.metric_points(fit_metrics(fit), fit.finished)
+        metrics = mlflow_values.metric_points(fit_metrics(fit, plan.measures), fit.finished)
         curves = mlflow_values.curve_points(fit.curves, fit.finished)
         own_parameters = {**parameters, "repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
         if entry and entry.run:

@@ -36,7 +36,7 @@ def fit_key(fit: FitResult) -> tuple[str, str]:
 
     The hash leaves out times and the worker: a fit that is trained again with the same bits is already published.
     """
-    return f"fit:{fit.id}", content_id([fit.status, fit.reason, fit.curves])
+    return f"fit:{fit.id}", content_id([fit.status, fit.reason, fit.curves, *([fit.measures] if fit.measures else [])])
 
 
 def fits_hash(fits: Sequence[FitResult]) -> str:
@@ -56,6 +56,8 @@ def status(*fits: FitResult) -> str:
 def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     """The cell's levels and all settings of its fits, flattened to text within MLflow's limits."""
     flat: dict[str, Any] = {"dataset": plan.dataset.name}
+    if any(other.settings.loss for other in plan.cells):
+        flat["loss"] = "cross_entropy"  # replaced by the cell's own, if it has one
     for section, settings in cell.settings.to_dict().items():
         if section == "augmentation":
             flat[section] = " + ".join(map(str, cell.settings.augmentation))
@@ -67,8 +69,12 @@ def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
     flat |= {"folds": plan.folds, "repeats": plan.repeats_setting, "seed": plan.seed}
     # A factor that is a path, such as optimizer.lr, is among the settings already.
     levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
-    # MLflow allows only these characters, 250 of them in a key and 6000 in a value.
-    return {re.sub(r"[^\w\-./ ]", "_", key)[:250]: str(value)[:6000] for key, value in {**flat, **levels}.items()}
+    return {_key(key): str(value)[:6000] for key, value in {**flat, **levels}.items()}
+
+
+def _key(name: str) -> str:
+    """The name of a parameter or a metric: MLflow allows only these characters, 250 of them, and 6000 in a value."""
+    return re.sub(r"[^\w\-./ ]", "_", name)[:250]
 
 
 def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, str]:
@@ -101,7 +107,7 @@ def metric_points(metrics: Mapping[str, float], time: int) -> Iterator[Any]:
     """MLflow metrics at step 0. `time` is in milliseconds since 1970."""
     from mlflow.entities import Metric
 
-    return (Metric(name, value, time, 0) for name, value in metrics.items())
+    return (Metric(_key(name), value, time, 0) for name, value in metrics.items())
 
 
 def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[Any]:

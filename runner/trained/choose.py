@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,6 @@ from pathlib import Path
 
 from runner.errors import RunnerError
 from runner.files.own_files import refuse_links
-from runner.fits.metrics import find_metric
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan, PlannedCell
@@ -83,7 +83,8 @@ class SavedFits:
         result = self._results.get(fit)
         if result is None or result.status != "ok":
             return None
-        return -find_metric(self.plan.metric).direction * result.final(self.plan.metric)
+        value = -self.plan.measure.direction * result.final(self.plan.measure.journal_key)
+        return None if math.isnan(value) else value
 
     def _mean(self, cell: PlannedCell) -> float | None:
         values = [value for fit in self.plan.fits.get(cell.id, ()) if (value := self._value(fit)) is not None]

@@ -10,12 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runner.components import plugin_code
-from runner.components.catalog import load_catalog
+from runner.components.catalog import Catalog, load_catalog
+from runner.components.protocols import LossFunction
 from runner.data.parts import read
 from runner.engines import selection
 from runner.engines.base import BuiltFit, Engine, TrainedFit
 from runner.engines.checkpoint import Checkpoint
+from runner.engines.measuring import build_metrics
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
@@ -81,7 +85,7 @@ def _result(
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=len(outcome.curves["train_loss"]), finished=now(),
         curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, best_epoch=outcome.best_epoch,
-        learned=outcome.learned, **facts,
+        learned=outcome.learned, measures=outcome.measures, **facts,
     )  # fmt: skip
 
 
@@ -101,6 +105,7 @@ def _provider_versions(spec: FitSpec) -> dict[str, str]:
         return {}
     names = [("dataset", spec.dataset), ("architecture", spec.architecture.name), ("optimizer", spec.optimizer.name)]
     names += [("augmentation", ref.name) for ref in spec.augmentation]
+    names += [("loss", spec.loss.name)] if spec.loss else []
     found = (catalog.entries.get(name) for name in names)
     return dict(entry.distribution for entry in found if entry and entry.distribution)
 
@@ -130,7 +135,16 @@ def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
         test=_read_cached(spec.test) if spec.test else None,
         checkpoint=checkpoint,
         options=catalog.rule_options(spec.optimizer),
+        loss=_build_loss(catalog, spec, labels) if spec.loss else None,
+        metrics=build_metrics(catalog, spec.metrics, spec.class_names),
     )
+
+
+def _build_loss(catalog: Catalog, spec: FitSpec, labels: np.ndarray) -> LossFunction:
+    counts = np.bincount(labels[spec.train], minlength=spec.classes)
+    assert spec.loss is not None
+    loss: LossFunction = catalog.build("loss", spec.loss, spec.class_names, tuple(counts.tolist()))
+    return loss
 
 
 # Two entries: the training data and the held-out test part, which all fits of a worker share.

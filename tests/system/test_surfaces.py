@@ -15,7 +15,7 @@ from command import ROOT, RUNNER, Command
 import runner as package
 from runner import api
 from runner.components.catalog import load_catalog
-from runner.components.records import ComponentRef
+from runner.components.records import KINDS, ComponentRef
 from runner.planning import plan_file
 from runner.planning.architecture_facts import examine
 
@@ -67,16 +67,18 @@ def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, runner: Comm
     assert name in done.stdout
 
 
-@pytest.mark.parametrize("hook", ["architectures", "augmentations", "optimizers", "datasets"])
+@pytest.mark.parametrize("hook", ["architectures", "augmentations", "optimizers", "datasets", "metrics", "losses"])
 def test_the_plugin_in_the_docstring_of_each_hook_runs(hook: str, tiny: Path, here: Command) -> None:
     from runner.components import hookspecs
 
     text = getattr(hookspecs, f"register_{hook}").__doc__.partition("::\n")[2]
     code = "\n".join(line.removeprefix("        ") for line in text.splitlines())
     (tiny.parent / "plugin.py").write_text(code)
-    kind, name = hook[:-1], re.search(r'name="(\w+)"', code)[1]  # type: ignore[index]
+    kind = next(kind for kind, record in KINDS.items() if record.hook == f"register_{hook}")
+    name = re.search(r'name="(\w+)"', code)[1]  # type: ignore[index]
     text = re.sub(rf"^{kind}: .*\n", "", tiny.read_text(), flags=re.MULTILINE).replace("[]", "[./plugin.py]")
-    tiny.write_text(text[: text.index("grid:")] + f"{kind}: {name}\n")
+    section = f"report: {{metric: {name}}}" if kind == "metric" else f"{kind}: {name}"
+    tiny.write_text(text[: text.index("grid:")] + f"{section}\n")
     done = here("run", tiny, "--executor", "serial", "--set", "training.epochs=1")
     assert done.returncode == 0, done.stderr
 

@@ -27,6 +27,7 @@ from runner.engines.training_loop import (
     train,
 )
 from runner.engines.two_step import Ascent
+from runner.errors import RunnerError
 from runner.fits.records import Learned
 from runner.network.analysis import LayerWithInput, iterate_layers
 from runner.network.base import kinds_of
@@ -156,16 +157,27 @@ class NumpyLearner:
         return [layer.gradients[name][None] for layer, name in self.trainable]
 
     def _forward_backward(self, images: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (N, classes) and losses (N,) of images in [0, 1] and targets (N, classes).
+        """Scores (N, classes) and cross-entropies (N,) of images in [0, 1] and targets (N, classes).
 
-        Leaves the gradients of the mean loss in the layers.
+        Leaves the gradients of the mean of the fit's own loss in the layers.
         """
         # The output is a vector, and so an image of one position: (N, 1, 1, classes).
         scores = self.network.forward(self._normalise(images), training=True)[:, 0, 0]
         losses, shares = cross_entropy(scores, targets)
         # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Minimal neural network case study").
-        self.network.backward(((shares - targets) / len(targets))[:, None, None], need_dx=False)
+        gradient = shares - targets if self.fit.loss is None else self._own_gradient(scores, targets)
+        self.network.backward((gradient / len(targets))[:, None, None], need_dx=False)
         return scores, losses
+
+    def _own_gradient(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The derivatives (N, classes) of each image's loss by its scores, for the loss that the experiment chooses."""
+        loss: Any = self.fit.loss
+        losses, gradient = (np.asarray(array) for array in loss.value_and_gradient(scores, targets))
+        if losses.shape != scores.shape[:1] or gradient.shape != scores.shape:
+            found = f"losses {losses.shape} and gradients {gradient.shape}"
+            expected = f"{scores.shape[:1]}, one for each image, and {scores.shape}"
+            raise RunnerError(f"the loss {self.spec.loss}: value_and_gradient returns {found}; expected {expected}")
+        return gradient.astype(self.dtype, copy=False)
 
     def subset(self, images: np.ndarray, labels: np.ndarray, indices: Sequence[np.ndarray]) -> Subset:
         return images, labels, indices[0]

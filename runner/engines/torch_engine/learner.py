@@ -25,6 +25,7 @@ from runner.engines.torch_engine.parameter_kinds import kinds_of_parameters
 from runner.engines.torch_engine.replay import Replay
 from runner.engines.torch_engine.torch_optimizer import TorchOptimizerStep
 from runner.engines.training_loop import EVALUATION_BATCH, BatchDraws, Evaluation, augment, changes_labels
+from runner.errors import RunnerError
 from runner.fits.records import Learned
 from runner.network.description import describe
 from runner.network.parameters import initial_values
@@ -42,7 +43,7 @@ class TorchLearner:
         self.device = torch.device(self.spec.training.device)
         self.dtype = torch.float64 if self.spec.training.precision == "float64" else torch.float32
         self.masks = [DropoutMasks(*fit.spec.keys) for fit in group]
-        self.soft_targets = changes_labels(group[0])
+        self.soft_targets = changes_labels(group[0]) or group[0].loss is not None
         self.members = GroupMembers(self.masks)
         self.is_plugin_module = isinstance(group[0].network, nn.Module)
         self.module: nn.Module = self._build_module().to(self.device, self.dtype)
@@ -143,15 +144,32 @@ class TorchLearner:
         if self.group[0].transforms:
             images, targets = self._augment(self.group[fits], images, targets, draws)
         scores, losses = self._forward(self._module_input(images, fits), targets, fits)
+        minimised = losses if self.group[0].loss is None else self._own_losses(scores, targets, fits)
         # Each fit's loss is the mean over its own batch. The parameters of a fit get a gradient only from its own loss,
         # so one backward pass through the sum gives every fit what it would have had alone.
-        losses.mean(1).sum().backward()  # type: ignore[no-untyped-call]
+        minimised.mean(1).sum().backward()  # type: ignore[no-untyped-call]
         return scores.detach(), losses.detach(), labels
 
     def _count(self, fits: slice, scores: Tensor, losses: Tensor, labels: Tensor) -> None:
         """Add a batch of some of the fits to the totals of the epoch."""
         self.losses[fits] += losses.sum(1, dtype=torch.float64)
         self.correct[fits] += (scores.argmax(2) == labels).sum(1)
+
+    def _own_losses(self, scores: Tensor, targets: Tensor, fits: slice) -> Tensor:
+        """The losses (F, N) that the experiment chooses, of scores and targets (F, N, classes).
+
+        Fit by fit, as the code of a plugin cannot be trusted to leave the axis of fits alone.
+        """
+        losses = []
+        for fit, own_scores, own_targets in zip(self.group[fits], scores, targets, strict=True):
+            assert fit.loss is not None
+            values: Any = fit.loss.values(own_scores, own_targets)
+            if getattr(values, "shape", None) != scores.shape[1:2]:
+                found = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+                expected = f"a tensor ({scores.shape[1]},), one loss for each image"
+                raise RunnerError(f"the loss {fit.spec.loss}: values returns {found}; expected {expected}")
+            losses.append(values)
+        return torch.stack(losses)
 
     def _module_input(self, images: Tensor, fits: slice) -> Tensor:
         """Images (F, N, C, H, W) in [0, 1] of some of the fits, normalised, as the module's input (N, F*C, H, W).

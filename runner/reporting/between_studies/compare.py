@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from runner.errors import RunnerError
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric
 from runner.journal.frames import Frames
 from runner.planning import differences, plan_file
 from runner.planning.differences import MatchedCells, SettingDifference
@@ -116,6 +116,11 @@ class Comparison(Shown):
     refused: str
     warnings: tuple[str, ...]
 
+    @property
+    def measure(self) -> Metric:
+        """The record of the metric."""
+        return self.sides[0].plan.measure
+
     def shown(self) -> Iterator[str | Table]:
         from runner.reporting.between_studies import side_by_side  # which builds on this module
 
@@ -155,13 +160,21 @@ def compare(reports: Sequence[LoadedReport]) -> Comparison:
             _letter(index),
             label,
             folder,
-            replace(plan, metric=metric),  # one metric for all, also if an experiment was made for another
+            plan,
             fits_table(plan, frames.fits),
             count_versions_in_frame(plan, frames.fits),
             frames,
         )
-        for index, (label, (folder, plan, frames)) in enumerate(zip(_labels(reports), reports, strict=True))
+        for index, (label, (folder, given, frames)) in enumerate(zip(_labels(reports), reports, strict=True))
+        # One metric for all, also if an experiment was made for another.
+        for plan in [replace(given, metric=metric, measures=reports[0][1].measures)]
     ]
+    for side in sides:
+        if side.good and np.isnan(side.matrix.values).all():
+            message = f"its fits were not measured by {metric}, the metric of {first.folder}"
+            raise RunnerError(
+                f"{side.folder}: {message}; run it with report.metrics: [{metric}], or compare by another"
+            )
     matches = [differences.match_cells(first.plan, other.plan) for other in others]
     pairs = [_pair(first, other, matched) for other, matched in zip(others, matches, strict=True)]
     ranks, refused = _ranks(sides, matches)
@@ -215,7 +228,7 @@ def _cells_table(a: ComparedReport, b: ComparedReport, matched: MatchedCells, pa
         return pd.DataFrame(columns | {"n": 0} | dict.fromkeys(DIFFERENCE_COLUMNS[1:], math.nan))
     # Paired fits have the same splits, so the folds of either plan are those of both.
     tests = metric_test(a.plan, values[0] - values[1], difference=True)
-    better, worse = ("p_above", "p_below")[:: find_metric(a.plan.metric).direction]
+    better, worse = ("p_above", "p_below")[:: a.plan.measure.direction]
     probabilities = {"p_better": better, "p_same": "p_within", "p_worse": worse, "effect_size": "effect_size"}
     columns |= {name: tests[key] for name, key in {**DIFFERENCE, **probabilities}.items()}
     table = pd.DataFrame(columns).assign(p_holm=holm(tests["p"]))
@@ -266,7 +279,7 @@ def _ranks(sides: Sequence[ComparedReport], matches: Sequence[MatchedCells]) -> 
     means = pd.DataFrame(values, index=_data_sets(sides), columns=[cell.name for cell in in_all])
     # A refusal concerns only the ranks; the comparisons in pairs are still worth reading.
     try:
-        return Ranks(means, critical_difference(means, find_metric(sides[0].plan.metric).direction > 0)), ""
+        return Ranks(means, critical_difference(means, sides[0].plan.measure.direction > 0)), ""
     except RunnerError as error:
         return None, str(error)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from runner.components.records import ComponentRef
 from runner.files import atomic_write
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric
 from runner.reporting.between_studies.compare import ComparedPair, ComparedReport, Comparison, Ranks
 from runner.reporting.tables.csv_text import csv_text
 from runner.reporting.tables.study_tables import records
@@ -38,7 +38,7 @@ def sections(compared: Comparison) -> list[TitledTable]:
     """The tables to print, without empty ones."""
     tables = [_experiments(compared.sides)]
     for pair in compared.pairs:
-        tables += [_settings(pair), _cells(compared.metric, pair), *_factors(compared.metric, pair)]
+        tables += [_settings(pair), _cells(compared.measure, pair), *_factors(compared.measure, pair)]
     return [table for table in tables if table.rows] + ([_ranks(compared)] if compared.ranks else [])
 
 
@@ -73,8 +73,9 @@ def _settings(pair: ComparedPair) -> TitledTable:
     )
 
 
-def _unit(metric: str) -> str:
-    return find_metric(metric).value_unit
+def _unit(metric: Metric, before: str) -> str:
+    """The unit of values with the text before it; "" if they have none."""
+    return f"{before}{metric.value_unit}" if metric.value_unit else ""
 
 
 def _value(value: Any) -> str:
@@ -85,10 +86,10 @@ def _value(value: Any) -> str:
     return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else yaml_value(value)
 
 
-def _cells(metric: str, pair: ComparedPair) -> TitledTable:
+def _cells(metric: Metric, pair: ComparedPair) -> TitledTable:
     """The shared cells: the difference of their means if fits are paired, else each mean with its interval."""
     rows, a, b = records(pair.cells), pair.a.letter, pair.b.letter
-    title = f"Cells that {_between(pair)} share, {metric} in {_unit(metric)}"
+    title = f"Cells that {_between(pair)} share, {metric.name}{_unit(metric, ' in ')}"
     means = [(*_mean(metric, row, "a", pair.a), *_mean(metric, row, "b", pair.b)) for row in rows]
     notes = _notes(rows) + _survivors(any(_lacks(row, "a", pair.a) or _lacks(row, "b", pair.b) for row in rows))
     if pair.unpaired:
@@ -124,18 +125,18 @@ def _name(row: dict[str, Any]) -> str:
     return str(a) if a == b else f"{a} ({row['experiment_b']}: {b})"
 
 
-def _mean(metric: str, row: dict[str, Any], end: str, side: ComparedReport) -> tuple[str, str]:
+def _mean(metric: Metric, row: dict[str, Any], end: str, side: ComparedReport) -> tuple[str, str]:
     low, high = row[f"ci_low_{end}"], row[f"ci_high_{end}"]
     mean = numbers.number(metric, row[f"mean_{end}"])
     return numbers.marked(mean, numbers.SURVIVORS, _lacks(row, end, side)), numbers.interval(metric, low, high)
 
 
-def _difference(metric: str, row: dict[str, Any], end: str = "") -> tuple[str, str]:
+def _difference(metric: Metric, row: dict[str, Any], end: str = "") -> tuple[str, str]:
     difference, low, high = (row[f"{name}{end}"] for name in ("difference", "ci_low", "ci_high"))
     return numbers.number(metric, difference, sign=True), numbers.interval(metric, low, high, sign=True)
 
 
-def _factors(metric: str, pair: ComparedPair) -> Iterable[TitledTable]:
+def _factors(metric: Metric, pair: ComparedPair) -> Iterable[TitledTable]:
     """One table per factor."""
     a, b = pair.a.letter, pair.b.letter
     alphas = (side.matrix.alpha for side in (pair.a, pair.b))  # lower in a study with looks
@@ -151,11 +152,11 @@ def _factors(metric: str, pair: ComparedPair) -> Iterable[TitledTable]:
             for row in rows
         ]  # fmt: skip
         notes = _survivors(any(sentences.is_incomplete(row, end) for row in rows for end in ("_in_a", "_in_b")))
-        title = f"{factor} in {_between(pair)}, differences in {find_metric(metric).unit}"
+        title = f"{factor} in {_between(pair)}, differences in {metric.unit or metric.name}"
         yield TitledTable(title, columns, texts, 2, notes)
 
 
-def _effect(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
+def _effect(metric: Metric, row: dict[str, Any], end: str) -> tuple[str, str]:
     difference, interval = _difference(metric, row, end)
     return numbers.marked(difference, numbers.SURVIVORS, sentences.is_incomplete(row, end)), interval
 
@@ -163,9 +164,9 @@ def _effect(metric: str, row: dict[str, Any], end: str) -> tuple[str, str]:
 def _ranks(compared: Comparison) -> TitledTable:
     assert compared.ranks is not None  # checked by the caller
     means, result = compared.ranks.means, compared.ranks.result
-    columns = ("cell", "mean rank", *(f"{name}, {_unit(compared.metric)}" for name in means.index))
+    columns = ("cell", "mean rank", *(f"{name}{_unit(compared.measure, ', ')}" for name in means.index))
     rows = [
-        (str(cell), f"{rank:.2f}", *(numbers.number(compared.metric, value) for value in means[cell]))
+        (str(cell), f"{rank:.2f}", *(numbers.number(compared.measure, value) for value in means[cell]))
         for cell, rank in result.ranks.items()
     ]
     title = f"Cells ranked over {len(means)} data sets by {compared.metric} (1 is the best)"

@@ -13,11 +13,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import log_ticks, metric_label, metric_name, possible_ticks, series_ends
+from runner.reporting.figures.scales import capitalised, log_ticks, metric_label, possible_ticks, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, SMALL, WIDTH
 from runner.reporting.figures.text import wrap
 from runner.reporting.text.numbers import count, scaled
@@ -56,7 +55,7 @@ def cost(inputs: FigureInputs) -> CaptionedFigure | None:
     costs = [name for name in COSTS if len(cells) > 1 and cells[name].astype(float).nunique() > 1]
     if not costs:
         return None
-    sign = find_metric(plan.metric).direction
+    sign = plan.measure.direction
     fronts = {name: pareto(cells[name].astype(float), sign * cells["mean"]) for name in costs}
     optimal = cells[np.any(list(fronts.values()), axis=0)].sort_values("mean", ascending=sign < 0, kind="stable")
     # Labels go to cells spread over the front, not only to its best ones.
@@ -69,7 +68,7 @@ def cost(inputs: FigureInputs) -> CaptionedFigure | None:
         notes += f". Resting on survivors, as fits failed or did not run: {plural(incomplete, 'cell')}"
     return CaptionedFigure(
         _figure(plan, cells, fronts, numbers),
-        f"{metric_name(plan.metric).capitalize()} of each cell against its cost. Green: Pareto-optimal cells{notes}. "
+        f"{capitalised(plan.measure.words)} of each cell against its cost. Green: Pareto-optimal cells{notes}. "
         "Data: tables/cells.csv.",
     )
 
@@ -86,13 +85,13 @@ def _figure(plan: Plan, cells: pd.DataFrame, fronts: dict[str, np.ndarray], numb
         # The limits come first: labels are placed by the final transform from data to points.
         _set_axis(axes, cells[name].astype(float), COSTS[name])
         axes.set_ylim(*limits)
-        possible_ticks(axes.yaxis, plan, find_metric(plan.metric).limits())
+        possible_ticks(axes.yaxis, plan, plan.measure.limits())
         _draw_points(plan, axes, cells, name, front)
         _draw_labels(plan, axes, cells, name, [index for index in numbers if front[index]], numbers)
         if column:
             axes.tick_params(axis="y", labelleft=False, length=0)
         else:
-            axes.set_ylabel(metric_label(plan))
+            axes.set_ylabel(metric_label(plan.measure))
     for first, x in ((0, 0.25), (half, WIDTH / 2 + 0.15)):
         y = HEIGHT + 0.72
         for number, name in enumerate(names[first : first + half], first + 1):
@@ -104,14 +103,14 @@ def _figure(plan: Plan, cells: pd.DataFrame, fronts: dict[str, np.ndarray], numb
 
 def _limits(plan: Plan, cells: pd.DataFrame) -> tuple[float, float]:
     """The limits of the metric's axis: the cells' means fill most of it, and wide intervals may be cut off."""
-    low, high = series_ends([cells["mean"].map(lambda value: scaled(plan.metric, value))])
+    low, high = series_ends([cells["mean"].map(lambda value: scaled(plan.measure, value))])
     margin = 0.25 * (high - low)
     return low - margin, high + margin
 
 
 def _draw_points(plan: Plan, axes: Axes, cells: pd.DataFrame, name: str, front: np.ndarray) -> None:
     x = cells[name].to_numpy(dtype=np.float64)
-    low, middle, high = (cells[c].map(lambda v: scaled(plan.metric, v)) for c in ("ci_low", "mean", "ci_high"))
+    low, middle, high = (cells[c].map(lambda v: scaled(plan.measure, v)) for c in ("ci_low", "mean", "ci_high"))
     few = len(cells) <= MAX_MARKERS
     if few:
         axes.vlines(x[front], low[front], high[front], color=GOOD, alpha=0.5, linewidth=1)
@@ -148,12 +147,12 @@ def _draw_labels(
     A number that would cover another one is moved away, and joined to its point by a line.
     """
     # The front rises towards better values, which is upwards for an accuracy and downwards for a loss.
-    up = find_metric(plan.metric).direction
+    up = plan.measure.direction
     # The panel in points, the unit of the distances below.
     size = 72 * axes.get_position().width * WIDTH, 72 * HEIGHT
     taken: list[np.ndarray] = []
     for index in sorted(labelled, key=lambda index: cells[name][index]):
-        data = axes.transData.transform((cells[name][index], scaled(plan.metric, cells["mean"][index])))
+        data = axes.transData.transform((cells[name][index], scaled(plan.measure, cells["mean"][index])))
         inside = axes.transAxes.inverted().transform(data)
         start = inside * size
         position = start + np.array([-7.0, 8.0 * up])

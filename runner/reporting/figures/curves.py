@@ -35,11 +35,11 @@ DASHES = (0, (4, 2))
 def curves(inputs: FigureInputs) -> CaptionedFigure | None:
     """The mean over folds and repeats: validation with a band of one standard deviation, training dashed."""
     plan, rows = inputs.plan, inputs.tables.curves
-    if rows.empty or rows["epoch"].max() < 2 or rows[plan.metric].isna().all():
+    if rows.empty or rows["epoch"].max() < 2 or rows[plan.curve].isna().all():
         return None
     panels, omitted = _panels(plan, rows)
     factors = rows["factor"].nunique()
-    quantity = find_metric(plan.metric).quantity
+    quantity = find_metric(plan.curve).quantity
     notes = f" Plotted: the first {MAX_FACTORS} of {factors} factors." * (factors > MAX_FACTORS)
     if omitted:
         notes += f" Of factors with many levels, the {MAX_LEVELS} with the best final {quantity} are plotted."
@@ -66,7 +66,9 @@ def _coverage(inputs: FigureInputs, factor: str, curves: pd.DataFrame) -> dict[s
         return {}
     means = curves["level"].map(levels.set_index("level")["mean"])
     last = ~curves.duplicated("level", keep="last")
-    agrees = np.allclose(curves.loc[last, inputs.plan.metric], means[last], rtol=1e-9, atol=1e-9)
+    # A metric without a curve is not what the curves end at.
+    is_drawn = inputs.plan.curve == inputs.plan.metric
+    agrees = not is_drawn or np.allclose(curves.loc[last, inputs.plan.curve], means[last], rtol=1e-9, atol=1e-9)
     return coverage.coverage(inputs, levels) | ({} if agrees else {"epochs": "different numbers of epochs"})
 
 
@@ -75,7 +77,7 @@ def _panels(plan: Plan, rows: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], bo
     panels, omitted = {}, False
     for factor, group in list(rows.groupby("factor", sort=False))[:MAX_FACTORS]:
         ends = group.groupby("level", sort=False)[_result(plan)].last()
-        best = ends.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:MAX_LEVELS]
+        best = ends.sort_values(ascending=find_metric(plan.curve).direction < 0, kind="stable").index[:MAX_LEVELS]
         omitted |= len(best) < len(ends)
         panels[str(factor)] = group[group["level"].isin(best)]
     return panels, omitted
@@ -130,7 +132,7 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str],
     figure = new_figure(sum(heads) + (PLOT + 0.55) * len(rows) + KEY)
     _key(figure)
     # One scale for all panels, which share their limits, too.
-    scale, top = LogErrorScale(plan.metric, panels.values()), KEY
+    scale, top = LogErrorScale(plan.curve, panels.values()), KEY
     limits = series_ends(
         [scale(rows[name]) for rows in panels.values() for name in (*drawn_columns(plan), _result(plan))]
     )
@@ -148,7 +150,7 @@ def _figure(plan: Plan, panels: dict[str, pd.DataFrame], mixed: Collection[str],
             if column:
                 axes.tick_params(axis="y", labelleft=False, length=0)
             else:
-                axes.set_ylabel(metric_label(plan).removeprefix("validation "))
+                axes.set_ylabel(metric_label(find_metric(plan.curve)).removeprefix("validation "))
         top += head + PLOT + 0.55
     return figure
 
@@ -162,12 +164,12 @@ def _key(figure: Figure) -> None:
 
 def drawn_columns(plan: Plan) -> tuple[str, str, str, str]:
     """The columns that a panel draws: the metric, the ends of its band, and the metric in training."""
-    return plan.metric, f"{plan.metric}_low", f"{plan.metric}_high", plan.metric.replace("val", "train")
+    return plan.curve, f"{plan.curve}_low", f"{plan.curve}_high", plan.curve.replace("val", "train")
 
 
 def _result(plan: Plan) -> str:
     """The column with the metric in the fits' results: without early stopping, that of the last epoch."""
-    return f"{plan.metric}_best" if plan.stops else plan.metric
+    return f"{plan.curve}_best" if plan.stops else plan.curve
 
 
 def _draw(plan: Plan, axes: Axes, rows: pd.DataFrame, colour: str, scale: LogErrorScale) -> None:

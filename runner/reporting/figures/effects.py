@@ -11,12 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures import coverage
 from runner.reporting.figures.canvas import CaptionedFigure, add_heading, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_label, metric_name, possible_ticks, series_ends
+from runner.reporting.figures.scales import difference_label, metric_label, possible_ticks, series_ends
 from runner.reporting.figures.style import BAND, BLUE, GOOD, GRID, INK, LINE, PAGE, QUIET, WIDTH
 from runner.reporting.figures.text import max_width, wrap
 from runner.reporting.tables.study_tables import records
@@ -62,12 +61,12 @@ def effects(inputs: FigureInputs) -> CaptionedFigure | None:
     found = [coverage.coverage(inputs, by_factor.get_group(factor)) for factor in rows["factor"].unique()]
     parts = dict(zip(best, found, strict=True))
     notes = {factor: ", ".join(note.values()) for factor, note in parts.items()}
-    figure, axes = _rows_figure(plan, blocks, find_metric(plan.metric).limits(), notes)
-    axes.set_xlabel(metric_label(plan))
+    figure, axes = _rows_figure(plan, blocks, plan.measure.limits(), notes)
+    axes.set_xlabel(metric_label(plan.measure))
     omitted = len(rows) - sum(map(len, blocks.values()))
     return CaptionedFigure(
         figure,
-        f"Mean {metric_name(plan.metric)} of each level with its 95% interval, averaged over the other factors. "
+        f"Mean {plan.measure.words} of each level with its 95% interval, averaged over the other factors. "
         f"{mark_notes(survivors=(rows['missing'] > 0).any(), mixture=not rows['balanced'].all())}"
         f"{coverage.notes(*parts.values())}"
         f"{_omission(omitted, f'the {MAX_ROWS} best levels of each factor')}"
@@ -87,15 +86,15 @@ def differences(inputs: FigureInputs) -> CaptionedFigure | None:
     apart = any(
         row["cells"] != means[row["factor"], row["level_a"]] for group in largest.values() for row in records(group)
     )
-    limits = find_metric(plan.metric).limits(difference=True)
-    figure, axes = _rows_figure(plan, blocks, limits, {}, around=scaled(plan.metric, plan.equivalent))
+    limits = plan.measure.limits(difference=True)
+    figure, axes = _rows_figure(plan, blocks, limits, {}, around=scaled(plan.measure, plan.equivalent))
     axes.axvline(0, color=QUIET, linewidth=0.9, zorder=0.6)
     shading = ""
     if plan.equivalent:
-        band = scaled(plan.metric, plan.equivalent)
+        band = scaled(plan.measure, plan.equivalent)
         axes.axvspan(-band, band, color=BAND, alpha=0.22, linewidth=0, zorder=0.5)
-        shading = f" Shaded: practically equivalent, up to ±{number(plan.metric, plan.equivalent)}."
-    axes.set_xlabel(f"difference in {metric_name(plan.metric)}, {find_metric(plan.metric).unit}")
+        shading = f" Shaded: practically equivalent, up to ±{number(plan.measure, plan.equivalent)}."
+    axes.set_xlabel(difference_label(plan.measure))
     omitted = len(rows) - sum(map(len, blocks.values()))
     return CaptionedFigure(
         figure,
@@ -119,7 +118,7 @@ def _unplotted(rows: pd.DataFrame, plotted: pd.DataFrame, noun: str) -> str:
 
 def _best(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     """The best levels, at most MAX_ROWS, in the plan's order."""
-    order = rows["mean"].sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index
+    order = rows["mean"].sort_values(ascending=plan.measure.direction < 0, kind="stable").index
     # The index counts the rows of the table, so that sorting it restores the plan's order.
     return rows.loc[sorted(order[:MAX_ROWS])]
 
@@ -131,16 +130,16 @@ def _largest(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _level(plan: Plan, row: dict[str, Any]) -> PlottedRow:
-    low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "mean", "ci_high"))
+    low, middle, high = (scaled(plan.measure, row[key]) for key in ("ci_low", "mean", "ci_high"))
     label = marked(str(row["level"]), SURVIVORS, row["missing"] > 0)
-    return PlottedRow(label, low, middle, high, number(plan.metric, row["mean"]))
+    return PlottedRow(label, low, middle, high, number(plan.measure, row["mean"]))
 
 
 def _difference(plan: Plan, row: dict[str, Any], cells: int) -> PlottedRow:
     """`cells` are those that the mean of the first level is over, if a difference is of other ones it says so."""
-    low, middle, high = (scaled(plan.metric, row[key]) for key in ("ci_low", "difference", "ci_high"))
+    low, middle, high = (scaled(plan.measure, row[key]) for key in ("ci_low", "difference", "ci_high"))
     colour = GOOD if row["p_holm"] < row["alpha"] else BLUE
-    value = number(plan.metric, row["difference"], sign=True)
+    value = number(plan.measure, row["difference"], sign=True)
     label = marked(f" {MINUS} ".join(level_names(row)), SURVIVORS, is_incomplete(row))
     if row["cells"] != cells:
         label += f" ({plural(row['cells'], 'pair')})"

@@ -27,7 +27,7 @@ class FigureInputs:
     @cached_property
     def best(self) -> str | None:
         """The name of the cell with the best mean."""
-        return best_cell(self.tables.cells, self.plan.metric)
+        return best_cell(self.tables.cells, self.plan.measure)
 
     @cached_property
     def array_files(self) -> Mapping[str, Path]:

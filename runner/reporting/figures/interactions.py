@@ -10,12 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.figures import coverage
 from runner.reporting.figures.canvas import CaptionedFigure, Legend, add_heading, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_label, metric_name, possible_ticks, series_ends
+from runner.reporting.figures.scales import metric_label, possible_ticks, series_ends
 from runner.reporting.figures.style import LINE, SMALL, WIDTH, series_style
 from runner.reporting.figures.text import max_width, shorten, wrap
 from runner.reporting.text.numbers import MIXTURE, mark_notes, marked, scaled
@@ -72,7 +71,7 @@ def interactions(inputs: FigureInputs) -> CaptionedFigure | None:
     marks = mark_notes(mixture=not all(pair.balanced for pair in pairs))
     return CaptionedFigure(
         _figure(plan, trimmed),
-        f"Mean {metric_name(plan.metric)} for each combination of levels of two factors, with its 95% interval. Lines "
+        f"Mean {plan.measure.words} for each combination of levels of two factors, with its 95% interval. Lines "
         f"that are not parallel indicate an interaction.{notes} {marks}"
         f"{coverage.notes(*(pair.coverage for pair in pairs))}Data: tables/interactions.csv.",
     )
@@ -87,7 +86,7 @@ def _pair(inputs: FigureInputs, rows: pd.DataFrame) -> FactorPair:
     mean, low, high = (
         rows.pivot(index=f"level_{lines}", columns=f"level_{across}", values=value)
         .reindex(index=ordered[lines], columns=ordered[across])
-        .map(lambda number: scaled(inputs.plan.metric, number))
+        .map(lambda number: scaled(inputs.plan.measure, number))
         for value in ("mean", "ci_low", "ci_high")
     )
     first_factor, second_factor = (str(rows[f"factor_{letter}"].iloc[0]) for letter in (lines, across))
@@ -104,7 +103,7 @@ def _trim(plan: Plan, pair: FactorPair) -> FactorPair:
 
 
 def _best(plan: Plan, means: pd.Series, limit: int) -> list[str]:
-    best = set(means.sort_values(ascending=find_metric(plan.metric).direction < 0, kind="stable").index[:limit])
+    best = set(means.sort_values(ascending=plan.measure.direction < 0, kind="stable").index[:limit])
     return [level for level in means.index if level in best]
 
 
@@ -130,13 +129,13 @@ def _figure(plan: Plan, pairs: Sequence[FactorPair]) -> Figure:
             axes = add_panel(figure, left, top + head - 0.1, width, PLOT)
             _draw(axes, pairs[i], ticks[i][0], turned=ticks[i][2])
             axes.set_ylim(*limits)
-            possible_ticks(axes.yaxis, plan, find_metric(plan.metric).limits())
+            possible_ticks(axes.yaxis, plan, plan.measure.limits())
             across = shorten(pairs[i].across, width)
             add_text(figure, left + width / 2, top + head + PLOT + ticks[i][1], across, ha="center")
             if column:
                 axes.tick_params(axis="y", labelleft=False, length=0)
             else:
-                axes.set_ylabel(metric_label(plan))
+                axes.set_ylabel(metric_label(plan.measure))
         top += head + PLOT + foot + 0.15
     return figure
 

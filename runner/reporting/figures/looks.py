@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric
 from runner.reporting.figures.canvas import CaptionedFigure, add_panel, add_text, new_figure
 from runner.reporting.figures.inputs import FigureInputs
-from runner.reporting.figures.scales import metric_name, possible_ticks, series_ends
+from runner.reporting.figures.scales import difference_label, possible_ticks, series_ends
 from runner.reporting.figures.style import BLUE, GOOD, LINE, PAGE, QUIET, RED, WIDTH
 from runner.reporting.figures.text import max_width, wrap
 from runner.reporting.statistics.sequential import DIFFERENT, OPEN, OUT, SAME
@@ -41,7 +41,7 @@ def looks(inputs: FigureInputs) -> CaptionedFigure | None:
     if known.empty:
         return None
     groups = [rows for _, rows in known.groupby(["factor", "b"] if plan.race else ["factor", "a", "b"], sort=False)]
-    pairs = [_pair(plan.metric, rows) for rows in groups[:MAX_PAIRS]]
+    pairs = [_pair(plan.measure, rows) for rows in groups[:MAX_PAIRS]]
     left = min(LABEL, max_width(pair.label for pair in pairs)) + 0.2
     right = max_width(pair.ending for pair in pairs) + 0.15
     height = sum(pair.height + GAP for pair in pairs)
@@ -60,8 +60,8 @@ def looks(inputs: FigureInputs) -> CaptionedFigure | None:
         add_text(figure, WIDTH - 0.05, 0.05 + y + pair.height / 2, pair.ending, ha="right")
         y += pair.height + GAP
     axes.set_xlim(*series_ends([pair.ends for pair in pairs]))
-    possible_ticks(axes.xaxis, plan, find_metric(plan.metric).limits(difference=True))
-    axes.set_xlabel(f"difference in {metric_name(plan.metric)}, {find_metric(plan.metric).unit}")
+    possible_ticks(axes.xaxis, plan, plan.measure.limits(difference=True))
+    axes.set_xlabel(difference_label(plan.measure))
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(True, axis="x")
@@ -75,7 +75,7 @@ def looks(inputs: FigureInputs) -> CaptionedFigure | None:
     )
 
 
-def _pair(metric: str, rows: pd.DataFrame) -> Pair:
+def _pair(metric: Metric, rows: pd.DataFrame) -> Pair:
     last = rows.iloc[-1]
     a, b = (level_name(last["factor"], last[end]) if last["factor"] else str(last[end]) for end in "ab")
     label = wrap(f"{a} {MINUS} {b}" if last["factor"] else b, LABEL)

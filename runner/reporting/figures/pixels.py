@@ -62,7 +62,7 @@ def _best_by_first_factor(inputs: FigureInputs) -> list[str]:
     if not factors:
         return [inputs.best] if inputs.best else []
     groups = cells.groupby(factors[0], sort=False)
-    return [best for _, group in groups if (best := best_cell(group, inputs.plan.metric))]
+    return [best for _, group in groups if (best := best_cell(group, inputs.plan.measure))]
 
 
 def _filter_tiles(weights: np.ndarray) -> list[np.ndarray]:

@@ -9,21 +9,28 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import ScalarFormatter
 
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric
 from runner.planning.plan import Plan
 from runner.reporting.text.numbers import scaled
 
 
-def metric_name(metric: str) -> str:
-    """``validation accuracy`` for ``val_accuracy``."""
-    return {"val": "validation", "train": "training"}.get(
-        metric.partition("_")[0], ""
-    ) + f" {metric.rpartition('_')[2]}"
+def metric_label(metric: Metric) -> str:
+    """The metric with its unit, for an axis: ``validation accuracy, %``."""
+    return with_unit(metric.words, metric.value_unit)
 
 
-def metric_label(plan: Plan) -> str:
-    """The metric with its unit, for an axis."""
-    return f"{metric_name(plan.metric)}, {find_metric(plan.metric).value_unit}"
+def difference_label(metric: Metric) -> str:
+    """The same for differences in it."""
+    return with_unit(f"difference in {metric.words}", metric.unit)
+
+
+def capitalised(words: str) -> str:
+    """The words with a capital first letter; ``AUC`` as it is."""
+    return words[:1].upper() + words[1:]
+
+
+def with_unit(text: str, unit: str) -> str:
+    return f"{text}, {unit}" if unit else text
 
 
 def series_ends(parts: Iterable[Any]) -> tuple[float, float]:
@@ -50,7 +57,7 @@ class _PossibleTicks(ScalarFormatter):
 
 def possible_ticks(axis: Axis, plan: Plan, limits: tuple[float, float]) -> None:
     """Label no tick outside `limits`, in the unit of the metric's values: the axis has a margin beyond them."""
-    low, high = (scaled(plan.metric, end) for end in limits)
+    low, high = (scaled(plan.measure, end) for end in limits)
     axis.set_major_formatter(_PossibleTicks(low, high))
 
 

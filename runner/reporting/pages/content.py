@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from runner.fits.metrics import find_metric
 from runner.journal.frames import Frames
 from runner.planning import library_versions, plan_file
 from runner.planning.class_balance import counts_text
@@ -30,7 +29,7 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
     """The variables of the templates."""
     journal = frames.fits
     statuses = tables.fits["status"].value_counts()
-    best = best_cell(tables.cells, plan.metric)
+    best = best_cell(tables.cells, plan.measure)
     pairs = most_confused(tables.confusions[tables.confusions["cell"] == best])
     return {
         "plan": plan,
@@ -41,7 +40,7 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "counts": {s: int(statuses.get(s, 0)) for s in ("ok", "failed", "missing")},
         "answers": all_answers(plan, tables),
         "methods": methods(plan, tables.comparisons, tables.looks, frames.seen),
-        "equivalent": f"{numbers.number(plan.metric, plan.equivalent)} {find_metric(plan.metric).unit}",
+        "equivalent": f"{numbers.number(plan.measure, plan.equivalent)} {plan.measure.unit}".rstrip(),
         "cells": text_tables.leaderboard(plan, tables),
         "comparisons": text_tables.comparisons(plan, tables),
         "learning": text_tables.learning(tables),
@@ -63,6 +62,9 @@ def provenance(plan: Plan, journal: pd.DataFrame) -> dict[str, str]:
         "time": _time(journal[journal["id"].isin({fit for fits in plan.fits.values() for fit in fits})]),
         "environment": ", ".join(f"{name} {version}" for name, version in plan.made_with.items()),
     }
+    losses = dict.fromkeys(str(cell.settings.loss or "cross_entropy") for cell in plan.cells)
+    if any(cell.settings.loss for cell in plan.cells):
+        facts["loss"] = f"{' or '.join(losses)} is made small; every loss in this report is the plain cross-entropy"
     if stopped := early_stops(plan, journal):
         facts["early stopping"] = stopped
     if plan.file:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
 from runner.reporting.statistics.crossed import POWER, crossed_differences
@@ -90,7 +89,7 @@ def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np
     cells = len(ranked)
     # A p-value of nan compares as false, so a pair without one moves neither cell.
     significant = pairs[pairs["p_holm"] < pairs["alpha"]]
-    a_wins = significant["difference"].to_numpy() * find_metric(plan.metric).direction > 0
+    a_wins = significant["difference"].to_numpy() * plan.measure.direction > 0
     a, b = significant["a"].to_numpy(), significant["b"].to_numpy()
     worse, better = np.where(a_wins, b, a), np.where(a_wins, a, b)
     low = 1 + np.bincount(worse, minlength=cells)
@@ -198,7 +197,7 @@ def _best_level(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> int:
     n = (~np.isnan(matrix.values)).sum(axis=1)
     # Not nanmean, which warns about cells without results.
     means = np.where(n > 0, np.nansum(matrix.values, axis=1) / np.maximum(n, 1), np.nan)
-    means = means * find_metric(plan.metric).direction
+    means = means * plan.measure.direction
     # A position of -1 reads the last cell; the condition discards that value, as in `_compare_with_later`.
     table = pd.DataFrame(np.where(cell_at >= 0, means[cell_at], np.nan))
     # Relative to the column's mean, so that a level is not the best only because it has the easier combinations.
@@ -252,8 +251,8 @@ def _test_columns(plan: Plan, differences: Floats, least: Floats, alpha: float) 
 def _named(plan: Plan, tests: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tests of differences under the names of the columns."""
     # A difference above 0 is better for accuracy, and worse for loss.
-    better, worse = ("p_above", "p_below")[:: find_metric(plan.metric).direction]
-    lowest, highest = find_metric(plan.metric).limits(difference=True)
+    better, worse = ("p_above", "p_below")[:: plan.measure.direction]
+    lowest, highest = plan.measure.limits(difference=True)
     return {
         "difference": tests["mean"],
         "ci_low": np.clip(tests["low"], lowest, highest), "ci_high": np.clip(tests["high"], lowest, highest),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import CONFIDENCE, Floats, corrected_t_test
 
@@ -38,9 +37,12 @@ def binomial_std(differences: Floats, used: np.ndarray, images: float, folds: in
 
 
 def least_std(plan: Plan, values: Floats, used: np.ndarray) -> Floats:
-    """`binomial_std` of the plan's metric; nan if it has none, as a loss, or if the validation images are unknown."""
+    """`binomial_std` of the plan's metric; nan if it has none, as a loss, or if the validation images are unknown.
+
+    Only the share of the images of which something is true has one.
+    """
     images = plan.validation_images
-    if find_metric(plan.metric).quantity != "accuracy" or not images:
+    if not plan.measure.share_of_images or not images:
         return np.full(len(values), np.nan)
     return binomial_std(values, used, images, plan.folds)
 
@@ -56,5 +58,5 @@ def metric_test(
     if least is None:
         least = least_std(plan, averages[:, None], np.full((len(averages), 1), True))
     tests = corrected_t_test(averages, plan.test_train_ratio, plan.equivalent, least, alpha)
-    lowest, highest = find_metric(plan.metric).limits(difference)
+    lowest, highest = plan.measure.limits(difference)
     return tests | {end: np.clip(tests[end], lowest, highest) for end in ("low", "high")}

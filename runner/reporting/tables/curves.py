@@ -23,7 +23,7 @@ def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFra
     The fits of each (repeat, fold) are averaged first; the band is one standard deviation of these averages on either
     side of their mean, within what is possible (nan if there is only one). `fits` counts the fits that reached that
     epoch. Without factors, factor and level are "". If fits may stop early, a level also has the mean epoch of its
-    fits' results, best_epoch, and the mean of the plan's metric in them, METRIC_best.
+    fits' results, best_epoch, and the mean of the plan's curve in them, METRIC_best.
     """
     # Merging onto the plan gives its order, whatever the journal's, and leaves out fits of other plans.
     planned = planned_fits(plan)
@@ -42,7 +42,7 @@ def curves_table(plan: Plan, frames: Frames, matrix: MetricMatrix) -> pd.DataFra
         tables.append(_by_level(part, factor, plan).assign(balanced=over.balanced))
     bands = (f"{name}{end}" for name in CURVES for end in ("", "_low", "_high"))
     table = pd.concat(tables, ignore_index=True)
-    results = ("best_epoch", f"{plan.metric}_best") if plan.stops else ()
+    results = ("best_epoch", f"{plan.curve}_best") if plan.stops else ()
     return table.reindex(columns=["factor", "level", "epoch", "fits", *bands, "balanced", *results])
 
 
@@ -69,7 +69,7 @@ def _by_level(rows: pd.DataFrame, factor: str, plan: Plan) -> pd.DataFrame:
     order = {level: position for position, level in enumerate(rows["level"].unique())}
     table = table.reset_index().sort_values(keys, key=lambda c: c.map(order) if c.name == "level" else c)
     table.insert(0, "factor", factor)
-    return table.join(_results(rows, plan.metric), on="level") if plan.stops else table
+    return table.join(_results(rows, plan.curve), on="level") if plan.stops else table
 
 
 def _results(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

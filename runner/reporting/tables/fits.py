@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from runner.journal.frames import COLUMNS
 from runner.planning.plan import Plan
 
 VARYING = ("seconds", "worker")
@@ -25,7 +26,10 @@ def fits_table(plan: Plan, journal: pd.DataFrame) -> pd.DataFrame:
     columns = ["id", "cell", *plan.factors, "repeat", "fold"]
     # A fit that was trained again has two lines in the journal, and the later one counts.
     # Cell, repeat and fold are taken from the plan: the journal's `cell` is an id, that of the tables a name.
-    latest = journal.drop(columns=["cell", "repeat", "fold"]).drop_duplicates("id", keep="last")
+    latest = journal[[name for name in COLUMNS if name not in ("cell", "repeat", "fold")]]
+    # A fit that was not measured by a metric has no value of it.
+    measures = {m.name: journal.get(m.journal_key, float("nan")) for m in plan.measures}
+    latest = latest.assign(**measures).drop_duplicates("id", keep="last")
     table = pd.DataFrame(rows, columns=columns).merge(latest, on="id", how="left")
     table["status"] = table["status"].fillna("missing")
     table["reason"] = table["reason"].fillna("")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from runner.errors import RunnerError
 from runner.files import untrusted
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric, find_metric
 from runner.planning.plan import Plan
 from runner.reporting.tables.array_forms import check_arrays
 from runner.reporting.tables.curves import planned_fits
@@ -80,7 +80,7 @@ def confusion_shares(confusions: pd.DataFrame, class_names: Iterable[str]) -> np
     return shares
 
 
-def best_cell(cells: pd.DataFrame, metric: str) -> str | None:
+def best_cell(cells: pd.DataFrame, metric: str | Metric) -> str | None:
     """The name of the cell with the best mean, the first in the plan if several are equal; None if no fit is good.
 
     `cells` is the table of cells or a part of it.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from runner.fits.metrics import find_metric
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import compare_with, factor_pairs
@@ -97,7 +96,7 @@ def _pairs(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
 
 def _race(plan: Plan, matrix: MetricMatrix, previous: np.ndarray | None) -> tuple[pd.DataFrame, np.ndarray]:
     """The cells in the order of the plan, and their states."""
-    direction, known = find_metric(plan.metric).direction, ~np.isnan(matrix.values)
+    direction, known = plan.measure.direction, ~np.isnan(matrix.values)
     counts = known.sum(axis=1)
     sums = np.where(known, matrix.values, 0.0).sum(axis=1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan) * direction

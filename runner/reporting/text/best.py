@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from runner.fits.metrics import find_metric
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import MAX_COMPARED
 from runner.reporting.text.numbers import number
@@ -20,25 +19,18 @@ def sentence(plan: Plan, cells: pd.DataFrame) -> str:
     known = cells[cells["mean"].notna()] if len(cells) else cells
     if known.empty:
         return ""
-    metric = find_metric(plan.metric)
+    metric = plan.measure
     top = known["mean"].max() if metric.higher_is_better else known["mean"].min()
     best = known[known["mean"] == top]
     names = enumeration([str(name) for name in best["cell"]])
-    unit = "%" if metric.value_unit == "%" else f" {metric.value_unit}"
-    mean = f"{number(plan.metric, top)}{unit}{_survivors(best)}"
+    unit = "%" if metric.value_unit == "%" else f" {metric.value_unit}".rstrip()
+    mean = f"{number(plan.measure, top)}{unit}{_survivors(best)}"
     if len(cells) == 1:
-        return f"{names} is the only cell; its mean {_words(plan.metric)} is {mean}."
+        return f"{names} is the only cell; its mean {metric.words} is {mean}."
     extreme = "highest" if metric.higher_is_better else "lowest"
     return (
-        f"{names} {'has' if len(best) == 1 else 'have'} the {extreme} mean {_words(plan.metric)}, {mean}"
-        f"{_rank(cells, known)}."
+        f"{names} {'has' if len(best) == 1 else 'have'} the {extreme} mean {metric.words}, {mean}{_rank(cells, known)}."
     )
-
-
-def _words(metric: str) -> str:
-    """``validation accuracy``: the quantity in words, or the name of a metric that is none of a part of the data."""
-    part, _, quantity = metric.partition("_")
-    return f"{'validation' if part == 'val' else part} {quantity}".replace("_", " ")
 
 
 def _survivors(best: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric, find_metric
 
 MINUS = "\N{MINUS SIGN}"
 SURVIVORS, MIXTURE = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
@@ -27,13 +27,13 @@ def mark_notes(survivors: bool = False, mixture: bool = False) -> str:
     return "".join(f"{mark} {note} " for mark, note in NOTES.items() if present[mark])
 
 
-def scaled(metric: str, value: float) -> float:
+def scaled(metric: str | Metric, value: float) -> float:
     """The value in the unit of the report: accuracies in percent, their differences in points, losses unchanged."""
     return find_metric(metric).scale * value
 
 
-def number(metric: str, value: float, sign: bool = False) -> str:
-    """A value of the metric, with two decimals if it is a percentage and four if it is a loss; unknown is a dash."""
+def number(metric: str | Metric, value: float, sign: bool = False) -> str:
+    """A value of the metric, with two decimals if it is a percentage and four if not; unknown is a dash."""
     if value is None or math.isnan(value):
         return "–"
     # The z option writes a negative value that rounds to zero as 0.00, not as -0.00.
@@ -41,7 +41,7 @@ def number(metric: str, value: float, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(metric: str, low: float, high: float, sign: bool = False) -> str:
+def interval(metric: str | Metric, low: float, high: float, sign: bool = False) -> str:
     """``0.35 to 3.09``: in words, since a dash between the ends would look like a minus sign.
 
     One that has every possible value says that it tells nothing: ``0.00 to 100.00: nothing known``.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric, find_metric
 from runner.fits.records import SplitDesign
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
@@ -58,7 +58,7 @@ class LevelDifference:
     costs: tuple[float, float]
 
 
-def level_difference(metric: str, row: Mapping[str, Any]) -> LevelDifference:
+def level_difference(metric: str | Metric, row: Mapping[str, Any]) -> LevelDifference:
     a, b = level_names(row)
     costs = (row.get("parameters_ratio", math.nan), row.get("macs_ratio", math.nan))
     sign = find_metric(metric).direction
@@ -73,7 +73,7 @@ def level_difference(metric: str, row: Mapping[str, Any]) -> LevelDifference:
     )
 
 
-def sentence(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int = 1, family: int = 1) -> str:
+def sentence(metric: str | Metric, equivalent: float, row: Mapping[str, Any], repeats: int = 1, family: int = 1) -> str:
     """What one row of the comparisons shows, the effect first.
 
     `equivalent` is the difference up to which levels count as equivalent, `repeats` those of the experiment, and
@@ -123,7 +123,7 @@ def _survivors(row: Mapping[str, Any]) -> str:
     return f" This rests on survivors: {kept}, as {lost} failed or did not run."
 
 
-def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
+def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
     difference = level_difference(metric, row)
     better, worse = difference.better, difference.worse
     cost = cost_phrase(difference.costs)
@@ -144,8 +144,10 @@ def _finding(metric: str, equivalent: float, row: Mapping[str, Any], repeats: in
     return f"Inconclusive: {better} is ahead of {worse} by {gain} ({ci}). {_what_it_takes(row, repeats)}"
 
 
-def _unit(metric: str) -> str:
-    return f"{find_metric(metric).unit} of {find_metric(metric).quantity}"
+def _unit(metric: str | Metric) -> str:
+    """What follows a difference: ``points of accuracy``; ``in AUC`` if it has no unit."""
+    found = find_metric(metric)
+    return f"{found.unit} of {found.quantity}" if found.unit else f"in {found.quantity}"
 
 
 def _what_it_takes(row: Mapping[str, Any], repeats: int) -> str:
@@ -209,10 +211,10 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     rows = [row | {"design": plan.split_design} for row in rows]
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
-        return best_against_others(plan.metric, rows, levels)
+        return best_against_others(plan.measure, rows, levels)
     # With so few levels the table lists all pairs, and Holm's adjustment counts those that have a p-value.
     family = sum(not math.isnan(row["p"]) for row in rows)
-    return [sentence(plan.metric, plan.equivalent, row, plan.repeats, family) for row in rows]
+    return [sentence(plan.measure, plan.equivalent, row, plan.repeats, family) for row in rows]
 
 
 def _levels_beside(plan: Plan, factor: str) -> dict[str, dict[str, set[str]]]:
@@ -230,7 +232,7 @@ def _never_shared(a: Mapping[str, set[str]], b: Mapping[str, set[str]]) -> str:
     return enumeration([name for name in a if not a[name] & b[name]])
 
 
-def best_against_others(metric: str, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> list[str]:
+def best_against_others(metric: str | Metric, rows: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> list[str]:
     """The level with the largest sum of leads over the others, and how it compares with each of them."""
     known = [(row, level_difference(metric, row)) for row in rows if not _nothing_known(row)]
     if not known:
@@ -269,7 +271,7 @@ def _outcome(row: Mapping[str, Any], gain: float) -> str:
     return "inconclusive" if row["p_holm"] >= row["alpha"] else "better" if gain > 0 else "worse"
 
 
-def _outcome_sentence(metric: str, outcome: str, others: Sequence[tuple[str, float]], alpha: float) -> str:
+def _outcome_sentence(metric: str | Metric, outcome: str, others: Sequence[tuple[str, float]], alpha: float) -> str:
     """`others` are levels with the lead of the best one over them."""
     sizes = [abs(gain) for _, gain in others]
     low, high = number(metric, min(sizes)), number(metric, max(sizes))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.fits.metrics import find_metric
+from runner.fits.metrics import Metric
 from runner.planning.class_balance import largest_class
 from runner.planning.plan import Plan
 from runner.reporting.statistics.metric_matrix import ALPHA
@@ -100,8 +100,7 @@ def _number_column(title: str, name: str, write: Callable[[Any], str]) -> Column
 
 def leaderboard(plan: Plan, tables: Tables) -> TextTable:
     """The cells, best first."""
-    metric = plan.metric
-    unit = find_metric(plan.metric).value_unit
+    metric = plan.measure
 
     def value(number: float) -> str:
         return numbers.number(metric, number)
@@ -123,14 +122,17 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
 
     counts = warnings.known_counts(plan, tables)
     largest = largest_class(plan.data.get("class_names", ()), counts)
+    # Unless it is asked for, as the mean of the fits' own.
+    pooled = largest if "balanced_accuracy" not in (plan.metric, *plan.columns) else None
     balanced = _number_column("balanced accuracy %", "balanced_accuracy", points)
     columns = (
         _text_column("cell", "cell"),
-        _number_column(f"{metric} {unit}", "mean", value),
+        _number_column(_title(metric), "mean", value),
         _number_column("std", "std", value),
         Column("95% interval", interval, lambda row: row["ci_low"]),
         Column("rank", rank, lambda row: row["rank_low"]),
-        balanced if largest and largest.is_imbalanced else None,
+        *(_metric_column(plan.find_metric(name)) for name in plan.columns),
+        balanced if pooled and pooled.is_imbalanced else None,
         Column("test accuracy %", with_noise, lambda row: row["test_accuracy_mean"]) if plan.test else None,
         _number_column("test std", "test_accuracy_std", points) if plan.test else None,
         _number_column("parameters", "parameters", numbers.count),
@@ -140,8 +142,8 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         Column("completed fits", completed, lambda row: row["ok"]),
     )
     note = (
-        f"Mean, standard deviation and corrected 95% interval of {metric} over folds and repeats, best cell first. "
-        "Rank: the possible range, since only a significant difference (Holm-adjusted) orders two cells. "
+        f"Mean, standard deviation and corrected 95% interval of {metric.name} over folds and repeats, best cell "
+        "first. Rank: the possible range, since only a significant difference (Holm-adjusted) orders two cells. "
         "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
     )
     if plan.test:
@@ -149,15 +151,26 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
             f" Test accuracy: mean over fits on the {_test_images(plan)}, ± what so few "
             "images leave open (95%, binomial), the same images for all fits; test std: over fits."
         )
-    if largest and largest.is_imbalanced:
+    if plan.columns:
+        note += f" Beside it, the means over fits of {sentences.enumeration(plan.columns)}."
+    if pooled and pooled.is_imbalanced:
         note += (
-            f" Balanced accuracy: the mean of the recalls of the classes; always naming {largest.name} has "
-            f"{100 / len(counts):.2f}%, and an accuracy of {100 * largest.share:.2f}%."
+            f" Balanced accuracy: the mean of the recalls of the classes; always naming {pooled.name} has "
+            f"{100 / len(counts):.2f}%, and an accuracy of {100 * pooled.share:.2f}%."
         )
     note += f" {numbers.mark_notes(survivors=(tables.cells['ok'] < tables.cells['fits']).any())}".rstrip()
     # Stable, so that equal cells keep the plan's order; those without results come last.
-    best_first = tables.cells.sort_values("mean", ascending=metric == "val_loss", kind="stable")
+    best_first = tables.cells.sort_values("mean", ascending=not metric.higher_is_better, kind="stable")
     return text_table("cells", "Cells", note, columns, records(best_first))
+
+
+def _title(metric: Metric) -> str:
+    return f"{metric.name} {metric.value_unit}".rstrip()
+
+
+def _metric_column(metric: Metric) -> Column:
+    """The means of a metric that the report does not compare."""
+    return _number_column(_title(metric), f"{metric.name}_mean", lambda value: numbers.number(metric, value))
 
 
 def _test_images(plan: Plan) -> str:
@@ -172,7 +185,7 @@ def _area(row: Row) -> int | None:
 
 def comparisons(plan: Plan, tables: Tables) -> TextTable:
     """The pairs of levels of each factor."""
-    metric = plan.metric
+    metric = plan.measure
     alpha = tables.comparisons["alpha"].iloc[0] if len(tables.comparisons) else ALPHA
 
     def interval(row: Row) -> str:
@@ -195,8 +208,9 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
         _number_column("MACs", "macs_ratio", _ratio),
         Column("cells × folds", _extent),
     )
+    unit = f"{metric.unit} of " if metric.unit else ""
     note = (
-        f"Difference: first level minus second, in {find_metric(metric).unit} of {metric}, averaged over the other "
+        f"Difference: first level minus second, in {unit}{metric.name}, averaged over the other "
         "factors. p: against no difference; p (Holm): adjusted for all pairs of levels of the factor. P: probability "
         "that the first level is better, practically equivalent or worse, from the same t distribution. Effect size: "
         "difference divided by its standard deviation over folds. Parameters and MACs: first level divided by second."

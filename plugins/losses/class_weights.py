@@ -1,0 +1,70 @@
+"""The parameter `class_weights` that every loss has: how much the images of each class count."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainValidator
+
+from runner.api import RunnerError
+
+FORMS = "balanced, a list of a number above 0 for each class, or a mapping from classes to such numbers"
+
+
+def _parse(value: Any) -> Any:
+    """The value with floats for its numbers; raises ValueError unless it has one of the FORMS."""
+    if value is None or value == "balanced":
+        return value
+    numbers = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(numbers, list) and numbers and all(map(_is_weight, numbers)):
+        if isinstance(value, dict):
+            return {name: float(number) for name, number in value.items()}
+        return [float(number) for number in numbers]
+    raise ValueError(f"found {json.dumps(value)}; allowed: {FORMS}")
+
+
+def _is_weight(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < 1e30
+
+
+ClassWeights = Annotated[Literal["balanced"] | list | dict | None, PlainValidator(_parse)]
+
+
+def find_weights(
+    weights: str | Sequence[float] | Mapping[str, float] | None, class_names: Sequence[str], counts: Sequence[int]
+) -> tuple[float, ...] | None:
+    """The weight of each class (classes,); None if all count alike.
+
+    "balanced" is images / (classes * images of the class), so that the weights of all training images add up to their
+    number (as `compute_class_weight` of scikit-learn; King and Zeng 2001). A class that a mapping leaves out has 1.
+    Raises RunnerError for a list of another length, or a name that is no class.
+    """
+    if weights is None:
+        return None
+    if weights == "balanced":
+        return tuple(sum(counts) / (len(counts) * count) if count else 0.0 for count in counts)
+    if not isinstance(weights, Mapping):
+        if len(weights) != len(class_names):
+            raise RunnerError(f"class_weights: found {len(weights)} numbers; expected {len(class_names)}, one a class")
+        return tuple(map(float, weights))
+    names = [str(name) for name in class_names]
+    for name in weights:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            nearest = f"; did you mean '{near[0]}'?" if near else ";"
+            raise RunnerError(f"class_weights: unknown class '{name}'{nearest} allowed: {', '.join(names[:20])}")
+    return tuple(weights.get(name, 1.0) for name in names)
+
+
+def weighted(targets: Any, weights: tuple[float, ...] | None, like: Any) -> Any:
+    """Targets (N, classes) times the weights of the classes, as arrays of the library of `like`."""
+    if weights is None:
+        return targets
+    if hasattr(like, "new_tensor"):
+        return targets * like.new_tensor(weights)
+    import numpy as np
+
+    return targets * np.asarray(weights, dtype=like.dtype)

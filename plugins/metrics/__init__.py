@@ -1,0 +1,1 @@
+"""What fits are measured by, beside accuracy and loss after every epoch."""

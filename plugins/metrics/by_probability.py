@@ -1,0 +1,90 @@
+"""Metrics of the probabilities that a fit gives to the classes; they are computed when a fit ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from runner.api import Count, Metric, RunnerError, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Compute = Callable[[Any, Any], float]
+"""From the classes of the images (N,) and the probabilities of the classes (N, classes)."""
+
+
+def loss(class_names: Sequence[str]) -> Compute:
+    """The mean of -log of the probability of an image's class: `val_loss` by another name."""
+
+    def compute(truth: np.ndarray, shares: np.ndarray) -> float:
+        from sklearn.metrics import log_loss
+
+        return float(log_loss(truth, shares, labels=list(range(len(class_names)))))
+
+    return compute
+
+
+def top_k(class_names: Sequence[str], *, k: Count = 5) -> Compute:
+    """The share of the images whose class is among the `k` most probable ones (Russakovsky et al. 2015, for k = 5)."""
+    classes = len(class_names)
+    if k >= classes:
+        raise RunnerError(f"top {k} of {classes} classes is always right; allowed: 1 to {classes - 1}")
+
+    def compute(truth: np.ndarray, shares: np.ndarray) -> float:
+        from sklearn.metrics import top_k_accuracy_score
+
+        # Of two classes scikit-learn takes the probability of the second alone.
+        of_two = shares[:, 1] if classes == 2 else shares
+        return float(top_k_accuracy_score(truth, of_two, k=k, labels=list(range(classes))))
+
+    return compute
+
+
+def top5(class_names: Sequence[str]) -> Compute:
+    """The share of the images whose class is among the five most probable ones."""
+    return top_k(class_names, k=5)
+
+
+def calibration_error(class_names: Sequence[str], *, bins: Count = 15) -> Compute:
+    """How far the probability of the predicted class is from the share of right answers, expected over the images.
+
+    Images are sorted by that probability into `bins` of equal width; the differences count by the images in a bin
+    (Naeini et al. 2015; Guo et al. 2017, "On calibration of modern neural networks").
+    """
+
+    def compute(truth: np.ndarray, shares: np.ndarray) -> float:
+        import numpy as np
+
+        confidence, right = shares.max(1), shares.argmax(1) == truth
+        # A bin holds its upper end, as in Guo et al.
+        place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+        gaps = np.bincount(place, right - confidence, minlength=bins)
+        return float(np.abs(gaps).sum() / len(truth))
+
+    return compute
+
+
+def auc(class_names: Sequence[str]) -> Compute:
+    """The area under the ROC curve; of more than two classes, the mean over each against all others."""
+    classes = len(class_names)
+
+    def compute(truth: np.ndarray, shares: np.ndarray) -> float:
+        from sklearn.metrics import roc_auc_score
+
+        if classes == 2:
+            return float(roc_auc_score(truth, shares[:, 1]))
+        return float(roc_auc_score(truth, shares, multi_class="ovr", average="macro", labels=list(range(classes))))
+
+    return compute
+
+
+@hookimpl
+def register_metrics() -> Iterable[Metric]:
+    yield Metric(name="loss", build=loss, higher_is_better=False, unit="nats", highest=math.inf)
+    yield Metric(name="top_k", build=top_k, title="top-k accuracy", unit="%", share_of_images=True)
+    yield Metric(name="top5", build=top5, title="top-5 accuracy", unit="%", share_of_images=True)
+    title = "expected calibration error"
+    yield Metric(name="calibration_error", build=calibration_error, title=title, higher_is_better=False, unit="%")
+    yield Metric(name="auc", build=auc, title="AUC")

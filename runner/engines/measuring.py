@@ -1,0 +1,95 @@
+"""Measures the answers of a fit by the metrics of plugins that its experiment asks for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from runner.components.catalog import Catalog
+from runner.errors import PluginError
+from runner.fits.metrics import Metric
+
+Compute = Callable[[np.ndarray, np.ndarray], float]
+"""From the classes (N,) of images and what a fit says of them; see `components.records.Metric`."""
+TRIED_IMAGES = 200
+"""Images on which a plugin's metric is tried before anything is trained; with many classes, two of each."""
+ROUNDING = 1e-6
+"""How far a value may lie outside of its metric's range."""
+log = logging.getLogger("runner.engines")
+
+
+class BuiltMetric(NamedTuple):
+    """A metric with its function."""
+
+    metric: Metric
+    compute: Compute
+
+
+def build_metrics(catalog: Catalog, metrics: Iterable[Metric], class_names: Sequence[str]) -> tuple[BuiltMetric, ...]:
+    """The metrics with their functions; raises PluginError as `Catalog.build` does."""
+    return tuple(
+        BuiltMetric(metric, catalog.build("metric", metric.component, tuple(class_names)))
+        for metric in metrics
+        if metric.component
+    )
+
+
+def measure(
+    metrics: Iterable[BuiltMetric], truth: np.ndarray, predicted: np.ndarray, shares: np.ndarray | None = None
+) -> dict[str, float]:
+    """The values by `Metric.journal_key`; nan, with a warning in the log, if one cannot be computed.
+
+    `truth` and `predicted` (N,) are the classes of the images and those that they were taken for, and `shares` (N,
+    classes) the softmax of the scores; without it, metrics that need probabilities are left out.
+    """
+    values = {}
+    for metric, compute in metrics:
+        if metric.needs_probabilities and shares is None:
+            continue
+        try:
+            values[metric.journal_key] = _value(metric, compute, truth, predicted, shares)
+        except Exception as error:  # of a plugin's code; a trained fit is worth more than its metric
+            log.warning("metric %s cannot be computed (%s: %s)", metric.name, type(error).__name__, error)
+            values[metric.journal_key] = math.nan
+    return values
+
+
+def _value(
+    metric: Metric, compute: Compute, truth: np.ndarray, predicted: np.ndarray, shares: np.ndarray | None
+) -> float:
+    # Copies, as a plugin may write into what it gets.
+    said: np.ndarray = predicted.astype(np.int64)
+    if metric.needs_probabilities:
+        assert shares is not None
+        exact = shares.astype(np.float64)
+        said = exact / exact.sum(1, keepdims=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scikit-learn about classes that were never named, say
+        value = float(compute(truth.astype(np.int64), said))
+    if not metric.lowest - ROUNDING <= value <= metric.highest + ROUNDING:
+        raise ValueError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}")
+    return min(max(value, metric.lowest), metric.highest)
+
+
+def refuse_wrong(what: str, metric: Metric, compute: Compute, classes: int) -> None:
+    """Raise PluginError if the metric of a plugin gives no number in its range, or another one the second time."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(max(TRIED_IMAGES, 2 * classes)) % classes
+    shares = rng.dirichlet(np.ones(classes), len(truth))
+    try:
+        first, again = (_value(metric, compute, truth, shares.argmax(1), shares) for _ in range(2))
+    except Exception as error:
+        given = "probabilities (N, classes)" if metric.needs_probabilities else "classes (N,)"
+        found = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise PluginError(
+            f"{what}, tried on random {given}: {found}; expected a number, {metric.lowest:g} to {metric.highest:g}"
+        ) from error
+    if first != again:
+        raise PluginError(
+            f"{what} gives {first} and then {again} for the same answers; it must not draw random numbers"
+        )

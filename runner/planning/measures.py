@@ -1,0 +1,130 @@
+"""The metrics that an experiment asks for, by the names of its `report`: found in the catalog, bound and tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.components import records
+from runner.components.catalog import Catalog
+from runner.components.parameters import RegisteredComponent
+from runner.components.records import ComponentRef
+from runner.components.validation import InvalidValues
+from runner.errors import Complaint, PluginError, RunnerError
+from runner.experiment.grid_syntax import RESERVED
+from runner.experiment.schema import Experiment
+from runner.fits.metrics import METRICS, TEST_METRICS, Metric
+from runner.text import call, did_you_mean, dotted, yaml_value
+
+ALIASES = {"accuracy": "val_accuracy", "loss": "val_loss"}
+"""Metrics of plugins that every fit is measured by after each epoch: the same by another name."""
+COMPARED = ("val_accuracy", "val_loss")
+"""The metrics of every fit that a report may compare."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`metric` is the column of ``report.metric``, `columns` are those of ``report.metrics``, and `measures` all among
+    them that are metrics of plugins.
+    """
+
+    metric: str
+    columns: tuple[str, ...]
+    measures: tuple[Metric, ...]
+
+
+def find_measures(
+    experiment: Experiment, catalog: Catalog, class_names: Sequence[str], complaints: list[Complaint]
+) -> Asked:
+    """What the experiment's `report` asks for; every name or parameter that is wrong is a complaint."""
+    columns: list[str] = []
+    measures: dict[str, Metric] = {}
+    for path, ref in _given(experiment):
+        try:
+            found = _find(ref, path[1] == "metric", catalog, class_names, experiment)
+        except InvalidValues as error:
+            complaints += [_complaint(experiment, (*path, *inner), text) for inner, text in error.problems]
+            continue
+        except RunnerError as error:
+            complaints.append(_complaint(experiment, path, str(error)))
+            continue
+        column = found.name if isinstance(found, Metric) else found
+        if column in columns[1:]:
+            complaints.append(_complaint(experiment, path, f"{column} is listed twice"))
+        columns.append(column)
+        if isinstance(found, Metric):
+            measures[column] = found
+    shown = tuple(column for column in columns[1:] if column != columns[0])
+    return Asked(columns[0] if columns else "", shown, tuple(measures.values()))
+
+
+def _given(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], ComponentRef]]:
+    """The path and the reference of each metric, that of ``report.metric`` first."""
+    report = experiment.header.report
+    yield ("report", "metric"), report.metric
+    section = experiment.document.value.get("report")
+    is_list = section is not None and isinstance(section.value["metrics"].value, list) if report.metrics else False
+    for index, ref in enumerate(report.metrics):
+        yield ("report", "metrics", *([index] if is_list else [])), ref
+
+
+def _find(
+    ref: ComponentRef, compared: bool, catalog: Catalog, class_names: Sequence[str], experiment: Experiment
+) -> str | Metric:
+    """The column of a metric that every fit has, or the record of a plugin's. Raises InvalidValues or RunnerError."""
+    known = COMPARED if compared else (*METRICS, *(TEST_METRICS if experiment.header.cross_validation.test else ()))
+    if (column := ALIASES.get(ref.name, ref.name)) in known:
+        if ref.parameters:
+            raise InvalidValues([((name,), f"{ref.name} has no parameters") for name in ref.parameters])
+        return column
+    if ("metric", ref.name) not in catalog.entries:
+        allowed = [*catalog.names("metric"), *known]
+        raise PluginError(f"unknown metric {yaml_value(ref.name)}{did_you_mean(ref.name, allowed)}{catalog.broken()}")
+    bound = catalog.bind("metric", ref)
+    entry = catalog.find("metric", ref.name)
+    compute = catalog.build("metric", bound, tuple(class_names))
+    measure = describe(entry, bound)
+    _refuse_other_meaning(measure.name, experiment)
+    if not entry.is_ours:
+        from runner.engines.measuring import refuse_wrong  # which imports NumPy
+
+        refuse_wrong(f"metric {bound} of {entry.source}", measure, compute, len(class_names))
+    return measure
+
+
+def describe(entry: RegisteredComponent, bound: ComponentRef) -> Metric:
+    """What fits and reports need to know of a metric of a plugin, with every parameter set."""
+    component: Any = entry.component
+    assert isinstance(component, records.Metric)
+    defaults = {name: parameter.bound_default for name, parameter in entry.parameters.items()}
+    own = {name: value for name, value in bound.parameters.items() if repr(value) != repr(defaults.get(name))}
+    name = call(bound.name, own)
+    return Metric(
+        name,
+        component.title or bound.name.replace("_", " "),
+        component.higher_is_better,
+        component.unit,
+        float(component.lowest),
+        float(component.highest),
+        component.share_of_images,
+        bound,
+        # Values that an edited plugin would compute otherwise are those of another metric.
+        f"{name} {entry.version[:8]}".strip(),
+        component.needs == "probabilities",
+    )
+
+
+def _refuse_other_meaning(column: str, experiment: Experiment) -> None:
+    """Raise RunnerError if a metric has the name of another column of the tables."""
+    for name in (column, f"{column}_mean"):
+        if name in RESERVED - {"balanced_accuracy"}:
+            raise RunnerError(
+                f"'{name}' is a column of the tables that is something else; the metric needs another name"
+            )
+        if name in experiment.factors:
+            raise RunnerError(f"the factor '{name}' has the name of the metric's column; rename the factor")
+
+
+def _complaint(experiment: Experiment, path: tuple[str | int, ...], message: str) -> Complaint:
+    return Complaint(experiment.document.find(path), dotted(path), message)
