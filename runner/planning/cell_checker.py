@@ -155,9 +155,23 @@ class CellChecker:
         if training and training.engine == "numpy" and not hasattr(built, "value_and_gradient"):
             message = f"{given.name} has no value_and_gradient, so it needs the torch engine; training.engine is numpy"
             self._complain(document, ("loss",), message)
+        elif training and not self.catalog.find("loss", given.name).is_ours:
+            self._guarded(document, ("loss",), partial(self._try_loss, given, training.engine, data))
         bound = self._bind("loss", given)
         # By what it amounts to, so that a default that is written out changes no fit.
         return bound if bound.name != CROSS_ENTROPY.name or bound != self._bind("loss", CROSS_ENTROPY) else None
+
+    def _try_loss(self, given: ComponentRef, engine: str, data: ImageData) -> None:
+        """Raise PluginError if the loss of a plugin does not work."""
+
+        def action() -> None:
+            from runner.engines.loss_trial import refuse_wrong  # rarely needed
+
+            bound, source = self._bind("loss", given), self.catalog.find("loss", given.name).source
+            built = self.catalog.build("loss", bound, *loss_arguments(data))
+            refuse_wrong(f"loss {bound} of {source}", built, data.classes, engine)
+
+        self._cached(("tried", engine, repr(given)), action)
 
     def _check_stop(self, cell: Cell, data: ImageData | None) -> None:
         training = cell.settings.training

@@ -268,6 +268,41 @@ def test_a_wrong_metric_of_a_plugin_is_one_line_before_anything_is_trained(
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return scores.softmax(1).log().sum()", "values gives shape (); expected a tensor (8,), one loss for"),
+        ("return 1.0", "values gives float; expected a tensor (8,)"),
+        ("return scores.detach().sum(1)", "values has no derivatives; use torch's operations"),
+        ("return ((scores - scores.mean(0)) ** 2).sum(1)", "an image's loss depends on the other images of its batch"),
+        ("return scores.sum(1) * float('nan')", "it gives losses or derivatives that are not finite"),
+        ("targets *= 2; return (scores * targets).sum(1)", "it changes the scores or the targets in place"),
+        ("return scores.nosuch()", "AttributeError: 'Tensor' object has no attribute 'nosuch'"),
+        ("import torch; return scores.sum(1) * torch.rand(len(scores))", "an image's loss depends on"),
+    ],
+)
+def test_a_wrong_loss_of_a_plugin_is_one_line_before_anything_is_trained(
+    body: str, message: str, tmp_path: Path, here: Command
+) -> None:
+    lines = LOSS.replace("p = (scores.softmax(1) * targets).sum(1)", body).splitlines()
+    (tmp_path / "loss.py").write_text("\n".join(line for line in lines if "p.log()" not in line))
+    write(tmp_path, plugins=["./loss.py"], loss="my_focal", training={"epochs": 1, "engine": "torch"})
+    done = here("plan", "s.yaml")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert f"tried on random scores (8, 10): {message}" in done.stderr and "loss.py" in done.stderr
+
+
+def test_a_wrong_derivative_of_a_plugin_is_found(tmp_path: Path, here: Command) -> None:
+    rule = "    def value_and_gradient(self, scores, targets): return (scores**2).sum(1), {}\n"
+    for gradient, status in (("2 * scores", 0), ("scores", 2)):
+        code = LOSS.replace("    gamma: float\n", "    gamma: float\n" + rule.format(gradient))
+        (tmp_path / "loss.py").write_text(code)
+        write(tmp_path, plugins=["./loss.py"], loss="my_focal")
+        done = here("plan", "s.yaml")
+        assert done.returncode == status, done.stderr
+    assert "value_and_gradient gives a derivative of " in done.stderr and "but the losses change by" in done.stderr
+
+
 def test_a_loss_of_a_plugin_that_only_torch_can_train(tmp_path: Path, here: Command) -> None:
     (tmp_path / "loss.py").write_text(LOSS)
     write(tmp_path, plugins=["./loss.py"], loss="my_focal")
