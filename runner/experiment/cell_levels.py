@@ -12,12 +12,9 @@ from runner.errors import Complaint
 from runner.experiment.bound_sections import BoundSections
 from runner.experiment.grid_syntax import level_label
 from runner.experiment.level_tables import Form, LevelTables
-from runner.experiment.schema import FACTOR_ROOTS, Block, Experiment, Level
+from runner.experiment.schema import BASE, FACTOR_ROOTS, Block, Experiment, Level
 from runner.files.yaml_nodes import Node
 from runner.text import level_name
-
-BASE = "base"
-"""The level of a factor that a block leaves out, if its settings are those of no level."""
 
 
 class _Factor:

@@ -6,16 +6,19 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runner.components.catalog import load_catalog
 from runner.errors import Complaint, InputError
 from runner.experiment.apply import apply_levels
-from runner.experiment.bound_sections import BoundSections, Resolve
-from runner.experiment.cell_levels import BASE, CellLevels
 from runner.experiment.load import parse_settings
-from runner.experiment.schema import Block, Experiment, Level, Settings
+from runner.experiment.schema import BASE, Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
 from runner.text import level_name
+
+if TYPE_CHECKING:
+    from runner.experiment.bound_sections import Resolve
+    from runner.experiment.cell_levels import CellLevels
 
 MAX_CELLS = 10_000
 
@@ -97,6 +100,10 @@ def _union_levels(experiment: Experiment, resolve: Resolve) -> CellLevels | None
     """Finds the levels of a union's cells; None for a single block, whose cells have the levels of its factors."""
     if len(experiment.blocks) == 1:
         return None
+    # Only here: as a rule, an experiment has one block, and its plan answers sooner.
+    from runner.experiment.bound_sections import BoundSections
+    from runner.experiment.cell_levels import CellLevels
+
     return CellLevels(experiment, BoundSections(load_catalog(experiment.plugin_files), resolve))
 
 

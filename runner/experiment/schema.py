@@ -17,6 +17,9 @@ from runner.text import yaml_value
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "loss", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
 
+BASE = "base"
+"""The level of a factor that a block leaves out, if its settings are those of no level."""
+
 NO_AUGMENTATION = ComponentRef("none")
 CROSS_ENTROPY = ComponentRef("cross_entropy")
 DEFAULTS = {"augmentation": NO_AUGMENTATION.name, "loss": CROSS_ENTROPY.name}

@@ -84,6 +84,8 @@ INNER_CURVES = ("inner_loss", "inner_accuracy")
 """Measured after every epoch too, if the fit may stop early: on the inner part of its training images."""
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 """Those of every fit's result, in the order of the tables: after its last epoch, or its best if it chooses one."""
+COMPARED = ("val_accuracy", "val_loss")
+"""Those that a report may compare without asking for a metric of a plugin."""
 TEST_METRICS = ("test_accuracy", "test_loss")
 """Those of the result on the held-out test part, if the experiment asks for it."""
 MOST_MEASURES = 100

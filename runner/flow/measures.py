@@ -27,13 +27,13 @@ BATCH = 500
 """Fits whose lines are appended at once."""
 
 
-def complete(journal: Journal, fits: Sequence[FitSpec], labels: np.ndarray) -> None:
-    """Record the metrics of `fits` that follow from their answers. `labels` (N,) are those of the data set.
+def complete(journal: Journal, measures: Iterable[Metric], fits: Sequence[FitSpec], labels: np.ndarray) -> None:
+    """Record those `measures` of `fits` that follow from their answers. `labels` (N,) are those of the data set.
 
     Raises JournalError if the answers of a fit cannot be those for its validation images.
     """
-    wanted = [metric for metric in fits[0].metrics if not metric.needs_probabilities] if fits else []
-    if not wanted:
+    wanted = [metric for metric in measures if not metric.needs_probabilities]
+    if not wanted or not fits:
         return
     built = build_metrics(load_catalog(fits[0].plugin_files), wanted, fits[0].class_names)
     lines: list[FitResult] = []

@@ -95,7 +95,7 @@ def go_on(reached: Reached, journal: Journal, labels: np.ndarray, extend: Extend
     """
     results = journal.results
     while (most := reached.plan.most) and not reached.decision and all(fit.id in results for fit in reached.fits):
-        complete(journal, reached.fits, labels)
+        complete(journal, reached.plan.measures, reached.fits, labels)
         decision = decide(reached.plan, reached.fits, results.select(fit.id for fit in reached.fits), labels)
         journal.record_look(Look(reached.plan.repeats, True, decision.open_pairs))
         cells = _going_on(reached.plan, decision)

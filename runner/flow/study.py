@@ -54,7 +54,7 @@ def run(
             extend = partial(plan_repeat, experiment, data, test)
             repeats, recorded = Repeats(first, journal, data.labels, extend, options), len(journal.results)
             reached = repeats.reached()
-            measures.complete(journal, reached.fits, data.labels)
+            measures.complete(journal, reached.plan.measures, reached.fits, data.labels)
             unmeasured = measures.lacking(experiment, reached.plan, journal, reached.fits, folder)
             known = journal.results.select(fit.id for fit in reached.fits)
             missing = training.missing_fits(reached.fits, journal.results.statuses, options.only_failed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from runner.components.catalog import Catalog, load_catalog, reload_edited
-from runner.components.records import ImageData
+from runner.components.records import ComponentRef, ImageData
 from runner.errors import Complaint, InputError, PluginError
 from runner.experiment.expand import Cell, cell_names, expand
 from runner.experiment.schema import Experiment, Keep
+from runner.fits.metrics import COMPARED, Metric
 from runner.planning import no_effect
 from runner.planning.cell_checker import CellChecker, loss_arguments, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
-from runner.planning.measures import find_measures
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import describe_plugins
 from runner.text import dotted, plural
@@ -31,11 +31,10 @@ def make_plan(experiment: Experiment) -> Plan:
     expanded = expand(experiment, resolve_auto, excluded)
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
-    # Of unknown classes nobody can say which metrics they have.
-    asked = find_measures(experiment, catalog, data.class_names, checker.complaints) if data else None
+    asked = _measures(experiment, catalog, data, checker.complaints)
     if checker.complaints:
         raise InputError(checker.complaints)
-    assert data is not None and asked is not None  # otherwise there was a complaint
+    assert data is not None  # otherwise there was a complaint
     cells = tuple(cell for cell in checked if cell is not None)
     # After the complaints, because only cells without any have an id.
     given = {"loss": loss_arguments(data)}
@@ -52,7 +51,7 @@ def make_plan(experiment: Experiment) -> Plan:
         folds=header.cross_validation.fold_count,
         repeats=header.cross_validation.first_repeats,
         seed=header.seed,
-        metric=asked.metric,
+        metric=asked[0],
         equivalent=header.report.equivalent,
         dataset=catalog.bind("dataset", header.dataset),
         training=cells[0].settings.training,
@@ -61,16 +60,29 @@ def make_plan(experiment: Experiment) -> Plan:
         overrides=experiment.overrides,
         test=header.cross_validation.test,
         file=experiment.file.encode("utf-8", "backslashreplace").decode(),  # YAML takes no other bytes
-        plugins=describe_plugins(catalog, plugin_files, header.dataset, cells, asked.measures),
+        plugins=describe_plugins(catalog, plugin_files, header.dataset, cells, asked[2]),
         most=header.cross_validation.most,
         race=header.search.race is not None,
         keep=keep,
         excluded=_exclusions(experiment, excluded),
         warnings=no_effect.warnings(catalog, runnable, data.shape, data.classes, checker.network, given),
-        measures=asked.measures,
-        columns=asked.columns,
+        columns=asked[1],
+        measures=asked[2],
         split_design=header.cross_validation.design,
     )
+
+
+def _measures(
+    experiment: Experiment, catalog: Catalog, data: ImageData | None, complaints: list[Complaint]
+) -> tuple[str, tuple[str, ...], tuple[Metric, ...]]:
+    """The metric to compare, those that are shown beside it, and the records of those that are a plugin's."""
+    report = experiment.header.report
+    # Of unknown classes nobody can say which metrics they have.
+    if data is None or (report.metric, report.metrics) in [(ComponentRef(name), ()) for name in COMPARED]:
+        return report.metric.name, (), ()
+    from runner.planning.measures import find_measures  # rarely needed
+
+    return find_measures(experiment, catalog, data.class_names, complaints)
 
 
 def _keep(experiment: Experiment, cells: Sequence[Cell]) -> Keep:

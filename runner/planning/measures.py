@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from runner.components import records
@@ -14,30 +13,20 @@ from runner.components.validation import InvalidValues
 from runner.errors import Complaint, PluginError, RunnerError
 from runner.experiment.grid_syntax import RESERVED
 from runner.experiment.schema import Experiment
-from runner.fits.metrics import METRICS, TEST_METRICS, Metric
+from runner.fits.metrics import COMPARED, METRICS, TEST_METRICS, Metric
 from runner.text import call, did_you_mean, dotted, yaml_value
 
 ALIASES = {"accuracy": "val_accuracy", "loss": "val_loss"}
 """Metrics of plugins that every fit is measured by after each epoch: the same by another name."""
-COMPARED = ("val_accuracy", "val_loss")
-"""The metrics of every fit that a report may compare."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """`metric` is the column of ``report.metric``, `columns` are those of ``report.metrics``, and `measures` all among
-    them that are metrics of plugins.
-    """
-
-    metric: str
-    columns: tuple[str, ...]
-    measures: tuple[Metric, ...]
 
 
 def find_measures(
     experiment: Experiment, catalog: Catalog, class_names: Sequence[str], complaints: list[Complaint]
-) -> Asked:
-    """What the experiment's `report` asks for; every name or parameter that is wrong is a complaint."""
+) -> tuple[str, tuple[str, ...], tuple[Metric, ...]]:
+    """The column of ``report.metric``, those of ``report.metrics``, and the records of those that are a plugin's.
+
+    Every name or parameter that is wrong is a complaint.
+    """
     columns: list[str] = []
     measures: dict[str, Metric] = {}
     for path, ref in _given(experiment):
@@ -56,7 +45,7 @@ def find_measures(
         if isinstance(found, Metric):
             measures[column] = found
     shown = tuple(column for column in columns[1:] if column != columns[0])
-    return Asked(columns[0] if columns else "", shown, tuple(measures.values()))
+    return columns[0] if columns else "", shown, tuple(measures.values())
 
 
 def _given(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], ComponentRef]]:

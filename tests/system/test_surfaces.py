@@ -92,7 +92,6 @@ def test_python_users_plan_and_run(tiny: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_public_names_are_documented() -> None:
-    assert 20 <= len(api.__all__) <= 60
     text = "".join((ROOT / "docs" / "reference" / f"{page}.md").read_text() for page in ("plugins", "networks"))
     missing = [name for name in api.__all__ if f"`{name}" not in text]
     assert not missing

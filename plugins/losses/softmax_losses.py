@@ -1,15 +1,15 @@
-"""The parameter `class_weights` that every loss has: how much the images of each class count."""
+"""Cross-entropy with label smoothing, and the focal loss; both with class weights. The formulas are in `formulas`."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator
 
-from runner.api import RunnerError
+from runner.api import Fraction, Loss, LossFunction, NonNegative, RunnerError, hookimpl
 
 FORMS = "balanced, a list of a number above 0 for each class, or a mapping from classes to such numbers"
 
@@ -59,12 +59,40 @@ def find_weights(
     return tuple(weights.get(name, 1.0) for name in names)
 
 
-def weighted(targets: Any, weights: tuple[float, ...] | None, like: Any) -> Any:
-    """Targets (N, classes) times the weights of the classes, as arrays of the library of `like`."""
-    if weights is None:
-        return targets
-    if hasattr(like, "new_tensor"):
-        return targets * like.new_tensor(weights)
-    import numpy as np
+def cross_entropy(
+    class_names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    label_smoothing: Fraction = 0.0,
+    class_weights: ClassWeights = None,
+) -> LossFunction:
+    """The logarithm of the probability of an image's class, with its sign changed.
 
-    return targets * np.asarray(weights, dtype=like.dtype)
+    With `label_smoothing` e, that of each class counts e / classes and that of its own 1 - e more. An image counts as
+    often as `class_weights` says: "balanced" gives every class the same weight in all.
+    """
+    from .formulas import CrossEntropy  # which needs NumPy, as a list of components does not
+
+    return CrossEntropy(label_smoothing, find_weights(class_weights, class_names, counts))
+
+
+def focal(
+    class_names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    gamma: NonNegative = 2.0,
+    class_weights: ClassWeights = None,
+) -> LossFunction:
+    """Cross-entropy times (1 - p)^`gamma`: images that are recognised with a high probability p hardly count.
+
+    `class_weights`, the paper's alpha, are those of `cross_entropy`.
+    """
+    from .formulas import Focal
+
+    return Focal(gamma, find_weights(class_weights, class_names, counts))
+
+
+@hookimpl
+def register_losses() -> Iterable[Loss]:
+    for build in (cross_entropy, focal):
+        yield Loss(name=build.__name__, build=build)
