@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
 
 from runner.api import Count, Metric, RunnerError, hookimpl
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 Compute = Callable[[Any, Any], float]
 """From the classes of the images (N,), and the classes (N,) or probabilities (N, classes) that a fit gives them."""
+ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+"""In YAML the class 7 is a number."""
 
 
 def accuracy(class_names: Sequence[str]) -> Compute:
@@ -50,7 +54,7 @@ def macro_f1(class_names: Sequence[str]) -> Compute:
     return compute
 
 
-def recall(class_names: Sequence[str], *, of: str) -> Compute:
+def recall(class_names: Sequence[str], *, of: ClassName) -> Compute:
     """The share of the images of the class `of` that are taken for it."""
     names = [str(name) for name in class_names]
     if of not in names:

@@ -55,6 +55,8 @@ def test_with_parameters() -> None:
     assert value("recall", of="c") == pytest.approx((PREDICTED[TRUTH == 2] == 2).mean())
     assert find("top_k", k=2)[0].name == "top_k(k=2)" and find("top_k", k=5)[0].name == "top_k"
     assert find("recall", of="c")[0].name == "recall(of=c)"
+    digits = tuple(map(str, range(10)))
+    assert find("recall", digits, of=7)[0] == find("recall", digits, of="7")[0], "in YAML, the class 7 is a number"
 
 
 def test_of_two_classes() -> None:
