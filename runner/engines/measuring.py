@@ -6,6 +6,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,14 @@ def _value(
     if not metric.lowest - ROUNDING <= value <= metric.highest + ROUNDING:
         raise ValueError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}")
     return min(max(value, metric.lowest), metric.highest)
+
+
+def load_libraries(metrics: Iterable[BuiltMetric], classes: int) -> None:
+    """Compute the metrics once of a few answers: scikit-learn takes seconds to import, which is no fit's own time."""
+    truth = np.arange(2 * classes) % classes
+    for metric, compute in metrics:
+        with suppress(Exception):  # whatever is wrong, the fits will say
+            _value(metric, compute, truth, truth, np.full((len(truth), classes), 1 / classes))
 
 
 def refuse_wrong(what: str, metric: Metric, compute: Compute, classes: int) -> None:

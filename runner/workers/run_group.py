@@ -19,13 +19,17 @@ from runner.data.parts import read
 from runner.engines import selection
 from runner.engines.base import BuiltFit, Engine, TrainedFit
 from runner.engines.checkpoint import Checkpoint
-from runner.engines.measuring import build_metrics
+from runner.engines.measuring import build_metrics, load_libraries
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
 from runner.seeding import seed_globals
 from runner.workers.memory import peak_bytes, reset_peak
 from runner.workers.warm_up import warm_up
+
+
+_loaded_metrics: set[tuple[object, ...]] = set()
+"""The plugin files and the metrics whose libraries this process has loaded."""
 
 
 def run_group(group: FitGroup) -> list[FitResult]:
@@ -61,9 +65,17 @@ def _prepare(spec: FitSpec) -> None:
     # Whatever is wrong is raised again, and reported, when the fit is built.
     with suppress(Exception, SystemExit):
         warm_up(spec.training)
-        load_catalog(spec.plugin_files)
+        catalog = load_catalog(spec.plugin_files)
+        _load_metrics(catalog, spec)
         for folder in filter(None, (spec.data, spec.test)):
             _read_cached(folder)
+
+
+def _load_metrics(catalog: Catalog, spec: FitSpec) -> None:
+    names = (spec.plugin_files, *(metric.journal_key for metric in spec.metrics))
+    if names not in _loaded_metrics:
+        _loaded_metrics.add(names)
+        load_libraries(build_metrics(catalog, spec.metrics, spec.class_names), spec.classes)
 
 
 def _result(

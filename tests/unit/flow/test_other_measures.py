@@ -90,6 +90,28 @@ def test_what_old_fits_cannot_tell_is_refused_before_anything_is_trained(tmp_pat
     assert all(0 < fit["measures"]["auc"] < 1 for fit in journal_by_id(tmp_path / "new" / "study").values())
 
 
+def test_metrics_that_are_added_do_not_hide_that_results_could_be_read_before(tmp_path: Path, here: Command) -> None:
+    """The added lines are after the look at the first repeat, the fits' own before it."""
+    for validation in ({"folds": 2}, {"folds": 2, "repeats": 2}):
+        write(tmp_path, cross_validation=validation)
+        assert here("run", "s.yaml").returncode == 0
+    assert table(tmp_path, "comparisons")[0]["alpha"] == "0.025"
+    write(tmp_path, cross_validation=validation, report={"metric": "macro_f1"})
+    assert here("run", "s.yaml").returncode == 0
+    assert table(tmp_path, "comparisons")[0]["alpha"] == "0.025"
+
+
+def test_a_study_goes_on_until_another_metric_is_decided(tmp_path: Path, here: Command) -> None:
+    validation = {"folds": 2, "repeats": {"until": "decided", "most": 3}}
+    write(tmp_path, cross_validation=validation)
+    assert here("run", "s.yaml").returncode == 0
+    write(tmp_path, cross_validation=validation, report={"metric": "macro_f1"})
+    assert here("run", "s.yaml").returncode == 0
+    repeats = {row["repeats"] for row in table(tmp_path, "looks")}
+    assert max(repeats) == max(row["repeat"] for row in table(tmp_path, "fits")) and len(repeats) >= 1
+    assert all(row["macro_f1"] for row in table(tmp_path, "fits"))
+
+
 METRIC = """
 from runner.api import Metric, hookimpl
 
