@@ -27,7 +27,6 @@ from runner.seeding import seed_globals
 from runner.workers.memory import peak_bytes, reset_peak
 from runner.workers.warm_up import warm_up
 
-
 _loaded_metrics: set[tuple[object, ...]] = set()
 """The plugin files and the metrics whose libraries this process has loaded."""
 

@@ -18,6 +18,7 @@ from runner.fits.answers import unpack
 from runner.flow.saved_study import Study
 from runner.planning import plan_file
 from runner.planning.make_plan import make_plan
+from runner.workers import run_group
 
 BASE: dict[str, Any] = {
     "name": "study",
@@ -88,6 +89,19 @@ def test_what_old_fits_cannot_tell_is_refused_before_anything_is_trained(tmp_pat
     done = here("run", "s.yaml", "--reports", "new")
     assert done.returncode == 0, done.stderr
     assert all(0 < fit["measures"]["auc"] < 1 for fit in journal_by_id(tmp_path / "new" / "study").values())
+
+
+def test_no_fit_is_charged_for_the_libraries_of_its_metrics(
+    tmp_path: Path, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    clocks = run_group.clocks
+    monkeypatch.setattr(run_group, "_loaded_metrics", set())
+    monkeypatch.setattr(run_group, "load_libraries", lambda metrics, classes: events.append(f"{len(metrics)} metrics"))
+    monkeypatch.setattr(run_group, "clocks", lambda: events.append("clock") or clocks())
+    write(tmp_path, grid={"architecture.kernel": [3]}, report={"metrics": ["auc", "macro_f1"]})
+    assert here("run", "s.yaml").returncode == 0
+    assert events == ["2 metrics", "clock", "clock"]
 
 
 def test_metrics_that_are_added_do_not_hide_that_results_could_be_read_before(tmp_path: Path, here: Command) -> None:
