@@ -30,7 +30,7 @@ def _is_weight(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < 1e30
 
 
-ClassWeights = Annotated[Literal["balanced"] | list | dict | None, PlainValidator(_parse)]
+ClassWeights = Annotated[Literal["balanced"] | list[float] | dict | None, PlainValidator(_parse)]
 
 
 def find_weights(

@@ -98,7 +98,7 @@ def _make(kind: str, random: Random, seed: int, base: dict[str, bytes], real: bo
 def _component(kind: str, random: Random, seed: int) -> tuple[dict[str, bytes], list[str]]:
     """A component with random parameters: described or planned, or, in a tiny run, trained for one epoch."""
     tiny = kind == "tiny run"
-    sections = ["augmentation", "optimizer", "architecture", "architecture", *([] if tiny else ["dataset"])]
+    sections = ["augmentation", "optimizer", "loss", "architecture", "architecture", *([] if tiny else ["dataset"])]
     section = random.choice(sections)
     candidates = fuzz_yaml.components()[section]
     if tiny and section == "architecture":

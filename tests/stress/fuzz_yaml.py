@@ -232,6 +232,7 @@ SETTINGS = [
     "name",
     "optimizer.schedule", "architecture", "architecture.width", "architecture.name", "augmentation", "dataset", "grid",
     "dataset.subset", "cross_validation.folds", "cross_validation", "report.metric", "report.equivalent", "plugins",
+    "report.metrics", "loss", "loss.class_weights",
     "grid.optimizer.lr", "grid.augmentation", "grid.x", "exclude", "training.device", "training.engine", "description",
     "augmentation.pixels", "training.checkpoint", "training.retries", "training.batch_size", "cross_validation.test",
 ]  # fmt: skip
