@@ -91,9 +91,11 @@ def top_k(class_names: Sequence[str], *, k: Count = 5) -> Compute:
     def compute(truth: np.ndarray, shares: np.ndarray) -> float:
         from sklearn.metrics import top_k_accuracy_score
 
-        # Of two classes scikit-learn takes the probability of the second alone.
-        of_two = shares[:, 1] if classes == 2 else shares
-        return float(top_k_accuracy_score(truth, of_two, k=k, labels=list(range(classes))))
+        labels = list(range(classes))
+        if classes == 2:  # of which scikit-learn takes the probability of the second alone
+            return float(top_k_accuracy_score(truth, shares[:, 1], k=k, labels=labels))
+        # Reversed, as of equal probabilities it counts the last class first, and an answer is the first one.
+        return float(top_k_accuracy_score(classes - 1 - truth, shares[:, ::-1], k=k, labels=labels))
 
     return compute
 

@@ -59,6 +59,13 @@ def test_with_parameters() -> None:
     assert find("recall", digits, of=7)[0] == find("recall", digits, of="7")[0], "in YAML, the class 7 is a number"
 
 
+def test_of_equal_probabilities_the_first_classes_count_as_an_answer_does() -> None:
+    equal = np.full((7, 7), 1 / 7)
+    truth = np.array([0, 0, 1, 2, 4, 5, 6])
+    assert value("top_k", truth, equal, k=1) == pytest.approx((equal.argmax(1) == truth).mean()) == pytest.approx(2 / 7)
+    assert value("top5", truth, equal) == pytest.approx(5 / 7)
+
+
 def test_of_two_classes() -> None:
     truth = TRUTH % 2
     shares = np.stack([SHARES[:, ::2].sum(1), SHARES[:, 1::2].sum(1)], 1)
