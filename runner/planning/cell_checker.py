@@ -165,7 +165,7 @@ class CellChecker:
         """Raise PluginError if the loss of a plugin does not work."""
 
         def action() -> None:
-            from runner.engines.loss_trial import refuse_wrong  # rarely needed
+            from runner.engines.loss_check import refuse_wrong  # rarely needed
 
             bound, source = self._bind("loss", given), self.catalog.find("loss", given.name).source
             built = self.catalog.build("loss", bound, *loss_arguments(data))
