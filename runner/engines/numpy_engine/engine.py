@@ -143,14 +143,19 @@ class NumpyLearner:
 
         Running statistics move once per step, at the parameters themselves.
         """
-        layers = [layer.arrays for _, layer in self.network.named_layers()]
-        running = [(arrays[n], arrays[n].copy()) for arrays in layers for n in arrays if not _is_trainable(n)]
+        running = [(array, array.copy()) for array in self._running()]
         ascent.climb(self._gradients())
         self.masks[0].rewind(masks)
         self._forward_backward(images, targets)
         ascent.descend()
         for array, before in running:
             array[...] = before
+
+    def _running(self) -> list[np.ndarray]:
+        """The arrays that a forward pass updates and no rule does, such as running means."""
+        trained = {(id(layer), name) for layer, name in self.trainable}
+        layers = [layer for _, layer in self.network.named_layers()]
+        return [layer.arrays[name] for layer in layers for name in layer.arrays if (id(layer), name) not in trained]
 
     def _gradients(self) -> list[np.ndarray]:
         """The gradients of `trainable`, each with the axis of fits."""
