@@ -33,10 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=[*KINDS], metavar="KIND", help="only of this kind: %(choices)s")
     parser.add_argument("--parameters", action="store_true", help="list parameters and the contents of data sets too")
     add_plugin(parser)
+    text = "try every component of a plugin, a file or an installed package, and say what is wrong with it"
+    parser.add_argument("--check", metavar="PLUGIN", help=text)
     add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
+    if given.check is not None:
+        from runner.commands import check
+
+        return check.run(given)
     from runner.components.catalog import load_catalog
 
     catalog = load_catalog(plugin_files(given))

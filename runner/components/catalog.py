@@ -78,14 +78,14 @@ class Catalog:
         with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
         # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
-        product = f"{kind} {ref} of {entry.source} builds"
+        product = f"{kind} {ref} of {entry.place} builds"
         required = REQUIRED_ATTRIBUTES[kind]
         if kind == "optimizer":
             torch_rule.refuse_other_rules(product, built)
             required = () if is_around_torch(built) else required
         missing = [name for name in required if not hasattr(built, name)]
         if missing:
-            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}")
+            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}{_cure(kind, built)}")
         return built
 
     def rule_options(self, optimizer: ComponentRef) -> RuleOptions:
@@ -102,6 +102,17 @@ REQUIRED_ATTRIBUTES = {
     "loss": ("values",),
 }
 """By kind, the attributes that what a component builds must have."""
+
+
+def _cure(kind: str, built: Any) -> str:
+    """The end of a message: what to do about a function that builds something else than its kind."""
+    if built is None:
+        return "; end its function with return"
+    of_torch = built if isinstance(built, type) else type(built)
+    if kind == "optimizer" and of_torch.__module__.startswith("torch.optim"):
+        name = of_torch.__name__
+        return f"; torch's own optimizers are named in YAML, optimizer: {{name: {name}}}, and need no plugin"
+    return ""
 
 
 @contextmanager

@@ -73,6 +73,12 @@ class RegisteredComponent:
     distribution: tuple[str, str] | None = None
 
     @property
+    def place(self) -> str:
+        """The source, with the line of the component's function if that is in the plugin file."""
+        code = getattr(self.component.build, "__code__", None)
+        return f"{self.source}:{code.co_firstlineno}" if code and code.co_filename == self.source else self.source
+
+    @property
     def is_file(self) -> bool:
         return self.distribution is None
 

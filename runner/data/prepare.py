@@ -54,7 +54,7 @@ def prepare_part(
     """
     load, size = (data.load_test, data.test_size) if test else (data.load, data.size)
     assert load is not None, "planning refuses a test without data"
-    read_again = partial(_load_checked, load, size, data, build)
+    read_again = partial(load_checked, load, size, data, build)
     cached = _cached_folder(data, origin, test)
     if data.version and (part := find_stored(cached)):
         part.remake = lambda: store(cached, *read_again())
@@ -102,11 +102,11 @@ def _load(load: Callable[[], Arrays]) -> Arrays:
         raise PluginError(f"dataset: loading it raised {type(error).__name__}: {error}") from error
 
 
-def _load_checked(
-    load: Callable[[], Arrays], size: int, data: ImageData, build: Callable[[], ImageData] | None
+def load_checked(
+    load: Callable[[], Arrays], size: int, data: ImageData, build: Callable[[], ImageData] | None = None
 ) -> Arrays:
     """Images (size, C, H, W) uint8 and labels (size,) int64; raises RunnerError if they are not as `data` describes."""
-    images, labels = (np.asarray(array) for array in _load(load))
+    images, labels = _two_arrays(_load(load))
     if images.dtype != np.uint8:
         raise RunnerError(f"dataset: images are {images.dtype}; expected uint8, 0 to 255")
     if images.shape != (size, *data.shape):
@@ -120,6 +120,19 @@ def _load_checked(
     if build:
         _refuse_changed(data, build())
     return images, labels.astype(np.int64)
+
+
+def _two_arrays(loaded: Any) -> Arrays:
+    """The images and labels that a data set's own code returned; raises RunnerError if it returned anything else."""
+    if not isinstance(loaded, (tuple, list)) or len(loaded) != 2:
+        found = "nothing" if loaded is None else f"{type(loaded).__name__}"
+        found += f" of {len(loaded)}" if isinstance(loaded, (tuple, list)) else ""
+        raise RunnerError(f"dataset: it loads {found}; expected a pair, return images, labels")
+    try:
+        images, labels = (np.asarray(array) for array in loaded)
+    except ValueError:  # images of different sizes
+        raise RunnerError("dataset: its images have different shapes; expected one array (N, C, H, W)") from None
+    return images, labels
 
 
 def _refuse_changed(before: ImageData, after: ImageData) -> None:

@@ -98,18 +98,20 @@ def require_independent_updates(rule: Any, array: Callable[[np.ndarray], Any] = 
     gives when updated alone.
     """
     rng = np.random.default_rng(0)
-    values, gradients = rng.standard_normal((2, 2, 3, 4))
 
-    def updated(fits: slice) -> np.ndarray:
+    def updated(fits: slice, values: np.ndarray, gradients: Sequence[np.ndarray]) -> np.ndarray:
         parameter = array(values[fits].copy())
         state = {name: array(np.zeros_like(values[fits])) for name in rule.slots}
-        rule.update(parameter, array(gradients[fits].copy()), state, Step(1, 2))
+        for number, gradient in enumerate(gradients, 1):
+            rule.update(parameter, array(gradient[fits].copy()), state, Step(number, len(gradients)))
         return np.asarray(parameter)
 
-    separate = np.concatenate([updated(slice(0, 1)), updated(slice(1, 2))])
-    if not np.allclose(updated(slice(0, 2)), separate, rtol=1e-6):
-        reason = "its update mixes fits that are trained together; do not compute across the first axis of an array"
-        raise RunnerError(f"the optimizer {type(rule).__name__}: {reason}, or set training.stacking: off")
+    for shape in ((3, 4), (4,)):  # a rule may treat biases in another way than weights
+        values, *gradients = rng.standard_normal((3, 2, *shape))
+        separate = np.concatenate([updated(slice(fit, fit + 1), values, gradients) for fit in (0, 1)])
+        if not np.allclose(updated(slice(0, 2), values, gradients), separate, rtol=1e-6):
+            reason = "its update mixes fits that are trained together; do not compute across the first axis of an array"
+            raise RunnerError(f"the optimizer {type(rule).__name__}: {reason}, or set training.stacking: off")
 
 
 class StepCounter:

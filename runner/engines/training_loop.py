@@ -17,6 +17,7 @@ import numpy as np
 from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.best_epoch import BestEpoch
 from runner.engines.checkpoint import Checkpoint
+from runner.engines.draws import drawn_arrays
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.inspection import Inspectable, inspect_fit
 from runner.engines.measuring import measure
@@ -147,7 +148,8 @@ class FitProgress:
         """The transforms' random numbers for a batch of `count` images."""
         if not count:
             return []
-        return [transform.draw(self.augment_stream, count, self.fit.spec.shape) for transform in self.fit.transforms]
+        shape = self.fit.spec.shape
+        return [drawn_arrays(transform.draw(self.augment_stream, count, shape)) for transform in self.fit.transforms]
 
     def end_epoch(
         self,

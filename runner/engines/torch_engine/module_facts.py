@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -31,7 +31,7 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     (1, classes) for one image.
     """
     # In evaluation mode, because in training batch normalisation refuses one image of one position.
-    module = module.to("meta").eval()
+    module = _to_meta(module).eval()
     if any(is_lazy(array) for array in (*module.parameters(), *module.buffers())):
         raise ShapeError(
             "the module has lazy parameters, whose shapes are unknown; give their sizes in the constructor"
@@ -56,6 +56,18 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     layers = _layers(calls, macs)
     remainder = _remainder(module, tuple(output.shape[1:]), counter.get_total_flops() // 2, layers)
     return Analysis(shape, (*layers, *remainder), receptive_field(module, shape))
+
+
+def _to_meta(module: nn.Module) -> nn.Module:
+    """The module on the meta device; parameters that several submodules share stay shared, which `to` alone undoes."""
+    shared: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        shared.setdefault(id(parameter), []).append(name)
+    module = module.to("meta")
+    for first, *others in shared.values():
+        for path, _, name in (other.rpartition(".") for other in others):
+            setattr(module.get_submodule(path), name, module.get_parameter(first))
+    return module
 
 
 class _DependsOnNumbers(Exception):
@@ -90,8 +102,12 @@ def _recorder(calls: list[_Call], path: str) -> Callable[..., None]:
 
 
 def _layers(calls: list[_Call], macs: dict[str, int]) -> list[LayerFacts]:
-    """One row per call. A submodule's parameters and MACs (over all its calls) are counted at its first call only."""
+    """One row per call. A submodule's MACs (over all its calls) are counted at its first call only.
+
+    Each parameter and running statistic is counted where it is first used, also if several submodules share it.
+    """
     seen: set[str] = set()
+    counted: set[int] = set()
     rows = []
     for path, part, output in calls:
         first = path not in seen
@@ -100,23 +116,25 @@ def _layers(calls: list[_Call], macs: dict[str, int]) -> list[LayerFacts]:
         rows.append(
             LayerFacts(
                 layer_path(path), type(part).__name__, _as_shape(size),
-                parameters=_trainable(part) if first else 0,
-                not_trained=_not_trainable(part) if first else 0,
+                parameters=_trainable(part, counted),
+                not_trained=_not_trainable(part, counted),
                 macs=macs[path] if first else 0,
                 activations=math.prod(size),
             )
         )  # fmt: skip
+        counted.update(id(array) for array in (*part.parameters(), *part.buffers()))
     return rows
 
 
-def _trainable(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+def _trainable(module: nn.Module, counted: Collection[int] = ()) -> int:
+    """The numbers in the trainable parameters, without those whose id is in `counted`."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad and id(p) not in counted)
 
 
-def _not_trainable(module: nn.Module) -> int:
+def _not_trainable(module: nn.Module, counted: Collection[int] = ()) -> int:
     """The numbers in frozen parameters and in buffers, except scalars such as BatchNorm's num_batches_tracked."""
-    frozen = sum(p.numel() for p in module.parameters() if not p.requires_grad)
-    return frozen + sum(b.numel() for b in module.buffers() if b.dim())
+    arrays = [*(p for p in module.parameters() if not p.requires_grad), *(b for b in module.buffers() if b.dim())]
+    return sum(array.numel() for array in arrays if id(array) not in counted)
 
 
 def _remainder(module: nn.Module, output: tuple[int, ...], macs: int, layers: list[LayerFacts]) -> list[LayerFacts]:

@@ -27,7 +27,7 @@ class Brighter:
         return {}
 
     def apply(self, images, draws):
-        return images * 1.5
+        return images * 0.5
 
 def brighter():
     return Brighter()
@@ -201,7 +201,7 @@ def test_an_interrupted_run_is_not_a_change(study: Path, runner: Command) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("* 1.5", "* 1.25", ["2 of 8 fits are trained again: ./my_block.py changed (augmentation 'brighter')"
+        ("* 0.5", "* 0.25", ["2 of 8 fits are trained again: ./my_block.py changed (augmentation 'brighter')"
                              " (cell 'bright')", UNUSED.format(2)]),
         ("Conv(4, 3)", "Conv(5, 3)", [
             "2 of 8 fits are trained again: ./my_block.py changed (augmentation 'brighter') (cell 'bright')",
@@ -216,7 +216,7 @@ def test_an_edit_of_a_plugin(old: str, new: str, expected: list[str], study: Pat
 
 
 def test_a_setting_and_a_plugin_at_once(study: Path, runner: Command) -> None:
-    edit(study.parent / "my_block.py", "* 1.5", "* 1.25")
+    edit(study.parent / "my_block.py", "* 0.5", "* 0.25")
     edit(study, "epochs: 1", "epochs: 2")
     epochs = "training.epochs 1 -> 2"
     assert run_again(runner, study) == [

@@ -42,7 +42,7 @@ def hidden(*, by: float = 1):
 def local(*, by: float = 1):
     @dataclass(frozen=True)
     class Local(Still):
-        def apply(self, images, draws): return images * by
+        def apply(self, images, draws): return images / by
     return Local()
 
 def net(shape, classes, *, width: int = 2, unused: int = 0):

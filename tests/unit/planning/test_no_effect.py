@@ -25,10 +25,12 @@ class Still:
     def apply(self, images, draws): return images
 
 class Broken(Still):
-    def apply(self, images, draws): raise ValueError("of the plugin")
+    def apply(self, images, draws):
+        if len(images) == 16: raise ValueError("of the plugin")
+        return images
 
 class Relabel(Still):
-    def relabel(self, targets, draws): return targets[:, ::-1]
+    def relabel(self, targets, draws): return targets * 0.9 + 0.1 / targets.shape[1]
 
 def still(*, by: int = 3): return Still()
 def broken(*, by: int = 3): return Broken()

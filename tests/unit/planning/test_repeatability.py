@@ -96,7 +96,7 @@ def test_what_does_not_repeat_is_refused(case: str, tmp_path: Path, runner: Comm
         {},
         {"TABLE": "random.random() * np.random.rand()", "RATE": "random.random()"},
         {"BIAS": "random.random() + np.random.rand() + torch.rand(())"},
-        {"BIAS": "float('nan')"},
+        {"BIAS": "0.5; dense.register_buffer('seen', torch.full((1,), float('nan')))"},
     ],
 )
 def test_what_is_seeded_for_each_fit_passes(

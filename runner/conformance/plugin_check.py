@@ -1,0 +1,103 @@
+"""Everything in a plugin, tried: a plugin in; for each of its components what is wrong with it, or that it is fine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from runner.components.catalog import Catalog, load_catalog
+from runner.components.parameters import Parameter, RegisteredComponent
+from runner.components.validation import InvalidValues, type_name, validate
+from runner.conformance.probes import probe
+from runner.conformance.subject import Subject
+from runner.errors import RunnerError
+from runner.text import did_you_mean
+
+SHAPES = ((3, 32, 32), (1, 28, 28), (3, 224, 224))
+"""Images on which architectures are tried, until they are fine on some."""
+CLASSES = 10
+CANDIDATES: tuple[Any, ...] = (0.1, 1, 2, True, [1], [0.1], {})
+"""Values for a parameter without default; the first that its type allows. No texts: those are names of files."""
+
+
+class Checked(NamedTuple):
+    """A component that was tried: its `faults` (none: it is fine), `notes`, or why it was `skipped`."""
+
+    kind: str
+    name: str
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: str = ""
+
+    @property
+    def line(self) -> str:
+        """The whole result in one line."""
+        title = f"{self.kind} {self.name}"
+        if self.faults:
+            return self.faults[0]
+        return f"{title}: not tried: {self.skipped}" if self.skipped else "; ".join([f"{title}: ok", *self.notes])
+
+
+def find(plugin: str) -> tuple[Catalog, list[RegisteredComponent]]:
+    """The components of a plugin, a file or the name of an installed package; raises RunnerError if there are none."""
+    path = Path(plugin)
+    if path.is_file() or (path / "__init__.py").is_file():
+        catalog = load_catalog((str(path.resolve()),))
+        return catalog, [entry for entry in _sorted(catalog) if entry.is_file]
+    catalog = load_catalog()
+    found = [entry for entry in _sorted(catalog) if entry.distribution and entry.distribution[0] == plugin]
+    if not found:
+        packages = {entry.distribution[0] for entry in _sorted(catalog) if entry.distribution}
+        what = "no such file" if path.suffix else "no such file, and no installed package of plugins"
+        raise RunnerError(f"{plugin}: {what}{did_you_mean(plugin, packages) if not path.suffix else ''}")
+    return catalog, found
+
+
+def check_plugin(plugin: str) -> Iterator[Checked]:
+    """Each component of a plugin, tried with its defaults."""
+    catalog, entries = find(plugin)
+    for entry in entries:
+        yield check_component(catalog, entry)
+
+
+def check_component(catalog: Catalog, entry: RegisteredComponent, given: Mapping[str, Any] | None = None) -> Checked:
+    """A component, tried with the parameters `given`; others without default get some value that their type allows."""
+    kind, name = entry.component.kind, entry.component.name
+    parameters = dict(given or {})
+    for parameter in entry.parameters.values():
+        if parameter.required and parameter.name not in parameters:
+            value = _some_value(parameter)
+            if value is None:
+                needed = f"{parameter.name} ({type_name(parameter.annotation)})"
+                return Checked(kind, name, skipped=f"it needs the parameter {needed}; a plan that sets it tries it")
+            parameters[parameter.name] = value
+    try:
+        ref = entry.bind(parameters)
+    except InvalidValues as invalid:
+        return Checked(kind, name, (f"{kind} {name} of {entry.source}: {invalid}",))
+    subjects = [
+        Subject(catalog, kind, ref, shape=shape, classes=CLASSES)
+        for shape in (SHAPES if kind == "architecture" else SHAPES[:1])
+    ]
+    first: tuple[str, ...] = ()
+    for subject in subjects:
+        if not (faults := tuple(probe(subject))):
+            return Checked(kind, name, notes=tuple(subject.notes))
+        first = first or faults
+    return Checked(kind, name, first)
+
+
+def _some_value(parameter: Parameter) -> Any:
+    """A value for a parameter without default; None if only a text will do."""
+    for value in (*get_args(parameter.annotation), *CANDIDATES):
+        try:
+            validate(parameter.adapter, value)
+        except (InvalidValues, TypeError, ValueError):
+            continue
+        return value
+    return None
+
+
+def _sorted(catalog: Catalog) -> list[RegisteredComponent]:
+    return [catalog.entries[key] for key in sorted(catalog.entries)]

@@ -1,0 +1,63 @@
+"""For the tests of a plugin's author: a suite that tries every component of the plugin, as `runner plan` does.
+
+In a file beside the plugin, ``test_my_block.py``, for pytest::
+
+    from runner.testing import PluginSuite
+
+    class TestMyBlock(PluginSuite):
+        plugin = "my_block.py"
+
+Each component is a test of its own. The built-in components are tested with the same suite.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from runner.conformance.plugin_check import Checked, check_component, find
+
+
+class PluginSuite:
+    """A suite to inherit: one test per component of `plugin`, and per set of `parameters` to try it with.
+
+    `plugin` is the path of a plugin file, relative to the file of the test, or the name of an installed package.
+    `parameters` has, by the name of a component, the sets of parameters to try it with instead of its defaults.
+    """
+
+    plugin: ClassVar[str | Path]
+    parameters: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
+
+    @classmethod
+    def cases(cls) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """(kind, name, parameters) of every component that is tried."""
+        keys = [(entry.component.kind, entry.component.name) for entry in find(cls._plugin())[1]]
+        return [(*key, given) for key in keys for given in cls.parameters.get(key[1], [{}])]
+
+    @classmethod
+    def check(cls, kind: str, name: str, given: Mapping[str, Any]) -> Checked:
+        """One component tried with the parameters `given`: its faults, if any, are in `faults`."""
+        catalog, _ = find(cls._plugin())
+        return check_component(catalog, catalog.find(kind, name), given)
+
+    @classmethod
+    def _plugin(cls) -> str:
+        beside = Path(inspect.getfile(cls)).parent / cls.plugin
+        return str(beside if beside.is_file() else cls.plugin)
+
+    # pytest calls this for a class as for a module; pytest itself need not be installed to use the rest.
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        if "kind" in metafunc.fixturenames:
+            cases = self.cases()
+            names = [" ".join([kind, name, *(f"{k}={v}" for k, v in given.items())]) for kind, name, given in cases]
+            metafunc.parametrize(("kind", "name", "given"), cases, ids=names)
+
+    def test_component(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """The component keeps the promises of its kind: docs/reference/plugins.md says which."""
+        checked = self.check(kind, name, given)
+        if checked.faults:
+            raise AssertionError("\n".join(checked.faults))
+        if checked.skipped:
+            raise AssertionError(f"{kind} {name} was not tried: {checked.skipped}; name them in `parameters`")

@@ -1,0 +1,105 @@
+"""Good plugins pass the probe, which leaves no trace; what works on one engine only is said."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from command import run_here
+from test_broken_plugins import STUDY
+
+from runner.conformance.plugin_check import check_plugin
+from runner.seeding import global_states
+
+FILE = Path(__file__).with_name("good.py")
+BLOCK = """\
+from torch import nn
+from runner.api import Architecture, hookimpl
+
+class Mean(nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3))
+
+def normed(shape, classes):
+    return nn.Sequential(nn.Conv2d(shape[0], 4, 3), Mean(), nn.BatchNorm1d(4), nn.Linear(4, classes))
+
+@hookimpl
+def register_architectures():
+    yield Architecture(name="normed", build=normed)
+"""
+
+
+def plan(folder: Path, *arguments: str, file: Path = FILE, **study: str) -> tuple[int, str, str]:
+    text = STUDY.replace("FILE", str(file))
+    for key, value in study.items():
+        text = re.sub(f"^{key}: .*\n", "", text, flags=re.M) + f"{key}: {value}\n"
+    (folder / "s.yaml").write_text(text)
+    done = run_here(folder, "plan", "s.yaml", *arguments)
+    return done.returncode, done.stdout, done.stderr
+
+
+def random_state() -> list[bytes]:
+    return [repr(global_states()).encode(), torch.get_rng_state().numpy().tobytes()]
+
+
+def test_all_are_fine_and_the_check_says_what_it_could_not_try() -> None:
+    checked = {component.name: component for component in check_plugin(str(FILE))}
+    assert not [line.faults for line in checked.values() if line.faults]
+    assert "apply raised with NumPy arrays AttributeError" in checked["rolled"].notes[0]
+    assert checked["rolled"].notes[0].endswith("; it works on the torch engine only")
+    assert checked["of_a_file"].line == (
+        "dataset of_a_file: not tried: it needs the parameter root (text); a plan that sets it tries it"
+    )
+    fine = {name for name, component in checked.items() if component.line.endswith(": ok")}
+    assert fine == checked.keys() - {"rolled", "of_a_file"}
+
+
+def test_the_plan_accepts_them_prints_nothing_of_theirs_and_uses_up_no_random_number(tmp_path: Path) -> None:
+    grid = "{architecture: [tied, deciding, {name: wide, width: 3}], augmentation: [dim, smoothing], "
+    grid += "optimizer: [{name: momentum, lr: 0.1}, signs, restarting]}"
+    torch.manual_seed(5)
+    before = random_state()
+    status, output, errors = plan(tmp_path, "--json", grid=grid, dataset="noise")
+    assert status == 0 and errors == "", errors
+    assert random_state() == before
+    cells = json.loads(output)["cells"]
+    assert len(cells) == 18 and not any(cell["problem"] or cell["warnings"] for cell in cells)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_a_transform_of_one_engine_is_allowed_on_it_and_refused_on_the_other(engine: str, tmp_path: Path) -> None:
+    status, _, errors = plan(tmp_path, augmentation="rolled", training=f"{{epochs: 1, engine: {engine}}}")
+    (line,) = errors.splitlines()
+    assert "augmentation rolled of " in line and "apply raised with NumPy arrays AttributeError" in line
+    if engine == "torch":
+        assert status == 0 and line.startswith("warning: cell ") and line.endswith("it works on the torch engine only")
+    else:
+        assert (
+            status == 2
+            and line.startswith("s.yaml:7: augmentation: ")
+            and line.endswith("it works on the torch engine")
+        )
+
+
+@pytest.mark.parametrize(
+    ("subset", "batch", "refused"),
+    [(202, 100, True), (202, 99, False), (201, 100, True), (60, 1, True), (60, 30, False)],
+)
+def test_a_last_batch_of_one_image_is_refused_where_batch_size_is_set(
+    subset: int, batch: int, refused: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "block.py").write_text(BLOCK)
+    study = {"architecture": "normed", "training": f"{{epochs: 1, batch_size: {batch}}}"}
+    dataset = f"{{name: digits, subset: {subset}}}"
+    status, _, errors = plan(tmp_path, file=tmp_path / "block.py", dataset=dataset, **study)
+    assert status == 2 * refused, errors
+    if refused:
+        (line,) = errors.splitlines()
+        images = subset - subset // 2
+        assert f"training.batch_size: found {batch}, which leaves a last batch of one of the {images} images" in line
+        assert "allowed: another, such as " in line and "Expected more than 1 value per channel" in line
+        better = re.search("such as ([0-9]+) ", line)
+        assert better and images % int(better[1]) != 1 and (subset // 2) % int(better[1]) != 1
