@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from engine_fits import built_fit
@@ -18,7 +20,7 @@ from runner.cli import main
 from runner.engines.base import TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.engines.torch_engine.module_facts import measure
-from runner.errors import ShapeError
+from runner.errors import RunnerError, ShapeError
 
 torch.set_num_threads(1)  # on tensors this small a second thread costs more than it saves
 
@@ -223,3 +225,54 @@ def test_a_module_on_the_numpy_engine_is_a_problem_of_its_cell(study: Path, caps
     words = "summing(width=4) is a torch module, which the numpy engine cannot train"
     assert [cell["problem"] for cell in cells] == [None, words]
     assert errors.count("\n") == 1 and f"cell 'summing': {words}" in errors
+
+
+def tie(first: nn.Module, second: nn.Module) -> None:
+    second.weight, second.bias = first.weight, first.bias
+
+
+def tied_convolutions() -> nn.Module:
+    module = nn.Sequential(conv(2, 2), nn.ReLU(), conv(2, 2), nn.Flatten(), nn.Linear(128, 3))
+    tie(module[0], module[2])
+    return module
+
+
+def tied_dense_layers() -> nn.Module:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(128, 128), nn.Linear(128, 128), nn.Linear(128, 3))
+    tie(module[1], module[2])
+    return module
+
+
+def tied_normalisations() -> nn.Module:
+    module = nn.Sequential(nn.BatchNorm2d(2), conv(2, 2), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(128, 3))
+    tie(module[0], module[2])
+    return module
+
+
+@pytest.mark.parametrize("build", [tied_convolutions, tied_dense_layers, tied_normalisations])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_shared_parameters_are_counted_once_where_they_are_first_used(
+    build: Callable[[], nn.Module], device: str
+) -> None:
+    with torch.device(device):
+        module = build()
+    analysis = measure(module, (2, 8, 8), 3)
+    assert analysis.parameters == sum(parameter.numel() for parameter in build().parameters())
+    rows = {layer.path: layer.parameters for layer in analysis.layers}
+    assert "(outside of modules)" not in rows and min(rows.values()) == 0
+    first, *others = [count for count in rows.values() if count]
+    assert first == analysis.parameters - sum(others)
+
+
+class Mean(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
+
+
+def test_a_fit_whose_last_batch_has_one_image_names_the_batch_size() -> None:
+    """Where the plan cannot know it: an inner part, or duplicates left out."""
+    fit = built_fit()
+    module = nn.Sequential(conv(2, 4), Mean(), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    spec = dataclasses.replace(fit.spec, train=np.arange(33))  # batches of 16
+    (outcome,) = TorchEngine().fit([dataclasses.replace(fit, network=module, spec=spec)])
+    assert isinstance(outcome, RunnerError) and "training.batch_size" in str(outcome)
