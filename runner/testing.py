@@ -25,10 +25,12 @@ class PluginSuite:
 
     `plugin` is the path of a plugin file, relative to the file of the test, or the name of an installed package.
     `parameters` has, by the name of a component, the sets of parameters to try it with instead of its defaults.
+    `engine` is the one that components have to work on, "numpy" or "torch"; "" for both.
     """
 
     plugin: ClassVar[str | Path]
     parameters: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
+    engine: ClassVar[str] = ""
 
     @classmethod
     def cases(cls) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -40,7 +42,7 @@ class PluginSuite:
     def check(cls, kind: str, name: str, given: Mapping[str, Any]) -> Checked:
         """One component tried with the parameters `given`: its faults, if any, are in `faults`."""
         catalog, _ = find(cls._plugin())
-        return check_component(catalog, catalog.find(kind, name), given)
+        return check_component(catalog, catalog.find(kind, name), given, cls.engine)
 
     @classmethod
     def _plugin(cls) -> str:
@@ -57,7 +59,8 @@ class PluginSuite:
     def test_component(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
         """The component keeps the promises of its kind: docs/reference/plugins.md says which."""
         checked = self.check(kind, name, given)
-        if checked.faults:
-            raise AssertionError("\n".join(checked.faults))
+        # What is worth a note of a component by itself is that it works on one engine only, or otherwise on the other.
+        if faults := (*checked.faults, *(() if self.engine else checked.notes)):
+            raise AssertionError("\n".join(faults))
         if checked.skipped:
             raise AssertionError(f"{kind} {name} was not tried: {checked.skipped}; name them in `parameters`")

@@ -75,17 +75,18 @@ class Catalog:
         the function raises or if what it returns lacks an attribute of REQUIRED_ATTRIBUTES.
         """
         entry = self.find(kind, ref.name)
-        with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
+        described = f"{kind} {ref} of {entry.source}"
+        with _as_plugin_error(described, entry.source), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
-        # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
-        product = f"{kind} {ref} of {entry.place} builds"
-        required = REQUIRED_ATTRIBUTES[kind]
-        if kind == "optimizer":
-            torch_rule.refuse_other_rules(product, built)
-            required = () if is_around_torch(built) else required
-        missing = [name for name in required if not hasattr(built, name)]
+            # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
+            required = REQUIRED_ATTRIBUTES[kind]
+            if kind == "optimizer":
+                torch_rule.refuse_other_rules(f"{described} builds", built)
+                required = () if is_around_torch(built) else required
+            missing = [name for name in required if not hasattr(built, name)]
         if missing:
-            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}{_cure(kind, built)}")
+            product = f"{kind} {ref} of {entry.place} builds {yaml_value(repr(built))}"
+            raise PluginError(f"{product}, which lacks {', '.join(missing)}{_cure(kind, built)}")
         return built
 
     def rule_options(self, optimizer: ComponentRef) -> RuleOptions:
@@ -116,15 +117,18 @@ def _cure(kind: str, built: Any) -> str:
 
 
 @contextmanager
-def _as_plugin_error(source: str) -> Iterator[None]:
-    """Turn whatever a plugin's code raises into a PluginError that names `source` and the line in it."""
+def _as_plugin_error(source: str, file: str = "") -> Iterator[None]:
+    """Turn whatever a plugin's code raises into a PluginError that names `source` and the line in it.
+
+    `file` is the file's path if `source`, a description, ends with it.
+    """
     try:
         yield
     except RunnerError:  # a ShapeError of our layer records, say: its message is for the user already
         raise
     except (Exception, SystemExit) as error:  # a script that calls sys.exit must not end a run
         log.debug("%s raised", source, exc_info=True)
-        line = _last_line(error, source)
+        line = _last_line(error, file or source)
         raise PluginError(f"{source}{line} raised {type(error).__name__}: {error}") from error
 
 

@@ -29,20 +29,20 @@ def probe_architecture(subject: Subject) -> list[str]:
     if not isinstance(built, Network):
         cure = "return layers of runner.api, or a torch module"
         raise subject.fault(f"it builds {yaml_value(repr(built))}, which is not a network; {cure}")
-    check_repeats(subject)
-    analysis = analyse(built, subject.shape, subject.classes)
+    analysis = examine_network(subject, built)
     if 2 * IMAGES * (analysis.macs or 0) <= MOST_MACS:
         subject.on_each_engine(lambda engine: _train(subject, built, engine))
     return []
 
 
-def check_repeats(subject: Subject) -> None:
-    """Raise Fault if the layer records that it builds are others each time."""
+def examine_network(subject: Subject, network: Network, strict: bool = False) -> Analysis:
+    """The analysis of the layer records that it built; raises Fault if they are others each time, or do not fit."""
     build = _builder(subject)
     first = canonical(build())
     for _ in range(BUILDS - 1):
         if canonical(build()) != first:
             raise subject.fault("it builds another network each time; only its parameters may decide what it builds")
+    return analyse(network, subject.shape, subject.classes, strict=strict)
 
 
 def examine_module(subject: Subject, module: Any) -> Analysis:

@@ -51,18 +51,18 @@ def loading_fault(subject: Subject, error: RunnerError) -> str:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
+    return type(value) is int and value >= least  # not NumPy's: the plan writes facts as plain data
 
 
 def _wrong_facts(data: ImageData) -> Iterator[str]:
     """What is wrong with the facts, each with what is expected."""
     shape, names, test = data.shape, data.class_names, data.load_test
     if not isinstance(shape, (tuple, list)) or len(shape) != 3 or not all(_whole(number, 1) for number in shape):
-        yield f"shape is {shape!r}; expected (channels, height, width), such as (1, 28, 28)"
+        yield f"shape is {shape!r}; expected (channels, height, width) as int, such as (1, 28, 28)"
     if not isinstance(names, (tuple, list)) or len(names) < 2:
         yield f"class_names is {names!r}; expected two names or more, such as ('cat', 'dog')"
     if not _whole(data.size, 1):
-        yield f"size is {data.size!r}; expected the number of images that load gives"
+        yield f"size is {data.size!r}; expected the number of images that load gives, as int"
     for name, load in (("load", data.load), ("load_test", test)):
         if not callable(load) and (load is not None or name == "load"):
             found = type(load).__name__

@@ -65,8 +65,13 @@ def check_plugin(plugin: str) -> Iterator[Checked]:
             yield check_component(catalog, entry)
 
 
-def check_component(catalog: Catalog, entry: RegisteredComponent, given: Mapping[str, Any] | None = None) -> Checked:
-    """A component, tried with the parameters `given`; others without default get some value that their type allows."""
+def check_component(
+    catalog: Catalog, entry: RegisteredComponent, given: Mapping[str, Any] | None = None, engine: str = ""
+) -> Checked:
+    """A component, tried with the parameters `given`; others without default get some value that their type allows.
+
+    It has to work on the `engine`, or on some if that is "".
+    """
     kind, name = entry.component.kind, entry.component.name
     parameters = dict(given or {})
     for parameter in entry.parameters.values():
@@ -81,7 +86,7 @@ def check_component(catalog: Catalog, entry: RegisteredComponent, given: Mapping
     except InvalidValues as invalid:
         return Checked(kind, name, (f"{kind} {name} of {entry.source}: {invalid}",))
     subjects = [
-        Subject(catalog, kind, ref, shape=shape, classes=CLASSES)
+        Subject(catalog, kind, ref, engine, shape, CLASSES)
         for shape in (SHAPES if kind == "architecture" else SHAPES[:1])
     ]
     first: tuple[str, ...] = ()

@@ -98,7 +98,7 @@ def _load(load: Callable[[], Arrays]) -> Arrays:
         raise
     except MemoryError as error:
         raise PluginError(f"dataset: its images do not fit into memory: {error}") from error
-    except Exception as error:  # a plugin's code may raise anything
+    except (Exception, SystemExit) as error:  # a plugin's code may raise anything
         raise PluginError(f"dataset: loading it raised {type(error).__name__}: {error}") from error
 
 

@@ -30,9 +30,11 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     built = build_on_meta(build)
     if isinstance(built, Network):
         # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
-        analysis = analyse(built, shape, classes, strict=bool(ref.parameters.get("strict")))
-        if not entry.is_ours:
-            _try_plugin(catalog, ref, shape, classes, built)
+        strict = bool(ref.parameters.get("strict"))
+        if entry.is_ours:
+            analysis = analyse(built, shape, classes, strict=strict)
+        else:
+            analysis = _try_plugin(catalog, ref, shape, classes, built, strict)
         return analysis, identity_of(entry, built)
     if not is_module(built):
         found = yaml_value(repr(built))
@@ -53,16 +55,22 @@ def identity_of(entry: RegisteredComponent, network: Network) -> Any:
     return {"layers": canonical(network), "code": entry.version} if has_own_layers(network) else canonical(network)
 
 
-def _try_plugin(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int, built: Any) -> Any:
-    """Try what an architecture of a plugin builds; returns the analysis of a module. Raises PluginError for a fault."""
+def _try_plugin(
+    catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int, built: Any, strict: bool = False
+) -> Analysis:
+    """The analysis of what an architecture of a plugin builds, which is tried too. Raises PluginError for a fault."""
     # Rarely needed, and only a module needs torch, which takes seconds to import.
-    from runner.conformance.architectures import check_repeats, examine_module
+    from runner.conformance.architectures import examine_module, examine_network
     from runner.conformance.probes import undisturbed
     from runner.conformance.subject import Fault, Subject
 
     subject = Subject(catalog, "architecture", ref, "torch" if is_module(built) else "numpy", shape, classes)
     try:
         with undisturbed(subject), subject.only_faults():
-            return check_repeats(subject) if isinstance(built, Network) else examine_module(subject, built)
+            return (
+                examine_network(subject, built, strict)
+                if isinstance(built, Network)
+                else examine_module(subject, built)
+            )
     except Fault as fault:
         raise PluginError(str(fault)) from fault

@@ -111,7 +111,8 @@ class CellChecker:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
             self._complain(document, ("optimizer",), message)
         # Only after everything is checked, so that one command reports all complaints.
-        if None in (architecture, optimizer, training, data, *augmentation):
+        # By identity: a plugin's rule may not let itself be compared.
+        if any(part is None for part in (architecture, optimizer, training, data, *augmentation)):
             return None
         assert architecture is not None and data is not None and training is not None
         planned = self._planned_cell(cell, name, architecture, training, optimizer, loss, data)
@@ -272,7 +273,11 @@ class CellChecker:
         """The numbers of images that folds train on; none where only the data can tell."""
         folds = self.experiment.header.cross_validation.folds
         header = self.experiment.header
-        if cell.settings.training.stop or header.dataset.parameters.get("deduplicate") or header.cross_validation.design:
+        if (
+            cell.settings.training.stop
+            or header.dataset.parameters.get("deduplicate")
+            or header.cross_validation.design
+        ):
             return []
         return sorted({data.size - data.size // folds, data.size - math.ceil(data.size / folds)})
 

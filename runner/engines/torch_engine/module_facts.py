@@ -48,7 +48,9 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
         for hook in hooks:
             hook.remove()
     if not isinstance(output, Tensor) or tuple(output.shape) != (1, classes):
-        actual = "x".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else type(output).__name__
+        actual = type(output).__name__
+        if isinstance(output, Tensor):
+            actual = "x".join(map(str, output.shape[1:])) or "a single number"
         raise ShapeError(f"the module's output is {actual}, not one number for each of {classes} classes")
     counts: Any = counter.get_flop_counts()
     # torch's counter names a submodule by the class of the whole module and its path. Two operations are one MAC.

@@ -222,6 +222,18 @@ def overwriting(shape, classes):
     return Overwriting(shape[0], classes)
 
 
+@architecture  # HERE: crowded
+def crowded(shape, classes):
+    """the network's output is 11x1x1, not one number for each of 10 classes"""
+    return Sequential(Conv(4, 3), ReLU(), Flatten(), Dense(classes + 1))
+
+
+@architecture
+def unready(shape, classes):
+    """raised OSError: no such weights"""
+    raise OSError("no such weights")  # HERE: unready
+
+
 @architecture  # HERE: wavering
 def wavering(shape, classes):
     """it builds another network each time; only its parameters may decide what it builds"""
@@ -313,6 +325,12 @@ class Counting(Rule):
     def update(self, parameter, gradient, state, step):  # HERE: counting
         state["number"] = step.number
         parameter -= 0.1 * gradient
+
+
+class Hesitant(Rule):
+    @property
+    def slots(self):
+        raise ValueError("not yet")  # HERE: hesitant
 
 
 class Clipping(Rule):
@@ -429,6 +447,12 @@ def counting():
 def clipping():
     """clip is -1.0; allowed: a number above 0, or None"""
     return Clipping()
+
+
+@optimizer
+def hesitant():
+    """raised ValueError: not yet"""
+    return Hesitant()
 
 
 @optimizer
@@ -685,7 +709,7 @@ def dataset(build):
 
 @dataset  # HERE: flat
 def flat():
-    """shape is (8, 8); expected (channels, height, width), such as (1, 28, 28)"""
+    """shape is (8, 8); expected (channels, height, width) as int, such as (1, 28, 28)"""
     return ImageData(**GOOD | {"shape": (8, 8)})
 
 
@@ -711,6 +735,12 @@ def loaded():
 def promised():
     """test_size is 5 and load_test is missing; expected both or none"""
     return ImageData(**GOOD | {"test_size": 5})
+
+
+@dataset  # HERE: of_numpy
+def of_numpy():
+    """size is np.int64(20); expected the number of images that load gives, as int"""
+    return ImageData(**GOOD | {"size": np.int64(20)})
 
 
 @dataset  # HERE: restamped
@@ -788,6 +818,16 @@ def missing_key():
 def keyless():
     """loading it raised KeyError: 'pixels'"""
     return ImageData(**GOOD | {"load": missing_key})
+
+
+def leave():
+    raise SystemExit("enough")  # HERE: leaving
+
+
+@dataset
+def leaving():
+    """loading it raised SystemExit: enough"""
+    return ImageData(**GOOD | {"load": leave})
 
 
 def other_images():  # HERE: changing

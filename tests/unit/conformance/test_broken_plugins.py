@@ -23,7 +23,7 @@ optimizer: {name: sgd, lr: 0.1}
 training: {epochs: 1}
 cross_validation: {folds: 2}
 """
-LOADED = ("empty", "fractional", "more", "numbered", "halved", "ragged", "keyless")
+LOADED = ("empty", "fractional", "more", "numbered", "halved", "ragged", "keyless", "leaving")
 """Data sets whose facts are right and whose images are not, which only a run reads."""
 ONE_ENGINE = ("on_arrays_only", "rolling")
 """Those that work with NumPy alone, which is no fault where nothing says which engine will train."""

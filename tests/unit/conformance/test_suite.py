@@ -33,18 +33,19 @@ class TestBuiltIns(PluginSuite):
 
 class TestGood(PluginSuite):
     plugin = "good.py"
+    engine = "torch"
 
     @classmethod
     def cases(cls) -> list[tuple[str, str, Mapping[str, Any]]]:
         return [case for case in super().cases() if case[1] != "of_a_file"]
 
 
-def test_the_suite_fails_for_a_broken_plugin() -> None:
+def test_the_suite_fails_for_a_broken_plugin_and_for_one_of_one_engine() -> None:
     class Broken(PluginSuite):
         plugin = "broken.py"
 
     cases = {name: (kind, given) for kind, name, given in Broken.cases()}
-    for name in ("assigning", "glaring", "auxiliary"):
+    for name in ("assigning", "glaring", "auxiliary", "rolling"):
         kind, given = cases[name]
         with pytest.raises(AssertionError, match=f"{kind} {name} of .*broken.py:[0-9]+: "):
             Broken().test_component(kind, name, given)
