@@ -11,6 +11,7 @@ import numpy as np
 
 from runner.components.protocols import Transform
 from runner.components.records import ComponentRef
+from runner.engines.draws import drawn_arrays
 from runner.files import atomic_write
 from runner.reporting.figures.style import BLUE, PAGE, STYLE, WIDTH, drawing
 from runner.seeding import stream
@@ -28,7 +29,8 @@ def write(transform: Transform, ref: ComponentRef, data: tuple[np.ndarray, np.nd
     shape = images.shape[1], images.shape[2], images.shape[3]
     batch = np.repeat(images, DRAWS, axis=0)
     # A fixed seed: the same command draws the same picture.
-    after = np.asarray(transform.apply(batch.copy(), transform.draw(stream("augment", 0), len(batch), shape)))
+    draws = drawn_arrays(transform.draw(stream("augment", 0), len(batch), shape))
+    after = np.asarray(transform.apply(batch.copy(), draws))
     rows = np.concatenate([images[:, None], after.reshape(len(images), DRAWS, *shape)], axis=1)
     with drawing({}):
         _draw(rows, f"{ref} on {name}", file)

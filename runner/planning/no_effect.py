@@ -185,13 +185,15 @@ def _is_idle(catalog: Catalog, bound: ComponentRef, shape: Shape) -> bool:
     """Whether images and labels come out as they went in, in each of several draws."""
     import numpy as np
 
+    from runner.engines.draws import drawn_arrays
+
     random = np.random.default_rng(0)
     images = random.random((PROBE_IMAGES, *shape), np.float32)
     targets = np.eye(PROBE_IMAGES, dtype=np.float32)
     try:
         transform = catalog.build("augmentation", bound)
         for _ in range(PROBES):
-            draws = transform.draw(random, PROBE_IMAGES, shape)
+            draws = drawn_arrays(transform.draw(random, PROBE_IMAGES, shape))
             if not np.allclose(np.asarray(transform.apply(images.copy(), draws)), images, atol=1e-6):
                 return False
             if hasattr(transform, "relabel") and not np.array_equal(transform.relabel(targets.copy(), draws), targets):

@@ -227,7 +227,7 @@ PLUGINS = [
     ("two lines", "raise ValueError('a\\nb')\n", "9 plugins[0] | p.py:1 raised ValueError: a b"),
     ("escapes", "raise ValueError('\\x1b[31m')\n", r"9 plugins[0] | p.py:1 raised ValueError: \x1b[31m"),
     ("NUL in a plugin", "x = 1\x00\n", "9 plugins[0] | p.py raised SyntaxError"),
-    ("build raises", MINE.replace("return", "1 / 0 #"), "3 cell 'base' | mine(width=3) of | p.py:3 raised ZeroDivision"),
+    ("build raises", MINE.replace("return", "1 / 0 #"), "3 cell 'base' | mine(width=3) of | p.py:3 raised ZeroDiv"),
     ("build exits", MINE.replace("return", "exit(3) #"), "3 cell 'base' | mine(width=3) of | raised SystemExit: 3"),
     ("builds nothing", MINE.replace("return", ""), "3 cell 'base' | architecture mine(width=3) of | builds | None"),
     ("layer of text", MINE.replace("Dense(classes)", "Dense('x')"), "3 cell 'base' | dense: units is 'x'; allowed:"),

@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from command import run_here
 
-FILE = Path(__file__).with_name("broken.py")
-SOURCE = FILE.read_text()
-CASES = re.findall(r'^@(architecture|augmentation|optimizer|dataset)\b.*\ndef (\w+)\(.*\n    """(.*)"""', SOURCE, re.M)
-LINES = {
-    name: number for number, line in enumerate(SOURCE.splitlines(), 1) for name in re.findall("# HERE: (\\w+)$", line)
+FOLDER = Path(__file__).parent
+FILES = {kind: FOLDER / f"broken_{kind}s.py" for kind in ("architecture", "augmentation", "optimizer", "dataset")}
+SOURCES = {kind: file.read_text() for kind, file in FILES.items()}
+CASES = [
+    (kind, *case)
+    for kind, source in SOURCES.items()
+    for case in re.findall(rf'^@{kind}\b.*\ndef (\w+)\(.*\n    """(.*)"""', source, re.M)
+]
+PLACES = {
+    name: f"{FILES[kind]}:{number}"
+    for kind, source in SOURCES.items()
+    for number, line in enumerate(source.splitlines(), 1)
+    for name in re.findall("# HERE: (\\w+)$", line)
 }
 STUDY = """\
 name: s
@@ -35,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("broken")
 
 
-def run(folder: Path, *arguments: object, **study: str) -> tuple[int, str, list[str]]:
+def run(folder: Path, kind: str, *arguments: object, **study: str) -> tuple[int, str, list[str]]:
     """The exit status, stdout and the lines on stderr of a command on STUDY with these keys replaced or added."""
-    text = STUDY.replace("FILE", str(FILE))
+    text = STUDY.replace("FILE", str(FILES[kind]))
     for key, value in study.items():
         text = re.sub(f"^{key}: .*\n", "", text, flags=re.M) + f"{key}: {value}\n"
     (folder / "s.yaml").write_text(text)
@@ -48,9 +56,12 @@ def run(folder: Path, *arguments: object, **study: str) -> tuple[int, str, list[
 
 @pytest.fixture(scope="module")
 def checked(folder: Path) -> list[str]:
-    status, output, errors = run(folder, "plugins", "--check", FILE)
-    assert status == 2 and errors == []
-    return output.splitlines()
+    lines = []
+    for kind, file in FILES.items():
+        status, output, errors = run(folder, kind, "plugins", "--check", file)
+        assert status == 2 and errors == []
+        lines += output.splitlines()
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +70,7 @@ def planned(folder: Path) -> list[str]:
     lines = []
     for kind in ("architecture", "augmentation", "optimizer"):
         names = [name for case, name, _ in CASES if case == kind]
-        status, _, errors = run(folder, "plan", "s.yaml", grid=f"{{{kind}: [{', '.join(names)}]}}")
+        status, _, errors = run(folder, kind, "plan", "s.yaml", grid=f"{{{kind}: [{', '.join(names)}]}}")
         assert status == 2
         lines += errors
     return lines
@@ -68,13 +79,13 @@ def planned(folder: Path) -> list[str]:
 def line_about(lines: list[str], kind: str, name: str, expected: str) -> str:
     """The only line about a component, which has to name its place and all that is expected."""
     (line,) = [line for line in lines if re.search(rf"\b{kind} {name}( of|:) ", line)]
-    for fragment in (f"{FILE}:{LINES[name]}", *expected.split(" | ")):
+    for fragment in (PLACES[name], *expected.split(" | ")):
         assert fragment in line, line
     return line
 
 
 def test_there_are_at_least_forty_of_them() -> None:
-    assert len(CASES) >= 40 and {name for _, name, _ in CASES} == LINES.keys()
+    assert len(CASES) >= 40 and {name for _, name, _ in CASES} == PLACES.keys()
 
 
 @each
@@ -95,12 +106,12 @@ def test_the_plan_or_the_run_refuses_it(kind: str, name: str, expected: str, pla
     if kind != "dataset":
         assert line_about(planned, kind, name, expected).startswith("s.yaml:")
     elif name != "changing":  # which would have to be loaded twice
-        status, output, errors = run(folder, "run" if name in LOADED else "plan", "s.yaml", dataset=name)
+        status, output, errors = run(folder, kind, "run" if name in LOADED else "plan", "s.yaml", dataset=name)
         assert status == 2 and output == ""
         assert [line.split(" ")[0] for line in errors] == ["s.yaml:7:"]
         line_about(errors, kind, name, expected)
 
 
 def test_none_is_trained(folder: Path) -> None:
-    status, output, _ = run(folder, "run", "s.yaml", grid="{augmentation: [none, glaring]}")
+    status, output, _ = run(folder, "augmentation", "run", "s.yaml", grid="{augmentation: [none, glaring]}")
     assert status == 2 and output == "" and not list(folder.rglob("journal.jsonl"))

@@ -15,6 +15,18 @@ from command import ROOT, run_here
 
 from runner.testing import PluginSuite
 
+FOLDER = Path(__file__).parent
+MY_BLOCK = """\
+from runner.api import Architecture, Conv, Dense, Flatten, ReLU, Sequential, hookimpl
+
+def wide(input_shape, classes, *, width: int = 8):
+    return Sequential(Conv(width, 5), ReLU(), Flatten(), Dense(classes))
+
+@hookimpl
+def register_architectures():
+    yield Architecture(name="wide", build=wide)
+"""
+
 
 class TestBuiltIns(PluginSuite):
     plugin = "archrunner"
@@ -41,26 +53,11 @@ class TestGood(PluginSuite):
 
 
 def test_the_suite_fails_for_a_broken_plugin_and_for_one_of_one_engine() -> None:
-    class Broken(PluginSuite):
-        plugin = "broken.py"
-
-    cases = {name: (kind, given) for kind, name, given in Broken.cases()}
-    for name in ("assigning", "glaring", "auxiliary", "rolling"):
-        kind, given = cases[name]
-        with pytest.raises(AssertionError, match=f"{kind} {name} of .*broken.py:[0-9]+: "):
-            Broken().test_component(kind, name, given)
-
-
-MY_BLOCK = """\
-from runner.api import Architecture, Conv, Dense, Flatten, ReLU, Sequential, hookimpl
-
-def wide(input_shape, classes, *, width: int = 8):
-    return Sequential(Conv(width, 5), ReLU(), Flatten(), Dense(classes))
-
-@hookimpl
-def register_architectures():
-    yield Architecture(name="wide", build=wide)
-"""
+    for name in ("optimizer assigning", "augmentation glaring", "augmentation rolling", "architecture auxiliary"):
+        suite = type("Broken", (PluginSuite,), {"plugin": f"{FOLDER}/broken_{name.split()[0]}s.py"})()
+        (case,) = [case for case in suite.cases() if " ".join(case[:2]) == name]
+        with pytest.raises(AssertionError, match=f"{name} of .*broken_.*py:[0-9]+: "):
+            suite.test_component(*case)
 
 
 def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,244 @@
+"""Broken architectures: the docstring of each function is what the line about it has to say.
+
+Parts between " | " all have to be in that line, which names the line of this file with the comment `# HERE: name`.
+"""
+
+import itertools
+
+import numpy as np
+import torch
+from torch import nn
+
+from runner.api import (
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    ReLU,
+    Sequential,
+    hookimpl,
+)
+
+entropy = np.random.default_rng()
+count = itertools.count()
+COMPONENTS = []
+
+
+class Net(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(channels, 4, 3), nn.Linear(4, classes)
+
+    def scores(self, images):
+        return self.head(self.stem(images).mean((2, 3)))
+
+
+class Auxiliary(Net):
+    def forward(self, images):  # HERE: auxiliary
+        scores = self.scores(images)
+        return (scores, scores) if self.training else scores
+
+
+class Named(Net):
+    def forward(self, images):  # HERE: named
+        return {"out": self.scores(images)} if self.training else self.scores(images)
+
+
+class Listing(Net):
+    def forward(self, images):  # HERE: listing
+        return [self.scores(images)] if self.training else self.scores(images)
+
+
+class Doubled(Net):
+    def forward(self, images):  # HERE: doubled
+        scores = self.scores(images)
+        return torch.cat([scores, scores], 1) if self.training else scores
+
+
+class Fewer(Net):
+    def forward(self, images):  # HERE: fewer
+        return self.scores(images)[:, 1:]
+
+
+class Lazy(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.head = nn.LazyLinear(classes)
+
+    def forward(self, images):  # HERE: lazy
+        return self.scores(images)
+
+
+class Hidden(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.blocks = [nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)]
+
+    def forward(self, images):  # HERE: hidden
+        images = self.stem(images)
+        for block in self.blocks:
+            images = block(images)
+        return self.head(images.mean((2, 3)))
+
+
+class Detached(Net):
+    def forward(self, images):  # HERE: detached
+        return self.scores(images).detach()
+
+
+class Growing(Net):
+    def forward(self, images):  # HERE: growing
+        if self.training and not hasattr(self, "scale"):
+            self.scale = nn.Parameter(torch.ones(()))
+        return self.scores(images) * getattr(self, "scale", 1)
+
+
+class Entropic(Net):
+    def __init__(self, channels, classes):  # HERE: entropic
+        super().__init__(channels, classes)
+        with torch.no_grad():
+            self.head.bias += float(entropy.uniform())
+
+    def forward(self, images):
+        return self.scores(images)
+
+
+class Restless(Net):
+    def forward(self, images):  # HERE: restless
+        return self.scores(images) * (float(entropy.uniform()) if self.training else 1)
+
+
+class Halting(Net):
+    def forward(self, images):
+        if self.training:
+            raise ValueError("no such\nbranch")  # HERE: halting
+        return self.scores(images)
+
+
+class Undefined(Net):
+    def forward(self, images):  # HERE: undefined
+        return self.scores(images) / 0 - self.scores(images) / 0
+
+
+class Overwriting(Net):
+    def forward(self, images):  # HERE: overwriting
+        signal = self.stem(images).exp()
+        loss = signal.sum((2, 3))
+        signal.zero_()
+        return self.head(loss)
+
+
+def architecture(build):
+    COMPONENTS.append(Architecture(name=build.__name__, build=build))
+
+
+@architecture
+def auxiliary(shape, classes):
+    """the module's output in training is tuple | return the scores alone"""
+    return Auxiliary(shape[0], classes)
+
+
+@architecture
+def named(shape, classes):
+    """the module's output in training is dict | return the scores alone"""
+    return Named(shape[0], classes)
+
+
+@architecture
+def listing(shape, classes):
+    """the module's output in training is list | return the scores alone"""
+    return Listing(shape[0], classes)
+
+
+@architecture
+def doubled(shape, classes):
+    """the module's output in training is 8x20 for 8 images of 10 classes | expected one score for each class, 8x10"""
+    return Doubled(shape[0], classes)
+
+
+@architecture
+def fewer(shape, classes):
+    """the module's output is 9, not one number for each of 10 classes"""
+    return Fewer(shape[0], classes)
+
+
+@architecture
+def lazy(shape, classes):
+    """the module has lazy parameters | give their sizes in the constructor"""
+    return Lazy(shape[0], classes)
+
+
+@architecture
+def hidden(shape, classes):
+    """the module keeps layers in a list, blocks, where torch does not see them; use nn.ModuleList"""
+    return Hidden(shape[0], classes)
+
+
+@architecture
+def detached(shape, classes):
+    """the module's scores have no gradient | leave out detach"""
+    return Detached(shape[0], classes)
+
+
+@architecture
+def growing(shape, classes):
+    """the module creates parameters when it is run (scale); create all parameters in the constructor"""
+    return Growing(shape[0], classes)
+
+
+@architecture
+def entropic(shape, classes):
+    """it has other initial values of head.bias each time | draw them from torch, random or numpy.random"""
+    return Entropic(shape[0], classes)
+
+
+@architecture
+def restless(shape, classes):
+    """the module gives other scores in training each time | draw random numbers from torch, random or numpy.random"""
+    return Restless(shape[0], classes)
+
+
+@architecture
+def halting(shape, classes):
+    """the module cannot take 8 images in training: ValueError: no such branch"""
+    return Halting(shape[0], classes)
+
+
+@architecture
+def undefined(shape, classes):
+    """the module's scores in training are nan or infinity"""
+    return Undefined(shape[0], classes)
+
+
+@architecture
+def overwriting(shape, classes):
+    """the module has no gradient: RuntimeError: one of the variables needed"""
+    return Overwriting(shape[0], classes)
+
+
+@architecture  # HERE: crowded
+def crowded(shape, classes):
+    """the network's output is 11x1x1, not one number for each of 10 classes"""
+    return Sequential(Conv(4, 3), ReLU(), Flatten(), Dense(classes + 1))
+
+
+@architecture
+def unready(shape, classes):
+    """raised OSError: no such weights"""
+    raise OSError("no such weights")  # HERE: unready
+
+
+@architecture  # HERE: wavering
+def wavering(shape, classes):
+    """it builds another network each time; only its parameters may decide what it builds"""
+    return Sequential(Conv(4 + next(count) % 2, 3), ReLU(), Flatten(), Dense(classes))
+
+
+@architecture  # HERE: vanished
+def vanished(shape, classes):
+    """lacks type; end its function with return"""
+
+
+@hookimpl
+def register_architectures():
+    return COMPONENTS
