@@ -22,7 +22,10 @@ class Transform(Protocol):
     """
 
     def draw(self, rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-        """Random numbers, or indices computed from them, for a batch of `count` images of `shape` (C, H, W)."""
+        """Random numbers, or indices computed from them, for a batch of `count` images of `shape` (C, H, W).
+
+        A number or a list instead of an array becomes one, of float32 if it has fractions.
+        """
         ...
 
     def apply(self, images: Any, draws: Draws) -> Any:
