@@ -33,10 +33,9 @@ class Checked(NamedTuple):
     @property
     def line(self) -> str:
         """The whole result in one line."""
-        title = f"{self.kind} {self.name}"
-        if self.faults:
-            return self.faults[0]
-        return f"{title}: not tried: {self.skipped}" if self.skipped else "; ".join([f"{title}: ok", *self.notes])
+        if self.faults or self.notes:
+            return (*self.faults, *self.notes)[0]
+        return f"{self.kind} {self.name}: {f'not tried: {self.skipped}' if self.skipped else 'ok'}"
 
 
 def find(plugin: str) -> tuple[Catalog, list[RegisteredComponent]]:

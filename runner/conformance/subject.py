@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -25,7 +25,11 @@ IMAGES_PER_CLASS = 100
 
 
 class Fault(Exception):
-    """What is wrong with a component: the line that its user reads."""
+    """What is wrong with a component: the line that its user reads, from `where` it is and the `text` about it."""
+
+    def __init__(self, text: str, where: str = "") -> None:
+        super().__init__(f"{where}: {text}" if where else text)
+        self.text, self.where = text, where
 
 
 @dataclass(eq=False)
@@ -92,17 +96,20 @@ class Subject:
         return built
 
     def fault(self, text: str, *functions: Any, error: BaseException | None = None) -> Fault:
-        return Fault(self.at(text, *functions, error=error))
+        return Fault(text, self._where(functions, error))
 
     def at(self, text: str, *functions: Any, error: BaseException | None = None) -> str:
         """`text` after the component and its place: the line that raised `error`, or that of the first function."""
+        return f"{self._where(functions, error)}: {text}"
+
+    def _where(self, functions: Iterable[Any], error: BaseException | None) -> str:
         files, source = self._files(), self.entry.source
         places = [_raised(error.__traceback__ if error else None, files)]
         places += [_defined(function, files) for function in (*functions, self.entry.component.build)]
         file, line = next(filter(None, places), ("", 0))
         # A component may be in another file than the plugin that registers it.
         where = source if not file else f"{source}:{line}" if file == source else f"{source} ({file}:{line})"
-        return f"{self.kind} {self.ref} of {where}: {text}"
+        return f"{self.kind} {self.ref} of {where}"
 
     def _files(self) -> set[str]:
         """The files of the component's code."""
@@ -162,7 +169,8 @@ class Subject:
             fault = faults[self.engine] if results else next(iter(faults.values()))
             elsewhere = next(iter(results), "") or self._other_engine(attempt, faults)
             raise Fault(f"{fault}; it works on the {elsewhere} engine" if elsewhere else str(fault))
-        self.notes += [f"{fault}; it works on the {next(iter(results))} engine only" for fault in faults.values()]
+        only = f"it works on the {next(iter(results), '')} engine only"
+        self.notes += [f"{fault.where}: {only}: {fault.text}" for fault in faults.values()]
         return results
 
     def _other_engine(self, attempt: Callable[[str], Any], tried: dict[str, Fault]) -> str:

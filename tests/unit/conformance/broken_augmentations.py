@@ -203,7 +203,7 @@ def flickering():
 
 @augmentation
 def rolling():
-    """apply returns numpy.ndarray for torch tensors; use operators and array_api_compat | numpy engine"""
+    """apply returns numpy.ndarray for torch tensors; use operators and array_api | it works on the numpy engine"""
     return Rolling()
 
 
