@@ -75,10 +75,20 @@ def did_you_mean(value: object, allowed: Iterable[object]) -> str:
     names = sorted(set(map(str, allowed)))
     if not names:
         return ""
-    close = difflib.get_close_matches(str(value), names, n=1, cutoff=0.5)
-    nearest = f"; did you mean '{close[0]}'?" if close else ";"
+    close = nearest(str(value), names)
+    question = f"; did you mean '{close}'?" if close else ";"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{nearest} allowed: {', '.join(names[:MOST_NAMES])}{more}"
+    return f"{question} allowed: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
+    """The one of `names` that is most like `name`, whatever the case of its letters; "" if none is like it.
+
+    `cutoff` is the least likeness: 1 for equal names, 0 for names without a common letter.
+    """
+    lower = {each.lower(): each for each in names}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
+    return lower[close[0]] if close else ""
 
 
 def yaml_value(value: object) -> str:

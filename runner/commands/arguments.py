@@ -208,7 +208,8 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="load a plugin file too")
+    text = "load a plugin file, or folder, too"
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help=text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -217,7 +218,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def plugin_files(given: argparse.Namespace) -> tuple[str, ...]:
     """The files of the --plugin options as absolute paths; raises RunnerError for one that does not exist."""
+    from runner.components.plugin_paths import find_plugin
+
+    files = []
     for plugin in given.plugin:
-        if not Path(plugin).is_file():
-            raise RunnerError(f"--plugin {plugin}: no such file")
-    return tuple(str(Path(plugin).resolve()) for plugin in given.plugin)
+        try:
+            files.append(str(find_plugin(plugin)))
+        except RunnerError as error:
+            raise RunnerError(f"--plugin {plugin}: {error}") from None
+    return tuple(files)

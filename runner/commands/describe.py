@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.commands.arguments import add_json, add_plugin, picture, plugin_files, positive, shape
 from runner.commands.output import print_remark
 from runner.errors import Complaint, InputError, Location, RunnerError
-from runner.text import dotted
+from runner.text import dotted, nearest
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
@@ -112,9 +111,9 @@ def _kind(catalog: Catalog, given: argparse.Namespace) -> str:
         choices = " or ".join(f"--kind {kind}" for kind in kinds)
         raise RunnerError(f"{given.name} is the name of several components; choose one with {choices}")
     # Of an unknown name, the kind that has the nearest one: the error lists what that kind has.
-    close = difflib.get_close_matches(given.name, [name for _, name in catalog.entries], n=1, cutoff=0.5)
-    nearest = [kind for kind in DESCRIBED_IN if close and (kind, close[0]) in catalog.entries]
-    return (kinds or nearest or [*DESCRIBED_IN])[0]
+    close = nearest(given.name, [name for _, name in catalog.entries])
+    likely = [kind for kind in DESCRIBED_IN if (kind, close) in catalog.entries]
+    return (kinds or likely or [*DESCRIBED_IN])[0]
 
 
 def _parameters(given: Sequence[str]) -> dict[str, Any]:

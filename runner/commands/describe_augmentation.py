@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
     from runner.commands import previews
+    from runner.components.plugin_code import aside
     from runner.components.records import ComponentRef
     from runner.components.validation import InvalidValues
     from runner.data.parts import read
@@ -29,7 +30,8 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
     try:
         with prepare_dataset(catalog, ComponentRef(given.dataset)) as part:
             part.verify()
-            previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
+            with aside():
+                previews.write(catalog.build("augmentation", ref), ref, read(part.folder), given.dataset, file)
     except InvalidValues as finding:
         raise RunnerError(f"--dataset {given.dataset}: {finding}") from None
     print(file)

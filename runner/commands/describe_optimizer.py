@@ -23,12 +23,15 @@ POINTS, ROWS, BAR = 1000, 20, 24
 
 
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
+    from runner.components.plugin_code import aside
+
     entry = catalog.find("optimizer", ref.name)
     rule = catalog.build("optimizer", ref)
     rule_check.refuse_unusable(rule, catalog.rule_options(ref), rule_check.label(entry, ref))
     where = f"optimizer {ref} of {entry.source}"
     epochs, steps = given.epochs, given.steps
-    drawn = _rates(rule, _spread(epochs * steps, POINTS), epochs, steps, where)
+    with aside():
+        drawn = _rates(rule, _spread(epochs * steps, POINTS), epochs, steps, where)
     if given.out:
         from runner.commands.previews import write_schedule
 

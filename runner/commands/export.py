@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    from runner.components.plugin_code import aside
     from runner.files import atomic_write
     from runner.trained.export import FORMATS
 
@@ -35,7 +36,9 @@ def run(given: argparse.Namespace) -> int:
         found = f"--format {given.format} with --out {given.out}, whose name says {meant}"
         raise RunnerError(f"{found}; give --format {meant} or another name")
     saved = chosen_fits(given)
-    atomic_write.write(given.out, FORMATS[given.format](saved.paths[0], saved.plugins))
+    with aside():
+        content = FORMATS[given.format](saved.paths[0], saved.plugins)
+    atomic_write.write(given.out, content)
     print_line(str(given.out))
     print_remark(f"cell '{saved.cell.name}', {named(saved.fits[0])}: images of bytes in, probabilities out")
     return 0

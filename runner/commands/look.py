@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from runner.components.catalog import load_catalog
+    from runner.components.plugin_code import aside
     from runner.engines.inspection import activation_maps
     from runner.files import atomic_write
     from runner.reporting.figures.pixels import one_image
@@ -42,8 +43,9 @@ def run(given: argparse.Namespace) -> int:
     names, images, _ = read_images([given.image], network.shape, saved.plan.dataset, catalog)
     if len(images) != 1:
         raise RunnerError(f"{given.image}: found {len(images)} images; allowed: one")
-    shares = network.predict(images)[0]
-    arrays = activation_maps(network.layer_outputs(images), MOST_LAYERS)
+    with aside():
+        shares = network.predict(images)[0]
+        arrays = activation_maps(network.layer_outputs(images), MOST_LAYERS)
     with drawing(STYLE):
         picture = io.BytesIO()
         figure = one_image(

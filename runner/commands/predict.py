@@ -24,6 +24,7 @@ def run(given: argparse.Namespace) -> int:
     import pandas as pd
 
     from runner.components.catalog import load_catalog
+    from runner.components.plugin_code import aside
     from runner.files import atomic_write
     from runner.reporting.tables.csv_text import csv_text
     from runner.trained.images import read_images
@@ -32,7 +33,8 @@ def run(given: argparse.Namespace) -> int:
     networks = saved.networks()
     first, catalog = networks[0], load_catalog(saved.plugins)
     names, images, remarks = read_images(given.images, first.shape, saved.plan.dataset, catalog)
-    shares = [network.predict(images) for network in networks]
+    with aside():
+        shares = [network.predict(images) for network in networks]
     mean = shares[0] if len(shares) == 1 else np.asarray(np.mean(shares, axis=0, dtype=np.float64))
     predicted = [first.class_names[number] for number in mean.argmax(1)]
     # As p(CLASS), since a class may be called "file".

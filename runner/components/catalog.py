@@ -5,12 +5,9 @@ The built-in components come through the entry-point group ``runner``, in the sa
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import logging
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,12 +18,13 @@ from typing import Any
 
 import pluggy
 
-from runner.components import hookspecs, plugin_code, torch_rule
+from runner.components import hookspecs, mistakes, plugin_code, torch_rule
+from runner.components.annotations import plain
 from runner.components.parameters import RegisteredComponent
 from runner.components.protocols import is_around_torch
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
 from runner.components.rule_options import RuleOptions
-from runner.components.validation import InvalidValues, validate
+from runner.components.validation import InvalidValues
 from runner.errors import PluginError, RunnerError
 from runner.text import did_you_mean, yaml_value
 
@@ -78,11 +76,15 @@ class Catalog:
         described = f"{kind} {ref} of {entry.source}"
         with _as_plugin_error(described, entry.source), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
+            if built is None:
+                raise PluginError(f"{kind} {ref} of {entry.place} builds nothing (None); is its return missing?")
             # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
             required = REQUIRED_ATTRIBUTES[kind]
             if kind == "optimizer":
                 torch_rule.refuse_other_rules(f"{described} builds", built)
                 required = () if is_around_torch(built) else required
+            if isinstance(built, type):
+                raise PluginError(f"{kind} {ref} of {entry.place} builds {built!r}, which is the class; call it")
             missing = [name for name in required if not hasattr(built, name)]
         if missing:
             product = f"{kind} {ref} of {entry.place} builds {yaml_value(repr(built))}"
@@ -126,22 +128,17 @@ def _as_plugin_error(source: str, file: str = "") -> Iterator[None]:
         yield
     except RunnerError:  # a ShapeError of our layer records, say: its message is for the user already
         raise
-    except (Exception, SystemExit) as error:  # a script that calls sys.exit must not end a run
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a script that calls sys.exit must not end a run
+        if isinstance(error, KeyboardInterrupt) and _is_users(error):
+            raise
         log.debug("%s raised", source, exc_info=True)
-        line = _last_line(error, file or source)
-        raise PluginError(f"{source}{line} raised {type(error).__name__}: {error}") from error
+        named, elsewhere = mistakes.where(error, file or source)
+        raise PluginError(f"{named} raised {mistakes.raised(error)}{elsewhere}") from error
 
 
-def _last_line(error: BaseException, source: str) -> str:
-    """The innermost line of the file `source` in the traceback, as ``:12``; "" if the file is not in it."""
-    # A syntax error has no frame in the file: its line is an attribute.
-    lines = [error.lineno] if isinstance(error, SyntaxError) and error.lineno else []
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == source:
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return f":{lines[-1]}" if lines else ""
+def _is_users(interrupt: KeyboardInterrupt) -> bool:
+    """Whether it was Ctrl-C. Under `flow.signals`, whose own kind it then is, a plain one was raised by the plugin."""
+    return type(interrupt) is not KeyboardInterrupt or signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # Cached: planning and training ask for the same catalog, and a plugin file should not run again for each.
@@ -150,8 +147,10 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     """The catalog of the installed plugins and of the plugin files at `files` (absolute paths).
 
     An installed plugin that fails is recorded in `failures` and the others still load. A file that fails raises
-    PluginError, as the experiment that names it needs it.
+    PluginFileError, as the experiment that names it needs it.
     """
+    if plugin_code.edited():
+        plugin_code.forget()
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     catalog = Catalog()
@@ -171,8 +170,19 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
             log.warning("plugin %s of %s failed to load: %s", point.name, source, error)
             log.debug("the traceback of that failure", exc_info=True)
     for file in files:
-        _add(catalog, manager, _import_file(Path(file)), file)
+        try:
+            _add(catalog, manager, _import_file(Path(file)), file)
+        except PluginError as error:
+            raise PluginFileError(str(error), file) from error
     return catalog
+
+
+class PluginFileError(PluginError):
+    """A plugin file, or folder, that cannot be loaded; `file` is its path."""
+
+    def __init__(self, message: str, file: str) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 def reload_edited() -> None:
@@ -199,17 +209,10 @@ def _distribution_of(point: EntryPoint) -> tuple[str, str] | None:
 
 
 def _import_file(file: Path) -> ModuleType:
-    # A name of its own for every path: two files called my_block.py must not replace each other in sys.modules.
-    name = f"runner_plugin_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py" and not file.is_dir():
         raise PluginError(f"{file} is not a Python file (its name must end in .py)")
-    spec.loader = plugin_code.RecordedLoader(name, str(file))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, as dataclasses and pickle look their module up by name
     with _as_plugin_error(str(file)):
-        spec.loader.exec_module(module)
-    return module
+        return plugin_code.import_file(file)
 
 
 def _add(
@@ -220,10 +223,14 @@ def _add(
     distribution: tuple[str, str] | None = None,
 ) -> None:
     """Register the module's components in the catalog; raises PluginError if one is wrong or its name is taken."""
-    _register(manager, module, source)
-    records = [(kind, record) for kind in KINDS for record in _records(manager, module, kind, source)]
+    is_folder = distribution is None and Path(source).is_dir()
+    modules = plugin_code.modules_in(Path(source)) if is_folder else [module]
+    for each in modules:
+        _register(manager, each, source)
+    records = [(kind, record) for kind in KINDS for record in _records(manager, modules, kind, source)]
     if not records:
-        raise PluginError(f"{source} registers nothing; a hook such as register_architectures needs @hookimpl")
+        cure = ", and __init__.py has to import its file (from . import my_block)" if is_folder else ""
+        raise PluginError(f"{source} registers nothing; a hook such as register_architectures needs @hookimpl{cure}")
     for kind, record in records:
         taken = catalog.entries.get((kind, record.name))
         if taken:
@@ -236,51 +243,53 @@ def _add(
 def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
     # pluggy ignores a hook that it does not know, so a misspelled one would silently register nothing.
-    # @hookimpl leaves this attribute on a function.
-    marked = [name for name, value in vars(module).items() if hasattr(value, f"{hookspecs.GROUP}_impl")]
-    for name in marked:
-        if name not in hooks:
-            raise PluginError(f"{source}: unknown hook '{name}'{did_you_mean(name, hooks)}")
+    # @hookimpl leaves this attribute on a function. Asked of what objects have themselves: some have every attribute.
+    mark = f"{hookspecs.GROUP}_impl"
+    marked = [name for name, value in vars(module).items() if mark in getattr(value, "__dict__", ())]
+    for mistake in mistakes.of_hooks(module, hooks, marked):
+        raise PluginError(f"{source}: {mistake}")
     with _as_plugin_error(source):
         manager.register(module, name=f"{source} {module.__name__}")
 
 
-def _records(manager: pluggy.PluginManager, module: ModuleType, kind: str, source: str) -> Iterable[Component]:
+def _records(manager: pluggy.PluginManager, modules: list[ModuleType], kind: str, source: str) -> Iterable[Component]:
     hook = KINDS[kind].hook
+    called = set()
     # Called one by one: an exception from pluggy's own call would stop the other plugins, and not name its own.
     for implementation in getattr(manager.hook, hook).get_hookimpls():
-        if implementation.plugin is not module:
+        # A folder's __init__.py may import a hook from a file of it, which has it too.
+        if implementation.plugin not in modules or implementation.function in called:
             continue
-        with _as_plugin_error(source):
-            records: Sequence[Any] = list(implementation.function() or ())
-        for record in records:
-            if not isinstance(record, KINDS[kind]):
-                raise PluginError(f"{source}: {hook} yields {type(record).__name__}, not {KINDS[kind].__name__}")
-            if not isinstance(record.name, str) or not callable(record.build):
-                raise PluginError(f"{source}: {kind} {record.name!r} needs a name (text) and build (a function)")
-            if not isinstance(record.version, str):
-                raise PluginError(f"{source}: {kind} {record.name!r} has a version that is no text: {record.version!r}")
-            if problem := record.problem():
-                raise PluginError(f"{source}: {kind} {record.name!r} has {problem}")
+        called.add(implementation.function)
+        with _as_plugin_error(source), plugin_code.running(modules[0].__name__):
+            records, mistake = mistakes.records(implementation.function(), hook, kind)
+        for mistake in (mistake, *(mistakes.of_record(record, hook, kind) for record in records)):
+            if mistake:
+                raise PluginError(f"{source}: {mistake}")
         yield from records
 
 
 def _check_signature(entry: RegisteredComponent) -> None:
     """Raise PluginError unless a component's parameters are keyword-only, with known types and valid defaults."""
+    name = entry.component.name
     with _as_plugin_error(entry.source):
-        positional, parameters = entry.positional, entry.parameters
-    expected = entry.component.given
-    if len(positional) != len(expected):
-        first = f"begin with ({', '.join(expected)}) and then " if len(positional) < len(expected) else ""
-        message = f"the parameters of {entry.component.name} must {first}be keyword-only, after a *"
-        raise PluginError(f"{entry.source}: {message}")
+        positional = entry.positional
+    if mistake := mistakes.of_positional(entry.component.given, positional):
+        raise PluginError(f"{entry.source}: the parameters of {name} {mistake}")
+    try:
+        parameters = entry.parameters
+    except PluginError as error:
+        raise PluginError(f"{entry.source}: {name}: {error}") from None
+    if "name" in parameters:
+        raise PluginError(f"{entry.source}: a parameter of {name} is called 'name', which in YAML is the component's")
     # Types and defaults of a plugin file are checked now, for its author; of an installed plugin when they are used,
     # as building a type adapter for each of them would slow down every command.
     for parameter in parameters.values() if entry.is_file else ():
-        with _as_plugin_error(entry.source):
-            adapter = parameter.adapter
         try:
-            _ = parameter.required or validate(adapter, parameter.default)
+            _ = parameter.adapter
+            _ = parameter.required or parameter.checked(plain(parameter.default))
+        except PluginError as error:
+            raise PluginError(f"{entry.source}: {name}: {error}") from None
         except (InvalidValues, TypeError) as error:
-            default = f"the default of {entry.component.name}'s parameter '{parameter.name}'"
+            default = f"the default of {name}'s parameter '{parameter.name}'"
             raise PluginError(f"{entry.source}: {default} is invalid: {error}") from None

@@ -10,15 +10,19 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 
-from runner.components import plugin_code
+from runner.components import annotations, plugin_code, siblings
+from runner.components.annotations import plain
 from runner.components.records import Component, ComponentRef
 from runner.components.validation import InvalidValues, KeyPath, type_name, validate
+from runner.errors import PluginError
 from runner.files.content_hash import content_id
-from runner.text import did_you_mean
+from runner.text import did_you_mean, yaml_value
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,39 @@ class Parameter:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        """Checks values against the annotation; raises TypeError (pydantic's) for an annotation it cannot check."""
+        """Checks values against the annotation; raises PluginError for an annotation that YAML has no values for."""
         # Built on first use, as most components of a catalog are never bound.
-        return TypeAdapter(self.annotation)
+        wrong = annotations.unsupported(self.annotation)
+        try:
+            if not wrong:
+                return TypeAdapter(self.annotation)
+        except (PydanticUserError, TypeError) as error:  # bounds that a type does not have, say
+            wrong = f"{self.annotation}: {str(error).partition(chr(10))[0]}"
+        message = f"parameter '{self.name}' has the type {wrong}, which YAML has no values for"
+        raise PluginError(f"{message}; allowed: {annotations.ALLOWED}")
+
+    @cached_property
+    def is_rich(self) -> bool:
+        """Whether its values are not all plain data: members of an enumeration, paths, dataclasses."""
+        return any(True for _ in annotations.classes(self.annotation))
+
+    def bind(self, value: Any) -> Any:
+        """A value of YAML as the parameter is bound, as plain data; raises InvalidValues."""
+        if not self.is_rich:
+            return self.checked(value)
+        # Twice, as pydantic does not look at the defaults of a dataclass: a whole number there may stand for a float.
+        return plain(self.checked(plain(self.checked(value))))
+
+    def checked(self, value: Any) -> Any:
+        """A value of YAML, or a bound one, as the component's function gets it; raises InvalidValues."""
+        try:
+            return validate(self.adapter, value, lambda path: annotations.field_names(self.annotation, path))
+        except InvalidValues as finding:
+            if _is_choice(self.annotation) and len(finding.problems) > 1:
+                # Of several types each has its own complaint.
+                allowed = type_name(self.annotation)
+                raise InvalidValues([((), f"found {yaml_value(value)}; allowed: {allowed}")]) from None
+            raise
 
     @cached_property
     def bound_default(self) -> Any:
@@ -45,18 +79,19 @@ class Parameter:
 
         So a default and the same value written out are equal. A default that does not match its type stays as it is.
         """
+        default = plain(self.default)
         # Only these are validated, as building a type adapter is slow, and most defaults would not change.
-        if not (_has_whole_number(self.default) and _mentions_float(self.annotation)):
-            return self.default
+        if not (_has_whole_number(default) and (self.is_rich or _mentions_float(self.annotation))):
+            return default
         try:
-            return validate(self.adapter, self.default)
-        except (InvalidValues, TypeError):
-            return self.default
+            return self.bind(default)
+        except (InvalidValues, PluginError, TypeError):
+            return default
 
     def describe(self) -> dict[str, Any]:
         """Name, type and, unless required, default, as `runner plugins` lists them."""
         facts: dict[str, Any] = {"name": self.name, "type": type_name(self.annotation)}
-        return facts if self.required else {**facts, "default": self.default}
+        return facts if self.required else {**facts, "default": plain(self.default)}
 
 
 @dataclass(frozen=True)
@@ -94,15 +129,17 @@ class RegisteredComponent:
 
     @property
     def version(self) -> str:
-        """A hash of its code and of the version that it declares, so that a change is noticed; "" if it is built in.
+        """A hash of its code and of the version that it declares, so that a change is noticed.
+
+        Of a built-in component the version that it declares alone: that of the library that it wraps, or "".
 
         Not of the names of the files: a plugin file may move, as long as what it imports keeps its name.
         """
         files = self.files
         own = files.pop(self.module, None)
         if own is None:
-            return ""
-        others = sorted([name, file.digest] for name, file in files.items())
+            return self.component.version
+        others = sorted([siblings.short_name(name), file.digest] for name, file in files.items())
         # Without others the hash of the file itself, which fits of earlier versions were identified by.
         code = content_id([own.digest, others]) if others else own.digest
         return content_id([code, self.component.version]) if self.component.version else code
@@ -114,19 +151,18 @@ class RegisteredComponent:
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """The keyword-only parameters by name. Raises what evaluating the annotations raises."""
-        hints = get_type_hints(self.component.build, include_extras=True)  # extras: the bounds of Annotated types
+        """The keyword-only parameters by name. Raises PluginError if the type of one is not defined."""
         return {
-            parameter.name: Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
-            for parameter in self._signature
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            p.name: Parameter(p.name, annotations.evaluate(self.component.build, p), p.default)
+            for p in self._signature
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
     @property
-    def positional(self) -> list[str]:
-        """The names of the parameters that are not keyword-only, which YAML cannot set."""
+    def positional(self) -> list[inspect.Parameter]:
+        """The parameters that are not keyword-only, which YAML cannot set."""
         keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-        return [parameter.name for parameter in self._signature if parameter.kind not in keywords]
+        return [parameter for parameter in self._signature if parameter.kind not in keywords]
 
     @property
     def accepts_any_name(self) -> bool:
@@ -146,11 +182,15 @@ class RegisteredComponent:
     def build_arguments(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """The bound parameters that the component's function takes, without those that only the runner reads."""
         by_any_name = self.accepts_any_name
-        return {
+        arguments = {
             name: value
             for name, value in bound.items()
             if name in self.parameters or (by_any_name and name not in self.component.common)
         }
+        for name, parameter in self.parameters.items():
+            if name in arguments and parameter.is_rich:
+                arguments[name] = parameter.checked(arguments[name])
+        return arguments
 
     def common_values(self, bound: Mapping[str, Any]) -> dict[str, Any]:
         """The bound parameters that the runner reads, without those that only the component's function takes."""
@@ -169,7 +209,7 @@ class RegisteredComponent:
         for name, parameter in parameters.items():
             if name in given:
                 try:
-                    value = validate(parameter.adapter, given[name])
+                    value = parameter.bind(given[name])
                     # A common parameter that changes nothing is as good as one that is not given.
                     if value is not None or name in self.parameters:
                         bound[name] = value
@@ -189,6 +229,14 @@ class RegisteredComponent:
     def _unknown(self, name: str) -> tuple[KeyPath, str]:
         allowed = [*self.parameters, *self.common]
         return (name,), f"{self.component.name} has no parameter '{name}'{did_you_mean(name, allowed)}"
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Whether it is a union of several types, apart from None."""
+    if get_origin(annotation) is Annotated:
+        return _is_choice(annotation.__origin__)
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return get_origin(annotation) in (Union, UnionType) and len(kinds) > 1
 
 
 def _has_whole_number(value: Any) -> bool:

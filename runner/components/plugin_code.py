@@ -5,6 +5,8 @@ outside of Python's library and of site-packages (a helper beside the file, a pa
 install) or in a package that provides components. Everything else counts by its version. archrunner's own modules are
 left out: `planning.fits.IDENTITY` stands for them.
 
+While code of a plugin runs, what it prints goes to standard error: standard output is for results.
+
 A finder notes what is imported while plugins are in use. Python's compiled files (.pyc) are bypassed for this code:
 they are found by size and time, and a file may be replaced by one that has the same.
 """
@@ -16,12 +18,15 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
+
+from runner.components import siblings
 
 INSTALLED = {"site-packages", "dist-packages"}
 LIBRARY = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
@@ -69,7 +74,7 @@ class _Recorder:
         top = name.partition(".")[0]
         if top == OURS or not spec.has_location or not spec.origin:
             return False
-        return top in self.packages or is_user_code(spec.origin)
+        return top in self.packages or top.startswith(siblings.PREFIX) or is_user_code(spec.origin)
 
     def find(self, name: str) -> SourceFile | None:
         """The file of a covered module, imported or not; None for any other."""
@@ -97,29 +102,77 @@ _recorder = _Recorder()
 class RecordedLoader(SourceFileLoader):
     """Imports a module from its source and notes the content that it ran."""
 
+    runs_plugins = True
+    """By which `flow.signals` knows the frames of plugins, whose modules have this loader."""
+
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path)
         # Noted before it is parsed, so that a file with a syntax error is known by its content too.
         _recorder.files[fullname] = SourceFile(self.path, _digest(source))
         tree = ast.parse(source, self.path)
-        names = _imported_names(tree, _package(fullname, Path(self.path).name == "__init__.py"))
+        names = _imported_names(tree, fullname, Path(self.path).name == "__init__.py")
         _recorder.files[fullname] = SourceFile(self.path, _digest(source), names)
         code: CodeType = compile(tree, self.path, "exec", dont_inherit=True)
         return code
 
-    def exec_module(self, module: Any) -> None:
+    def exec_module(self, module: ModuleType) -> None:
+        code, package = self.get_code(module.__name__), siblings.package_in(module.__name__)
+        if package:
+            module.__dict__["__builtins__"] = siblings.builtins_of(package)
         with running(module.__name__):
-            super().exec_module(module)
+            exec(code, module.__dict__)
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module of a plugin file, or of the ``__init__.py`` of a plugin folder; it runs once in a process.
+
+    Raises whatever its code raises.
+    """
+    name, file = siblings.module_name(path), path / "__init__.py" if path.is_dir() else path
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None):
+        return loaded
+    inside = [str(path)] if path.is_dir() else None
+    spec = spec_from_file_location(name, file, loader=RecordedLoader(name, str(file)), submodule_search_locations=inside)
+    assert spec is not None and spec.loader is not None
+    before = sys.modules.get(name)
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, as dataclasses and pickle look their module up by name
+    # As an import does: by it, Python's message about a name that is missing says that there is a circle.
+    spec._initializing = True  # type: ignore[attr-defined]
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    finally:
+        spec._initializing = False  # type: ignore[attr-defined]
+    return module
+
+
+def modules_in(folder: Path) -> list[ModuleType]:
+    """The modules below a plugin folder that were imported, its own first."""
+    package = siblings.package_of(folder)
+    below = [module for name, module in sys.modules.copy().items() if name.startswith(f"{package}.")]
+    return [sys.modules[package], *sorted(below, key=lambda module: module.__name__)]
 
 
 @contextmanager
 def running(module: str) -> Iterator[None]:
-    """Note the modules that are imported during the context as the code of `module`."""
+    """Note the modules that are imported during the context as the code of `module`, and keep its prints aside."""
     _recorder.importing.append(module)
     try:
-        yield
+        with aside():
+            yield
     finally:
         _recorder.importing.pop()
+
+
+def aside() -> redirect_stdout[Any]:
+    """A context in which prints go to standard error."""
+    return redirect_stdout(sys.stderr)
 
 
 def record(packages: Sequence[str] = ()) -> None:
@@ -173,6 +226,15 @@ def forget() -> None:
         sys.modules.pop(name, None)
     _recorder.files.clear()
     _recorder.imported.clear()
+    siblings.forget()
+
+
+def is_installed(name: str) -> bool:
+    """Whether a top-level module of this name is part of Python, of an installed distribution, or ours."""
+    if name == OURS or name in sys.stdlib_module_names:
+        return True
+    spec = _recorder.locate(name, None)
+    return spec is not None and spec.origin is not None and not is_user_code(spec.origin)
 
 
 def is_user_code(path: str) -> bool:
@@ -188,15 +250,12 @@ def read_file(name: str, path: str, is_package: bool = False) -> SourceFile:
         tree = ast.parse(content) if path.endswith(".py") else ast.Module([], [])
     except (OSError, SyntaxError, ValueError):
         return SourceFile(path, _file_digest(path))
-    return SourceFile(path, _digest(content), _imported_names(tree, _package(name, is_package)))
+    return SourceFile(path, _digest(content), _imported_names(tree, name, is_package))
 
 
-def _package(module: str, is_package: bool) -> str:
-    return module if is_package else module.rpartition(".")[0]
-
-
-def _imported_names(tree: ast.AST, package: str) -> tuple[str, ...]:
-    """The dotted names that a source imports, within functions too; `package` is what relative ones start from."""
+def _imported_names(tree: ast.AST, module: str, is_package: bool) -> tuple[str, ...]:
+    """The dotted names that the source of `module` imports, within functions too."""
+    package, beside = module if is_package else module.rpartition(".")[0], siblings.package_in(module)
     names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -206,7 +265,7 @@ def _imported_names(tree: ast.AST, package: str) -> tuple[str, ...]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `from a import b` may import the module a.b; if b is only a name within a, no file is found for it.
             names |= dict.fromkeys([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    return tuple(name for name in names if name and not name.startswith("."))
+    return tuple(siblings.resolve(name, beside) for name in names if name and not name.startswith("."))
 
 
 def _has_file(name: str) -> bool:

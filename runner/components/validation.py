@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -29,6 +32,7 @@ _EXPECTED = {
     "tuple": "a list",
     "dict": "a mapping",
     "model": "a mapping",
+    "dataclass": "a mapping",
 }
 """What a value should have been, by pydantic's error type or the part of it before the first "_"."""
 _TEXTS = {
@@ -69,9 +73,9 @@ def _explain(detail: dict[str, Any], keys: Callable[[KeyPath], Iterable[str]]) -
     context = detail.get("ctx", {})
     if kind == "missing":
         return path, MISSING
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return path, f"unknown key '{path[-1]}'{did_you_mean(path[-1], keys(path[:-1]))}"
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         # pydantic gives the allowed values only as text: "'a', 'b' or 'c'".
         allowed = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         return path, f"found {yaml_value(value)}{did_you_mean(value, allowed)}"
@@ -102,6 +106,15 @@ def type_name(annotation: Any) -> str:
     if annotation in (None, type(None)):
         return "null"
     arguments = get_args(annotation)
+    if isinstance(annotation, type) and not arguments:
+        if issubclass(annotation, Enum):
+            return " | ".join(str(member.value) for member in annotation)
+        if dataclasses.is_dataclass(annotation):
+            hints = get_type_hints(annotation, include_extras=True)
+            inner = (f"{f.name}: {type_name(hints[f.name])}" for f in dataclasses.fields(annotation) if f.init)
+            return f"mapping of {', '.join(inner)}"
+        if issubclass(annotation, PurePath):
+            return "path"
     if not arguments:
         return {"dict": "mapping", "str": "text"}.get(name := str(getattr(annotation, "__name__", annotation)), name)
     if get_origin(annotation) is list:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from runner.components.catalog import Catalog
+from runner.components.plugin_code import aside
 from runner.components.records import ComponentRef, ImageData
 from runner.data.parts import Arrays, PreparedPart, find_stored, open_part, store, stored_fingerprint, write_part
 from runner.errors import DataError, PluginError, RunnerError, StorageError
@@ -93,13 +94,19 @@ def _cached_folder(data: ImageData, origin: str, test: bool) -> Path:
 def _load(load: Callable[[], Arrays]) -> Arrays:
     """What the data set's own code returns; raises PluginError for any exception in it."""
     try:
-        return load()
+        with aside():
+            loaded = load()
     except (RunnerError, OSError):  # these name the file already
         raise
     except MemoryError as error:
         raise PluginError(f"dataset: its images do not fit into memory: {error}") from error
     except (Exception, SystemExit) as error:  # a plugin's code may raise anything
         raise PluginError(f"dataset: loading it raised {type(error).__name__}: {error}") from error
+    if not isinstance(loaded, (tuple, list)) or len(loaded) != 2:
+        found = "nothing" if loaded is None else type(loaded).__name__
+        raise PluginError(f"dataset: loading it returned {found}; return images, labels")
+    images, labels = loaded
+    return images, labels
 
 
 def load_checked(

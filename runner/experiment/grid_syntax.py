@@ -82,9 +82,11 @@ def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
     block = {factor: _parse_levels(section, factor, node, complaints) for factor, node in section.items()}
     _check_shared_paths(section, block, complaints)
     for factor, levels in block.items():
-        for name in filter(lambda name: not is_name(name), (factor, *(level.label for level in levels))):
-            message = f"found the name {yaml_value(name)}; allowed: no line breaks and other control characters"
-            complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
+        for kind, name in (("factor", factor), *(("level", level.label) for level in levels)):
+            if not is_name(name) or name != name.strip() or not name:
+                allowed = "some text, without spaces around it, line breaks and other control characters"
+                message = f"found the {kind} {yaml_value(name)}; allowed: {allowed}"
+                complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
     return block
 
 

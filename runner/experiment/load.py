@@ -10,11 +10,12 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
+from runner.components.plugin_paths import find_plugin
 from runner.components.validation import MISSING, InvalidValues, KeyPath, validate
-from runner.errors import Complaint, InputError, Location
+from runner.errors import Complaint, InputError, Location, PluginError
 from runner.experiment import python_values
 from runner.experiment.grid_syntax import GridSection, parse_grid
-from runner.experiment.inherit import Inheritance, home
+from runner.experiment.inherit import Inheritance
 from runner.experiment.read import mapping, read_document
 from runner.experiment.schema import (
     NO_NAME,
@@ -220,19 +221,19 @@ def listed_plugins(file: str) -> tuple[str, ...]:
 
 
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
-    """The absolute paths of the plugin files, each relative to the folder of the file that names it."""
+    """The absolute paths of the plugin files and folders, each relative to the folder of the file that names it."""
     files: list[str] = []
     complaints = []
     for index, text in enumerate(header.plugins):
         where = document.value["plugins"].value[index].where
         # An override has no line, and no folder but that of the experiment.
         folder = Path(where.file if where.line else document.where.file).resolve().parent
-        file = (folder / home(text)).resolve()
         path = f"plugins[{index}]"
-        if not file.is_file():
-            near = [f"./{p.relative_to(folder)}" for p in sorted(folder.glob("*.py"))]
-            message = f"no file '{text}' in the folder of that file{did_you_mean(text, near)}"
-            complaints.append(Complaint(document.find(("plugins", index)), path, message))
+        try:
+            file = find_plugin(text, folder, " in the folder of that file")
+        except PluginError as error:
+            complaints.append(Complaint(document.find(("plugins", index)), path, str(error)))
+            continue
         if str(file) in files:
             complaints.append(Complaint(document.find(("plugins", index)), path, f"'{text}' is listed twice"))
         files.append(str(file))

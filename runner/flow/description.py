@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.components.catalog import load_catalog, reload_edited
+from runner.components.plugin_paths import find_plugin
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
-from runner.errors import Complaint, InputError, Location, RunnerError
+from runner.errors import Complaint, InputError, Location, PluginError, RunnerError
 from runner.experiment.python_values import document
 from runner.experiment.schema import parse_component
 from runner.network.analysis import Analysis
 from runner.planning.architecture_facts import examine
 from runner.shown import Shown, Table
-from runner.text import did_you_mean, dotted
+from runner.text import dotted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,12 +87,12 @@ def describe(
         ref = parse_component(data["describe"])
     except ValueError as error:
         raise RunnerError(f"describe: {error}") from None
-    files = [Path(file) for file in ([plugins] if isinstance(plugins, str) else data["plugins"])]
-    for file in files:
-        if not file.is_file():
-            raise RunnerError(f"describe: plugins: no file '{file}'{did_you_mean(file, file.parent.glob('*.py'))}")
+    try:
+        files = [find_plugin(file) for file in ([plugins] if isinstance(plugins, str) else data["plugins"])]
+    except PluginError as error:
+        raise RunnerError(f"describe: plugins: {error}") from None
     reload_edited()
-    catalog = load_catalog(tuple(str(file.resolve()) for file in files))
+    catalog = load_catalog(tuple(map(str, files)))
     try:
         bound = catalog.bind("architecture", ref)
     except InvalidValues as finding:

@@ -83,14 +83,16 @@ def _between_imports() -> Iterator[Callable[[int, FrameType | None], None]]:
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Whether `frame` is inside an import.
+    """Whether `frame` is inside an import of something else than a plugin.
 
     An exception out of the blue may leave Python's import lock taken, and every other thread that imports would then
-    wait for ever.
+    wait for ever. Not while a plugin's own lines run, whose end nobody knows: what they raise, an import expects.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
+        if hasattr(frame.f_globals.get("__loader__"), "runs_plugins"):
+            return False
         frame = frame.f_back
     return False
 

@@ -15,7 +15,7 @@ from runner.components.validation import InvalidValues, KeyPath
 from runner.engines import selection
 from runner.errors import Complaint, RunnerError
 from runner.experiment.expand import Cell
-from runner.experiment.schema import CROSS_ENTROPY, Experiment, Training
+from runner.experiment.schema import CROSS_ENTROPY, Experiment, Training, parse_component
 from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import EarlyStop, TrainingPlan
 from runner.network.analysis import Analysis
@@ -76,6 +76,37 @@ class CellChecker:
             if not isinstance(wanted, float):
                 path = ("cross_validation", key)
                 self._guarded(self.experiment.document, path, partial(columns.find, data, key, wanted))
+
+    def check_replaced(self) -> None:
+        """Check the components that the file names itself, also where every level of the grid replaces them.
+
+        A level may give what is missing. Parameters of a component whose name alone is varied are those of others.
+        """
+        document = self.experiment.document
+        set_by_levels = {
+            path
+            for block in self.experiment.blocks
+            for levels in block.values()
+            for level in levels
+            for path in level.settings
+        }
+        for kind in ("architecture", "augmentation", "optimizer"):
+            node = document.value.get(kind)
+            is_list = node is not None and isinstance(node.value, list)
+            for index, data in enumerate(node.to_data() if is_list else [node.to_data()] if node else []):
+                if isinstance(data, dict) and "name" not in data:
+                    continue
+                ref, path = parse_component(data), (kind, *([index] if is_list else []))
+                only_name = ComponentRef(ref.name) if f"{kind}.name" in set_by_levels else ref
+                self._guarded(document, path, partial(self._bind_present, kind, only_name))
+
+    def _bind_present(self, kind: str, ref: ComponentRef) -> None:
+        """Bind the parameters that are given; what is required, but missing, is no problem here."""
+        try:
+            self._bind(kind, ref)
+        except InvalidValues as invalid:
+            if wrong := [problem for problem in invalid.problems if problem[0]]:
+                raise InvalidValues(wrong) from None
 
     def _check_class_names(self, data: ImageData, name: str) -> None:
         # As text, as the report writes them: it could not tell two classes of one name apart.

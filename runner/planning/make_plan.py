@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runner.components.catalog import Catalog, load_catalog, reload_edited
+from runner.components.catalog import Catalog, PluginFileError, load_catalog, reload_edited
 from runner.components.records import ComponentRef, ImageData
-from runner.errors import Complaint, InputError, PluginError
+from runner.errors import Complaint, InputError, Location
 from runner.experiment.expand import Cell, cell_names, expand
 from runner.experiment.schema import Experiment, Keep
 from runner.fits.metrics import COMPARED, Metric
@@ -27,6 +27,7 @@ def make_plan(experiment: Experiment) -> Plan:
     catalog = _load_catalog(experiment)
     checker = CellChecker(experiment, catalog)
     data = checker.check_dataset()
+    checker.check_replaced()
     excluded: dict[int, int] = {}
     expanded = expand(experiment, resolve_auto, excluded)
     keep = _keep(experiment, expanded)
@@ -137,19 +138,32 @@ def runnable_plan(experiment: Experiment) -> Plan:
 
 def problems(experiment: Experiment, plan: Plan) -> list[Complaint]:
     """One complaint per cell that has a problem."""
-    where = experiment.document.find(("grid",) if experiment.factors else ("architecture",))
-    return [Complaint(where, f"cell '{cell.name}'", cell.problem) for cell in plan.cells if cell.problem]
+    return [
+        Complaint(_cause(experiment, cell), f"cell '{cell.name}'", cell.problem) for cell in plan.cells if cell.problem
+    ]
+
+
+def _cause(experiment: Experiment, cell: PlannedCell) -> Location:
+    """Where the architecture of a cell with a problem comes from: the level that sets it, if just one does."""
+    found = {
+        node.where
+        for block in experiment.blocks
+        for factor, levels in block.items()
+        for level in levels
+        if cell.levels.get(factor) == level.label
+        for path, node in level.settings.items()
+        if path.partition(".")[0] == "architecture"
+    }
+    if len(found) == 1:
+        return found.pop()
+    return experiment.document.find(("grid",) if found else ("architecture",))
 
 
 def _load_catalog(experiment: Experiment) -> Catalog:
     reload_edited()
-    files: tuple[str, ...] = ()
-    # One more file each time, so that an error is reported at the line of the plugin that causes it.
-    for index, file in enumerate(experiment.plugin_files):
-        files = (*files, file)
-        try:
-            load_catalog(files)
-        except PluginError as error:
-            where = experiment.document.find(("plugins", index))
-            raise InputError([Complaint(where, f"plugins[{index}]", str(error))]) from error
-    return load_catalog(files)
+    try:
+        return load_catalog(experiment.plugin_files)
+    except PluginFileError as error:
+        index = experiment.plugin_files.index(error.file)
+        where = experiment.document.find(("plugins", index))
+        raise InputError([Complaint(where, f"plugins[{index}]", str(error))]) from error

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from runner.components.catalog import Catalog
+from runner.components.plugin_code import aside
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.engines.torch_engine.meta_device import build_on_meta, is_module
@@ -171,7 +172,9 @@ def _idle_augmentations(catalog: Catalog, cells: Sequence[tuple[Settings, Planne
             if text in looked_at or given == NO_AUGMENTATION or not _may_be_idle(given.parameters):
                 continue
             looked_at.add(text)
-            if _is_idle(catalog, bound, shape):
+            with aside():
+                idle = _is_idle(catalog, bound, shape)
+            if idle:
                 yield f"augmentation {text} changes no image: it trains like none"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.components.catalog import Catalog
+from runner.components.plugin_code import aside
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.errors import RunnerError
@@ -88,7 +89,8 @@ def _reader(dataset: ComponentRef, shape: Shape, catalog: Catalog) -> Callable[[
 
     def read_one(file: Path) -> np.ndarray:
         try:
-            image = np.asarray(read(str(file), shape, parameters))
+            with aside():
+                image = np.asarray(read(str(file), shape, parameters))
         except RunnerError as error:
             # The advice is on a parameter, which is the study's to set.
             whose = f" (of the study's data set, {dataset.name})" if "set scale" in str(error) else ""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from runner.components.catalog import load_catalog
+from runner.components.plugin_paths import find_plugin
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.engines import selection
@@ -174,7 +175,7 @@ def _of_plugin(facts: Facts, path: Path, plugins: Sequence[str | Path]) -> Any:
     that of the fit.
     """
     name = str(facts.architecture.get("name"))
-    catalog = load_catalog(tuple(str(Path(plugin).resolve()) for plugin in plugins))
+    catalog = load_catalog(tuple(str(find_plugin(str(plugin))) for plugin in plugins))
     if ("architecture", name) not in catalog.entries:
         hint = "give the file of its plugin (--plugin FILE, or plugins=[FILE])"
         raise RunnerError(f"{path}: its architecture '{name}' is the code of a plugin, which is not loaded; {hint}")

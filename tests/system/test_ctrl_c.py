@@ -19,7 +19,7 @@ def thin(input_shape, classes):
 
 @hookimpl
 def register_architectures():
-    if Path("wait").exists():  # not while it is imported: a signal waits for the end of an import
+    if Path("wait").exists():
         print("waiting", flush=True)
         time.sleep(100)
     yield Architecture(name="thin", build=thin)
@@ -56,10 +56,26 @@ def test_every_command_ends_at_once(tmp_path: Path, here: Command) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stdout and process.stdout.readline() == "waiting\n", command
+        assert process.stderr and process.stderr.readline() == "waiting\n", command
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (130, "", "interrupted\n"), command
+
+
+@pytest.mark.parametrize("where", ["slow.py", "beside.py"])
+def test_while_a_plugin_is_imported(where: str, tmp_path: Path) -> None:
+    """Nobody knows when its own lines end; what it imports of others is waited for, as that ends soon."""
+    (tmp_path / "slow.py").write_text("import beside\n" + PLUGIN)
+    loop = 'import json, time\nprint("waiting", flush=True)\nwhile True:\n    time.sleep(0.01)\n    json.dumps([1])\n'
+    (tmp_path / where).write_text(loop)
+    process = subprocess.Popen(
+        [RUNNER, "describe", "thin", "--plugin", "slow.py"],
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr and process.stderr.readline() == "waiting\n", "its prints are no result"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
 def test_while_the_arguments_are_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

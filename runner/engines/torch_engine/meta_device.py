@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,8 +36,45 @@ def build_on_meta(build: Callable[[], Any]) -> Any:
             sys.meta_path.remove(hook)
     import torch
 
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            return build()
+    except Exception as error:
+        if not _needs_numbers(error):
+            raise
+    with _parameters_on_meta():
         return build()
+
+
+def _needs_numbers(error: BaseException | None) -> bool:
+    """Whether a constructor asked for the value of a number, which the meta device does not have."""
+    # torch has no exception type for this, only these words.
+    return error is not None and ("meta tensor" in str(error) or _needs_numbers(error.__cause__))
+
+
+@contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    """Within it, tensors have numbers, but what becomes a parameter of a module moves to the meta device at once.
+
+    For constructors that compute sizes with tensors, as those of RegNet. At no time does more than one parameter take
+    memory.
+    """
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+
+    register = nn.Module.register_parameter
+
+    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        # One that is there already stays the same object: it may be tied to another.
+        if parameter is not None and parameter.device.type != "meta" and not is_lazy(parameter):
+            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
 class _TorchImported(BaseException):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_recorder(calls, path)) for path, part in leaves]
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        with _without_gradients(module), FlopCounterMode(display=False) as counter, torch.no_grad():
             output = _run(module, shape)
     except _DependsOnNumbers:
         return Analysis(shape, tuple(_remainder(module, (classes,), 0, [])), None, costed=False)
@@ -70,6 +71,19 @@ def _to_meta(module: nn.Module) -> nn.Module:
         for path, _, name in (other.rpartition(".") for other in others):
             setattr(module.get_submodule(path), name, module.get_parameter(first))
     return module
+
+
+@contextmanager
+def _without_gradients(module: nn.Module) -> Iterator[None]:
+    """Within it, no parameter needs a gradient: torch's counter fails on one that a submodule gets as its input."""
+    trained = [array for array in module.parameters() if array.requires_grad]
+    try:
+        for array in trained:
+            array.requires_grad_(False)
+        yield
+    finally:
+        for array in trained:
+            array.requires_grad_(True)
 
 
 class _DependsOnNumbers(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+from runner.components.plugin_code import aside
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
 from runner.workers.run_group import forget_data, run_group
@@ -22,4 +23,6 @@ class SerialExecutor:
         """Train the groups in the given order; see `Executor.run`."""
         forget_data()  # an earlier run in this process may have mapped files that were replaced since
         for group in groups:
-            yield run_group(group)
+            with aside():  # as those of workers are
+                results = run_group(group)
+            yield results

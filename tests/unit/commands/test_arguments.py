@@ -71,9 +71,9 @@ plan tiny.yaml --set trainin.epochs=1 => --set trainin.epochs=1: trainin: unknow
 plan tiny.yaml --set seed=1 --set seed=2 => --set seed=2: 'seed' is set twice
 plan tiny.yaml --set seed=1 --set ' seed =2' => --set seed =2: 'seed' is set twice
 report tiny --format html,,csv       => --format: unknown ''; allowed: csv, html, md, png, tex
-report tiny --format HTML            => --format: unknown 'HTML'; allowed: csv
+report tiny --format HTML            => --format: unknown 'HTML'; did you mean 'html'? allowed: csv
 compare a b --out ''                 => runner compare: argument --out: found ''; expected a value
-plugins --plugin ''                  => --plugin : no such file
+plugins --plugin ''                  => --plugin : no file ''
 plugins --plugin tiny.yaml           => TINY is not a Python file (its name must end in .py)
 run tiny.yaml --tracking-uri no     => --tracking-uri: found 'no'; expected an address, such as
 ui --port 99999                      => runner ui: argument --port: found '99999'; allowed: 1 to 65535

@@ -114,7 +114,7 @@ def test_a_compiled_file_of_the_same_size_and_time_is_not_run(tmp_path: Path) ->
     helper.write_text("VALUE = 2\n")
     os.utime(helper, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     version(file)
-    assert sys.modules["helper_x"].VALUE == 2
+    assert [module.VALUE for name, module in sys.modules.items() if name.endswith(".helper_x")] == [2]
 
 
 def test_a_declared_version_is_part_of_the_identity(tmp_path: Path, runner: Command) -> None:

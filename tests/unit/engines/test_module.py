@@ -19,6 +19,7 @@ from torch import fx, nn
 from runner.cli import main
 from runner.engines.base import TrainedFit
 from runner.engines.torch_engine.engine import TorchEngine
+from runner.engines.torch_engine.meta_device import build_on_meta
 from runner.engines.torch_engine.module_facts import measure
 from runner.errors import RunnerError, ShapeError
 
@@ -196,6 +197,36 @@ def test_describe_reports_a_faulty_module_in_one_line(
 ) -> None:
     assert main(["describe", name, "--plugin", "modules.py", "--input", "1x8x8"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_parameter_may_be_the_input_of_a_submodule() -> None:
+    """As the class token of a vision transformer; torch's own counter of operations fails on it."""
+
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.head = nn.Parameter(torch.zeros(1, 64)), nn.Linear(64, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(images.flatten(1)) + self.head(self.token)
+
+    module = Token()
+    analysis = measure(module, (1, 8, 8), 3)
+    assert (analysis.parameters, analysis.macs) == (64 + 195, 2 * 192)
+    assert all(array.requires_grad for array in module.parameters())
+
+
+def test_a_constructor_that_computes_with_tensors_is_measured_without_numbers() -> None:
+    def build() -> nn.Module:
+        widths = torch.linspace(2, 8, 3).round().int().tolist()
+        first, second = (nn.Conv2d(1, widths[0], 1) for _ in range(2))
+        second.weight = first.weight
+        return nn.Sequential(first, nn.Flatten(), nn.BatchNorm1d(128), nn.Linear(128, 3), second)
+
+    built = build_on_meta(build)
+    assert {array.device.type for array in built.parameters()} == {"meta"}
+    assert built[0].weight is built[4].weight, "tied"
+    assert build_on_meta(lambda: nn.Linear(1, 1)).weight.device.type == "meta" and nn.Linear(1, 1).weight.is_cpu
 
 
 def test_parameters_that_are_not_trained_are_counted_separately() -> None:

@@ -1,0 +1,203 @@
+"""What authors of plugins get wrong, each as the end of a message that says how to mend it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runner.components import siblings
+from runner.components.records import KINDS, Component
+from runner.text import did_you_mean, is_name, nearest, yaml_value
+
+LONGEST_NAME = 100
+_NAME = re.compile(r"\w[\w.+-]*")
+_NO_TEXT = re.compile(r"[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?|true|false|null", re.IGNORECASE)
+"""What YAML reads as a number, a truth value or nothing."""
+
+_CURES: Sequence[tuple[type[BaseException], str, str]] = (
+    (ImportError, "circular import", "two files import each other; move what both need into a third"),
+    (AttributeError, "circular import", "two files import each other; move what both need into a third"),
+    (ImportError, "beyond top-level package", "list the folder above it in plugins, with an __init__.py"),
+    (KeyboardInterrupt, "", "a plugin cannot stop the program; raise RunnerError"),
+    (SystemExit, "", "a plugin cannot end the program; raise RunnerError"),
+)
+"""By the kind of an exception and a part of its message, what to do."""
+
+
+def raised(error: BaseException) -> str:
+    """An exception that a plugin raised: its type, its message, and what to do about it if that is known."""
+    message = siblings.readable(str(error))
+    cure = next((cure for kind, text, cure in _CURES if isinstance(error, kind) and text in message), "")
+    if isinstance(error, ImportError) and error.name and not cure:
+        cure = _missing(error, error.name, re.search(r"cannot import name '(\w+)'", message))
+    return f"{type(error).__name__}: {message}{cure and f'; {cure}'}"
+
+
+def _missing(error: ImportError, module: str, name: re.Match[str] | None) -> str:
+    """What to do about a module that is missing, or about a name that a module lacks."""
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_module(siblings.short_name(module), error)
+    if name and module == "runner.api":
+        return did_you_mean(name[1], sys.modules[module].__all__).removeprefix("; ")
+    return _missing_module(name[1], error) if name and module == siblings.package_in(module) else ""
+
+
+def _missing_module(name: str, error: BaseException) -> str:
+    """What else a module that was not found may be called: a file beside the one that imports it."""
+    trace, folder = error.__traceback__, None
+    while trace is not None:
+        if siblings.package_in(trace.tb_frame.f_globals.get("__name__") or ""):
+            folder = Path(trace.tb_frame.f_code.co_filename).parent
+        trace = trace.tb_next
+    beside = [file.stem for file in folder.glob("*.py")] if folder else []
+    close = nearest(name, beside, 0.7)
+    return f"did you mean '{close}', the file beside?" if close else "install it, or put its file beside the plugin"
+
+
+def where(error: BaseException, source: str) -> tuple[str, str]:
+    """(`source` with the line that raised, where else in the plugin's code that was): one of the two is found."""
+    # A syntax error has no frame in its file.
+    if isinstance(error, SyntaxError) and error.filename:
+        place = (error.filename, error.lineno or 0)
+    else:
+        place = ("", 0)
+        trace = error.__traceback__
+        while trace is not None:
+            frame = trace.tb_frame
+            if hasattr(frame.f_globals.get("__loader__"), "runs_plugins"):
+                place = (frame.f_code.co_filename, trace.tb_lineno)
+            trace = trace.tb_next
+    file, line = place
+    if not line:
+        return source, ""
+    if source.endswith(file):
+        return f"{source}:{line}", ""
+    return source, f" in {Path(file).name}:{line}"
+
+
+def of_hooks(module: ModuleType, hooks: Sequence[str], marked: Sequence[str]) -> Iterator[str]:
+    """A sentence for each function of a plugin that is written as a hook cannot be; `marked` are those of @hookimpl."""
+    for name in marked:
+        function = getattr(module, name)
+        if name not in hooks:
+            yield f"unknown hook '{name}'{_line(function)}{did_you_mean(name, hooks)}"
+        elif not inspect.isroutine(function):
+            yield f"{name} is no function; put @hookimpl above a function"
+        elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            yield f"{name}{_line(function)} is an async function; write def instead of async def"
+        elif required := _required(function):
+            yield f"{name}{_line(function)} takes no arguments; found {', '.join(required)}"
+    for name, function in [*vars(module).items()]:
+        if name in marked or not name.startswith("register_") or not inspect.isfunction(function):
+            continue
+        close = name if name in hooks else nearest(name, hooks, 0.85)
+        if close and function.__module__ == module.__name__ and not _required(function):
+            named = "" if name == close else f" and is called '{name}'; did you mean '{close}'?"
+            yield f"{close}{_line(function)} lacks @hookimpl{named or '; write it on the line above'}"
+
+
+def records(returned: Any, hook: str, kind: str) -> tuple[list[Any], str]:
+    """(what a hook returned as a list, "" or what is wrong with it)."""
+    name = KINDS[kind].__name__
+    if isinstance(returned, Component):
+        return [], f"{hook} returns one {name}; yield it, or return a list"
+    if returned is None:
+        return [], f"{hook} returns nothing; write yield in front of {name}(...)"
+    if isinstance(returned, (str, Mapping)) or not hasattr(returned, "__iter__"):
+        return [], f"{hook} returns {_a(returned)}; yield {name}(name=..., build=...)"
+    return list(returned), ""
+
+
+def of_record(record: Any, hook: str, kind: str) -> str:
+    """What is wrong with something that a hook yields; "" if nothing is."""
+    expected = KINDS[kind].__name__
+    if isinstance(record, Component) and not isinstance(record, KINDS[kind]):
+        return f"{hook} yields {type(record).__name__}, not {expected}; yield it from {record.hook}"
+    if not isinstance(record, KINDS[kind]):
+        if isinstance(record, type):
+            cure = f"call it: {record.__name__}(name=..., build=...)" if issubclass(record, Component) else ""
+            return f"{hook} yields the class {record.__name__}, not {expected}{cure and f'; {cure}'}"
+        if inspect.isroutine(record):
+            return f"{hook} yields the function {record.__name__}; write {expected}(name=..., build={record.__name__})"
+        cure = "; write yield from" if isinstance(record, (list, tuple)) else ""
+        return f"{hook} yields {_a(record)}, not {expected}{cure}"
+    if wrong := of_name(record.name):
+        return f"{kind} {record.name!r} needs a name: {wrong}"
+    if not isinstance(record.version, str):
+        return f"{kind} {record.name!r} has a version that is no text: {record.version!r}"
+    wrong = of_build(record.build) or record.problem()
+    return wrong and f"{kind} {record.name!r}: {wrong}"
+
+
+def of_name(name: object) -> str:
+    """What is wrong with the name of a component; "" if nothing is."""
+    if not isinstance(name, str):
+        return f"found {_a(name)}; expected text"
+    if not name.strip():
+        return "found no text"
+    if len(name) > LONGEST_NAME:
+        return f"found {len(name)} characters; allowed: at most {LONGEST_NAME}"
+    if _NO_TEXT.fullmatch(name):
+        return f"found {name!r}, which YAML does not read as text; begin it with a word"
+    if not _NAME.fullmatch(name) or not is_name(name):
+        return f"found {name!r}; allowed: letters, digits, '_', '-', '.' and '+', without spaces"
+    return ""
+
+
+def of_build(build: Any) -> str:
+    """What is wrong with the function of a component, apart from its parameters; "" if nothing is."""
+    if hasattr(build, "state_dict") and not isinstance(build, type):
+        return f"build is a network, {type(build).__name__}; give a function that returns one, so that each fit has its own"
+    if not callable(build):
+        return f"build is {_a(build)}; expected build (a function), without calling it"
+    function = unwrapped(build)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return f"build{_line(function)} is an async function; write def instead of async def"
+    if inspect.isgeneratorfunction(function):
+        return f"build{_line(function)} has a yield; return what it builds"
+    return ""
+
+
+def of_positional(expected: Sequence[str], found: Sequence[inspect.Parameter]) -> str:
+    """What is wrong with the parameters of a component's function that are not keyword-only; "" if nothing is."""
+    several = [p.name for p in found if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    names = [p.name for p in found if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+    if several:
+        return f"must be keyword-only, after a *; found *{several[0]}, which YAML cannot set"
+    if len(names) > len(expected):
+        written = ", ".join([*names[: len(expected)], "*", *(f"{name}=..." for name in names[len(expected) :])])
+        return f"must be keyword-only, after a *: def build({written}); of a dataclass: @dataclass(kw_only=True)"
+    if len(names) < len(expected):
+        return f"must begin with {' and '.join(expected)}: def build({', '.join([*expected, '*'])}, ...)"
+    return ""
+
+
+def unwrapped(build: Any) -> Any:
+    """The function behind a component's `build`: of a partial, a class, an object that can be called, a decorator."""
+    while isinstance(build, partial):
+        build = build.func
+    if isinstance(build, type):
+        return build.__init__  # type: ignore[misc]
+    return inspect.unwrap(build) if inspect.isroutine(build) else inspect.unwrap(type(build).__call__)
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = inspect.signature(function).parameters.values()
+    return [p.name for p in found if p.default is p.empty and p.kind not in several]
+
+
+def _line(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    return f" (line {code.co_firstlineno})" if code else ""
+
+
+def _a(value: Any) -> str:
+    """A scalar as in YAML; the type of anything else."""
+    return yaml_value(value) if value is None or isinstance(value, (bool, int, float, str)) else type(value).__name__
