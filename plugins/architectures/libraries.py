@@ -42,7 +42,9 @@ def check_name(name: str, names: Iterable[str], library: str, what: str = "netwo
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     nearest = f"; did you mean {' or '.join(known[each] for each in close)}?" if close else ""
     listed = f" allowed: {', '.join(known.values())}" if len(known) <= 12 else ""
-    raise RunnerError(f"unknown {what} '{name}' of {library} {version_of(library)}{nearest or ';' * bool(listed)}{listed}")
+    raise RunnerError(
+        f"unknown {what} '{name}' of {library} {version_of(library)}{nearest or ';' * bool(listed)}{listed}"
+    )
 
 
 def only_described() -> bool:

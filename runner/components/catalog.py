@@ -19,7 +19,7 @@ from typing import Any
 import pluggy
 
 from runner.components import hookspecs, mistakes, plugin_code, torch_rule
-from runner.components.annotations import plain
+from runner.components.parameter_types import plain
 from runner.components.parameters import RegisteredComponent
 from runner.components.protocols import is_around_torch
 from runner.components.records import KINDS, Component, ComponentRef, ImageData
@@ -262,10 +262,9 @@ def _records(manager: pluggy.PluginManager, modules: list[ModuleType], kind: str
             continue
         called.add(implementation.function)
         with _as_plugin_error(source), plugin_code.running(modules[0].__name__):
-            records, mistake = mistakes.records(implementation.function(), hook, kind)
-        for mistake in (mistake, *(mistakes.of_record(record, hook, kind) for record in records)):
-            if mistake:
-                raise PluginError(f"{source}: {mistake}")
+            records, wrong = mistakes.records(implementation.function(), hook, kind)
+        for mistake in filter(None, (wrong, *(mistakes.of_record(record, hook, kind) for record in records))):
+            raise PluginError(f"{source}: {mistake}")
         yield from records
 
 

@@ -153,7 +153,7 @@ def of_name(name: object) -> str:
 def of_build(build: Any) -> str:
     """What is wrong with the function of a component, apart from its parameters; "" if nothing is."""
     if hasattr(build, "state_dict") and not isinstance(build, type):
-        return f"build is a network, {type(build).__name__}; give a function that returns one, so that each fit has its own"
+        return f"build is a network, {type(build).__name__}; give a function that returns a new one"
     if not callable(build):
         return f"build is {_a(build)}; expected build (a function), without calling it"
     function = unwrapped(build)

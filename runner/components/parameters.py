@@ -16,8 +16,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from runner.components import annotations, plugin_code, siblings
-from runner.components.annotations import plain
+from runner.components import parameter_types, plugin_code, siblings
+from runner.components.parameter_types import plain
 from runner.components.records import Component, ComponentRef
 from runner.components.validation import InvalidValues, KeyPath, type_name, validate
 from runner.errors import PluginError
@@ -41,19 +41,19 @@ class Parameter:
     def adapter(self) -> TypeAdapter[Any]:
         """Checks values against the annotation; raises PluginError for an annotation that YAML has no values for."""
         # Built on first use, as most components of a catalog are never bound.
-        wrong = annotations.unsupported(self.annotation)
+        wrong = parameter_types.unsupported(self.annotation)
         try:
             if not wrong:
                 return TypeAdapter(self.annotation)
         except (PydanticUserError, TypeError) as error:  # bounds that a type does not have, say
             wrong = f"{self.annotation}: {str(error).partition(chr(10))[0]}"
         message = f"parameter '{self.name}' has the type {wrong}, which YAML has no values for"
-        raise PluginError(f"{message}; allowed: {annotations.ALLOWED}")
+        raise PluginError(f"{message}; allowed: {parameter_types.ALLOWED}")
 
     @cached_property
     def is_rich(self) -> bool:
         """Whether its values are not all plain data: members of an enumeration, paths, dataclasses."""
-        return any(True for _ in annotations.classes(self.annotation))
+        return any(True for _ in parameter_types.classes(self.annotation))
 
     def bind(self, value: Any) -> Any:
         """A value of YAML as the parameter is bound, as plain data; raises InvalidValues."""
@@ -65,7 +65,7 @@ class Parameter:
     def checked(self, value: Any) -> Any:
         """A value of YAML, or a bound one, as the component's function gets it; raises InvalidValues."""
         try:
-            return validate(self.adapter, value, lambda path: annotations.field_names(self.annotation, path))
+            return validate(self.adapter, value, lambda path: parameter_types.field_names(self.annotation, path))
         except InvalidValues as finding:
             if _is_choice(self.annotation) and len(finding.problems) > 1:
                 # Of several types each has its own complaint.
@@ -153,7 +153,7 @@ class RegisteredComponent:
     def parameters(self) -> dict[str, Parameter]:
         """The keyword-only parameters by name. Raises PluginError if the type of one is not defined."""
         return {
-            p.name: Parameter(p.name, annotations.evaluate(self.component.build, p), p.default)
+            p.name: Parameter(p.name, parameter_types.evaluate(self.component.build, p), p.default)
             for p in self._signature
             if p.kind is inspect.Parameter.KEYWORD_ONLY
         }

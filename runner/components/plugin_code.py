@@ -133,7 +133,9 @@ def import_file(path: Path) -> ModuleType:
     if loaded is not None and getattr(loaded, "__file__", None):
         return loaded
     inside = [str(path)] if path.is_dir() else None
-    spec = spec_from_file_location(name, file, loader=RecordedLoader(name, str(file)), submodule_search_locations=inside)
+    spec = spec_from_file_location(
+        name, file, loader=RecordedLoader(name, str(file)), submodule_search_locations=inside
+    )
     assert spec is not None and spec.loader is not None
     before = sys.modules.get(name)
     module = module_from_spec(spec)

@@ -9,7 +9,7 @@ from runner.text import did_you_mean
 
 
 def find_plugin(text: str, folder: Path | None = None, where: str = "") -> Path:
-    """The absolute path of the plugin `text`, relative to `folder`; raises PluginError with the reason if there is none.
+    """The absolute path of the plugin `text`, relative to `folder`; raises PluginError with the reason without one.
 
     `where` describes the folder in the message. An ``__init__.py`` stands for its folder.
     """
@@ -17,7 +17,8 @@ def find_plugin(text: str, folder: Path | None = None, where: str = "") -> Path:
     try:
         path = (folder / Path(text).expanduser()).resolve()
     except RuntimeError:
-        raise PluginError(f"found '{text}'; there is no user '{text[1:].partition('/')[0]}' with a home folder") from None
+        user = text[1:].partition("/")[0]
+        raise PluginError(f"no file '{text}'; there is no user '{user}' with a home folder") from None
     if text and path.is_dir():
         return _checked_folder(text, path)
     if path.is_file():

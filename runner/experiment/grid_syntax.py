@@ -19,6 +19,8 @@ RESERVED = frozenset(
 )
 """Columns of the CSV tables. A factor becomes a column too, so it cannot have one of these names."""
 
+_NO_CONTROL = "no line breaks and other control characters"
+
 
 @dataclass(frozen=True)
 class GridSection:
@@ -84,7 +86,7 @@ def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
     for factor, levels in block.items():
         for kind, name in (("factor", factor), *(("level", level.label) for level in levels)):
             if not is_name(name) or name != name.strip() or not name:
-                allowed = "some text, without spaces around it, line breaks and other control characters"
+                allowed = "some text, without spaces around it" if is_name(name) else _NO_CONTROL
                 message = f"found the {kind} {yaml_value(name)}; allowed: {allowed}"
                 complaints.append(Complaint(section.find((factor,)), f"grid.{factor}", message))
     return block

@@ -64,11 +64,11 @@ def _parameters_on_meta() -> Iterator[None]:
 
     register = nn.Module.register_parameter
 
-    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def register_on_meta(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
         # One that is there already stays the same object: it may be tied to another.
-        if parameter is not None and parameter.device.type != "meta" and not is_lazy(parameter):
-            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
-        register(module, name, parameter)
+        if param is not None and param.device.type != "meta" and not is_lazy(param):
+            param = nn.Parameter(param.to("meta"), requires_grad=param.requires_grad)
+        register(self, name, param)
 
     nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
     try:

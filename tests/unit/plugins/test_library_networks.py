@@ -108,7 +108,12 @@ def test_networks_that_the_meta_device_has_trouble_with(library_: str, model: st
 REFUSED = {
     "name": ("convnext_ato", "resnet81", {}, "; did you mean "),
     "case": ("ConvNeXt_Atto", "ResNet18", {}, "; did you mean "),
-    "other weights": ("convnext_atto", "resnet18", {"weights": "none_such"}, "of resnet18: 'none_such'|convnext_atto: 'no"),
+    "other weights": (
+        "convnext_atto",
+        "resnet18",
+        {"weights": "none_such"},
+        "resnet18: 'no|convnext_atto: 'no",
+    ),
     "option": ("convnext_atto", "resnet18", {"options": {"deptth": 3}}, "does not take the options deptth"),
     "a download": ("hf-hub:someone/network", "http://x", {}, "unknown network"),
 }

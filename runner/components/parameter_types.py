@@ -38,7 +38,7 @@ def evaluate(build: Any, parameter: Parameter) -> Any:
     holder = types.SimpleNamespace(__annotations__={"type": parameter.annotation})
     try:
         # extras: the bounds of Annotated types
-        return get_type_hints(holder, names, include_extras=True)["type"]  # type: ignore[arg-type]
+        return get_type_hints(holder, names, include_extras=True)["type"]
     except NameError as error:
         cure = "import or define it at the top of the file, and not only under TYPE_CHECKING"
         raise PluginError(f"parameter '{parameter.name}': the type {error.name!r} is not defined; {cure}") from None
