@@ -18,7 +18,7 @@ from typing import Any
 
 import pluggy
 
-from runner.components import hookspecs, mistakes, plugin_code, torch_rule
+from runner.components import hookspecs, plugin_code, torch_rule
 from runner.components.parameter_types import plain
 from runner.components.parameters import RegisteredComponent
 from runner.components.protocols import is_around_torch
@@ -132,6 +132,8 @@ def _as_plugin_error(source: str, file: str = "") -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt) and _is_users(error):
             raise
         log.debug("%s raised", source, exc_info=True)
+        from runner.components import mistakes  # rarely needed
+
         named, elsewhere = mistakes.where(error, file or source)
         raise PluginError(f"{named} raised {mistakes.raised(error)}{elsewhere}") from error
 
@@ -209,10 +211,12 @@ def _distribution_of(point: EntryPoint) -> tuple[str, str] | None:
 
 
 def _import_file(file: Path) -> ModuleType:
+    from runner.components import siblings  # not for built-in components alone
+
     if file.suffix != ".py" and not file.is_dir():
         raise PluginError(f"{file} is not a Python file (its name must end in .py)")
     with _as_plugin_error(str(file)):
-        return plugin_code.import_file(file)
+        return siblings.import_file(file)
 
 
 def _add(
@@ -223,10 +227,16 @@ def _add(
     distribution: tuple[str, str] | None = None,
 ) -> None:
     """Register the module's components in the catalog; raises PluginError if one is wrong or its name is taken."""
-    is_folder = distribution is None and Path(source).is_dir()
-    modules = plugin_code.modules_in(Path(source)) if is_folder else [module]
+    modules, is_folder = [module], distribution is None and Path(source).is_dir()
+    if is_folder:
+        from runner.components.siblings import modules_in  # not for built-in components alone
+
+        modules = modules_in(Path(source))
     for each in modules:
-        _register(manager, each, source)
+        if not _is_ours(module):
+            _refuse_wrong_hooks(each, source)
+        with _as_plugin_error(source):
+            manager.register(each, name=f"{source} {each.__name__}")
     records = [(kind, record) for kind in KINDS for record in _records(manager, modules, kind, source)]
     if not records:
         cure = ", and __init__.py has to import its file (from . import my_block)" if is_folder else ""
@@ -236,11 +246,20 @@ def _add(
         if taken:
             raise PluginError(f"{kind} '{record.name}' is provided twice: by {taken.source} and by {source}")
         entry = RegisteredComponent(record, source, module.__name__, distribution)
-        _check_signature(entry)
+        if not entry.is_ours:
+            _check_signature(entry)
         catalog.entries[kind, record.name] = entry
 
 
-def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) -> None:
+def _is_ours(module: ModuleType) -> bool:
+    """Whether a plugin is built in: those are as they should be, as tests say, and not looked at each time."""
+    return module.__name__.partition(".")[0] == plugin_code.OURS
+
+
+def _refuse_wrong_hooks(module: ModuleType, source: str) -> None:
+    """Raise PluginError if a hook cannot be called, or would never be."""
+    from runner.components import mistakes  # not for built-in components
+
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
     # pluggy ignores a hook that it does not know, so a misspelled one would silently register nothing.
     # @hookimpl leaves this attribute on a function. Asked of what objects have themselves: some have every attribute.
@@ -248,8 +267,6 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, source: str) ->
     marked = [name for name, value in vars(module).items() if mark in getattr(value, "__dict__", ())]
     for mistake in mistakes.of_hooks(module, hooks, marked):
         raise PluginError(f"{source}: {mistake}")
-    with _as_plugin_error(source):
-        manager.register(module, name=f"{source} {module.__name__}")
 
 
 def _records(manager: pluggy.PluginManager, modules: list[ModuleType], kind: str, source: str) -> Iterable[Component]:
@@ -262,14 +279,27 @@ def _records(manager: pluggy.PluginManager, modules: list[ModuleType], kind: str
             continue
         called.add(implementation.function)
         with _as_plugin_error(source), plugin_code.running(modules[0].__name__):
-            records, wrong = mistakes.records(implementation.function(), hook, kind)
-        for mistake in filter(None, (wrong, *(mistakes.of_record(record, hook, kind) for record in records))):
-            raise PluginError(f"{source}: {mistake}")
+            returned = implementation.function()
+            if not _is_ours(modules[0]):
+                returned = _checked_records(returned, hook, kind, source)
+            records = [*returned]
         yield from records
+
+
+def _checked_records(returned: Any, hook: str, kind: str, source: str) -> list[Component]:
+    """What a hook returned as a list; raises PluginError if it is not made of records of the kind."""
+    from runner.components import mistakes  # not for built-in components
+
+    records, wrong = mistakes.records(returned, hook, kind)
+    for mistake in filter(None, (wrong, *(mistakes.of_record(record, hook, kind) for record in records))):
+        raise PluginError(f"{source}: {mistake}")
+    return records
 
 
 def _check_signature(entry: RegisteredComponent) -> None:
     """Raise PluginError unless a component's parameters are keyword-only, with known types and valid defaults."""
+    from runner.components import mistakes  # not for built-in components
+
     name = entry.component.name
     with _as_plugin_error(entry.source):
         positional = entry.positional

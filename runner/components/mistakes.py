@@ -6,12 +6,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runner.components import siblings
+from runner.components import plugin_code, siblings
+from runner.components.parameter_types import unwrapped
 from runner.components.records import KINDS, Component
 from runner.text import did_you_mean, is_name, nearest, yaml_value
 
@@ -42,17 +42,17 @@ def raised(error: BaseException) -> str:
 def _missing(error: ImportError, module: str, name: re.Match[str] | None) -> str:
     """What to do about a module that is missing, or about a name that a module lacks."""
     if isinstance(error, ModuleNotFoundError):
-        return _missing_module(siblings.short_name(module), error)
+        return _missing_module(plugin_code.short_name(module), error)
     if name and module == "runner.api":
         return did_you_mean(name[1], sys.modules[module].__all__).removeprefix("; ")
-    return _missing_module(name[1], error) if name and module == siblings.package_in(module) else ""
+    return _missing_module(name[1], error) if name and module == plugin_code.package_in(module) else ""
 
 
 def _missing_module(name: str, error: BaseException) -> str:
     """What else a module that was not found may be called: a file beside the one that imports it."""
     trace, folder = error.__traceback__, None
     while trace is not None:
-        if siblings.package_in(trace.tb_frame.f_globals.get("__name__") or ""):
+        if plugin_code.package_in(trace.tb_frame.f_globals.get("__name__") or ""):
             folder = Path(trace.tb_frame.f_code.co_filename).parent
         trace = trace.tb_next
     beside = [file.stem for file in folder.glob("*.py")] if folder else []
@@ -103,7 +103,7 @@ def of_hooks(module: ModuleType, hooks: Sequence[str], marked: Sequence[str]) ->
 
 
 def records(returned: Any, hook: str, kind: str) -> tuple[list[Any], str]:
-    """(what a hook returned as a list, "" or what is wrong with it)."""
+    """(What a hook returned as a list, "" or what is wrong with it)."""
     name = KINDS[kind].__name__
     if isinstance(returned, Component):
         return [], f"{hook} returns one {name}; yield it, or return a list"
@@ -176,15 +176,6 @@ def of_positional(expected: Sequence[str], found: Sequence[inspect.Parameter]) -
     if len(names) < len(expected):
         return f"must begin with {' and '.join(expected)}: def build({', '.join([*expected, '*'])}, ...)"
     return ""
-
-
-def unwrapped(build: Any) -> Any:
-    """The function behind a component's `build`: of a partial, a class, an object that can be called, a decorator."""
-    while isinstance(build, partial):
-        build = build.func
-    if isinstance(build, type):
-        return build.__init__  # type: ignore[misc]
-    return inspect.unwrap(build) if inspect.isroutine(build) else inspect.unwrap(type(build).__call__)
 
 
 def _required(function: Callable[..., Any]) -> list[str]:

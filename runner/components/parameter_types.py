@@ -7,17 +7,18 @@ paths and records themselves.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from inspect import Parameter
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
-from runner.components import siblings
-from runner.components.mistakes import unwrapped
+from runner.components.plugin_code import short_name
 from runner.errors import PluginError
 
 _SCALARS = (bool, int, float, str)
@@ -43,8 +44,17 @@ def evaluate(build: Any, parameter: Parameter) -> Any:
         cure = "import or define it at the top of the file, and not only under TYPE_CHECKING"
         raise PluginError(f"parameter '{parameter.name}': the type {error.name!r} is not defined; {cure}") from None
     except Exception as error:  # whatever an annotation in quotes may raise, such as a syntax error
-        reason = siblings.readable(f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
         raise PluginError(f"parameter '{parameter.name}': its type cannot be read: {reason}") from None
+
+
+def unwrapped(build: Any) -> Any:
+    """The function behind a component's `build`: of a partial, a class, an object that can be called, a decorator."""
+    while isinstance(build, partial):
+        build = build.func
+    if isinstance(build, type):
+        return build.__init__  # type: ignore[misc]
+    return inspect.unwrap(build) if inspect.isroutine(build) else inspect.unwrap(type(build).__call__)
 
 
 def unsupported(annotation: Any) -> str:
@@ -78,7 +88,7 @@ def _unsupported_class(kind: type) -> str:
             kind.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
         inner = (unsupported(hint) for hint in _field_types(kind).values())
         return next((f"{kind.__name__} with {wrong}" for wrong in inner if wrong), "")
-    module = "" if kind.__module__ == "builtins" else f"{siblings.short_name(kind.__module__)}."
+    module = "" if kind.__module__ == "builtins" else f"{short_name(kind.__module__)}."
     return f"{module}{kind.__qualname__}"
 
 

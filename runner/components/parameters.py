@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
-from runner.components import parameter_types, plugin_code, siblings
+from runner.components import parameter_types, plugin_code
 from runner.components.parameter_types import plain
 from runner.components.records import Component, ComponentRef
 from runner.components.validation import InvalidValues, KeyPath, type_name, validate
@@ -139,7 +139,7 @@ class RegisteredComponent:
         own = files.pop(self.module, None)
         if own is None:
             return self.component.version
-        others = sorted([siblings.short_name(name), file.digest] for name, file in files.items())
+        others = sorted([plugin_code.short_name(name), file.digest] for name, file in files.items())
         # Without others the hash of the file itself, which fits of earlier versions were identified by.
         code = content_id([own.digest, others]) if others else own.digest
         return content_id([code, self.component.version]) if self.component.version else code

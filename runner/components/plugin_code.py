@@ -20,17 +20,17 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from runner.components import siblings
-
 INSTALLED = {"site-packages", "dist-packages"}
 LIBRARY = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
 OURS = __name__.partition(".")[0]
+PREFIX = "runner_plugin_"
+"""What the full names of the modules of plugin files and folders begin with; see `siblings`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Recorder:
         top = name.partition(".")[0]
         if top == OURS or not spec.has_location or not spec.origin:
             return False
-        return top in self.packages or top.startswith(siblings.PREFIX) or is_user_code(spec.origin)
+        return top in self.packages or top.startswith(PREFIX) or is_user_code(spec.origin)
 
     def find(self, name: str) -> SourceFile | None:
         """The file of a covered module, imported or not; None for any other."""
@@ -116,49 +116,13 @@ class RecordedLoader(SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        code, package = self.get_code(module.__name__), siblings.package_in(module.__name__)
+        code, package = self.get_code(module.__name__), package_in(module.__name__)
         if package:
+            from runner.components import siblings  # not for built-in components alone
+
             module.__dict__["__builtins__"] = siblings.builtins_of(package)
         with running(module.__name__):
             exec(code, module.__dict__)
-
-
-def import_file(path: Path) -> ModuleType:
-    """The module of a plugin file, or of the ``__init__.py`` of a plugin folder; it runs once in a process.
-
-    Raises whatever its code raises.
-    """
-    name, file = siblings.module_name(path), path / "__init__.py" if path.is_dir() else path
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None):
-        return loaded
-    inside = [str(path)] if path.is_dir() else None
-    spec = spec_from_file_location(
-        name, file, loader=RecordedLoader(name, str(file)), submodule_search_locations=inside
-    )
-    assert spec is not None and spec.loader is not None
-    before = sys.modules.get(name)
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, as dataclasses and pickle look their module up by name
-    # As an import does: by it, Python's message about a name that is missing says that there is a circle.
-    spec._initializing = True  # type: ignore[attr-defined]
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        if before is not None:
-            sys.modules[name] = before
-        raise
-    finally:
-        spec._initializing = False  # type: ignore[attr-defined]
-    return module
-
-
-def modules_in(folder: Path) -> list[ModuleType]:
-    """The modules below a plugin folder that were imported, its own first."""
-    package = siblings.package_of(folder)
-    below = [module for name, module in sys.modules.copy().items() if name.startswith(f"{package}.")]
-    return [sys.modules[package], *sorted(below, key=lambda module: module.__name__)]
 
 
 @contextmanager
@@ -224,19 +188,30 @@ def differing(planned: Mapping[str, str]) -> list[str]:
 
 def forget() -> None:
     """Forget all plugin code, so that it is imported again."""
-    for name in _recorder.files:
+    for name in {*_recorder.files, *(name for name in [*sys.modules] if name.startswith(PREFIX))}:
         sys.modules.pop(name, None)
     _recorder.files.clear()
     _recorder.imported.clear()
-    siblings.forget()
 
 
+@lru_cache(maxsize=1024)  # as a function may import something each time that it is called
 def is_installed(name: str) -> bool:
     """Whether a top-level module of this name is part of Python, of an installed distribution, or ours."""
     if name == OURS or name in sys.stdlib_module_names:
         return True
     spec = _recorder.locate(name, None)
     return spec is not None and spec.origin is not None and not is_user_code(spec.origin)
+
+
+def package_in(module: str) -> str:
+    """The package at the start of a module's full name; "" if the module is not one of a plugin's folder."""
+    first = module.partition(".")[0]
+    return first if first.startswith(PREFIX) else ""
+
+
+def short_name(module: str) -> str:
+    """The module's name within its folder: it does not change if the folder moves."""
+    return module.removeprefix(f"{package_in(module)}.")
 
 
 def is_user_code(path: str) -> bool:
@@ -257,7 +232,7 @@ def read_file(name: str, path: str, is_package: bool = False) -> SourceFile:
 
 def _imported_names(tree: ast.AST, module: str, is_package: bool) -> tuple[str, ...]:
     """The dotted names that the source of `module` imports, within functions too."""
-    package, beside = module if is_package else module.rpartition(".")[0], siblings.package_in(module)
+    package, beside = module if is_package else module.rpartition(".")[0], package_in(module)
     names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -267,7 +242,12 @@ def _imported_names(tree: ast.AST, module: str, is_package: bool) -> tuple[str, 
             base = ".".join([*above, *([node.module] if node.module else [])])
             # `from a import b` may import the module a.b; if b is only a name within a, no file is found for it.
             names |= dict.fromkeys([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    return tuple(siblings.resolve(name, beside) for name in names if name and not name.startswith("."))
+    found = tuple(name for name in names if name and not name.startswith("."))
+    if not beside:
+        return found
+    from runner.components.siblings import resolve  # not for built-in components alone
+
+    return tuple(resolve(name, beside) for name in found)
 
 
 def _has_file(name: str) -> bool:

@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PREFIX = "runner_plugin_"
+from runner.components.plugin_code import PREFIX, RecordedLoader, is_installed
+
 _FOLDERS: dict[str, Path] = {}
 """The folders by the names of their packages."""
 _PACKAGE = re.compile(rf"{PREFIX}[0-9a-f]{{12}}(\.)?")
@@ -48,17 +50,6 @@ def module_name(file: Path) -> str:
     return f"{package_of(file.parent)}.{stem}"
 
 
-def package_in(module: str) -> str:
-    """The package at the start of a module's full name; "" if the module is not one of a plugin's folder."""
-    first = module.partition(".")[0]
-    return first if first.startswith(PREFIX) else ""
-
-
-def short_name(module: str) -> str:
-    """The module's name within its folder: it does not change if the folder moves."""
-    return module.removeprefix(f"{package_in(module)}.")
-
-
 def readable(message: str) -> str:
     """A message of Python's about imports, without the names of the packages."""
     return _PACKAGE.sub(lambda found: "" if found[1] else "the folder", message)
@@ -69,14 +60,10 @@ def resolve(name: str, package: str) -> str:
     return f"{package}.{name}" if package and _is_beside(name.partition(".")[0], package) else name
 
 
-@lru_cache(maxsize=1024)  # as a function may import something each time that it is called
 def _is_beside(name: str, package: str) -> bool:
     file = _FOLDERS[package] / name
-    if not (file.with_name(f"{name}.py").is_file() or (file / "__init__.py").is_file()):
-        return False
-    from runner.components.plugin_code import is_installed  # which builds on this module
-
-    return not is_installed(name)
+    is_there = file.with_name(f"{name}.py").is_file() or (file / "__init__.py").is_file()
+    return is_there and not is_installed(name)
 
 
 @lru_cache(maxsize=64)
@@ -101,8 +88,39 @@ def _importer(package: str) -> Callable[..., ModuleType]:
     return import_
 
 
-def forget() -> None:
-    """Forget every module of every folder, so that it is imported again."""
-    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
-        del sys.modules[name]
-    _is_beside.cache_clear()
+def import_file(path: Path) -> ModuleType:
+    """The module of a plugin file, or of the ``__init__.py`` of a plugin folder; it runs once in a process.
+
+    Raises whatever its code raises.
+    """
+    name, file = module_name(path), path / "__init__.py" if path.is_dir() else path
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None):
+        return loaded
+    inside = [str(path)] if path.is_dir() else None
+    spec = spec_from_file_location(
+        name, file, loader=RecordedLoader(name, str(file)), submodule_search_locations=inside
+    )
+    assert spec is not None and spec.loader is not None
+    before = sys.modules.get(name)
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, as dataclasses and pickle look their module up by name
+    # As an import does: by it, Python's message about a name that is missing says that there is a circle.
+    spec._initializing = True  # type: ignore[attr-defined]
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    finally:
+        spec._initializing = False  # type: ignore[attr-defined]
+    return module
+
+
+def modules_in(folder: Path) -> list[ModuleType]:
+    """The modules below a plugin folder that were imported, its own first."""
+    package = package_of(folder)
+    below = [module for name, module in sys.modules.copy().items() if name.startswith(f"{package}.")]
+    return [sys.modules[package], *sorted(below, key=lambda module: module.__name__)]

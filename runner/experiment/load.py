@@ -10,7 +10,6 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from runner.components.plugin_paths import find_plugin
 from runner.components.validation import MISSING, InvalidValues, KeyPath, validate
 from runner.errors import Complaint, InputError, Location, PluginError
 from runner.experiment import python_values
@@ -222,6 +221,10 @@ def listed_plugins(file: str) -> tuple[str, ...]:
 
 def _plugin_files(document: Node, header: Header) -> tuple[str, ...]:
     """The absolute paths of the plugin files and folders, each relative to the folder of the file that names it."""
+    if not header.plugins:
+        return ()
+    from runner.components.plugin_paths import find_plugin  # rarely needed
+
     files: list[str] = []
     complaints = []
     for index, text in enumerate(header.plugins):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from command import Command
 
+from runner.components import hookspecs, mistakes
+from runner.components.catalog import load_catalog
+
+HOOKS = [name for name in vars(hookspecs) if name.startswith("register_")]
 STUDY = """\
 name: s
 plugins: [./block.py]
@@ -174,6 +179,17 @@ def test_other_ways_to_write_it_work(case: str, tmp_path: Path, here: Command) -
     (tmp_path / "s.yaml").write_text(STUDY)
     done = here("plan", "s.yaml", "--json")
     assert done.returncode == 0, done.stderr
+
+
+def test_built_in_components_have_none_of_these_mistakes() -> None:
+    """They are not looked at each time."""
+    for (kind, name), entry in load_catalog().entries.items():
+        module = sys.modules[entry.module]
+        assert [*mistakes.of_hooks(module, HOOKS, [name for name in HOOKS if hasattr(module, name)])] == []
+        assert mistakes.of_record(entry.component, "", kind) == "", name
+        assert mistakes.of_positional(kind, entry.positional) == "" and "name" not in entry.parameters
+        for parameter in entry.parameters.values():
+            assert parameter.required or repr(parameter.checked(parameter.bound_default)), (name, parameter.name)
 
 
 LOADS = {
