@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module, metadata
@@ -11,6 +12,8 @@ from typing import Any
 
 from runner.api import RunnerError
 
+_declared: list[Any] = []
+"""Declarations of operators, which last as long as their objects."""
 RGB = 3
 """The channels of the images that the published weights are for."""
 
@@ -28,10 +31,32 @@ def imported(library: str) -> Any:
     if find_spec(library) is None:
         raise RunnerError(f"{library} is not installed; install it with: pip install 'archrunner[zoo]'")
     try:
-        return import_module(library)
-    except Exception as error:  # torchvision raises RuntimeError if it was built for another torch
+        try:
+            return import_module(library)
+        except RuntimeError as error:
+            if "operator torchvision::" not in str(error):
+                raise
+            _declare_operators()
+            return import_module(library)
+    except Exception as error:  # whatever an import of thousands of lines may raise
         reason = f"{type(error).__name__}: {error}"
         raise RunnerError(f"{library} {version_of(library)} cannot be imported with this torch: {reason}") from error
+
+
+def _declare_operators() -> None:
+    """Declare what torchvision asks torch for, and only its detectors use.
+
+    It is in its compiled part, which does not load with another build of torch than it was made for (one for CUDA, with
+    torch for CPUs alone). The networks for classification, and timm, which imports torchvision, do without.
+    """
+    from torch.library import Library
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what was imported before it failed
+    library = Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
 
 
 def check_name(name: str, names: Iterable[str], library: str, what: str = "network") -> None:

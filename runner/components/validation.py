@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from enum import Enum
@@ -105,22 +105,30 @@ def type_name(annotation: Any) -> str:
         return " ".join([type_name(annotation.__origin__), " and ".join(bounds)]).strip()
     if annotation in (None, type(None)):
         return "null"
+    if annotation is Any:
+        return "anything"
     arguments = get_args(annotation)
-    if isinstance(annotation, type) and not arguments:
-        if issubclass(annotation, Enum):
-            return " | ".join(str(member.value) for member in annotation)
-        if dataclasses.is_dataclass(annotation):
-            hints = get_type_hints(annotation, include_extras=True)
-            inner = (f"{f.name}: {type_name(hints[f.name])}" for f in dataclasses.fields(annotation) if f.init)
-            return f"mapping of {', '.join(inner)}"
-        if issubclass(annotation, PurePath):
-            return "path"
     if not arguments:
-        return {"dict": "mapping", "str": "text"}.get(name := str(getattr(annotation, "__name__", annotation)), name)
-    if get_origin(annotation) is list:
-        return f"list of {type_name(arguments[0])}"
+        return _class_name(annotation)
+    if get_origin(annotation) in (list, tuple, Sequence):
+        return f"list of {', '.join(type_name(kind) for kind in arguments if kind is not ...)}"
+    if get_origin(annotation) in (dict, Mapping):
+        return f"mapping of {type_name(arguments[1])}"
     names = [type_name(a) if isinstance(a, type) or get_args(a) else str(a) for a in arguments]
     return " | ".join(names)
+
+
+def _class_name(annotation: Any) -> str:
+    """The name of a type without others in it."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " | ".join(str(member.value) for member in annotation)
+    if isinstance(annotation, type) and issubclass(annotation, PurePath):
+        return "path"
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        hints = get_type_hints(annotation, include_extras=True)
+        inner = (f"{f.name}: {type_name(hints[f.name])}" for f in dataclasses.fields(annotation) if f.init)
+        return f"mapping of {', '.join(inner)}"
+    return {"dict": "mapping", "str": "text"}.get(name := str(getattr(annotation, "__name__", annotation)), name)
 
 
 def _bounds(info: Any) -> list[Any]:

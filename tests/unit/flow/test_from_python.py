@@ -198,7 +198,7 @@ def test_failed_fits_are_named(tmp_path: Path) -> None:
         (lambda: runner.compare("none"), "compare: found one study; expected two or more"),
         (lambda: runner.describe("stages", input=(8, 8)), "describe: expected input=(channels, height, width)"),
         (lambda: runner.describe({"name": "stages", "widht": 3}), "describe stages: widht: stages has no parameter"),
-        (lambda: runner.describe("x", plugins=["./none.py"]), "describe: plugins: no file 'none.py'"),
+        (lambda: runner.describe("x", plugins=["./none.py"]), "describe: plugins: no file './none.py'"),
         (lambda: runner.nothing, "module 'runner' has no attribute 'nothing'"),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from command import Command, journal_by_id
-from torchvision_here import needed
+from runner.plugins.architectures import libraries
+from runner.plugins.architectures.libraries import imported
 from zoo import IMAGENET
 
 from runner.components.catalog import load_catalog
@@ -42,6 +44,14 @@ PUBLISHED = [
 def library(request: pytest.FixtureRequest) -> str:
     needed(request.param)
     return str(request.param)
+
+
+def needed(library: str) -> None:
+    """Skip the test if the extra is not installed."""
+    pytest.importorskip("torch", reason="torch is missing")
+    if find_spec(library) is None:
+        pytest.skip(f"the extra zoo is missing: {library}")
+    imported(library)
 
 
 def analysed(library: str, shape: Shape, classes: int = 1000, **parameters: object) -> Analysis:
@@ -105,6 +115,14 @@ def test_networks_that_the_meta_device_has_trouble_with(library_: str, model: st
     assert facts.costed and facts.parameters > 5_000_000
 
 
+def test_torchvisions_network_costs_and_sees_what_ours_does() -> None:
+    needed("torchvision")
+    theirs = analysed("torchvision", (3, 64, 64), 10, model="resnet18")
+    ours = analysed("resnet18", (3, 64, 64), 10)
+    for fact in ("parameters", "macs", "receptive_field"):
+        assert getattr(theirs, fact) == getattr(ours, fact)
+
+
 REFUSED = {
     "name": ("convnext_ato", "resnet81", {}, "; did you mean "),
     "case": ("ConvNeXt_Atto", "ResNet18", {}, "; did you mean "),
@@ -142,17 +160,16 @@ def test_an_option_changes_the_network() -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, here: Command) -> None:
-    """One line that says how to get it, or that it does not fit torch; whatever else is in the study is planned."""
-    from runner.plugins.architectures import libraries
-
+    """One line that says how to get it, or that it does not fit torch."""
     monkeypatch.setattr(libraries, "find_spec", lambda name: None)
     for library in SMALL:
         done = here("describe", library, "--set", f"model={SMALL[library]}")
         assert done.returncode == 2 and done.stdout == ""
         assert done.stderr == f"{library} is not installed; install it with: pip install 'archrunner[zoo]'\n"
     monkeypatch.setattr(libraries, "find_spec", lambda name: True)
-    monkeypatch.setitem(sys.modules, "timm", None)
-    assert "timm" in here("describe", "timm", "--set", "model=x").stderr
+    monkeypatch.setitem(sys.modules, "timm", None)  # an import of it fails
+    done = here("describe", "timm", "--set", "model=x")
+    assert done.stderr.startswith("timm") and "cannot be imported with this torch: ModuleNotFound" in done.stderr
 
 
 def test_the_version_of_the_library_is_part_of_the_identity(library: str) -> None:
