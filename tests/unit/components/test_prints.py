@@ -68,9 +68,8 @@ cross_validation: {folds: 2}
 @pytest.mark.parametrize(
     "command",
     [
-        "plan s.yaml --json", "plan s.yaml --data", "plugins --plugin block.py --json",
-        "describe net --plugin block.py --input 1x8x8 --json", "describe rule --plugin block.py --json",
-        "describe own --plugin block.py --dataset data", "describe data --plugin block.py",
+        "plan s.yaml --json", "plugins --plugin block.py --json", "describe rule --plugin block.py --json",
+        "describe net --plugin block.py --input 1x8x8", "describe own --plugin block.py --dataset data",
     ],
 )  # fmt: skip
 def test_of_a_command(command: str, tmp_path: Path, here: Command) -> None:

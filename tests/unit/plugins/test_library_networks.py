@@ -109,7 +109,7 @@ def test_a_network_with_auxiliary_classifiers_has_one_output_in_training(model: 
 
 @pytest.mark.parametrize(("library_", "model"), [("torchvision", "regnet_x_400mf"), ("timm", "cait_xxs24_224")])
 def test_networks_that_the_meta_device_has_trouble_with(library_: str, model: str) -> None:
-    """One computes its widths with tensors, one has a parameter as the input of a submodule."""
+    """One computes its widths with tensors, one gives a submodule a view of a parameter."""
     needed(library_)
     facts = analysed(library_, (1, 224, 224), 7, model=model)
     assert facts.costed and facts.parameters > 5_000_000
