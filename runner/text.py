@@ -82,13 +82,19 @@ def did_you_mean(value: object, allowed: Iterable[object]) -> str:
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
-    """The one of `names` that is most like `name`, whatever the case of its letters; "" if none is like it.
+    """The one of `names` that is most like `name`; "" if none is like it.
 
+    One that differs in the case of letters alone comes first; where no other is like it, their case does not count.
     `cutoff` is the least likeness: 1 for equal names, 0 for names without a common letter.
     """
-    lower = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
-    return lower[close[0]] if close else ""
+    known = [*names]
+    lower = {each.lower(): each for each in known}
+    if name.lower() in lower:
+        return lower[name.lower()]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    if not close:
+        close = [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)]
+    return close[0] if close else ""
 
 
 def yaml_value(value: object) -> str:
