@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -71,9 +71,7 @@ class Learner(Protocol):
 
     def evaluate(self, subset: Any) -> list[Evaluation]: ...
 
-    def shares(self, subset: Any) -> list[np.ndarray]:
-        """For each fit the softmax (N, classes) of its scores, computed as in the evaluation after an epoch."""
-        ...
+    def shares(self, subset: Any) -> list[np.ndarray]: ...
 
     def inspectable(self, fit: int) -> Inspectable:
         """The network of one fit of the group."""
@@ -208,7 +206,6 @@ def train(
             training.train_epoch(epoch)
     training.restore_best()
     training.evaluate_test()
-    training.find_shares()
     return [training.outcome(number) for number in range(len(group))]
 
 
@@ -220,7 +217,6 @@ class _GroupTraining:
         self.members, self.checkpoint = [FitProgress(fit) for fit in group], first.checkpoint
         self.learner, self.epoch, self.batches_done = make_learner(group), 0, 0
         self.validation = self.learner.subset(first.images, first.labels, [fit.spec.validation for fit in group])
-        self.shares: list[np.ndarray] | None = None
         self.inner: Any = None
         if inner := [fit.spec.inner for fit in group if fit.spec.inner is not None]:
             self.inner = self.learner.subset(first.images, first.labels, inner)
@@ -307,11 +303,10 @@ class _GroupTraining:
             for member, evaluation in zip(self.members, self.learner.evaluate(subset), strict=True):
                 member.curves |= {"test_loss": [evaluation.loss], "test_accuracy": [evaluation.accuracy]}
 
-    def find_shares(self) -> None:
-        """Evaluate the validation part once more, if a metric needs the probabilities of its classes."""
-        metrics = [built.metric for member in self.members if not member.end_reason for built in member.fit.metrics]
-        if any(metric.needs_probabilities for metric in metrics):
-            self.shares = self.learner.shares(self.validation)
+    @cached_property
+    def shares(self) -> list[np.ndarray]:
+        """The softmax (V, classes) of each fit's scores for its validation images, in its result."""
+        return self.learner.shares(self.validation)
 
     def outcome(self, number: int) -> TrainedFit | Exception:
         member = self.members[number]
@@ -319,9 +314,9 @@ class _GroupTraining:
         if member.end_reason:
             return EndedEarly(member.end_reason)
         predicted, confidence = member.answers()
-        truth = fit.labels[fit.spec.validation]
-        packed = answers.pack(truth, predicted, fit.spec.classes)
-        measures = measure(fit.metrics, truth, predicted, self.shares[number] if self.shares else None)
+        packed = answers.pack(truth := fit.labels[fit.spec.validation], predicted, fit.spec.classes)
+        needed = any(built.metric.needs_probabilities for built in fit.metrics)
+        measures = measure(fit.metrics, truth, predicted, self.shares[number] if needed else None)
         # Before the inspection, which moves the running statistics.
         learned = self._learned(number) if fit.spec.keep else None
         if not fit.spec.inspected:

@@ -18,6 +18,7 @@ from runner.engines.base import BuiltFit, TrainedFit
 from runner.engines.measuring import BuiltMetric
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.fits.metrics import Metric
+from runner.fits.records import EarlyStop
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
@@ -117,21 +118,27 @@ def test_a_loss_that_is_no_number_per_image_ends_the_fit_in_one_line(engine: str
     assert "(16,)" in str(outcome) and "\n" not in str(outcome)
 
 
+@pytest.mark.parametrize("stops", [False, True])
 @each_engine
-def test_metrics_get_the_probabilities_that_the_answers_are_from(engine: str) -> None:
+def test_metrics_get_the_probabilities_that_the_answers_are_from(engine: str, stops: bool) -> None:
     seen: list[np.ndarray] = []
 
     def look(truth: np.ndarray, said: np.ndarray) -> float:
         seen.append(said)
         return float(len(truth) / 100)
 
-    fit = built_fit()
+    fit = built_fit(epochs=8 if stops else 2)
+    if stops:
+        training = dataclasses.replace(fit.spec.training, stop=EarlyStop(patience=7, share=0.25))
+        parts = {"train": np.arange(30), "inner": np.arange(30, 40)}
+        fit = dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, training=training, **parts))
     metrics = [BuiltMetric(Metric("p", "p", needs_probabilities=True), look), BuiltMetric(Metric("a", "a"), look)]
     (outcome,) = ENGINES[engine]().fit([dataclasses.replace(fit, metrics=tuple(metrics))])
     assert isinstance(outcome, TrainedFit) and outcome.measures == {"p": 0.2, "a": 0.2}
     shares, predicted = seen
     assert shares.shape == (20, 3) and shares.sum(1) == pytest.approx(1) and (shares.argmax(1) == predicted).all()
     labels = fit.labels[fit.spec.validation]
-    loss = -np.log(shares[np.arange(20), labels]).mean()
-    assert loss == pytest.approx(outcome.curves["val_loss"][-1], rel=1e-5)
-    assert (predicted == labels).mean() == pytest.approx(outcome.curves["val_accuracy"][-1])
+    loss, result = -np.log(shares[np.arange(20), labels]).mean(), outcome.best_epoch - 1
+    assert loss == pytest.approx(outcome.curves["val_loss"][result], rel=1e-5)
+    assert (predicted == labels).mean() == pytest.approx(outcome.curves["val_accuracy"][result])
+    assert not stops or 0 <= result < 7, "the best epoch is not the last one"
