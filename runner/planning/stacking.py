@@ -62,9 +62,10 @@ def decide(
 
 def _automatic_size(training: TrainingPlan, analysis: Analysis, folds: int, most: int) -> int:
     """On a CPU the folds of a repeat, if they are small; on a GPU as many of `most` fits as MAX_BYTES allows."""
-    # Those that a plugin's own layer does not state count as none; those of the other layers are known.
-    known = sum(layer.macs or 0 for layer in analysis.layers)
-    macs, activations = (training.batch_size * (count or 0) for count in (known, analysis.activations))
+    macs = analysis.macs
+    if macs is None:  # of a layer of a plugin's own; those of the others count
+        macs = sum(layer.macs or 0 for layer in analysis.layers)
+    macs, activations = (training.batch_size * (count or 0) for count in (macs, analysis.activations))
     if training.device == "cpu":
         small = macs <= MAX_MACS and activations <= MAX_ACTIVATIONS
         groups = -(-folds // MAX_FITS)  # rounded up
