@@ -37,8 +37,8 @@ class Subject:
     """A component bound to its parameters, as an experiment uses it.
 
     `engine` is the one that will train with it; "" if that is not known, and then it has to work on one. `shape`
-    (C, H, W), `classes` and `class_names` (by default their numbers) are those of the images. With `together`, its fits may be trained together. `notes` gets
-    what is worth knowing and no fault.
+    (C, H, W), `classes` and `class_names` (by default their numbers) are those of the images. With `together`, its fits
+    may be trained together. `notes` gets what is worth knowing and no fault.
     """
 
     catalog: Catalog

@@ -6,7 +6,6 @@ from typing import Any
 
 from runner.components.catalog import Catalog
 from runner.components.parameters import RegisteredComponent
-from runner.components.plugin_code import aside
 from runner.components.records import ComponentRef
 from runner.engines.torch_engine.meta_device import build_on_meta, is_module
 from runner.errors import PluginError
