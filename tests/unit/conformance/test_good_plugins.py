@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from command import run_here
-from test_broken_plugins import STUDY
+from test_faulty_plugins import STUDY
 
 from runner.conformance.plugin_check import check_plugin
 from runner.seeding import global_states
