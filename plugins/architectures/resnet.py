@@ -23,9 +23,10 @@ from runner.api import (
     hookimpl,
 )
 
-from .building_blocks import check_depth, conv_bn
+from .building_blocks import Stem, check_depth, conv_bn
 
 Layers = tuple[Network, ...]
+StrideIn = Literal["1x1", "3x3"]
 BASIC = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 BOTTLENECK = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 """Number of blocks in each stage."""
@@ -35,6 +36,12 @@ DEPTHS = range(20, 1203, 6)
 def basic_block(filters: int, stride: int) -> Layers:
     """Two 3x3 convolutions, without the last ReLU: that comes after the shortcut is added."""
     return *conv_bn(filters, 3, stride), ReLU(), *conv_bn(filters, 3)
+
+
+def bottleneck(inner: int, outer: int, stride: int, stride_in: StrideIn = "3x3", groups: int = 1) -> Layers:
+    """A 3x3 convolution of `inner` filters between 1x1 convolutions, `outer` at last, without the last ReLU."""
+    first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+    return *conv_bn(inner, 1, first), ReLU(), *conv_bn(inner, 3, second, groups), ReLU(), *conv_bn(outer, 1)
 
 
 def projection(channels: int, stride: int) -> Network:
@@ -69,9 +76,10 @@ def stages(
         yield Sequential(*blocks, name=f"stage{index + 1}")
 
 
-def imagenet(classes: int, body: Iterable[Network]) -> Network:
-    stem = Sequential(*conv_bn(64, 7, 2), ReLU(), MaxPool(3, stride=2, padding=1), name="stem")
-    return Sequential(stem, *body, GlobalAvgPool(), Dense(classes))
+def imagenet(classes: int, body: Iterable[Network], width: int = 64, stem: Stem = "imagenet") -> Network:
+    reducing = *conv_bn(width, 7, 2), ReLU(), MaxPool(3, stride=2, padding=1)
+    first = reducing if stem == "imagenet" else (*conv_bn(width, 3), ReLU())
+    return Sequential(Sequential(*first, name="stem"), *body, GlobalAvgPool(), Dense(classes))
 
 
 def basic_resnet(counts: tuple[int, ...]) -> Callable[..., Network]:
@@ -87,14 +95,13 @@ def basic_resnet(counts: tuple[int, ...]) -> Callable[..., Network]:
 def bottleneck_resnet(counts: tuple[int, ...]) -> Callable[..., Network]:
     """The build function of an ImageNet network of bottleneck blocks, `counts` of them per stage."""
 
-    def build(input_shape: Shape, classes: int, *, stride_in: Literal["1x1", "3x3"] = "3x3") -> Network:
+    def build(input_shape: Shape, classes: int, *, stride_in: StrideIn = "3x3") -> Network:
         """Bottleneck blocks; `stride_in`: which convolution halves the resolution (paper: 1x1, torchvision: 3x3)."""
 
-        def bottleneck(filters: int, stride: int) -> Layers:
-            first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-            return *conv_bn(filters, 1, first), ReLU(), *conv_bn(filters, 3, second), ReLU(), *conv_bn(4 * filters, 1)
+        def block(filters: int, stride: int) -> Layers:
+            return bottleneck(filters, 4 * filters, stride, stride_in)
 
-        return imagenet(classes, stages(64, counts, bottleneck, expansion=4))
+        return imagenet(classes, stages(64, counts, block, expansion=4))
 
     return build
 
