@@ -5,7 +5,7 @@ from runner.components.records import ComponentRef
 from runner.network.analysis import analyse
 
 IMAGENET, CIFAR, MNIST = (3, 224, 224), (3, 32, 32), (1, 28, 28)
-CLASSES = {IMAGENET: 1000, CIFAR: 10, MNIST: 10, (1, 32, 32): 10}
+CLASSES = {IMAGENET: 1000, CIFAR: 10, MNIST: 10, (1, 32, 32): 10, (2, 8, 8): 3}
 
 
 def build(name, shape=IMAGENET, **parameters):
@@ -16,3 +16,11 @@ def build(name, shape=IMAGENET, **parameters):
 
 def analyse_architecture(name, shape=IMAGENET, **parameters):
     return analyse(build(name, shape, **parameters), shape, CLASSES.get(shape, 1000))
+
+
+def field_of(*windows):
+    """The receptive field by hand, of (kernel, stride) pairs: 1 + sum of (kernel - 1) * the strides before it."""
+    field, jump = 1, 1
+    for kernel, stride in windows:
+        field, jump = field + (kernel - 1) * jump, jump * stride
+    return field, field

@@ -1,17 +1,9 @@
 """The built-in architectures against published figures, or against sums done by hand if none are published."""
 
 import pytest
-from zoo import CIFAR, IMAGENET, MNIST, analyse_architecture
+from zoo import CIFAR, IMAGENET, MNIST, analyse_architecture, field_of
 
 MILLION = 10**6
-
-
-def field_of(*windows):
-    """The receptive field by hand, of (kernel, stride) pairs: 1 + sum of (kernel - 1) * the strides before it."""
-    field, jump = 1, 1
-    for kernel, stride in windows:
-        field, jump = field + (kernel - 1) * jump, jump * stride
-    return field, field
 
 
 def macs(*convolutions, dense=()):

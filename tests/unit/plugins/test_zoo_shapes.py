@@ -13,10 +13,12 @@ from runner.errors import RunnerError, ShapeError
 # Every architecture accepts 3x224x224 images, most of them smaller ones too.
 
 ONLY_LARGE = {"alexnet", "zfnet"}
-FROM_32 = {"densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"}
+FROM_32 = {"convnext", "densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "vgg_d", "vgg_e"}
 SMALL = {
-    "all_cnn", "deep_convnet", "densenet_cifar", "lenet5", "mobilenet_v1", "resnet101", "resnet152", "resnet18",
-    "resnet34", "resnet50", "resnet_cifar", "simple_convnet", "small_vgg", "stages",
+    "all_cnn", "deep_convnet", "densenet_cifar", "efficientnet_b0", "lenet5", "mobilenet_v1", "mobilenet_v2",
+    "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnet_cifar", "resnext101", "resnext50",
+    "resnext_cifar", "se_resnet101", "se_resnet152", "se_resnet50", "se_resnet_cifar", "se_resnext50", "simple_convnet",
+    "small_vgg", "squeezenet", "stages", "wide_resnet101", "wide_resnet50", "wide_resnet_cifar",
 }  # fmt: skip
 
 
@@ -32,7 +34,7 @@ def test_the_zoo_is_complete():
 @pytest.mark.parametrize("name", sorted(ONLY_LARGE | FROM_32 | SMALL))
 def test_every_architecture_accepts_an_image_size_or_names_the_layer_that_does_not(name, shape):
     if (shape != IMAGENET and name in ONLY_LARGE) or (shape == MNIST and name in FROM_32):
-        with pytest.raises(ShapeError, match=r"layer \S*max_pool|layer \S*avg_pool"):
+        with pytest.raises(ShapeError, match=r"layer \S*(max_pool|avg_pool|stage4/conv)"):
             analyse_architecture(name, shape)
     else:
         assert analyse_architecture(name, shape).layers[-1].output == (CLASSES[shape], 1, 1)
@@ -76,6 +78,10 @@ PATHS = {
     "densenet121": "block4/layer16/new/conv2",
     "mobilenet_v1": "block13/conv2",
     "vgg_e": "stage5/conv4",
+    "convnext": "stage3/block6/layer_scale1",
+    "efficientnet_b0": "stage6/block4/se/conv2",
+    "squeezenet": "fire9/expand/3x3/conv1",
+    "wide_resnet_cifar": "stage2/block1/sum/shortcut",
 }
 
 
