@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from annotated_types import Le
 
 from runner.api import (
     Architecture,
@@ -51,7 +54,7 @@ def build(
     classes: int,
     *,
     width: Positive = 1.0,
-    depth: Positive = 1.0,
+    depth: Annotated[Positive, Le(10)] = 1.0,
     dropout: Fraction = 0.2,
     stochastic_depth: Fraction = 0.2,
     stem: Stem = "imagenet",

@@ -273,6 +273,7 @@ def test_an_image_too_small_for_the_patches_is_refused_with_the_layer():
         ("squeezenet", {"version": "v1.2"}, "version: found 'v1.2'"),
         ("resnext50", {"stem": "cifar"}, "allowed: imagenet, small"),
         ("squeezenet", {"squeeze_ratio": 1.5}, "allowed: 1.0 or less"),
+        ("efficientnet_b0", {"depth": 1e300}, "allowed: 10.0 or less"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused(name, options, message):
