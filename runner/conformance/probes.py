@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -44,11 +45,16 @@ def probe(subject: Subject, function: Probe | None = None) -> list[str]:
 
 @contextmanager
 def undisturbed(subject: Subject) -> Iterator[None]:
-    """No random number of this process is used up, and what the component prints and warns of is not shown."""
+    """No random number of this process is used up, and what the component prints and warns of is not shown.
+
+    Nor does it stop at a breakpoint(), whose prompt would not be shown either.
+    """
     with ExitStack() as stack:
         stack.enter_context(seeded_globals())
         stack.enter_context(np.errstate(all="ignore"))
         stack.enter_context(redirect_stdout(io.StringIO()))
+        stack.callback(setattr, sys, "breakpointhook", sys.breakpointhook)
+        sys.breakpointhook = lambda *arguments, **options: None
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         if "torch" in subject.engines:

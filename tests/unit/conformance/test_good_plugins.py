@@ -31,6 +31,23 @@ def register_architectures():
     yield Architecture(name="normed", build=normed)
 """
 
+STOPPING = """\
+from runner.api import Augmentation, hookimpl
+
+class LookedAt:
+    def draw(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        breakpoint()
+        return 1 - images
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="looked_at", build=LookedAt)
+"""
+ON_NUMPY = "{epochs: 1, engine: numpy}"
+
 
 def plan(folder: Path, *arguments: str, file: Path = FILE, **study: str) -> tuple[int, str, str]:
     text = STUDY.replace("FILE", str(file))
@@ -67,6 +84,18 @@ def test_the_plan_accepts_them_prints_nothing_of_theirs_and_uses_up_no_random_nu
     assert random_state() == before
     cells = json.loads(output)["cells"]
     assert len(cells) == 18 and not any(cell["problem"] or cell["warnings"] for cell in cells)
+
+
+def test_a_breakpoint_stops_a_fit_and_nothing_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the probe calls a component, a prompt would wait unseen."""
+    stops: list[int] = []
+    monkeypatch.setattr("sys.breakpointhook", lambda: stops.append(1))
+    (tmp_path / "p.py").write_text(STOPPING)
+    status, _, errors = plan(tmp_path, file=tmp_path / "p.py", augmentation="looked_at", training=ON_NUMPY)
+    assert status == 0 and not stops, errors
+    assert run_here(tmp_path, "plugins", "--check", "p.py").returncode == 0 and not stops
+    assert run_here(tmp_path, "run", "s.yaml").returncode == 0
+    assert len(stops) == 2  # a batch in each of two folds
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
