@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def save(found: list[Block], folder: Path) -> None:
             (folder / block.file).write_text(block.text)
 
 
-def yaml_problem(block: Block, folder: Path) -> str:
+def yaml_problem(block: Block, folder: Path, overrides: Mapping[str, Any] = ON) -> str:
     """What is wrong with a block of YAML, alone or, if it is a part of an experiment, with a small one around it."""
     try:
         document: Any = parse(block.text, "block").to_data()
@@ -93,19 +93,19 @@ def yaml_problem(block: Block, folder: Path) -> str:
             file.write_text(block.text + "".join(f"{k}: {_flow(v)}\n" for k, v in base.items() if k not in document))
         experiment = load(file)
         load_catalog(experiment.plugin_files).bind("dataset", experiment.header.dataset)
-        cells = runner.plan(file, overrides=ON).cells
+        cells = runner.plan(file, overrides=overrides).cells
     except (RunnerError, InvalidValues) as error:
         return str(error)
-    errors = _schema().iter_errors(parse(file.read_text(), str(file)).to_data())
+    errors = _schema(experiment.plugin_files).iter_errors(parse(file.read_text(), str(file)).to_data())
     refused = [f"runner schema refuses {error.json_path}" for error in errors]
     return next((problem for problem in (*(cell.problem for cell in cells), *refused) if problem), "")
 
 
 @functools.cache
-def _schema() -> Any:
+def _schema(plugin_files: tuple[str, ...]) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(json.dumps(experiment_schema(load_catalog()))))
+    return Draft202012Validator(json.loads(json.dumps(experiment_schema(load_catalog(plugin_files)))))
 
 
 def _is_experiment(document: Any) -> bool:
