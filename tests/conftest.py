@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def here(tmp_path: Path) -> Command:
         return run_here(tmp_path, *arguments, publish=publish)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """Reports that are written in this process have no figures, which take most of the time of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runner.reporting.pages.write.make_figures", lambda *given, **options: {})
+        yield
 
 
 @pytest.fixture

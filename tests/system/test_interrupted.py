@@ -9,74 +9,75 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from command import RUNNER, Command, environment, journal_lines, stable_tables
+from held import allow, write_study
 
 from runner.text import plural
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 
-def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(tiny: Path, runner: Command) -> None:
-    slow = [tiny, "--set", "training.epochs=16"]
-    process = subprocess.Popen(
-        [RUNNER, "run", *map(str, slow)],
-        cwd=tiny.parent,
-        env=environment(publish=True),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    report = tiny.parent / "reports" / "tiny"
+
+@pytest.fixture
+def held(tiny: Path) -> Path:
+    """An experiment of 12 fits, of which at most 6 can finish before `allow`."""
+    write_study(tiny, engine="torch")
+    return tiny
+
+
+def start(file: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [RUNNER, "run", file], cwd=file.parent, env=environment(publish=True), stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for_results(report: Path, run: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not ((report / "journal.jsonl").exists() and journal_lines(report)):
+    while not ((report / "journal.jsonl").exists() and journal_lines(report)):
+        assert time.monotonic() < deadline and run.poll() is None
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+
+
+def test_ctrl_c_saves_finished_fits_and_the_same_command_continues(held: Path, here: Command) -> None:
+    run, report = start(held), held.parent / "reports" / "tiny"
+    wait_for_results(report, run)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
     finished = len(journal_lines(report))
-    assert process.returncode == 130, errors
+    assert run.returncode == 130, errors
     done = "1 of 12 fits is" if finished == 1 else f"{finished} of 12 fits are"
     message = f"interrupted: {done} finished; the same command trains the rest"
     assert 1 <= finished < 12 and message in errors
     assert "Traceback" not in errors
     assert "partial" in (report / "report.md").read_text()
-    rest = runner("run", *slow, publish=True)
+    allow(held)
+    rest = here("run", held, publish=True)
     assert rest.returncode == 0 and f"{plural(12 - finished, 'fit')} to train" in rest.stderr
-    undisturbed = runner("run", *slow, "--reports", "undisturbed")
+    undisturbed = here("run", held, "--reports", "undisturbed")
     assert undisturbed.returncode == 0
-    assert stable_tables(report) == stable_tables(tiny.parent / "undisturbed" / "tiny")
+    assert stable_tables(report) == stable_tables(held.parent / "undisturbed" / "tiny")
 
 
-def test_kill_minus_9_loses_no_finished_fit(tiny: Path, runner: Command) -> None:
-    process = subprocess.Popen(
-        [RUNNER, "run", str(tiny), "--set", "training.epochs=30"],
-        cwd=tiny.parent,
-        env=environment(publish=True),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (journal.exists() and journal.read_text().count("\n") >= 2):
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    before = journal.read_text().splitlines()
-    done = runner("run", tiny, "--set", "training.epochs=30", publish=True)
+def test_kill_minus_9_loses_no_finished_fit(held: Path, here: Command) -> None:
+    run, report = start(held), held.parent / "reports" / "tiny"
+    wait_for_results(report, run)
+    run.kill()
+    run.communicate()
+    before = (report / "journal.jsonl").read_text().splitlines()
+    allow(held)
+    done = here("run", held, publish=True)
     assert done.returncode == 0, done.stderr
-    ids = [json.loads(line)["fit"]["id"] for line in journal_lines(journal.parent)]
-    assert len(ids) == len(set(ids)) == 12 and journal.read_text().splitlines()[: len(before)] == before
+    ids = [json.loads(line)["fit"]["id"] for line in journal_lines(report)]
+    assert len(ids) == len(set(ids)) == 12
+    assert (report / "journal.jsonl").read_text().splitlines()[: len(before)] == before
 
 
-def test_a_second_run_of_one_experiment_leaves_the_first_alone(tiny: Path, runner: Command) -> None:
-    first = subprocess.Popen(
-        [RUNNER, "run", str(tiny), "--set", "training.epochs=40"],
-        cwd=tiny.parent,
-        env=environment(publish=True),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
-    while not journal.exists() and first.poll() is None:
-        time.sleep(0.05)
-    second = runner("run", tiny)
+def test_a_second_run_of_one_experiment_leaves_the_first_alone(held: Path, here: Command) -> None:
+    first, report = start(held), held.parent / "reports" / "tiny"
+    wait_for_results(report, first)
+    second = here("run", held)
     assert second.returncode == 2 and "in use by another run" in second.stderr
-    assert first.wait(timeout=120) == 0
+    allow(held)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 0 and len(journal_lines(report)) == 12, errors

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import RUNNER, TINY, Command, environment, journal_lines
+from command import RUNNER, Command, environment, journal_lines
+from held import allow, write_study
 
 MARK = "ARCHRUNNER_TEST_RUN"
-LONG = TINY.replace("epochs: 2, batch_size: 100", "epochs: 120, engine: numpy")
 
 
 def processes_with(mark: str) -> list[psutil.Process]:
@@ -51,8 +51,8 @@ def mark(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def slow(tiny: Path) -> Path:
-    """An experiment of 12 fits that take a few seconds each."""
-    tiny.write_text(LONG)
+    """An experiment of 12 fits, of which at most 6 can finish before `allow`."""
+    write_study(tiny)
     return tiny
 
 
@@ -149,9 +149,10 @@ def test_a_closed_terminal_stops_the_run_and_nothing_is_written_to_it(slow: Path
 
 
 def test_under_nohup_a_closed_terminal_is_ignored(slow: Path, mark: str) -> None:
-    run = start(slow, mark, "--set", "training.epochs=30", wrapper=("nohup",))
+    run = start(slow, mark, wrapper=("nohup",))
     wait_for(lambda: has_results(slow))
     os.killpg(run.pid, signal.SIGHUP)
+    allow(slow)
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0 and len(journal_lines(journal_path(slow).parent)) == 12, errors
 
@@ -169,21 +170,22 @@ def test_no_worker_outlives_a_driver_that_is_killed(slow: Path, mark: str, resul
 
 
 def test_a_killed_fork_server_is_replaced(slow: Path, mark: str) -> None:
-    run = start(slow, mark, "--set", "training.epochs=30", "--workers", "2")
+    run = start(slow, mark, "--workers", "2")
     wait_for(lambda: has_results(slow))
     (server,) = (p for p in processes_with(mark) if p.ppid() == run.pid and "forkserver" in " ".join(p.cmdline()))
     workers = server.children()
     server.kill()
+    assert run.stderr and workers
+    assert any("trying again" in line for line in run.stderr), "the fits that were waiting"
+    allow(slow)
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0 and len(journal_lines(journal_path(slow).parent)) == 12, errors
-    assert "trying again" in errors and workers
     wait_for(lambda: all_gone(mark), 10)
 
 
 def test_a_second_run_names_the_run_that_holds_the_lock_and_a_killed_run_releases_it(
     slow: Path, mark: str, runner: Command
 ) -> None:
-    slow.write_text(LONG.replace("epochs: 120", "epochs: 300"))  # the other fits outlast the start of a second run
     first = start(slow, mark)
     wait_for(lambda: has_results(slow))
     before = time.monotonic()
@@ -194,7 +196,8 @@ def test_a_second_run_names_the_run_that_holds_the_lock_and_a_killed_run_release
     assert time.monotonic() - before < 60 and first.poll() is None
     first.kill()
     first.communicate(timeout=60)
-    third = runner("run", slow, "--set", "training.epochs=1")
+    allow(slow)
+    third = runner("run", slow)
     assert third.returncode == 0, third.stderr
 
 
