@@ -14,8 +14,15 @@ def build(name, shape=IMAGENET, **parameters):
     return catalog.build("architecture", ref, shape, CLASSES.get(shape, 1000))
 
 
+_analyses = {}
+
+
 def analyse_architecture(name, shape=IMAGENET, **parameters):
-    return analyse(build(name, shape, **parameters), shape, CLASSES.get(shape, 1000))
+    """Its analysis, made once per process: several tests ask for each."""
+    key = repr((name, shape, sorted(parameters.items())))
+    if key not in _analyses:
+        _analyses[key] = analyse(build(name, shape, **parameters), shape, CLASSES.get(shape, 1000))
+    return _analyses[key]
 
 
 def field_of(*windows):

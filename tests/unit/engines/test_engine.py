@@ -30,6 +30,8 @@ from runner.network.layers import (
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def plain_torch_losses(fit: BuiltFit) -> list[float]:
     """The training losses of the same fit in plain torch: its own modules and optimizer, contiguous tensors."""

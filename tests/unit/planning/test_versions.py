@@ -17,6 +17,8 @@ from runner.fits.records import FitResult
 from runner.journal.index import read
 from runner.journal.line import encode
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
 OLD, NEW = "1.26.9", np.__version__
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from command import RUNNER, TINY, environment, journal_lines
+from command import TINY, environment, journal_lines, run_here
 from runner.plugins.optimizers.torch_optim import NAMES
 
 from runner.cli import main
@@ -18,9 +18,12 @@ from runner.data.folds import stratified_splits
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 PLUGIN = """\
 from dataclasses import dataclass
 from runner.api import Optimizer, Positive, hookimpl
+
 @dataclass(frozen=True)
 class Normed:
     lr: float
@@ -46,8 +49,7 @@ def experiment(folder, optimizer="adam", training="{epochs: 2, batch_size: 100}"
 
 def run_and_read_curves(file):
     """Run an experiment as a user would; the curves of each cell's fits, by its levels and by fold."""
-    command = [str(RUNNER), "run", str(file), "--executor", "serial"]
-    done = subprocess.run(command, cwd=file.parent, env=environment(), capture_output=True, text=True)
+    done = run_here(file.parent, "run", file)
     assert done.returncode == 0, done.stderr
     report = file.parent / "reports" / "tiny"
     levels = {cell["id"]: tuple(cell["levels"].values()) for cell in read_plan(report)["cells"]}

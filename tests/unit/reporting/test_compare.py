@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from command import TINY, Command, journal_lines, run_here
@@ -32,6 +33,8 @@ from runner.planning.differences import SettingDifference, match_cells
 from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.reporting.between_studies.compare import LoadedReport, compare
 from runner.reporting.between_studies.side_by_side import document, sections, write
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
 MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
@@ -110,7 +113,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Reports of the tiny experiment, unchanged and on two more data sets."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
-    changes = {"reports": [], "five": ["dataset={name: mnist-5k, subset: 300}"],
+    labels = np.arange(240) % 3
+    images = np.random.default_rng(0).integers(0, 200, (240, 8, 8)) + 25 * labels[:, None, None]
+    np.savez(folder / "own.npz", images=images.astype(np.uint8), labels=labels)
+    changes = {"reports": [], "own": ["dataset={name: npz, file: own.npz, subset: 210}"],
                "shapes": ["dataset={name: shapes, count: 300}"]}  # fmt: skip
     for reports, overrides in changes.items():
         sets = (f"--set={text}" for text in (*overrides, "training.engine=numpy", "training.epochs=1"))
@@ -141,16 +147,16 @@ def test_a_report_compared_with_itself_has_no_differences(trained: Path, runner:
 
 
 def test_three_data_sets_are_ranked_and_drawn(trained: Path, runner: Command, tmp_path: Path) -> None:
-    others = [trained / name / "tiny" for name in ("five", "shapes")]
+    others = [trained / name / "tiny" for name in ("own", "shapes")]
     done = runner("compare", "tiny", *others, "--reports", trained / "reports", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert "Cells ranked over 3 data sets by val_accuracy" in done.stdout
     assert "different data and subset: no paired comparison" in done.stdout
     assert "dataset" in done.stdout and "shapes(figure=outlines" in done.stdout
     ranks = pd.read_csv(tmp_path / "out" / "ranks.csv")
-    assert list(ranks.columns) == ["cell", "rank", "digits", "mnist-5k", "shapes"]
+    assert list(ranks.columns) == ["cell", "rank", "digits", "npz", "shapes"]
     assert ranks["rank"].sum() == pytest.approx(10) and ranks["rank"].is_monotonic_increasing
-    expected = (-ranks[["digits", "mnist-5k", "shapes"]]).rank().mean(axis=1)
+    expected = (-ranks[["digits", "npz", "shapes"]]).rank().mean(axis=1)
     assert ranks["rank"].tolist() == pytest.approx(expected.tolist())
     drawn = "".join(ElementTree.parse(tmp_path / "out" / "ranks.svg").getroot().itertext())
     assert all(f"{row.cell} ({row.rank:.2f})" in " ".join(drawn.split()) for row in ranks.itertuples())
@@ -162,11 +168,11 @@ def test_three_data_sets_are_ranked_and_drawn(trained: Path, runner: Command, tm
 
 def test_a_file_names_its_report_and_misspelt_names_get_suggestions(trained: Path, runner: Command) -> None:
     reports = ("--reports", trained / "reports")
-    assert runner("compare", trained / "tiny.yaml", trained / "five" / "tiny", *reports).returncode == 0
+    assert runner("compare", trained / "tiny.yaml", trained / "own" / "tiny", *reports).returncode == 0
     done = runner("compare", "tiny", "tinny", *reports)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{trained / 'reports' / 'tinny'}: no such report; did you mean 'tiny'? allowed: tiny\n"
-    assert runner("report", trained / "five" / "tiny", "--format", "csv", *reports).returncode == 0
+    assert runner("report", trained / "own" / "tiny", "--format", "csv", *reports).returncode == 0
 
 
 @pytest.mark.parametrize("lacks", ["plan.yaml", "journal.jsonl"])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import pytest
 from command import Command, journal_lines
 
 from runner.fits.metrics import CURVES
@@ -14,6 +15,8 @@ from runner.fits.records import FitResult
 from runner.planning import plan_file
 from runner.tracking import mlflow_values
 from runner.tracking.mlflow_tracker import MlflowTracker
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def test_a_run_counts_alike_in_its_progress_its_messages_and_its_tables(tmp_path: Path, here: Command) -> None:

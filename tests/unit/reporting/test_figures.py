@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,7 +16,7 @@ from reporting_samples import HOSTILE, Sample, make_frames, make_plan, sample, w
 
 from runner.errors import RunnerError
 from runner.reporting.figures.cost import _dots, pareto
-from runner.reporting.figures.draw import DARK_CSS, make_figures
+from runner.reporting.figures.draw import DARK_CSS, DRAWINGS, make_figures
 from runner.reporting.figures.scales import log_ticks
 from runner.reporting.figures.text import layer_name, text_width, wrap
 from runner.reporting.tables.study_tables import make_tables
@@ -28,9 +29,11 @@ ODD = "an\x1b[31mescape"
 NAMES = {"<b>factor</b>": HOSTILE[:2], "$y_2$": HOSTILE[2:], "odd": ("#ffffff", ': #0072b2" id="x"', ODD)}
 
 
-def figures(example: Sample, png: bool = False):
+def figures(example: Sample, *names: str, png: bool = False):
+    """The figures with these names, without names all of them."""
     tables = make_tables(example.plan, example.frames, example.arrays)
-    return make_figures(example.plan, tables, example.arrays, png)
+    with patch.dict(DRAWINGS, {name: DRAWINGS[name] for name in names or [*DRAWINGS]}, clear=True):
+        return make_figures(example.plan, tables, example.arrays, png)
 
 
 def texts(svg: str) -> list[str]:
@@ -119,7 +122,7 @@ def test_hostile_names_are_displayed_unchanged(hostile):
 
 def test_a_long_name_is_wrapped_without_losing_text(tmp_path):
     long = "a level whose name goes on and on, with every word of it needed, " * 3 + "W" * 90
-    labels = texts(figures(sample(tmp_path, {"f": (long, "short")}))["effects"].svg)
+    labels = texts(figures(sample(tmp_path, {"f": (long, "short")}), "effects")["effects"].svg)
     assert "".join(labels).replace(" ", "").count(long.replace(" ", "")) == 1
 
 
@@ -129,7 +132,7 @@ def test_values_are_next_to_their_points(usual, drawn):
 
 
 def test_losses_are_drawn_in_their_own_unit(tmp_path):
-    drawings = figures(sample(tmp_path, {"depth": ("1", "2", "3")}, metric="val_loss"))
+    drawings = figures(sample(tmp_path, {"depth": ("1", "2", "3")}, metric="val_loss"), "effects", "curves")
     assert "validation loss, nats" in texts(drawings["effects"].svg)
     assert "logarithmic in the loss" in drawings["curves"].caption and "loss, nats" in texts(drawings["curves"].svg)
 
@@ -146,7 +149,7 @@ def test_figures_without_saved_arrays_are_left_out(usual, tmp_path):
 
 def test_old_journals_without_confusions_have_no_matrix(usual, tmp_path):
     frames = replace(usual.frames, confusions=usual.frames.confusions[:0])
-    assert "confusion" not in figures(Sample(usual.plan, frames, tmp_path))
+    assert not figures(Sample(usual.plan, frames, tmp_path), "confusion")
 
 
 def test_nothing_is_drawn_if_all_fits_failed(tmp_path):
@@ -156,13 +159,14 @@ def test_nothing_is_drawn_if_all_fits_failed(tmp_path):
 
 def test_a_cell_whose_fits_all_failed_is_left_out_of_the_figures(tmp_path):
     plan = make_plan({"depth": ("1", "2", "3")})
-    drawings = figures(Sample(plan, make_frames(plan, failed=tuple(plan.fits[plan.cells[1].id])), tmp_path))
+    frames = make_frames(plan, failed=tuple(plan.fits[plan.cells[1].id]))
+    drawings = figures(Sample(plan, frames, tmp_path), "curves", "effects")
     assert {"1", "3"} <= set(texts(drawings["curves"].svg)) and "2" not in texts(drawings["effects"].svg)
 
 
 def test_one_epoch_gives_no_curve(tmp_path):
     plan = make_plan({"depth": ("1", "2")})
-    assert "curves" not in figures(Sample(plan, make_frames(plan, epochs=1), tmp_path))
+    assert not figures(Sample(plan, make_frames(plan, epochs=1), tmp_path), "curves")
 
 
 def test_the_error_for_a_damaged_file_names_it(tmp_path):
@@ -199,13 +203,13 @@ def test_of_many_levels_and_cells_some_are_omitted_and_the_captions_say_so(tmp_p
 
 def test_of_many_pairs_of_factors_the_strongest_interactions_are_plotted(tmp_path):
     plan = make_plan({f"factor {place}": ("a", "b") for place in range(5)}, folds=2)
-    caption = figures(Sample(plan, make_frames(plan, epochs=2), tmp_path))["interactions"].caption
+    caption = figures(Sample(plan, make_frames(plan, epochs=2), tmp_path), "interactions")["interactions"].caption
     assert "the 6 strongest of 10 pairs" in caption
 
 
 def test_of_many_classes_those_with_the_most_mistakes_are_plotted(tmp_path):
     example = sample(tmp_path, {"depth": ("1", "2")}, class_names=tuple(f"class {place}" for place in range(50)))
-    picture = figures(example)["confusion"]
+    picture = figures(example, "confusion")["confusion"]
     assert "the 20 of 50 classes with the most mistakes" in picture.caption
     assert len({text for text in texts(picture.svg) if text.startswith("class ")}) == 20
 
@@ -213,7 +217,7 @@ def test_of_many_classes_those_with_the_most_mistakes_are_plotted(tmp_path):
 def test_the_matrix_holds_the_counts_of_the_best_cell(tmp_path):
     example = sample(tmp_path, {}, class_names=("cat", "dog", "emu", "fox", "gnu"))
     counts = example.frames.confusions.groupby(["truth", "predicted"])["count"].sum()
-    labels = texts(figures(example)["confusion"].svg)
+    labels = texts(figures(example, "confusion")["confusion"].svg)
     assert {str(count) for count in counts} <= set(labels) and "difference" not in labels
 
 
@@ -297,7 +301,8 @@ def test_what_rests_on_survivors_is_marked_in_figures_and_captions(usual, drawn)
     """One fit failed at every cell of the level strided_conv, so that no matched pair of it is complete."""
     plan = usual.plan
     failed = tuple(plan.fits[cell.id][0] for cell in plan.cells if "strided_conv" in cell.levels.values())
-    marked = figures(Sample(plan, make_frames(plan, failed=failed), usual.arrays))
+    names = ("effects", "differences", "cost", "interactions", "curves")
+    marked = figures(Sample(plan, make_frames(plan, failed=failed), usual.arrays), *names)
     assert "strided_conv †" in texts(marked["effects"].svg) and "max_pool" in texts(marked["effects"].svg)
     labels = texts(marked["differences"].svg)
     assert {"max_pool − strided_conv †", "max_pool − avg_pool"} <= set(labels)
@@ -310,5 +315,5 @@ def test_what_rests_on_survivors_is_marked_in_figures_and_captions(usual, drawn)
 
 def test_pairs_without_matched_cells_are_counted_in_the_caption(usual):
     plan = replace(usual.plan, cells=(usual.plan.cells[0], usual.plan.cells[1], usual.plan.cells[8]))
-    caption = figures(Sample(plan, usual.frames, usual.arrays))["differences"].caption
+    caption = figures(Sample(plan, usual.frames, usual.arrays), "differences")["differences"].caption
     assert "Without an interval or a mean, and so not plotted: 2 pairs." in caption

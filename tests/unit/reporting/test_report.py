@@ -62,7 +62,7 @@ def test_the_answer_comes_first_and_is_the_same_in_both_pages(report: Path) -> N
 def test_a_pair_that_could_not_be_compared_is_in_the_answer_and_in_the_tables(tmp_path: Path) -> None:
     example = sample(tmp_path / "fits")
     few = [example.plan.cells[index] for index in (0, 1, 8)]  # the last shares neither filters nor downsampling
-    write_report(dataclasses.replace(example.plan, cells=tuple(few)), example.frames, tmp_path, FORMATS)
+    write_report(dataclasses.replace(example.plan, cells=tuple(few)), example.frames, tmp_path, ("md", "csv", "tex"))
     page, comparisons = (tmp_path / "report.md").read_text(), pd.read_csv(tmp_path / "tables" / "comparisons.csv")
     assert "- **filters**: 7x7 vs 3x3 x 3: not compared, since no two" in page
     assert "| filters | 7x7 − 3x3 x 3 | – | – |" in page and "| 0 × 0 |" in page and "†" not in page
@@ -89,8 +89,14 @@ def test_figures_that_an_earlier_report_left_are_deleted(tmp_path: Path) -> None
     assert "activations" not in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("metric", "folds"), [("val_accuracy", 2), ("val_loss", 5)])
-@pytest.mark.parametrize("factors", [{}, {"one": ("only",)}, {"a": ("x", "y")}, FACTORS], ids=["0", "1x1", "1", "3"])
+@pytest.mark.parametrize(
+    ("factors", "metric", "folds"),
+    [
+        ({}, "val_accuracy", 2), ({}, "val_loss", 5), ({"one": ("only",)}, "val_loss", 2),
+        ({"a": ("x", "y")}, "val_accuracy", 5), (FACTORS, "val_accuracy", 2), (FACTORS, "val_loss", 5),
+    ],
+    ids=["0-accuracy", "0-loss", "1x1", "1", "3-accuracy", "3-loss"],
+)  # fmt: skip
 def test_partial_experiments_of_any_shape_have_a_report(
     tmp_path: Path, factors: dict[str, tuple[str, ...]], metric: str, folds: int
 ) -> None:

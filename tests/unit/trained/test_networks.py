@@ -21,6 +21,8 @@ from runner.planning import plan_file
 from runner.trained.choose import SavedFits
 from runner.trained.networks import load_network, open_network
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
