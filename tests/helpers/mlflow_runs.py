@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from command import environment
+from command import RUNNER, environment
 from mlflow import MlflowClient
 from mlflow.entities import Run
+
+from runner.tracking.new_store import create_store
 
 
 def runs_of(uri: str, experiment: str = "tiny") -> list[Run]:
@@ -41,6 +43,8 @@ def free_port() -> int:
 
 def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Starts a real MLflow tracking server on loopback, in its own process group, and waits until it answers."""
+    if not (folder / "server.db").exists():
+        create_store(folder / "server.db")  # a copy, which saves the server a second of migrations
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder / 'server.db'}",
@@ -61,6 +65,34 @@ def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
             time.sleep(0.2)
     os.killpg(process.pid, 9)
     raise AssertionError("the server did not start")
+
+
+@contextmanager
+def ui(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], int, list[str]]]:
+    """`runner ui` in `folder`, once it accepts connections: its process, its port, and the lines it printed first."""
+    port, output = free_port(), folder / "output"
+    with output.open("w") as log:
+        process = subprocess.Popen(
+            [RUNNER, "ui", "--port", str(port), *options], cwd=folder, env=environment(publish=True),
+            stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not answers("127.0.0.1", port):
+            assert time.monotonic() < deadline and process.poll() is None, output.read_text()
+            time.sleep(0.1)
+        yield process, port, output.read_text().splitlines()
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

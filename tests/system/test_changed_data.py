@@ -10,6 +10,8 @@ import pytest
 import yaml
 from command import TINY, Command, journal_by_id
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 STUDY = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz, subset: 60}")
 STUDY = STUDY.replace("epochs: 2, batch_size: 100", "epochs: 1, batch_size: 20, engine: numpy")
 
@@ -43,9 +45,11 @@ def fingerprint(study: Path, reports: str = "reports") -> str:
     return str(yaml.safe_load((study.parent / reports / "tiny" / "plan.yaml").read_text())["data"]["fingerprint"])
 
 
-def test_a_replaced_file_is_trained_on_and_a_touched_one_trains_nothing(study: Path, process: Command) -> None:
+def test_a_replaced_file_is_trained_on_and_a_touched_one_trains_nothing(
+    study: Path, process: Command, here: Command
+) -> None:
     file, report = study.parent / "mine.npz", study.parent / "reports" / "tiny"
-    assert process("run", study).returncode == 0
+    assert here("run", study).returncode == 0
     first, status = fingerprint(study), file.stat()
     write_images(study.parent / "new.npz", seed=1)
     (study.parent / "new.npz").replace(file)
@@ -54,14 +58,14 @@ def test_a_replaced_file_is_trained_on_and_a_touched_one_trains_nothing(study: P
     assert "3 fits to train" in done.stderr and fingerprint(study) != first and len(journal_by_id(report)) == 6
     second = fingerprint(study)
     file.touch()
-    assert "0 fits to train" in process("run", study).stderr and fingerprint(study) == second
+    assert "0 fits to train" in here("run", study).stderr and fingerprint(study) == second
     write_images(file, seed=0)
-    assert "0 fits to train" in process("run", study).stderr and fingerprint(study) == first
+    assert "0 fits to train" in here("run", study).stderr and fingerprint(study) == first
 
 
 def test_a_damaged_cache_is_made_again_and_gives_the_same_results(study: Path, process: Command, here: Command) -> None:
     """Also if the fits run in the process that has mapped the damaged copy."""
-    assert process("run", study, "--reports", "whole", "--set", "seed=5").returncode == 0
+    assert here("run", study, "--reports", "whole", "--set", "seed=5").returncode == 0
     assert here("run", study).returncode == 0
     (images,) = (study.parent / "cache" / "prepared").glob("*/images.npy")
     for run in (process, here):
@@ -104,7 +108,7 @@ def register_augmentations():
 
 @pytest.mark.parametrize("action", ["file.write(bytes(2000))", "file.truncate()"])
 def test_a_cache_that_changes_during_a_run_stops_it_before_anything_is_recorded(
-    study: Path, process: Command, action: str
+    study: Path, process: Command, here: Command, action: str
 ) -> None:
     text = SCRAMBLER.replace("BATCH", "2").replace("ACTION", action)
     (study.parent / "scrambler.py").write_text(text)
@@ -115,8 +119,8 @@ def test_a_cache_that_changes_during_a_run_stops_it_before_anything_is_recorded(
     assert "was changed by another program, and what was trained since is not recorded; run the" in stopped.stderr
     report = study.parent / "reports" / "tiny"
     assert journal_by_id(report) == {} and not list((report / "fits").glob("*.checkpoint"))
-    done = process("run", study, *settings)
+    done = here("run", study, *settings)
     assert done.returncode == 0 and done.stderr.count("this copy of the data is damaged") == 1
     assert "resumes" not in done.stderr
-    assert process("run", study, *settings, "--reports", "undisturbed").returncode == 0
+    assert here("run", study, *settings, "--reports", "undisturbed").returncode == 0
     assert journal_by_id(report) == journal_by_id(study.parent / "undisturbed" / "tiny")

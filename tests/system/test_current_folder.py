@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 from command import RUNNER, Command, environment
-from mlflow_runs import free_port
+from mlflow_runs import answers, ui
+
+from runner.tracking.new_store import create_store
 
 SMALL = ("--set", "training={epochs: 1, engine: ENGINE}", "--set", "grid={architecture.convs: [1]}")
 
@@ -30,14 +31,13 @@ def marks(tiny: Path) -> Path:
     return marks
 
 
-@pytest.mark.parametrize(("engine", "executor"), [("torch", "process"), ("numpy", "serial")])
-def test_no_module_of_the_current_folder_is_imported(
-    engine: str, executor: str, tiny: Path, marks: Path, process: Command
-) -> None:
-    small = [option.replace("ENGINE", engine) for option in SMALL]
+def test_no_module_of_the_current_folder_is_imported(tiny: Path, marks: Path, process: Command) -> None:
+    torch, numpy = ([option.replace("ENGINE", engine) for option in SMALL] for engine in ("torch", "numpy"))
+    training = ["run", tiny, *torch]
     for command in (
-        ["plan", tiny, *small],
-        ["run", tiny, *small, "--executor", executor],
+        ["plan", tiny, *torch],
+        ["run", tiny, *numpy, "--executor", "serial", "--reports", "serial"],
+        training,
         ["report", "tiny"],
         ["compare", "tiny", "copy"],
         ["publish", "tiny"],
@@ -47,37 +47,27 @@ def test_no_module_of_the_current_folder_is_imported(
     ):
         done = process(*command, publish=True)
         assert done.returncode == 0, done.stderr
-        if command[0] == "run":
+        if command is training:
             shutil.copytree(tiny.parent / "reports" / "tiny", tiny.parent / "copy")
     assert not list(marks.iterdir())
 
 
 def test_the_ui_imports_no_module_of_the_current_folder(tmp_path: Path, marks: Path) -> None:
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "mlflow.db").touch()
-    port = free_port()
-    with (tmp_path / "output").open("w") as output:
-        server = subprocess.Popen(
-            [RUNNER, "ui", "--port", str(port)], cwd=tmp_path, env=environment(publish=True), stdout=output,
-            stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        while True:
-            assert server.poll() is None, (tmp_path / "output").read_text()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=10) as answer:
-                    assert answer.status == 200
-                break
-            except OSError:
-                time.sleep(0.1)
-    finally:
-        os.killpg(server.pid, 9)
-        server.wait()
+    """Here with a host, which it warns of, and then listens on all addresses of this machine."""
+    create_store(tmp_path / "reports" / "mlflow.db")
+    with ui(tmp_path, "--host", "0.0.0.0") as (_, port, lines):
+        assert lines[:2] == [
+            f"MLflow UI on http://0.0.0.0:{port} (Ctrl-C ends it)",
+            "warning: anyone who can reach that address can read and change the store",
+        ]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=100) as answer:
+            assert answer.status == 200
+        assert sys.platform != "linux" or answers("127.0.0.2", port)
     assert not list(marks.iterdir())
 
 
 def test_settings_of_matplotlib_in_the_current_folder_neither_run_latex_nor_change_a_figure(
-    tiny: Path, tmp_path: Path
+    tiny: Path, tmp_path: Path, here: Command
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -93,7 +83,7 @@ def test_settings_of_matplotlib_in_the_current_folder_neither_run_latex_nor_chan
         drawn = [*(tmp_path / "reports" / "tiny" / "figures").iterdir(), *tmp_path.glob("*.png")]
         return {file.name: file.read_bytes() for file in drawn}
 
-    figures("run", tiny.name, *small)
+    assert here("run", tiny.name, *small).returncode == 0
     before = figures("describe", "shift", "--dataset", "digits")
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\naxes.grid: True\nlines.linewidth: 9\n")
     figures("report", "tiny")
@@ -101,7 +91,7 @@ def test_settings_of_matplotlib_in_the_current_folder_neither_run_latex_nor_chan
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_settings_of_the_folders_git_repository_run_nothing(tiny: Path, process: Command) -> None:
+def test_the_settings_of_the_folders_git_repository_run_nothing(tiny: Path, here: Command) -> None:
     """Every kind of setting: tests/unit/planning/test_git_commit.py."""
     program, ran = tiny.parent / "program", tiny.parent / "ran"
     program.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
@@ -118,7 +108,7 @@ def test_the_settings_of_the_folders_git_repository_run_nothing(tiny: Path, proc
     git("config", "core.fsmonitor", str(program))
     git("config", "filter.f.clean", str(program))
     tiny.write_text(tiny.read_text() + "\n")
-    done = process("run", tiny, *[option.replace("ENGINE", "numpy") for option in SMALL])
+    done = here("run", tiny, *[option.replace("ENGINE", "numpy") for option in SMALL])
     assert done.returncode == 0 and not ran.exists()
     plan = (tiny.parent / "reports" / "tiny" / "plan.yaml").read_text()
     assert " with changes" in plan

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 import time
 import urllib.request
@@ -13,9 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import Command, environment, journal_lines
+from command import Command, journal_lines
 from mlflow import MlflowClient
-from mlflow_runs import free_port, kinds, runs_of, sqlite
+from mlflow_runs import answers, kinds, runs_of, sqlite, ui
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runner: Command) -> None:
@@ -50,19 +50,19 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
     assert {"report.html", "report.md", "plan.yaml", "tables"} <= names
 
 
-def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runner: Command) -> None:
-    runner("run", tiny, publish=True)
+def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, here: Command) -> None:
+    here("run", tiny, publish=True)
     before = {run.info.run_id: (run.info.status, run.data.metrics, run.info.end_time) for run in runs_of(sqlite(tiny))}
-    runner("run", tiny, publish=True)
+    here("run", tiny, publish=True)
     ledger = tiny.parent / "reports" / "tiny" / "mlflow.jsonl"
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join(lines[: len(lines) // 2]) + lines[-1][:20])  # as a crash would leave it
-    runner("run", tiny, publish=True)
+    here("run", tiny, publish=True)
     ledger.unlink()
-    runner("run", tiny, publish=True)
+    here("run", tiny, publish=True)
     journal = tiny.parent / "reports" / "tiny" / "journal.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[1:]))
-    assert "1 fit to train" in runner("run", tiny, publish=True).stderr
+    assert "1 fit to train" in here("run", tiny, publish=True).stderr
     client = MlflowClient(tracking_uri=sqlite(tiny))
     after = {run.info.run_id: run for run in runs_of(sqlite(tiny))}
     assert after.keys() == before.keys()
@@ -72,45 +72,32 @@ def test_publishing_again_adds_nothing_even_without_the_ledger(tiny: Path, runne
             assert len(client.get_metric_history(id, "val/accuracy")) == 2
 
 
-def test_a_lost_store_is_filled_again(tiny: Path, runner: Command) -> None:
-    runner("run", tiny, publish=True)
+def test_a_lost_store_is_filled_again(tiny: Path, runner: Command, here: Command) -> None:
+    """By another process, as this one has the lost file open."""
+    here("run", tiny, publish=True)
     (tiny.parent / "reports" / "mlflow.db").unlink()
     again = runner("run", tiny, publish=True)
     assert "0 fits to train" in again.stderr
     assert kinds(runs_of(sqlite(tiny))) == {"cell": 4, "fit": 12, "report": 1}
 
 
-def test_the_ui_opens_on_the_store_that_run_used(tiny: Path, runner: Command) -> None:
-    runner("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
-    port = free_port()
-    ui = subprocess.Popen(
-        [str(Path(sys.executable).parent / "runner"), "ui", "--port", str(port)],
-        cwd=tiny.parent,
-        env=environment(publish=True),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(300):
-            try:
-                runs = runs_of(f"http://127.0.0.1:{port}")
-                break
-            except Exception:
-                time.sleep(0.2)
+def test_the_ui_opens_on_the_store_that_run_used_and_listens_on_loopback_only(tiny: Path, here: Command) -> None:
+    here("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
+    with ui(tiny.parent) as (process, port, lines):
+        assert lines[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
+        assert not [line for line in lines if line.startswith("warning")]
+        assert sys.platform != "linux" or not answers("127.0.0.2", port), "another address of this machine"
+        runs = runs_of(f"http://127.0.0.1:{port}")
         assert kinds(runs) == {"cell": 1, "fit": 3, "report": 1}
         (report,) = (run.info.run_id for run in runs if run.data.tags["runner.kind"] == "report")
         page = f"http://127.0.0.1:{port}/get-artifact?path=report.html&run_uuid={report}"
         assert re.search(rb"<title>tiny</title>", urllib.request.urlopen(page, timeout=30).read())
         for _ in range(300):  # a short-lived helper may be among them; permanent ones would take gigabytes
-            workers = psutil.Process(ui.pid).children(recursive=True)
+            workers = psutil.Process(process.pid).children(recursive=True)
             if len(workers) == 1:
                 break
             time.sleep(0.2)
         assert len(workers) == 1
-    finally:
-        os.killpg(ui.pid, 9)
-        ui.wait()
 
 
 def test_a_missing_store_is_reported_in_one_line(runner: Command) -> None:

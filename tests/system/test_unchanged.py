@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from command import TINY
 
 import runner
 from runner.files import build_stamp
@@ -21,10 +22,24 @@ def write_times(folder: Path) -> dict[str, int]:
     return {str(f.relative_to(folder)): f.stat().st_mtime_ns for name in names for f in folder.glob(name)}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment of two cells, for tests that leave its report as they found it."""
+    file = tmp_path_factory.mktemp("shared") / "tiny.yaml"
+    file.write_text(TINY)
+    run(file)
+    return file
+
+
 @pytest.fixture
-def done(tiny: Path) -> Path:
-    """The report folder of a finished experiment of two cells."""
-    return run(tiny).folder
+def own(tiny: Path) -> Path:
+    """A finished experiment of two cells, for one test."""
+    run(tiny)
+    return tiny
+
+
+def report_of(file: Path) -> Path:
+    return file.parent / "reports" / "tiny"
 
 
 def run(tiny: Path, *overrides: str) -> runner.flow.outcome.Outcome:
@@ -33,44 +48,46 @@ def run(tiny: Path, *overrides: str) -> runner.flow.outcome.Outcome:
     return runner.run(tiny, overrides=sets, reports=reports, **OPTIONS)
 
 
-def test_unchanged_outputs_are_not_written_again(tiny: Path, done: Path) -> None:
-    before = write_times(done)
-    again = run(tiny)
-    assert write_times(done) == before and len(before) > 10
+def test_unchanged_outputs_are_not_written_again(shared: Path) -> None:
+    before = write_times(report_of(shared))
+    again = run(shared)
+    assert write_times(report_of(shared)) == before and len(before) > 10
     assert again.trained == 0 and again.verdict["rows"][0][0] in {"convs=1", "convs=2"}
     assert list(again.tables.cells["ok"]) == [3, 3]
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "tables/cells.csv", "figures/effects.svg", "plan.yaml"])
 @pytest.mark.parametrize("damage", ["removed", "edited"])
-def test_what_is_missing_or_edited_is_written_again(tiny: Path, done: Path, name: str, damage: str) -> None:
-    file = done / name
+def test_what_is_missing_or_edited_is_written_again(shared: Path, name: str, damage: str) -> None:
+    file = report_of(shared) / name
     content = file.read_text()
     if damage == "removed":
         file.unlink()
     else:
         file.write_text(content[:-2])
-    run(tiny)
+    run(shared)
     assert file.read_text() == content
 
 
-def test_the_report_follows_a_new_result_and_a_changed_plan(tiny: Path, done: Path) -> None:
+def test_the_report_follows_a_new_result_and_a_changed_plan(own: Path) -> None:
+    done = report_of(own)
     before = (done / "report.md").read_text()
     journal = done / "journal.jsonl"
     first, *rest = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(rest))
-    assert run(tiny).trained == 1
+    assert run(own).trained == 1
     text = (done / "report.md").read_text()
-    run(tiny, "report.metric=val_loss")
+    run(own, "report.metric=val_loss")
     assert "val_loss" in (done / "report.md").read_text() and "val_loss" not in text.partition("\n## ")[0]
     assert before.partition("\n## ")[0] == text.partition("\n## ")[0]
 
 
-def test_a_figure_whose_arrays_are_gone_is_removed(tiny: Path, done: Path) -> None:
+def test_a_figure_whose_arrays_are_gone_is_removed(own: Path) -> None:
+    done = report_of(own)
     assert (done / "figures" / "filters.svg").is_file()
     for file in (done / "fits").glob("*.npz"):
         file.unlink()
-    run(tiny)
+    run(own)
     assert not (done / "figures" / "filters.svg").exists()
 
 
@@ -89,7 +106,8 @@ def test_a_damaged_stamp_is_ignored(tmp_path: Path) -> None:
     assert build_stamp.read_stamp(stamp, "key") is None
 
 
-def test_the_index_decodes_only_the_lines_that_are_requested(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_decodes_only_the_lines_that_are_requested(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = report_of(shared)
     results, end = index(done / "journal.jsonl")
     decoded: list[bytes] = []
     monkeypatch.setattr("runner.journal.index.decode", lambda line: (decoded.append(line), decode(line))[1])
