@@ -45,6 +45,13 @@ VARYING = (
 """Columns of tables, and keys of journal lines, that may differ between runs of the same plan."""
 
 
+TRACKER = (
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER",
+    "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",
+)  # fmt: skip
+"""What the MLflow tracker sets when it is imported, once per process: commands in the test process need it too."""
+
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -87,17 +94,21 @@ def journal_by_id(report: Path) -> dict[str, Any]:
     return by_id
 
 
-def run_here(folder: Path, *given: object, publish: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, in `folder`, with the environment, log and catalog of a new process."""
+def run_here(folder: Path, *given: object, publish: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, in `folder`, with the environment, log and catalog of a new process.
+
+    `variables` are added to that environment.
+    """
     arguments = [*map(str, given)]
     if arguments[0] == "run" and "--executor" not in arguments:
         arguments = [*arguments, "--executor", "serial"]
     out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
-        for key in os.environ.keys() - environment(publish).keys():
+        wanted = {key: os.environ[key] for key in TRACKER if key in os.environ} | environment(publish) | variables
+        for key in os.environ.keys() - wanted.keys():
             patch.delenv(key)
-        for key, value in environment(publish).items():
+        for key, value in wanted.items():
             patch.setenv(key, value)
         patch.setattr(root, "handlers", [])  # with pytest's handlers in place, the command would not set up its log
         load_catalog.cache_clear()  # the test may have edited a plugin file since the last command

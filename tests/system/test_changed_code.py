@@ -45,13 +45,26 @@ grid: {architecture.kernel: [3, 5, 7]}
 """
 
 
+def write_study(folder: Path) -> None:
+    (folder / "dim_block.py").write_text(PLUGIN)
+    (folder / "dim_helper.py").write_text("FACTOR = 1.0\n")
+    (folder / "s.yaml").write_text(STUDY)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The losses of the study without an edit."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_study(folder)
+    subprocess.run([RUNNER, "run", "s.yaml"], cwd=folder, env=environment(), check=True, capture_output=True)
+    return losses(folder / "reports" / "s")
+
+
 @pytest.mark.parametrize("edited", ["dim_block.py", "dim_helper.py"])
-def test_a_worker_that_is_replaced_after_an_edit_records_nothing(edited: str, tmp_path: Path, process: Command) -> None:
-    (tmp_path / "dim_block.py").write_text(PLUGIN)
-    (tmp_path / "dim_helper.py").write_text("FACTOR = 1.0\n")
-    (tmp_path / "s.yaml").write_text(STUDY)
-    whole = process("run", "s.yaml", "--reports", "undisturbed")
-    assert whole.returncode == 0
+def test_a_worker_that_is_replaced_after_an_edit_records_nothing(
+    edited: str, undisturbed: dict[str, object], tmp_path: Path, process: Command
+) -> None:
+    write_study(tmp_path)
     content = (tmp_path / edited).read_text()
     with subprocess.Popen(
         [RUNNER, "run", "s.yaml", "--workers", "1"],
@@ -74,7 +87,7 @@ def test_a_worker_that_is_replaced_after_an_edit_records_nothing(edited: str, tm
     (tmp_path / edited).write_text(content)
     again = process("run", "s.yaml")
     assert again.returncode == 0 and f"{plural(12 - len(recorded), 'fit')} to train" in again.stderr
-    assert losses(tmp_path / "reports" / "s") == losses(tmp_path / "undisturbed" / "s")
+    assert losses(tmp_path / "reports" / "s") == undisturbed
 
 
 def losses(folder: Path) -> dict[str, object]:

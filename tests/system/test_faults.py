@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from command import Command, journal_lines
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 FAULTY = """\
 import ctypes, os, resource, signal, sys, time
 from dataclasses import dataclass
@@ -151,10 +153,10 @@ def test_a_fit_whose_worker_was_lost_is_tried_again_as_often_as_retries_allows(
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_a_fit_that_diverges_is_left_out_of_the_mean_and_the_tables_say_so(
-    tmp_path: Path, runner: Command, engine: str
+    tmp_path: Path, here: Command, engine: str
 ) -> None:
     file = write_study(tmp_path, {"good": "none", "diverges": f"nan {tmp_path / 'marker'}"})
-    done = runner("run", file, "--executor", "serial", "--set", f"training.engine={engine}")
+    done = here("run", file, "--set", f"training.engine={engine}")
     assert done.returncode == 1 and "trying again" not in done.stderr
     fits = read_fits(tmp_path).set_index("fault")
     bad, good = fits.loc["diverges"].sort_values("status").to_dict("records")
@@ -180,7 +182,7 @@ def test_torch_out_of_memory_is_reported_as_out_of_memory(tmp_path: Path, runner
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_a_fit_that_stays_at_chance_ends_early_if_stuck_after_is_set(
-    tmp_path: Path, runner: Command, engine: str
+    tmp_path: Path, here: Command, engine: str
 ) -> None:
     levels = {
         "learns": "{optimizer.lr: 2e-2, training.stuck_after: 2}",
@@ -193,7 +195,7 @@ def test_a_fit_that_stays_at_chance_ends_early_if_stuck_after_is_set(
     text = text.replace("subset: 300", "subset: 900").replace("width: 2", "width: 8")
     text = text.replace("grid:\n  fault:\n", "grid:\n  kind:\n") + "".join(f"    {k}: {v}\n" for k, v in levels.items())
     (tmp_path / "faults.yaml").write_text(text)
-    done = runner("run", tmp_path / "faults.yaml")
+    done = here("run", tmp_path / "faults.yaml")
     fits = read_fits(tmp_path)
     assert fits.groupby("kind")["status"].agg(set).to_dict() == {
         "learns": {"ok"}, "stuck": {"failed"}, "unchecked": {"ok"},

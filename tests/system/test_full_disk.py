@@ -145,22 +145,22 @@ def test_without_space_for_the_cache_the_data_go_to_a_temporary_folder(
     assert_one_line(capsys, "No space left on device", disk.folder)
 
 
-def test_what_a_full_store_refused_is_published_once_later(disk: Disk, tiny: Path, runner: Command) -> None:
+def test_what_a_full_store_refused_is_published_once_later(disk: Disk, tiny: Path, here: Command) -> None:
     store = f"sqlite:///{disk.folder / 'mlflow.db'}"
     command = ["run", tiny, "--tracking-uri", store, "--set", "grid={architecture.convs: [1]}"]
     disk.fill(100)
-    first = runner(*command, publish=True)
+    first = here(*command, publish=True)
     assert first.returncode == 0 and "not everything is in MLflow (" in first.stderr
     assert "Traceback" not in first.stderr
     assert not (disk.folder / "mlflow.db").exists()
     disk.free()
-    later = runner("publish", "tiny", "--tracking-uri", store, publish=True)
+    later = here("publish", "tiny", "--tracking-uri", store, publish=True)
     assert (later.returncode, later.stderr) == (0, "")
     disk.fill(0)
-    full = runner(*command, "--set", "seed=1", publish=True)
+    full = here(*command, "--set", "seed=1", publish=True)
     assert full.returncode == 0 and "not everything is in MLflow (" in full.stderr
     disk.free()
-    assert runner("publish", "tiny", "--tracking-uri", store, publish=True).returncode == 0
+    assert here("publish", "tiny", "--tracking-uri", store, publish=True).returncode == 0
     assert kinds(runs_of(store)) == {"cell": 2, "fit": 6, "report": 1}
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 import runner
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 STUDY = """\
 name: own
 dataset: {name: digits, subset: 600}

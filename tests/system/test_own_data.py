@@ -6,11 +6,14 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from command import TINY, Command
 from written_images import RGB, png, tiff
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 
-def test_a_table_of_16_bit_images_is_learned_and_drawn(tmp_path: Path, process: Command) -> None:
+
+def test_a_table_of_16_bit_images_is_learned_and_drawn(tmp_path: Path, here: Command) -> None:
     """Half PNG, half compressed TIFF; each class has its own brightness, below 256, so all high bytes are 0."""
     rng, rows = np.random.default_rng(0), ["picture,kind"]
     for number in range(48):
@@ -24,14 +27,12 @@ def test_a_table_of_16_bit_images_is_learned_and_drawn(tmp_path: Path, process: 
     text = TINY.replace("dataset: digits", f"dataset: {dataset}").replace("convs: [1, 2]", "convs: [1]")
     (tmp_path / "tiny.yaml").write_text(text)
     settings = "training={epochs: 8, engine: numpy, batch_size: 8}"
-    done = process(
-        "run", "tiny.yaml", "--executor", "serial", "--set", settings, "--set", "optimizer={name: adam, lr: 0.02}"
-    )
+    done = here("run", "tiny.yaml", "--set", settings, "--set", "optimizer={name: adam, lr: 0.02}")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "reports" / "tiny" / "tables" / "fits.csv").open() as file:
         accuracies = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
     assert accuracies and min(accuracies) > 0.9, accuracies
-    done = process("describe", "image-table", *(f"--set={part}" for part in (
+    done = here("describe", "image-table", *(f"--set={part}" for part in (
         "file=pictures.csv", "path=picture", "label=kind", "size=8", "scale=[0, 255]")))  # fmt: skip
     assert done.returncode == 0 and (tmp_path / "image-table.png").stat().st_size > 1000
     assert [line.split() for line in done.stdout.splitlines()][-4:-2] == [["NA", "24"], ["null", "24"]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import RUNNER, environment, stable_tables
+from command import RUNNER, environment, run_here, stable_tables
 from plugin_modules import PLUGIN, write_study
 
 from runner.planning.plan_file import read
@@ -56,7 +56,7 @@ def test_an_unknown_receptive_field_is_a_dash_in_the_table(trained: tuple[Path, 
 
 def test_modules_give_the_same_bits_in_other_processes(trained: tuple[Path, Done]) -> None:
     folder = trained[0]
-    again = command(folder, "run", "e.yaml", "--set", GRID, "--reports", "again", "--executor", "serial")
+    again = run_here(folder, "run", "e.yaml", "--set", GRID, "--reports", "again")
     assert again.returncode == 0
     assert stable_tables(folder / "again" / "tiny") == stable_tables(folder / "reports" / "tiny")
 
@@ -66,7 +66,7 @@ def test_an_edit_of_the_plugin_changes_the_identity_of_modules(trained: tuple[Pa
     write_study(tmp_path)
     shutil.copytree(trained[0] / "reports", tmp_path / "reports")
     (tmp_path / "modules.py").write_text(PLUGIN.replace("signal + self.body", "signal - self.body"))
-    done = command(tmp_path, "plan", "e.yaml", "--set", GRID.replace(", coded", ""))
+    done = run_here(tmp_path, "plan", "e.yaml", "--set", GRID.replace(", coded", ""))
     assert "4 fits to train" in done.stdout, "those of summing and counting, not of simple_convnet"
 
 
@@ -75,7 +75,7 @@ def test_a_modules_code_is_in_its_identity_whatever_its_parameters_are_called(
 ) -> None:
     write_study(tmp_path)
     (tmp_path / "modules.py").write_text(PLUGIN + "# a comment\n")
-    cells = json.loads(command(tmp_path, "plan", "e.yaml", "--set", GRID, "--json").stdout)["cells"]
+    cells = json.loads(run_here(tmp_path, "plan", "e.yaml", "--set", GRID, "--json").stdout)["cells"]
     before = [cell.id for cell in read(trained[0] / "reports" / "tiny" / "plan.yaml").cells]
     changed = {cell["levels"]["architecture"] for cell in cells if cell["id"] not in before}
     assert changed == {"summing", "counting", "coded"}
@@ -118,5 +118,5 @@ def test_measuring_a_module_allocates_no_numbers(
 
 def test_an_architecture_that_can_do_without_torch_is_described_with_torch_if_it_is_installed(tmp_path: Path) -> None:
     write_study(tmp_path)
-    done = command(tmp_path, "describe", "either", "--plugin", "late.py", "--input", "1x8x8", "--json")
+    done = run_here(tmp_path, "describe", "either", "--plugin", "late.py", "--input", "1x8x8", "--json")
     assert [layer["type"] for layer in json.loads(done.stdout)["layers"]] == ["Flatten", "Linear"], "torch is installed"

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from command import RUNNER, TINY, Command, environment, journal_lines
+from command import RUNNER, TINY, Command, environment, journal_lines, run_here
 from faulty_server import FAULTS, LossyProxy, address, faulty
 from mlflow_runs import free_port, kinds, runs_of, server, sqlite, start_server
 
@@ -23,6 +23,8 @@ from runner.journal.index import index
 from runner.planning import plan_file
 from runner.tracking.mlflow_tracker import MlflowTracker
 from runner.tracking.publisher import Publisher
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
 
@@ -61,8 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpublished report of an experiment with one cell."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
-    command = [RUNNER, "run", "tiny.yaml", *ONE_CELL, "--executor", "serial"]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
+    assert run_here(folder, "run", "tiny.yaml", *ONE_CELL).returncode == 0
     return folder / "reports" / "tiny"
 
 
@@ -108,14 +109,16 @@ def test_publish_reports_an_error_in_one_line(fault: str, report: Path, capsys: 
     assert printed.out == "" and printed.err.count("\n") == 1 and printed.err.startswith(f"{address(broken)}: ")
 
 
-def test_a_server_that_never_answers_delays_neither_training_nor_the_end(tiny: Path, runner: Command) -> None:
+def test_a_server_that_never_answers_delays_neither_training_nor_the_end(
+    tiny: Path, runner: Command, here: Command
+) -> None:
     with faulty("hangs") as broken:
         done = runner("run", tiny, *ONE_CELL, "--publish-wait", 1, "--tracking-uri", address(broken), publish=True)
         assert broken.requests and not broken.stopped.is_set(), "the run ended while its request was still hanging"
     report = tiny.parent / "reports" / "tiny"
     assert done.returncode == 0 and len(journal_lines(report)) == 3 and (report / "report.html").is_file()
     assert "not everything is in MLflow (" in done.stderr and "`runner publish tiny` sends the rest" in done.stderr
-    again = runner("publish", "tiny", "--tracking-uri", sqlite(tiny), publish=True)
+    again = here("publish", "tiny", "--tracking-uri", sqlite(tiny), publish=True)
     assert (again.returncode, again.stdout, again.stderr) == (0, "MLflow has 3 fits\n", "")
     assert kinds(runs_of(sqlite(tiny))) == {"cell": 1, "fit": 3, "report": 1}
 
@@ -138,12 +141,12 @@ def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys:
         assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
 
 
-def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runner: Command) -> None:
+def test_a_server_stopped_and_started_again_has_everything_once(held: Path, here: Command) -> None:
     """A real server behind a proxy that loses the first answer of each kind; it is killed in the middle of a run."""
     port, report = free_port(), held.parent / "reports" / "tiny"
     with faulty("", LossyProxy, upstream=port) as line:
         uri = address(line)
-        down = runner("run", held, *ONE_CELL, "--tracking-uri", uri, publish=True)
+        down = here("run", held, *ONE_CELL, "--tracking-uri", uri, publish=True)
         assert down.returncode == 0 and "`runner publish tiny` sends the rest" in down.stderr
         with server(held.parent, port):
             allow(held, 3 + 3)
@@ -156,9 +159,9 @@ def test_a_server_stopped_and_started_again_has_everything_once(held: Path, runn
         assert running.returncode == 0
         assert len(journal_lines(report)) == 3 + 12
         with server(held.parent, port):
-            attempts = [runner("publish", held, "--tracking-uri", uri, publish=True)]
+            attempts = [here("publish", held, "--tracking-uri", uri, publish=True)]
             while attempts[-1].returncode and len(attempts) < 25:
-                attempts.append(runner("publish", held, "--tracking-uri", uri, publish=True))
+                attempts.append(here("publish", held, "--tracking-uri", uri, publish=True))
             assert attempts[-1].stdout == "MLflow has 12 fits\n", attempts
             runs = runs_of(f"http://127.0.0.1:{port}")
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -222,7 +225,7 @@ def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(he
         stop(processes)
 
 
-def test_a_paused_server_delays_nothing_and_has_everything_after_the_next_run(held: Path, runner: Command) -> None:
+def test_a_paused_server_delays_nothing_and_has_everything_after_the_next_run(held: Path, here: Command) -> None:
     """It is stopped with requests in progress and processes them when it continues, after the run gave them up."""
     port, report = free_port(), held.parent / "reports" / "tiny"
     uri, processes = f"http://127.0.0.1:{port}", []
@@ -237,7 +240,7 @@ def test_a_paused_server_delays_nothing_and_has_everything_after_the_next_run(he
         assert run.returncode == 0 and "`runner publish tiny` sends the rest" in errors, errors
         assert len(journal_lines(report)) == 12 and (report / "report.html").is_file()
         os.killpg(processes[-1].pid, signal.SIGCONT)
-        again = runner("run", held, *ONE_BY_ONE, *PATIENT, "--tracking-uri", uri, publish=True)
+        again = here("run", held, *ONE_BY_ONE, *PATIENT, "--tracking-uri", uri, publish=True)
         assert again.returncode == 0 and "not everything is in MLflow" not in again.stderr, again.stderr
         assert_all_there_once(uri, report)
     finally:

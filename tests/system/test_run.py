@@ -75,8 +75,8 @@ def test_workers_import_nothing_from_the_working_directory(tiny: Path, runner: C
     assert done.returncode == 0, done.stderr
 
 
-def test_a_second_run_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command) -> None:
-    runner("run", tiny)
+def test_a_second_run_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, runner: Command, here: Command) -> None:
+    here("run", tiny)
     report = tiny.parent / "reports" / "tiny"
     tables, page = stable_tables(report), (report / "report.html").read_bytes()
     again = runner("run", tiny)
@@ -84,12 +84,12 @@ def test_a_second_run_trains_nothing_and_a_lost_line_trains_one_fit(tiny: Path, 
     assert stable_tables(report) == tables and (report / "report.html").read_bytes() == page
     lines = journal_lines(report)
     (report / "journal.jsonl").write_text("".join(lines[:4] + lines[5:]))
-    repaired = runner("run", tiny)
+    repaired = here("run", tiny)
     assert "1 fit to train, 11 are in the journal already" in repaired.stderr
     assert stable_tables(report) == tables and len(journal_lines(report)) == 12
 
 
-def test_faults_become_failed_rows_and_the_other_fits_are_trained(tiny: Path, runner: Command) -> None:
+def test_faults_become_failed_rows_and_the_other_fits_are_trained(tiny: Path, runner: Command, here: Command) -> None:
     (tiny.parent / "faulty.py").write_text(FAULTY)
     text = TINY.replace("plugins: []", "plugins: [./faulty.py]").replace("folds: 3", "folds: 2")
     text = text[: text.index("grid:")] + (
@@ -118,28 +118,28 @@ def test_faults_become_failed_rows_and_the_other_fits_are_trained(tiny: Path, ru
     logs = [p.read_text() for p in (tiny.parent / "reports" / "tiny" / "fits").glob("*.log")]
     assert sum("faulty.py" in log for log in logs) == 4, "two that raised an exception, two that hung"
 
-    again = runner("run", tiny)
+    again = here("run", tiny)
     assert again.returncode == 1 and "0 fits to train" in again.stderr, "a failure is a result too"
     (tiny.parent / "faulty.py").write_text(FAULTY.replace('"raise"', '"never"'))
     assert "10 fits to train" in runner("run", tiny, "--fail-fast").stderr, "the plugin's code is part of a fit's id"
 
 
-def test_only_failed_retrains_the_failed_fits(tiny: Path, runner: Command) -> None:
+def test_only_failed_retrains_the_failed_fits(tiny: Path, here: Command) -> None:
     (tiny.parent / "faulty.py").write_text(FAULTY.replace('self.fault == "raise"', 'os.path.exists("broken")'))
     (tiny.parent / "broken").touch()
     text = TINY.replace("plugins: []", "plugins: [./faulty.py]\naugmentation: faulty")
     tiny.write_text(text.replace("[max_pool, strided_conv]", "[max_pool]"))
-    assert runner("run", tiny, "--fail-fast").returncode == 1
-    assert runner("run", tiny).returncode == 1
+    assert here("run", tiny, "--fail-fast").returncode == 1
+    assert here("run", tiny).returncode == 1
     (tiny.parent / "broken").unlink()
-    assert runner("run", tiny, "--only", "failed").returncode == 0
+    assert here("run", tiny, "--only", "failed").returncode == 0
     fits = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")
     assert len(fits) == 6 and (fits["status"] == "ok").all()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_in_each_precision_completes(tiny: Path, runner: Command, precision: str) -> None:
-    done = runner("run", tiny, "--set", f"training.precision={precision}", "--set", "grid={optimizer.lr: [1e-2]}")
+def test_a_run_in_each_precision_completes(tiny: Path, here: Command, precision: str) -> None:
+    done = here("run", tiny, "--set", f"training.precision={precision}", "--set", "grid={optimizer.lr: [1e-2]}")
     assert done.returncode == 0
     losses = pd.read_csv(tiny.parent / "reports" / "tiny" / "tables" / "fits.csv")["train_loss"]
     ids = [json.loads(line)["fit"]["id"] for line in journal_lines(tiny.parent / "reports" / "tiny")]

@@ -11,6 +11,8 @@ import pytest
 from command import ROOT, Command
 from shared_data import DATA
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RECORDER = """\
 import os
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ RunAndLoad = Callable[..., dict[str, np.ndarray]]
 
 
 @pytest.fixture
-def batches(tmp_path: Path, runner: Command, monkeypatch: pytest.MonkeyPatch) -> RunAndLoad:
+def batches(tmp_path: Path, process: Command, here: Command, monkeypatch: pytest.MonkeyPatch) -> RunAndLoad:
     """A function that runs the experiment with some options and returns its training batches by number."""
     (tmp_path / "recorder.py").write_text(RECORDER)
     (tmp_path / "recorded.yaml").write_text(EXPERIMENT)
@@ -61,6 +63,7 @@ def batches(tmp_path: Path, runner: Command, monkeypatch: pytest.MonkeyPatch) ->
         folder = tmp_path / "-".join(options)
         folder.mkdir()
         monkeypatch.setenv("BATCHES", str(folder))
+        runner = here if "serial" in options else process
         done = runner("run", "recorded.yaml", "--reports", folder / "reports", *options)
         assert done.returncode == 0, done.stderr
         return {file.stem: np.load(file) for file in folder.glob("*.npy")}

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import psutil
+import pytest
 from command import RUNNER, Command, environment, journal_by_id, journal_lines, run_here
 from saved_study import PLUGIN
 
 from runner.trained.networks import load_network
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 EXPORTED = """\
 name: exported
@@ -45,6 +48,7 @@ def register_architectures():
 OTHER_PROGRAM = """\
 import json, sys
 import numpy, torch
+
 images = torch.from_numpy(numpy.load("images.npy"))
 program = torch.export.load("module.pt2", extra_files=(extra := {"class_names": ""})).module()
 assert json.loads(extra["class_names"]) == [str(n) for n in range(10)]

@@ -1,7 +1,8 @@
 """The promises of SECURITY.md: untrusted files are data, names are not paths, credentials and temporary files private.
 
 Other tests of them: pickles, which are opened only after their checksum has matched and may name only NumPy arrays, in
-tests/unit/plugins/test_datasets.py; hostile names in figures, in tests/unit/reporting/test_figures.py.
+tests/unit/plugins/test_datasets.py; hostile names in figures, in tests/unit/reporting/test_figures.py; the addresses on
+which `runner ui` listens, in test_mlflow.py and test_current_folder.py.
 """
 
 from __future__ import annotations
@@ -9,22 +10,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import RUNNER, TINY, Command, environment
+from command import RUNNER, TINY, Command, environment, run_here
 from faulty_server import address, faulty
 from mlflow_runs import free_port, kinds, runs_of, server
 
@@ -37,15 +33,29 @@ SMALL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "trainin
 SECRET = "hunter2xyz"
 
 
-def test_yaml_tags_that_create_objects_are_refused(tiny: Path, here: Command) -> None:
-    owned = tiny.parent / "owned"
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reports folder of the finished small study."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(TINY)
+    assert run_here(folder, "run", "tiny.yaml", *SMALL).returncode == 0
+    return folder / "reports"
+
+
+@pytest.fixture
+def finished(reports: Path, tiny: Path) -> Path:
+    """The small study with a report of its own."""
+    shutil.copytree(reports, tiny.parent / "reports")
+    return tiny
+
+
+def test_yaml_tags_that_create_objects_are_refused(finished: Path, here: Command) -> None:
+    tiny, owned = finished, finished.parent / "owned"
     for tag in (f"!!python/object/apply:os.mkdir ['{owned}']", f"!!python/object/new:os.mkdir [['{owned}']]"):
         tiny.write_text(TINY.replace("description: ", f"description: {tag} # "))
         for command in ("plan", "run"):
             done = here(command, tiny)
             assert done.returncode == 2 and done.stderr.startswith(f"{tiny}:2: ") and "Traceback" not in done.stderr
-    tiny.write_text(TINY)
-    assert here("run", tiny, *SMALL).returncode == 0
     plan = tiny.parent / "reports" / "tiny" / "plan.yaml"
     plan.write_text(plan.read_text() + f"more: !!python/object/apply:os.mkdir ['{owned}']\n")
     for command in (["report", "tiny"], ["publish", "tiny"], ["compare", "tiny", "tiny"]):
@@ -54,7 +64,9 @@ def test_yaml_tags_that_create_objects_are_refused(tiny: Path, here: Command) ->
     assert not owned.exists()
 
 
-def test_arrays_with_pickled_objects_are_refused(tiny: Path, here: Command) -> None:
+def test_arrays_with_pickled_objects_are_refused(finished: Path, here: Command) -> None:
+    tiny = finished
+
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tiny.parent / "owned"),)
@@ -65,7 +77,6 @@ def test_arrays_with_pickled_objects_are_refused(tiny: Path, here: Command) -> N
         np.savez(tiny.parent / "evil.npz", **arrays)
         done = here("run", tiny, *SMALL, "--set", "dataset={name: npz, file: evil.npz}")
         assert done.returncode == 2 and "evil.npz: " in done.stderr and "Traceback" not in done.stderr
-    assert here("run", tiny, *SMALL).returncode == 0
     (arrays_file,) = (tiny.parent / "reports" / "tiny" / "fits").glob("*.npz")
     np.savez(arrays_file, layers=hostile, types=hostile, seconds=hostile)
     assert "damaged" in here("report", "tiny").stderr
@@ -73,20 +84,19 @@ def test_arrays_with_pickled_objects_are_refused(tiny: Path, here: Command) -> N
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/b", "..", ".hidden", "a\\b", "~", "a\x00b", "CON:"])
-def test_a_path_as_the_name_of_an_experiment_is_refused(name: str, tiny: Path, runner: Command) -> None:
+def test_a_path_as_the_name_of_an_experiment_is_refused(name: str, tiny: Path, here: Command) -> None:
     inside = tiny.parent / "inside"
     inside.mkdir()
     before = sorted(tiny.parent.rglob("*"))
     tiny.write_text(TINY.replace("name: tiny", f"name: '{name}'"))
-    done = runner("run", tiny, *SMALL, "--reports", inside)
+    done = here("run", tiny, *SMALL, "--reports", inside)
     assert done.returncode == 2 and done.stderr.startswith(f"{tiny}:1: ") and "Traceback" not in done.stderr
     assert sorted(tiny.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("id", ["../../evil", "/etc/passwd", "a/b", "", ".", "a\n"])
-def test_a_path_as_a_fit_id_in_an_untrusted_plan_is_refused(id: str, tiny: Path, here: Command) -> None:
-    assert here("run", tiny, *SMALL).returncode == 0
-    report = tiny.parent / "reports" / "tiny"
+def test_a_path_as_a_fit_id_in_an_untrusted_plan_is_refused(id: str, finished: Path, here: Command) -> None:
+    report = finished.parent / "reports" / "tiny"
     plan = plan_file.read(report / "plan.yaml")
     plan.fits[plan.cells[0].id][0] = id
     plan_file.save(plan, report / "plan.yaml")
@@ -111,7 +121,7 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def test_a_report_escapes_all_text(tiny: Path, runner: Command) -> None:
+def test_a_report_escapes_all_text(tiny: Path, here: Command) -> None:
     """Text from the YAML file, from a plugin, and the class names of the data set."""
     script, image = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
     (tiny.parent / "hostile.py").write_text(
@@ -140,7 +150,7 @@ grid:
     '{script}': {{architecture: '</pre><b>wide'}}
     '{image}': {{optimizer: {{name: sgd, lr: 1e30}}}}
 """)
-    assert runner("run", tiny, "--executor", "serial").returncode == 1, "one of the cells diverges"
+    assert here("run", tiny).returncode == 1, "one of the cells diverges"
     report = tiny.parent / "reports" / "tiny"
     page = Elements((report / "report.html").read_text())
     assert [tag for tag, _ in page.elements].count("script") == 1, "the report's own"
@@ -151,67 +161,29 @@ grid:
     assert not re.search(r"<(script|img|i|b)\b", (report / "report.md").read_text())
 
 
-@contextmanager
-def ui(folder: Path, *options: str) -> Iterator[tuple[int, list[str]]]:
-    """`runner ui` on an empty store, once it accepts connections: its port, and the lines it printed first."""
-    (folder / "reports").mkdir(exist_ok=True)
-    (folder / "reports" / "mlflow.db").touch()
-    port, output = free_port(), folder / "output"
-    with output.open("w") as log:
-        process = subprocess.Popen(
-            [RUNNER, "ui", "--port", str(port), *options], cwd=folder, env=environment(publish=True),
-            stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 120
-        while not answers("127.0.0.1", port):
-            assert time.monotonic() < deadline and process.poll() is None, output.read_text()
-            time.sleep(0.1)
-        yield port, output.read_text().splitlines()
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address of this machine only on Linux")
-def test_the_ui_listens_only_on_loopback_unless_a_host_is_given(tmp_path: Path) -> None:
-    with ui(tmp_path) as (port, lines):
-        assert lines[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
-        assert not [line for line in lines if line.startswith("warning")]
-        assert not answers("127.0.0.2", port)
-    with ui(tmp_path, "--host", "0.0.0.0") as (port, lines):
-        assert lines[:2] == [
-            f"MLflow UI on http://0.0.0.0:{port} (Ctrl-C ends it)",
-            "warning: anyone who can reach that address can read and change the store",
-        ]
-        assert answers("127.0.0.2", port)
-
-
 def files_with(folder: Path, secret: str) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
+def run_as_process(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = environment(publish=True) | variables
+    return subprocess.run([RUNNER, *command], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("fault", ["500", "not MLflow", "closes at once"])
-def test_no_message_or_file_contains_a_password_when_publishing_fails(fault: str, tiny: Path) -> None:
+def test_no_message_or_file_contains_a_password_when_publishing_fails(
+    fault: str, tiny: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a process, and in this one, of which `capfd` gets what libraries print past our streams."""
     with faulty(fault) as broken:
         uris = (address(broken, f"me:{SECRET}@"), f"{address(broken)}/?token={SECRET}")
-        for uri in uris:
+        for uri, run in zip(uris, (run_as_process if fault == "500" else run_here, run_here), strict=True):
             variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_TRACKING_PASSWORD": SECRET}
             for command in (["run", tiny.name, *SMALL], ["publish", "tiny"]):
-                done = subprocess.run(
-                    [RUNNER, *command, "--verbose"], cwd=tiny.parent, env={**environment(publish=True), **variables},
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
+                done = run(tiny.parent, *command, "--verbose", **variables)
                 assert done.returncode == (0 if command[0] == "run" else 2)
-                assert SECRET not in done.stdout + done.stderr
+                printed = capfd.readouterr()
+                assert done.stderr and SECRET not in done.stdout + done.stderr + printed.out + printed.err
         assert broken.requests
     assert files_with(tiny.parent, SECRET) == []
 
@@ -266,6 +238,7 @@ def test_temporary_files_and_copies_of_data_are_readable_only_by_their_owner(
     """With a umask that permits everything, while workers train and checkpoints are written."""
     (tiny.parent / "own.py").write_text(OWN_DATASET)
     text = TINY.replace("plugins: []", "plugins: [./own.py]").replace("dataset: digits", f"dataset: {dataset}")
+    text = text.replace("convs: [1, 2]", "convs: [1]")
     tiny.write_text(text.replace("epochs: 2", "epochs: 20, checkpoint: 0.001s, engine: numpy"))
     # Not below tmp_path, which is long: multiprocessing's sockets go there, and a socket's path has at most 107 bytes.
     temporary, cache = Path(tempfile.mkdtemp(prefix="private-")), tiny.parent / "cache"

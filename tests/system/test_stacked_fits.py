@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from command import Command, journal_by_id, journal_lines
 
-SETTINGS = ("training={epochs: 2, batch_size: 100, engine: torch}", "cross_validation={folds: 3, repeats: 2}")
+pytestmark = pytest.mark.usefixtures("no_figures")
+
+SETTINGS = (
+    "training={epochs: 2, batch_size: 100, engine: torch}",
+    "cross_validation={folds: 3, repeats: 2}",
+    "dataset={name: digits, subset: 600}",
+)
 
 
 def arguments() -> list[str]:

@@ -54,7 +54,7 @@ def test_json_documents_have_the_documented_keys_and_are_all_of_stdout(tiny: Pat
     }  # fmt: skip
 
 
-def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, runner: Command) -> None:
+def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, here: Command) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     (tiny.parent / "my_block.py").write_text(code)
@@ -62,7 +62,7 @@ def test_the_plugin_in_the_readme_runs_in_an_experiment(tiny: Path, runner: Comm
     grid = f"grid:\n  architecture: [{name}, simple_convnet]\n"
     text = tiny.read_text().replace("plugins: []", "plugins: [./my_block.py]")
     tiny.write_text(text[: text.index("grid:")] + grid)
-    done = runner("run", tiny)
+    done = here("run", tiny, "--set", "training.epochs=1")
     assert done.returncode == 0, done.stderr
     assert name in done.stdout
 
@@ -123,9 +123,10 @@ def test_the_wheel_has_one_top_level_package_and_contains_every_module(tmp_path:
             if file.suffix in (".py", ".j2"):
                 assert f"{target}/{file.relative_to(ROOT / folder)}" in names
     # A new environment that has this one's libraries, but not this checkout: a .pth file adds their folder.
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-compile", str(wheel)], check=True)
     site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
                           check=True, capture_output=True, text=True).stdout.strip()  # fmt: skip
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
