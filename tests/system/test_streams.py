@@ -32,8 +32,14 @@ def shell(folder: Path, streams: str, *arguments: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.parametrize("streams", ["2>&-", "<&-", "2>&- <&-", "2>/dev/full", "2>&1 | true", "| head -1"])
-@pytest.mark.parametrize("command", COMMANDS)
+STREAMS = ("2>&-", "<&-", "2>&- <&-", "2>/dev/full", "2>&1 | true", "| head -1")
+
+
+@pytest.mark.parametrize(
+    ("command", "streams"),
+    # A serial run writes what one with workers does, and its driver has no other files.
+    [(command, streams) for command in COMMANDS for streams in STREAMS[:: 2 if command == "run serially" else 1]],
+)
 def test_a_command_without_a_reader_does_its_work(command: str, streams: str, tiny: Path) -> None:
     done = shell(tiny.parent, streams, *COMMANDS[command])
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
