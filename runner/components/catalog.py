@@ -73,22 +73,21 @@ class Catalog:
         the function raises or if what it returns lacks an attribute of REQUIRED_ATTRIBUTES.
         """
         entry = self.find(kind, ref.name)
-        described = f"{kind} {ref} of {entry.source}"
-        with _as_plugin_error(described, entry.source), plugin_code.running(entry.module):
+        with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
+            product = f"{kind} {ref} of {entry.place} builds"
             if built is None:
-                raise PluginError(f"{kind} {ref} of {entry.place} builds nothing (None); is its return missing?")
+                raise PluginError(f"{product} nothing (None); is its return missing?")
             # Here, while the plan is made; otherwise a worker would notice it in the middle of a run.
             required = REQUIRED_ATTRIBUTES[kind]
             if kind == "optimizer":
-                torch_rule.refuse_other_rules(f"{described} builds", built)
+                torch_rule.refuse_other_rules(product, built)
                 required = () if is_around_torch(built) else required
             if isinstance(built, type):
-                raise PluginError(f"{kind} {ref} of {entry.place} builds {built!r}, which is the class; call it")
+                raise PluginError(f"{product} {built!r}, which is the class; call it")
             missing = [name for name in required if not hasattr(built, name)]
         if missing:
-            product = f"{kind} {ref} of {entry.place} builds {yaml_value(repr(built))}"
-            raise PluginError(f"{product}, which lacks {', '.join(missing)}{_cure(kind, built)}")
+            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}")
         return built
 
     def rule_options(self, optimizer: ComponentRef) -> RuleOptions:
@@ -107,22 +106,11 @@ REQUIRED_ATTRIBUTES = {
 """By kind, the attributes that what a component builds must have."""
 
 
-def _cure(kind: str, built: Any) -> str:
-    """The end of a message: what to do about a function that builds something else than its kind."""
-    if built is None:
-        return "; end its function with return"
-    of_torch = built if isinstance(built, type) else type(built)
-    if kind == "optimizer" and of_torch.__module__.startswith("torch.optim"):
-        name = of_torch.__name__
-        return f"; torch's own optimizers are named in YAML, optimizer: {{name: {name}}}, and need no plugin"
-    return ""
-
-
 @contextmanager
-def _as_plugin_error(source: str, file: str = "") -> Iterator[None]:
+def _as_plugin_error(source: str) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a PluginError that names `source` and the line in it.
 
-    `file` is the file's path if `source`, a description, ends with it.
+    `source` is a file's path, or a description that ends with it.
     """
     try:
         yield
@@ -134,7 +122,7 @@ def _as_plugin_error(source: str, file: str = "") -> Iterator[None]:
         log.debug("%s raised", source, exc_info=True)
         from runner.components import mistakes  # rarely needed
 
-        named, elsewhere = mistakes.where(error, file or source)
+        named, elsewhere = mistakes.where(error, source)
         raise PluginError(f"{named} raised {mistakes.raised(error)}{elsewhere}") from error
 
 

@@ -44,7 +44,8 @@ def _missing(error: ImportError, module: str, name: re.Match[str] | None) -> str
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(plugin_code.short_name(module), error)
     if name and module == "runner.api":
-        return did_you_mean(name[1], sys.modules[module].__all__).removeprefix("; ")
+        close = nearest(name[1], sys.modules[module].__all__)
+        return f"did you mean '{close}'?" if close else "docs/reference/api.md lists the names"
     return _missing_module(name[1], error) if name and module == plugin_code.package_in(module) else ""
 
 

@@ -55,7 +55,8 @@ def refuse_other_rules(product: str, built: Any) -> None:
     `product` begins the message: what builds it.
     """
     if name := _name_in_torch(built):
-        cure = "return a rule whose build_optimizer(parameters) makes it, derived from runner.api.TorchRule"
+        rule = "a rule whose build_optimizer(parameters) makes it, derived from runner.api.TorchRule"
+        cure = f"name it in YAML, optimizer: {{name: {name}}}, or return {rule}"
         raise PluginError(f"{product} {name}, an optimizer of torch's kind and not an update rule; {cure}")
     engine = getattr(built, "engine", "")
     if engine not in ("", *ENGINES):

@@ -236,7 +236,7 @@ def wavering(shape, classes):
 
 @architecture  # HERE: vanished
 def vanished(shape, classes):
-    """lacks type; end its function with return"""
+    """builds nothing (None); is its return missing?"""
 
 
 @hookimpl

@@ -221,7 +221,7 @@ def pairing():
 
 @augmentation  # HERE: a_transform_class
 def a_transform_class():
-    """it builds the class Still; return an instance, Still(...)"""
+    """.Still'>, which is the class; call it"""
     return Still
 
 

@@ -77,7 +77,7 @@ def nothing():  # HERE: empty
 
 @dataset
 def empty():
-    """it loads nothing; expected a pair, return images, labels"""
+    """loading it returned nothing; return images, labels"""
     return ImageData(**GOOD | {"load": nothing})
 
 

@@ -113,10 +113,6 @@ class OnArraysOnly(Rule):
         np.subtract(parameter, 0.1 * gradient, out=parameter)  # HERE: on_arrays_only
 
 
-class OfTorch(Rule):
-    engine = "torch"
-
-
 class Elsewhere(Rule):
     engine = "jax"
 
@@ -162,13 +158,13 @@ def joined():
 
 @optimizer  # HERE: a_class_of_torch
 def a_class_of_torch():
-    """lacks slots, update; torch's own optimizers are named in YAML, optimizer: {name: SGD}, and need no plugin"""
+    """builds SGD, an optimizer of torch's kind and not an update rule; name it in YAML, optimizer: {name: SGD}, or"""
     return torch.optim.SGD
 
 
 @optimizer  # HERE: an_optimizer_of_torch
 def an_optimizer_of_torch():
-    """lacks slots, update; torch's own optimizers are named in YAML, optimizer: {name: Adam}"""
+    """builds Adam, an optimizer of torch's kind and not an update rule; name it in YAML, optimizer: {name: Adam}, or"""
     return torch.optim.Adam([nn.Parameter(torch.zeros(1))])
 
 
@@ -232,15 +228,9 @@ def on_arrays_only():
     return OnArraysOnly()
 
 
-@optimizer  # HERE: of_torch
-def of_torch():
-    """build_optimizer raised with torch tensors AttributeError: 'OfTorch' object has no attribute 'build_optimizer'"""
-    return OfTorch()
-
-
 @optimizer  # HERE: elsewhere
 def elsewhere():
-    """engine is 'jax'; allowed: 'numpy', 'torch', or leave it out"""
+    """builds a rule whose engine is 'jax'; allowed: numpy, torch"""
     return Elsewhere()
 
 
@@ -252,7 +242,7 @@ def raising():
 
 @optimizer  # HERE: a_class
 def a_class():
-    """it builds the class Rule; return an instance, Rule(...)"""
+    """.Rule'>, which is the class; call it"""
     return Rule
 
 
