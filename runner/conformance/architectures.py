@@ -37,12 +37,12 @@ def probe_architecture(subject: Subject) -> list[str]:
 
 def examine_network(subject: Subject, network: Network, strict: bool = False) -> Analysis:
     """The analysis of the layer records that it built; raises Fault if they are others each time, or do not fit."""
-    build = _builder(subject)
+    build, analysis = _builder(subject), analyse(network, subject.shape, subject.classes, strict=strict)
     first = canonical(build())
     for _ in range(BUILDS - 1):
         if canonical(build()) != first:
             raise subject.fault("it builds another network each time; only its parameters may decide what it builds")
-    return analyse(network, subject.shape, subject.classes, strict=strict)
+    return analysis
 
 
 def examine_module(subject: Subject, module: Any) -> Analysis:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,19 +39,20 @@ def probe_rule(subject: Subject) -> list[str]:
             _walk(subject, rule, only, 1)
         return []
     results = subject.on_each_engine(lambda engine: _walk(subject, rule, engine, FITS))
+    works = next(iter(results))
     if getattr(rule, "elementwise", False) and getattr(rule, "clip", None) is None:
-        _check_elementwise(subject, rule)
+        _check_elementwise(subject, rule, works)
     if subject.together:
-        _check_mixing(subject, rule)
+        _check_mixing(subject, rule, works)
     if len(results) > 1 and not _close(*results.values()):
         subject.notes.append(subject.at(f"its steps differ between {' and '.join(WORDS.values())}", rule.update))
     return []
 
 
-def _check_mixing(subject: Subject, rule: Any) -> None:
+def _check_mixing(subject: Subject, rule: Any, engine: str) -> None:
     """Raise Fault if the rule mixes fits that are trained together."""
     try:
-        require_independent_updates(rule)
+        require_independent_updates(rule, partial(to_engine, engine))
     except RunnerError as error:
         raise subject.fault(str(error).partition(": ")[2], rule.update) from None
     except Exception as error:  # of float64, say, which it gets only here
@@ -156,13 +158,13 @@ def _check_state(subject: Subject, rule: Any, state: dict[str, Any], parameter: 
             raise subject.fault(f"update makes state[{name!r}] {found}; expected {cure}", rule.update)
 
 
-def _check_elementwise(subject: Subject, rule: Any) -> None:
+def _check_elementwise(subject: Subject, rule: Any, engine: str) -> None:
     """Raise Fault if the joined arrays that an elementwise rule may get are updated otherwise than each apart."""
     apart = [_arrays(n, slice(1)) for n in range(STEPS + 1)]
     joined = [[_join(step[: len(WEIGHTS)], 3), _join(step[len(WEIGHTS) :], 2)] for step in apart]
-    separate = _steps(subject, rule, "numpy", apart)
+    separate = _steps(subject, rule, engine, apart)
     expected = [_join(separate[: len(WEIGHTS)], 3), _join(separate[len(WEIGHTS) :], 2)]
-    if not _close(_steps(subject, rule, "numpy", joined), expected):
+    if not _close(_steps(subject, rule, engine, joined), expected):
         raise subject.fault(
             "it claims elementwise = True, but updates a number otherwise if more parameters are in its array; "
             "leave the attribute out",

@@ -29,6 +29,7 @@ Initial = float | Literal["he", "xavier", "lecun", "zeros"]
 Number = float
 Rate = float
 Groups = int | Literal["depthwise"]
+"""The groups of a convolution: a number, or as many as its input has channels."""
 Resized = Literal["nearest", "bilinear"]
 
 

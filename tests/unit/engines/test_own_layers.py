@@ -126,7 +126,8 @@ ONE = {
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_a_faulty_layer_is_a_problem_of_its_cell_in_one_line(engine: str, here: Command, tmp_path: Path) -> None:
-    write(tmp_path, FAULTY, STUDY.replace("training.engine: [torch, numpy]", "architecture: []"))
+    study = STUDY.replace("training.engine: [torch, numpy]", "architecture: []").replace("swishing", "Fine")
+    write(tmp_path, FAULTY, study)
     names = set(re.findall(r"^class (\w+)\(", FAULTY, re.MULTILINE)) - {"Whole", "Difference"}
     names = sorted(names | {"Unhashable", "Merging"})
     settings = f"grid.architecture=[{', '.join(names)}]", f"training.engine={engine}"
@@ -141,7 +142,7 @@ def test_a_faulty_layer_is_a_problem_of_its_cell_in_one_line(engine: str, here: 
 def test_what_a_layer_does_not_say_is_unknown(here: Command, tmp_path: Path) -> None:
     plugin = FAULTY.partition("@tried\nclass NoDataclass")[0].replace("Whole(Pointwise)", "Whole(Layer)")
     plugin = plugin.replace("class Whole", "@layer\nclass Whole") + FAULTY[FAULTY.index("@hookimpl") :]
-    write(tmp_path, plugin)
+    write(tmp_path, plugin, STUDY.replace("swishing", "Whole"))
     done = here("describe", "Whole", "--plugin", "own.py", "--input", "1x8x8", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

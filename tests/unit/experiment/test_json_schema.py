@@ -192,7 +192,7 @@ def test_where_the_schema_is_written(tmp_path: Path, here: Command) -> None:
         ("plugins: [3]\n", "e.yaml:1: plugins[0]: found 3; expected text"),
         ("plugins: [./none.py]\n", "e.yaml:1: plugins[0]: no file './none.py'"),
         ("plugins: ['${NONE_SUCH}']\n", "e.yaml:1: plugins[0]: the environment variable 'NONE_SUCH' is not set"),
-        ("[]\n", "e.yaml:1: expected a mapping with keys such as name"),
+        ("[]\n", "e.yaml:1: found a list; expected a mapping with keys such as name"),
     ],
 )
 def test_plugins_that_cannot_be_read(text: str, message: str, tmp_path: Path, here: Command) -> None:

@@ -296,7 +296,7 @@ WRONG_METRICS = {
     "lambda truth: 0.5": "TypeError: ",
     "lambda truth, said: truth[999]": "IndexError: index 999 is out of bounds",
     "lambda truth, said: np.random.default_rng().random()": "for the same answers; it must not draw random numbers",
-    "None": "builds 'None', which lacks __call__",
+    "None": "builds nothing (None); is its return missing?",
 }
 WRONG_LOSSES = {
     "scores.softmax(1).log().sum()": "values gives shape (); expected a tensor (8,), one loss for each image",
@@ -355,7 +355,7 @@ def test_a_wrong_record_of_a_metric_is_one_line(tmp_path: Path) -> None:
         write(tmp_path, plugins=["./p.py"])
         load_catalog.cache_clear()
         (line,) = refusal(tmp_path)
-        assert f"s.yaml:1: plugins[0]: {tmp_path}/p.py: metric 'm' has {message}" in line
+        assert f"s.yaml:1: plugins[0]: {tmp_path}/p.py: metric 'm': {message}" in line
 
 
 def test_a_wrong_derivative_of_a_plugin_is_found(tmp_path: Path, here: Command) -> None:
@@ -378,7 +378,10 @@ def test_a_loss_of_a_plugin_that_only_torch_can_train(tmp_path: Path, here: Comm
     assert message in done.stderr
     (tmp_path / "loss.py").write_text(LOSS.replace("class_names, counts, *", "*"))
     done = here("plan", "s.yaml")
-    assert "the parameters of my_focal must begin with (class_names, counts) and then be keyword-only" in done.stderr
+    assert (
+        "the parameters of my_focal must begin with class_names and counts: def build(class_names, counts, *, ...)"
+        in done.stderr
+    )
 
 
 def test_what_changes_and_is_without_effect_is_said(tmp_path: Path, here: Command) -> None:

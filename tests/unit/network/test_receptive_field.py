@@ -366,7 +366,7 @@ def test_strict_in_yaml_is_an_error_or_changes_nothing(tmp_path, runner):
         ids[size, strict] = cell["id"]
         if (size, strict) == (3, "true"):
             words = "layer first/max_pool1: its stride does not tile the 8x8 input: rows 6 to 7 and columns 6 to 7"
-            assert done.returncode == 2 and cell["problem"].startswith(words) and words in done.stderr
+            assert done.returncode == 2 and words in cell["problem"] and words in done.stderr
         else:
             assert (done.returncode, cell["problem"]) == (0, None), done.stderr
     assert ids[2, "false"] == ids[2, "true"] != ids[3, "false"]

@@ -130,7 +130,7 @@ def test_describe_shows_those_that_are_set(here: Command) -> None:
     described = here("describe", "sgd", "--set", "lr=1", "--set", "sam={}", "--set", "multipliers={bias: {lr: 2}}")
     lines = described.stdout.splitlines()
     (row,) = [line.split() for line in lines if line.startswith("sam ")]
-    assert row[-4:] == ["nothing", '{"rho":', "0.05}", "nothing"]
+    assert row[-4:] == ["null", '{"rho":', "0.05}", "null"]
     assert "not set, and known to every optimizer: lookahead" in lines
     document = json.loads(here("describe", "sgd", "--set", "lr=1", "--set", "sam={}", "--json").stdout)
     assert {p["name"]: p["value"] for p in document["parameters"]}["sam"] == {"rho": 0.05}
