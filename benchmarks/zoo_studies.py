@@ -91,7 +91,8 @@ class Study:
 
 FASHION, CIFAR = Study("fashion-mnist", 2000, 35), Study("cifar10", 2000, 30)
 LARGER, HALVES = Study("fashion-mnist", 5000, 14), Study("fashion-mnist", 2000, 35, folds=2)
-STUDIES, WITH_LOSSES = (FASHION, CIFAR, LARGER, HALVES), (FASHION, CIFAR)
+LARGEST = (Study("fashion-mnist", 10_000, 7), Study("cifar10", 10_000, 6), Study("cifar10", 5000, 12))
+STUDIES, WITH_LOSSES = (FASHION, CIFAR, LARGER, HALVES, *LARGEST), (FASHION, CIFAR)
 CELLS, REPEATS = ("vgg", "again", "augmented", "resnet", "deep"), 4
 NAMES, SMALL_CELLS, INTERVALS = np.array(CELLS), CELLS[:3], ("crossed", "corrected", "plain")
 STAGES: list[tuple[Study, tuple[str, ...], range]] = [
@@ -103,6 +104,7 @@ STAGES: list[tuple[Study, tuple[str, ...], range]] = [
     (LARGER, SMALL_CELLS, range(2)),
     (FASHION, ("deep",), range(1, 2)),
     (HALVES, SMALL_CELLS, range(4)),
+    *((study, SMALL_CELLS, range(2)) for study in LARGEST),
 ]
 """The data sets, the cells and the repeats of each stage."""
 
