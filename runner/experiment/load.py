@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -28,7 +28,6 @@ from runner.experiment.schema import (
     Training,
     UntilDecided,
 )
-from runner.experiment.typed import Experiment as TypedExperiment
 from runner.experiment.variables import substitute
 from runner.files.yaml_nodes import Node, parse
 from runner.text import did_you_mean, dotted
@@ -40,7 +39,11 @@ _TOP_KEYS = (*Header.model_fields, *Settings.model_fields, "grid", "exclude", "e
 M = TypeVar("M", bound=BaseModel)
 
 
-Given = str | os.PathLike[str] | Mapping[str, Any] | TypedExperiment
+# For annotations only: a file needs none of the typed objects.
+if TYPE_CHECKING:
+    from runner.experiment.typed import Experiment as TypedExperiment
+
+    Given = str | os.PathLike[str] | Mapping[str, Any] | TypedExperiment
 """An experiment as it may be given: the path of a YAML file, a mapping with the keys of the file, or typed objects."""
 
 

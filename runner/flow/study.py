@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runner.data import splits_file
 from runner.data.splits_file import SavedSplits
-from runner.experiment.load import Given, load
+from runner.experiment.load import load
 from runner.fits.records import FitSpec, Look
 from runner.flow import measures, report, training
 from runner.flow.outcome import Options, Outcome
@@ -27,6 +27,9 @@ from runner.planning.notices import before_training
 from runner.planning.plan import Plan
 from runner.tracking.publisher import Publisher
 from runner.tracking.store_address import store_uri
+
+if TYPE_CHECKING:
+    from runner.experiment.load import Given
 
 
 def run(

@@ -126,10 +126,10 @@ def test_a_report_escapes_all_text(tiny: Path, here: Command) -> None:
     script, image = "<script>alert(1)</script>", '"><img src=x onerror=alert(2)>'
     (tiny.parent / "hostile.py").write_text(
         "from runner.api import Architecture, hookimpl\n"
-        f"def broken(input_shape, classes, *, text: str = {script!r}):\n"
+        f"def wide(input_shape, classes, *, text: str = {script!r}):\n"
         "    from runner.api import Conv, Dense, Flatten, MaxPool, ReLU, Sequential\n"
         "    return Sequential(Conv(2, 3), ReLU(), MaxPool(2), Flatten(), Dense(classes))\n"
-        "@hookimpl\ndef register_architectures():\n    yield Architecture(name='</pre><b>wide', build=broken)\n"
+        "@hookimpl\ndef register_architectures():\n    yield Architecture(name='wide', build=wide)\n"
     )
     rng, labels = np.random.default_rng(0), np.arange(40) % 2
     np.savez(
@@ -147,7 +147,7 @@ training: {{epochs: 1, engine: numpy}}
 cross_validation: {{folds: 2}}
 grid:
   '<i>factor':
-    '{script}': {{architecture: '</pre><b>wide'}}
+    '{script}': {{architecture: {{name: wide, text: '</pre><b>wide'}}}}
     '{image}': {{optimizer: {{name: sgd, lr: 1e30}}}}
 """)
     assert here("run", tiny).returncode == 1, "one of the cells diverges"

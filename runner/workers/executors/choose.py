@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from runner.workers.executors.base import Executor
+# For annotations only: `runner plan` asks for the number of workers alone.
+if TYPE_CHECKING:
+    from runner.workers.executors.base import Executor
 
 NAMES = ("process", "serial")
 

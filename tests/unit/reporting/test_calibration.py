@@ -118,7 +118,7 @@ def test_the_page_shows_the_recorded_rates_image_by_image() -> None:
         assert row.value >= 95
     zoo = pd.read_csv(BENCHMARKS / "results" / "zoo_studies.csv")
     zoo = zoo[(zoo["metric"] == "accuracy") & (zoo["a"] == "all")]
-    assert len(zoo) == 12
+    assert len(zoo) == 18
     for row in zoo.itertuples():
         rate = f"{100 * row.crossed_covers:.1f} ± {100 * row.crossed_covers_se:.1f}"
         assert f"| {row.folds} x {row.repeats} | {rate} |" in page
