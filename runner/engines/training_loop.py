@@ -247,14 +247,11 @@ class _GroupTraining:
         for member, member_state in zip(self.members, state["fits"], strict=True):
             member.restore(member_state)
         for masks, masks_state in zip(self.learner.masks, state["masks"], strict=True):
-            # First the epoch, which is a key of the streams whose states follow.
-            masks.begin_epoch(self.epoch)
+            masks.begin_epoch(self.epoch)  # first, as it is a key of the streams whose states follow
             masks.restore(masks_state)
         restore_globals(state["globals"])
-        log.warning(
-            "fit %s resumes from its checkpoint, after %s and %s",
-            self.members[0].fit.spec.id, plural(self.epoch, "epoch"), plural(self.batches_done, "batch", "batches"),
-        )  # fmt: skip
+        done = f"{plural(self.epoch, 'epoch')} and {plural(self.batches_done, 'batch', 'batches')}"
+        log.warning("fit %s resumes from its checkpoint, after %s", self.members[0].fit.spec.id, done)
 
     def train_epoch(self, epoch: int) -> None:
         """Train on every batch that is not done yet, then evaluate the validation part."""

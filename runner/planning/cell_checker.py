@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -47,35 +46,26 @@ class CellChecker:
         data: ImageData | None = self._build("dataset", ref, self.experiment.document, ("dataset",))
         if data is not None:
             known = len(self.complaints)
-            self._try("try_facts", "dataset", self._bind("dataset", ref), self.experiment.document, ("dataset",))
+            self.attempt("try_facts", "dataset", self._bind("dataset", ref), self.experiment.document, ("dataset",))
             if len(self.complaints) > known:  # nothing can be planned with facts of another form
                 return None
         subset = ref.parameters.get("subset")
         if data is not None and self.experiment.header.cross_validation.test and data.load_test is None:
             message = f"found true, but data set {ref.name} has no held-out test images; allowed: false"
-            self._complain(self.experiment.document, ("cross_validation", "test"), message)
+            self.complain(self.experiment.document, ("cross_validation", "test"), message)
         if data is not None:
             self._check_class_names(data, ref.name)
-            self._check_columns(data)
+            if self.experiment.header.cross_validation.design is not None:
+                from runner.planning.rare_checks import check_columns
+
+                check_columns(self, data)
         if data is None or subset is None:
             return data
         if subset > data.size:
             message = f"found {subset}; allowed: 1 to {data.size}, the number of images"
-            self._complain(self.experiment.document, ("dataset", "subset"), message)
+            self.complain(self.experiment.document, ("dataset", "subset"), message)
         # Also if it is too large, so that the checks of the cells go on and add their complaints.
         return replace(data, size=subset)
-
-    def _check_columns(self, data: ImageData) -> None:
-        """Complain if the data set does not have the columns that the splits are to be made by."""
-        design = self.experiment.header.cross_validation.design
-        if design is None:
-            return
-        from runner.data import columns  # rarely needed
-
-        for key, wanted in design.to_dict().items():
-            if not isinstance(wanted, float):
-                path = ("cross_validation", key)
-                self._guarded(self.experiment.document, path, partial(columns.find, data, key, wanted))
 
     def check_replaced(self) -> None:
         """Check the components that the file names itself, also where every level of the grid replaces them.
@@ -98,7 +88,7 @@ class CellChecker:
                     continue
                 ref, path = parse_component(data), (kind, *([index] if is_list else []))
                 only_name = ComponentRef(ref.name) if f"{kind}.name" in set_by_levels else ref
-                self._guarded(document, path, partial(self._bind_present, kind, only_name))
+                self.guarded(document, path, partial(self._bind_present, kind, only_name))
 
     def _bind_present(self, kind: str, ref: ComponentRef) -> None:
         """Bind the parameters that are given; what is required, but missing, is no problem here."""
@@ -117,11 +107,11 @@ class CellChecker:
             if not is_name(class_name):
                 found = f"data set {name} has the class name {yaml_value(class_name)}"
                 message = f"{found}; allowed: UTF-8 text without line breaks and other control characters"
-                self._complain(self.experiment.document, ("dataset",), message)
+                self.complain(self.experiment.document, ("dataset",), message)
             if len(same) > 1:
                 message = f"data set {name} has the class name {yaml_value(class_name)} {len(same)} times, for classes"
                 message += f" {' and '.join(same)}; expected a different name for each class"
-                self._complain(self.experiment.document, ("dataset",), message)
+                self.complain(self.experiment.document, ("dataset",), message)
 
     def check_cell(self, cell: Cell, name: str, data: ImageData | None) -> PlannedCell | None:
         """The cell with its components bound and its network analysed; None if there is a complaint about it."""
@@ -136,11 +126,14 @@ class CellChecker:
         optimizer = self._build("optimizer", settings.optimizer, document, ("optimizer",))
         training = self._training_plan(cell)
         loss = self._check_loss(settings.loss, document, training, data)
-        self._check_stop(cell, data)
+        if cell.settings.training.stop is not None:
+            from runner.planning.rare_checks import check_stop
+
+            check_stop(self, cell, data)
         engine = required_engine(optimizer)
         if training and engine and training.engine != engine:
             message = f"{settings.optimizer.name} needs the {engine} engine; training.engine is {training.engine}"
-            self._complain(document, ("optimizer",), message)
+            self.complain(document, ("optimizer",), message)
         # Only after everything is checked, so that one command reports all complaints.
         # By identity: a plugin's rule may not let itself be compared.
         if any(part is None for part in (architecture, optimizer, training, data, *augmentation)):
@@ -152,7 +145,7 @@ class CellChecker:
         for ref, path in (*changes, (settings.optimizer, ("optimizer",))):
             kind, bound = str(path[0]), self._bind(str(path[0]), ref)
             how = (training.engine, data, together and kind == "optimizer")
-            notes += self._try("try_component", kind, bound, document, path, *how)
+            notes += self.attempt("try_component", kind, bound, document, path, *how)
         return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)))
 
     def network(self, architecture: ComponentRef) -> str:
@@ -164,12 +157,12 @@ class CellChecker:
         training = cell.settings.training
         if training.stuck_after is not None and training.stuck_after > training.epochs:
             message = f"found {training.stuck_after}; allowed: 1 to {training.epochs}, the number of epochs"
-            self._complain(cell.document, ("training", "stuck_after"), message)
+            self.complain(cell.document, ("training", "stuck_after"), message)
 
         def resolve(key: str, function: Callable[..., str], *arguments: str) -> Any:
             value = getattr(training, key)
             action = partial(function, value, *arguments)
-            return self._guarded(
+            return self.guarded(
                 cell.document, ("training", key), lambda: self._cached((key, value, *arguments), action)
             )
 
@@ -196,35 +189,12 @@ class CellChecker:
             return None
         if training and training.engine == "numpy" and not hasattr(built, "value_and_gradient"):
             message = f"{given.name} has no value_and_gradient, so it needs the torch engine; training.engine is numpy"
-            self._complain(document, ("loss",), message)
+            self.complain(document, ("loss",), message)
         bound = self._bind("loss", given)
         if training and hasattr(built, "value_and_gradient" if training.engine == "numpy" else "values"):
-            self._try("try_component", "loss", bound, document, ("loss",), training.engine, data, False)
+            self.attempt("try_component", "loss", bound, document, ("loss",), training.engine, data, False)
         # By what it amounts to, so that a default that is written out changes no fit.
         return bound if bound.name != CROSS_ENTROPY.name or bound != self._bind("loss", CROSS_ENTROPY) else None
-
-    def _check_stop(self, cell: Cell, data: ImageData | None) -> None:
-        training = cell.settings.training
-        stop, batch = training.stop, training.batch_size
-        if stop is None:
-            return
-        if stop.patience >= training.epochs:
-            allowed = f"1 to {training.epochs - 1}" if training.epochs > 1 else "2 or more epochs with training.stop"
-            message = f"found {stop.patience}; allowed: {allowed}, as training.epochs is {training.epochs}"
-            self._complain(cell.document, ("training", "stop", "patience"), message)
-        splits = self.experiment.header.cross_validation
-        # How many images the parts of a design have, only the data can tell.
-        known = data if splits.design is None else None
-        images = known.size - math.ceil(known.size / splits.folds) if known else 0
-        left = math.ceil(images * (1 - stop.share))
-        # A batch that no part could fill is not the fault of the share.
-        if left < batch <= images:
-            most = math.floor(100 * (images - batch) / images) / 100
-            wish = f"at most {most:g}, or batches of at most {left}" if most else f"batches of at most {left}"
-            message = (
-                f"found {stop.share:g}, which leaves {left} of {images} training images, less than a batch of {batch}"
-            )
-            self._complain(cell.document, ("training", "stop", "share"), f"{message}; allowed: {wish}")
 
     def _planned_cell(
         self,
@@ -246,10 +216,10 @@ class CellChecker:
             # Without a network, the settings have to identify the cell. None of its fits is ever trained.
             return PlannedCell(content_id(settings.to_dict()), name, cell.levels, settings, problem=str(error))
         training = self._add_stacking(cell, training, rule, analysis, is_module)
-        if is_module and (sizes := self._training_sizes(cell, data)):
-            path = ("training", "batch_size")
-            how = (data, training.batch_size, sizes)
-            self._try("try_one_image", "architecture", architecture, cell.document, path, *how)
+        if is_module:
+            from runner.planning.rare_checks import check_last_batch
+
+            check_last_batch(self, cell, architecture, data)
         # The architecture enters the id as the network that it builds, so that two descriptions of the same network
         # give the same cell. Augmentations and optimizers enter as their names and parameters, which do not show an
         # edit of their code; `code` adds the versions of the plugin files that define them.
@@ -300,18 +270,6 @@ class CellChecker:
             raise RunnerError(f"{architecture} has over 10^18 parameters, multiply-adds or activations")
         return analysis, network, is_module
 
-    def _training_sizes(self, cell: Cell, data: ImageData) -> list[int]:
-        """The numbers of images that folds train on; none where only the data can tell."""
-        folds = self.experiment.header.cross_validation.folds
-        header = self.experiment.header
-        if (
-            cell.settings.training.stop
-            or header.dataset.parameters.get("deduplicate")
-            or header.cross_validation.design
-        ):
-            return []
-        return sorted({data.size - data.size // folds, data.size - math.ceil(data.size / folds)})
-
     def _add_stacking(
         self, cell: Cell, training: TrainingPlan, rule: UpdateRule, analysis: Analysis, is_module: bool
     ) -> TrainingPlan:
@@ -322,7 +280,7 @@ class CellChecker:
             requested = cell.settings.training.stacking
             return stacking.decide(requested, obstacle, training, analysis, validation.fold_count, validation.repeats)
 
-        return replace(training, stacking=self._guarded(cell.document, ("training", "stacking"), decide))
+        return replace(training, stacking=self.guarded(cell.document, ("training", "stacking"), decide))
 
     def _code_versions(self, cell: Cell, loss: ComponentRef | None) -> list[str]:
         """The versions of the plugin files that define the cell's augmentations, optimizer and loss."""
@@ -349,7 +307,7 @@ class CellChecker:
                 self._refuse_unusable(bound, built)
             return built
 
-        return self._guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
+        return self.guarded(document, path, lambda: self._cached(("built", kind, repr(ref)), build))
 
     def _refuse_unusable(self, ref: ComponentRef, rule: UpdateRule) -> None:
         entry, options = self.catalog.find("optimizer", ref.name), self.catalog.rule_options(ref)
@@ -358,7 +316,7 @@ class CellChecker:
 
             rule_check.refuse_unusable(rule, options, rule_check.label(entry, ref))
 
-    def _try(
+    def attempt(
         self, trial: str, kind: str, ref: ComponentRef, document: Any, path: KeyPath, *how: Any
     ) -> tuple[str, ...]:
         """Complain about a plugin's component that breaks its promises in `trial`; what is worth knowing about others.
@@ -373,13 +331,13 @@ class CellChecker:
         action = partial(getattr(plugin_trials, trial), self.catalog, kind, ref, *how)
         found = self._cached((trial, kind, repr(ref), repr(how)), action)
         for fault in found.faults:
-            self._complain(document, path, fault)
+            self.complain(document, path, fault)
         return found.notes  # type: ignore[no-any-return]
 
     def _bind_or_complain(
         self, kind: str, ref: ComponentRef, document: Any, path: tuple[str | int, ...]
     ) -> ComponentRef | None:
-        return self._guarded(document, path, lambda: self._bind(kind, ref))  # type: ignore[no-any-return]
+        return self.guarded(document, path, lambda: self._bind(kind, ref))  # type: ignore[no-any-return]
 
     def _bind(self, kind: str, ref: ComponentRef) -> ComponentRef:
         # The key has repr(ref): a reference cannot be hashed, and as keys 1, 1.0 and True would be equal.
@@ -401,18 +359,18 @@ class CellChecker:
             raise result.with_traceback(None)  # each raise of the same object would lengthen its traceback
         return result
 
-    def _guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
+    def guarded(self, document: Any, path: tuple[str | int, ...], action: Callable[[], Any]) -> Any:
         """The result of `action`; None, after a complaint about `path`, if it raises."""
         try:
             return action()
         except InvalidValues as error:
             for inner, message in error.problems:
-                self._complain(document, (*path, *inner), message)
+                self.complain(document, (*path, *inner), message)
         except RunnerError as error:
-            self._complain(document, path, str(error))
+            self.complain(document, path, str(error))
         return None
 
-    def _complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
+    def complain(self, document: Any, path: tuple[str | int, ...], message: str) -> None:
         self.complaints.append(Complaint(document.find(path), dotted(path), message))
 
 
