@@ -84,9 +84,10 @@ class CellChecker:
             node = document.value.get(kind)
             is_list = node is not None and isinstance(node.value, list)
             for index, data in enumerate(node.to_data() if is_list else [node.to_data()] if node else []):
-                if isinstance(data, dict) and "name" not in data:
+                try:
+                    ref, path = parse_component(data), (kind, *([index] if is_list else []))
+                except ValueError:  # it lacks what a level may give; if none does, the cells say so
                     continue
-                ref, path = parse_component(data), (kind, *([index] if is_list else []))
                 only_name = ComponentRef(ref.name) if f"{kind}.name" in set_by_levels else ref
                 self.guarded(document, path, partial(self._bind_present, kind, only_name))
 

@@ -297,14 +297,14 @@ def value_of_type(type_text: str, random: Random) -> Any:
         return random.choice([0, 1, 1, 2, 2, 3, 4, 5, 8, 10, 16, 20, 32, 40, 110, 999, 10**5, 10**9, 2**62])
     if type_text.startswith("float"):
         return random.choice([0, 0.0, 5e-324, 1e-9, 0.1, 0.25, 0.5, 0.9, 0.999, 1, 1.0, 2.5, 30, 360, 1e6, 1e300])
-    if type_text == "mapping":
+    if type_text in ("mapping", "mapping of anything"):
         return {random.choice(["name", "epochs", "factor", "warmup", "to"]): random.choice([1, 0.1, "step", [1, 2]])}
     if type_text == "bool":
         return random.random() < 0.5
     if type_text == "text":
         return random.choice(TEXTS)
     alternative = random.choice(type_text.split(" | "))
-    if alternative == "nothing":
+    if alternative == "null":
         return None
     if alternative.split()[0] in ("int", "float", "bool", "text", "mapping", "list"):
         return value_of_type(alternative, random)
