@@ -80,7 +80,7 @@ class CellChecker:
             for level in levels
             for path in level.settings
         }
-        for kind in ("architecture", "augmentation", "optimizer"):
+        for kind in ("architecture", "augmentation", "optimizer", "loss"):
             node = document.value.get(kind)
             is_list = node is not None and isinstance(node.value, list)
             for index, data in enumerate(node.to_data() if is_list else [node.to_data()] if node else []):

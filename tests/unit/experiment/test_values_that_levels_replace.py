@@ -47,6 +47,12 @@ from command import TINY, Command
             "augmentation: [none]",
             "s.yaml:6: augmentation[1]: u",
         ),
+        (
+            "optimizer:",
+            "loss: {name: focal, gama: 2}\noptimizer:",
+            "loss: [cross_entropy, focal]",
+            "s.yaml:6: loss.gama: focal has no parameter 'gama'; did you mean 'gamma'?",
+        ),
     ],
 )
 def test_it_is_refused(old: str, new: str, grid: str, message: str, tmp_path: Path, here: Command) -> None:
