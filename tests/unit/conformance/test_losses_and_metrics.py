@@ -1,0 +1,67 @@
+"""The probe of losses and metrics, as `runner plugins --check` shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Command
+
+PLUGIN = """\
+import numpy as np
+from runner.api import Loss, Metric, hookimpl
+
+class Squares:
+    def values(self, scores, targets):
+        return ((scores - targets) ** 2).sum(1)
+    def value_and_gradient(self, scores, targets):
+        return ((scores - targets) ** 2).sum(1), GRADIENT
+
+def squares(class_names, counts):
+    return Squares()
+
+def share(class_names):
+    return lambda truth, said: COMPUTE
+
+@hookimpl
+def register_losses():
+    yield Loss(name="squares", build=squares)
+
+@hookimpl
+def register_metrics():
+    yield Metric(name="share", build=share, needs="answers")
+"""
+FINE = {"GRADIENT": "2 * (scores - targets)", "COMPUTE": "float((truth == said).mean())"}
+
+
+def check(here: Command, folder: Path, **changes: str) -> tuple[int, dict[str, str]]:
+    """The exit status, and the line about each component."""
+    text = PLUGIN
+    for name, code in (FINE | changes).items():
+        text = text.replace(name, code)
+    (folder / "own.py").write_text(text)
+    done = here("plugins", "--check", "own.py")
+    return done.returncode, {line.split()[0]: line for line in done.stdout.splitlines()}
+
+
+def test_good_ones_are_fine(tmp_path: Path, here: Command) -> None:
+    assert check(here, tmp_path) == (0, {"loss": "loss squares: ok", "metric": "metric share: ok"})
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "kind", "message"),
+    [
+        ("GRADIENT", "scores - targets", "loss", "value_and_gradient gives a derivative of"),
+        ("GRADIENT", "(scores - targets)[:1]", "loss", "derivatives (1, 10); expected"),
+        ("COMPUTE", "2.5", "metric", "it is 2.5, and not in 0 to 1"),
+        ("COMPUTE", "np.random.default_rng().random()", "metric", "it must not draw random numbers"),
+        ("COMPUTE", "truth[999]", "metric", "IndexError: index 999 is out of bounds"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    name: str, code: str, kind: str, message: str, tmp_path: Path, here: Command
+) -> None:
+    status, lines = check(here, tmp_path, **{name: code})
+    other = {"loss": "metric", "metric": "loss"}[kind]
+    assert status == 2 and lines[other].endswith(": ok")
+    assert message in lines[kind] and "own.py" in lines[kind]
