@@ -98,6 +98,7 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
         yield f"nothing is decided yet; `runner run {file}` trains another repeat"
     if outcome.mixed:
         yield f"warning: {outcome.mixed}"
+    yield from (f"MLflow: {note}" for note in outcome.found)
     if outcome.unpublished:
         more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
         yield f"not everything is in MLflow ({outcome.unpublished}); {more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +73,8 @@ class Outcome(StudyResults):
     `stopped` is the exit status of the signal that stopped the run, 0 if none did. `unpublished` says why MLflow lacks
     something, and `mixed` which versions of libraries made the fits if there were several; both are "" otherwise.
     `decided` says after how many repeats the study is decided or that it is not, "" if their number is fixed or the
-    last one is incomplete. `goes_on` says that it is not and that another repeat may be trained.
+    last one is incomplete. `goes_on` says that it is not and that another repeat may be trained. `found` are sentences
+    about what was found in MLflow and put in order.
     """
 
     plan: Plan
@@ -90,6 +91,7 @@ class Outcome(StudyResults):
     make_tables: Callable[[], Tables]
     decided: str = ""
     goes_on: bool = False
+    found: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -104,13 +106,14 @@ class Outcome(StudyResults):
         make_tables: Callable[[], Tables],
         decided: str = "",
         goes_on: bool = False,
+        found: Sequence[str] = (),
     ) -> Outcome:
         """The outcome whose counts and versions are those of `results`, all that the plan's fits came to."""
         failed = results.count_status("failed")
         mixed = library_versions.mixture_warning(plan, library_versions.count_versions(results.versions()))
         return cls(
             plan, verdict, folder, trained, len(results) - failed, failed, plan.fit_count - len(results), stopped,
-            unpublished, mixed, make_tables, decided, goes_on,
+            unpublished, mixed, make_tables, decided, goes_on, tuple(found),
         )  # fmt: skip
 
     @cached_property
@@ -138,6 +141,7 @@ class Outcome(StudyResults):
             yield "the same call goes on"
         if self.mixed:
             yield f"warning: {self.mixed}"
+        yield from (f"MLflow: {note}" for note in self.found)
         if self.unpublished:
             yield f"not everything is in MLflow ({self.unpublished}); the next run sends the rest"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,24 @@ def publisher_for(uri: str, plan: Plan, results: Results, folder: Path, patience
     return Publisher(partial(_tracker, uri, folder), plan, results, patience, expecting)
 
 
-def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
-    """Publish what MLflow lacks of the journal and the report in `folder`; returns the fits published and planned.
+@dataclass(frozen=True)
+class Published:
+    """What the store holds afterwards: `fits` of the `planned` ones, of which `finished` are in the journal.
 
-    Trains nothing and reads no data. Raises RunnerError if the store refuses.
+    `notes` are sentences about what was found there and put in order.
+    """
+
+    fits: int
+    finished: int
+    planned: int
+    notes: tuple[str, ...] = ()
+
+
+def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name: str = "") -> Published:
+    """Look what MLflow has of the journal and the report in `folder`, and publish what it lacks.
+
+    `restore` brings back what a person deleted there; `name` is another one for the experiment, from now on. Trains
+    nothing and reads no data. Raises RunnerError if the store refuses.
     """
     plan, uri = plan_file.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
     if uri == NONE:
@@ -31,15 +46,18 @@ def publish(folder: Path, tracking_uri: str | None) -> tuple[int, int]:
     # As a run does: two that publish from one ledger at the same time could create the same MLflow runs twice.
     with locked(folder):
         results, _ = index(folder / "journal.jsonl")
+        from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
+
         try:
-            tracker = _tracker(uri, folder)
+            tracker = MlflowTracker(uri, folder, Wishes(verify=True, restore=restore, name=name))
             tracker.publish(plan, results)
             tracker.publish_report(plan, folder)
             tracker.close()
         except Exception as error:
             # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
             raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
-    return len(results.select(fit for fit, *_ in plan.fit_keys())), plan.fit_count
+    fits = [fit for fit, *_ in plan.fit_keys()]
+    return Published(tracker.count(fits), len(results.select(fits)), plan.fit_count, tuple(tracker.notes))
 
 
 def _tracker(uri: str, folder: Path) -> Tracker:

@@ -94,7 +94,7 @@ def run(
                 publisher.finish(folder, reached.decided)
     return Outcome.of(
         plan, folder, results, len(journal.results) - recorded, stopped, publisher.problem, verdict, tables,
-        reached.decided, reached.goes_on,
+        reached.decided, reached.goes_on, publisher.notes,
     )  # fmt: skip
 
 

@@ -13,8 +13,16 @@ from runner.planning.plan import Plan
 class Tracker(Protocol):
     """Publishes results. Publishing a result again changes nothing."""
 
-    loading: bool
-    """Whether a library is being imported. That time does not count as waiting for the server."""
+    @property
+    def loading(self) -> bool:
+        """Whether a library is being imported. That time does not count as waiting for the server."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was found in the store and put in order."""
+        ...
+
     local: bool
     """Whether it writes to a local file. The end of a run waits for that without a limit."""
 
@@ -47,6 +55,10 @@ class NullTracker:
 
     loading = False
     local = True
+
+    @property
+    def notes(self) -> list[str]:
+        return []
 
     def prepare(self) -> None: ...
 

@@ -14,6 +14,9 @@ from runner.tracking.store_address import mask_credentials
 MOST_BYTES = 500_000_000
 """A larger file is refused. A ledger has about 200 bytes per run in the store."""
 
+EXPERIMENT = "experiment"
+"""The key of the MLflow experiment's name, if it is not that of the study."""
+
 
 @dataclass(frozen=True)
 class LedgerEntry:
@@ -57,6 +60,14 @@ class Ledger:
         with open(self.path, "a", encoding="utf-8", opener=opener) as file:
             file.write(line)
         self._torn = False
+
+    def forget(self, key: str) -> None:
+        """The store has no run for `key`; the file says so once there is another."""
+        self.entries.pop(key, None)
+
+    def clear(self) -> None:
+        """The store has none of the runs; what is no run stays."""
+        self.entries = {key: entry for key, entry in self.entries.items() if key == EXPERIMENT}
 
     def is_published(self, key: str, content: str) -> bool:
         entry = self.entries.get(key)

@@ -6,8 +6,9 @@ found and used again. Every value carries the time of its fit, so logging it a s
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,14 @@ from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan, PlannedCell
-from runner.tracking import mlflow_values
-from runner.tracking.ledger import Ledger
+from runner.text import plural
+from runner.tracking import mlflow_values as values
+from runner.tracking.connection import Connection, is_refusal
+from runner.tracking.experiment import open_experiment
+from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
-from runner.tracking.new_store import create_store
-from runner.tracking.store_address import artifact_root, sqlite_file
-
-# By default the client retries for four minutes, or for as long as the server asks. It also sends a request again if
-# the answer is lost, which creates a run twice; this tracker searches for the run instead.
-for _name, _value in (
-    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"),
-    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
-    ("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false"),
-    ("MLFLOW_DISABLE_TELEMETRY", "true"),
-    ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
-):
-    # Here, as MLflow reads the one about telemetry while it is imported. A value set by the user stays.
-    os.environ.setdefault(_name, _value)
+from runner.tracking.parameters import Parameters
+from runner.tracking.stored_runs import CONTENT, KIND, StoredRuns
 
 ALL_FITS = "all fits"
 """The ledger's key for the hash of all results of a plan, which shows at once that nothing is left to publish."""
@@ -41,204 +33,223 @@ MAX_BATCH_VALUES, MAX_BATCH_PARAMETERS = 1000, 100
 """MLflow's limits for one `log_batch` call: the values in total, and the parameters among them."""
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for.
+
+    `verify` looks into the store even if the ledger says that nothing is left to publish; `restore` brings back what
+    was deleted in MLflow; `name` is that of the experiment, "" for the one of last time or else the study's.
+    """
+
+    verify: bool = False
+    restore: bool = False
+    name: str = ""
+
+
+class Prepared:
+    """What follows from a plan alone, computed once for all its cells."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.expected = values.expected_runs(plan)
+        self.parameters = Parameters(plan)
+        self.source = values.source_tags(plan)
+
+
 class MlflowTracker:
     """Publishes to the store at `uri`; a ledger in `folder` records what is published."""
 
-    def __init__(self, uri: str, folder: Path) -> None:
-        self.uri = uri
-        self.loading, self.local = False, sqlite_file(uri) is not None
+    def __init__(self, uri: str, folder: Path, wishes: Wishes = Wishes()) -> None:
+        self.connection, self.wishes = Connection(uri), wishes
         self.ledger = Ledger(folder / "mlflow.jsonl", uri)
-        self._file = sqlite_file(uri)
-        if self._file is not None and not self._file.exists():
-            self.ledger.entries.clear()  # the store was deleted, and everything published with it
-        self._client: Any = None
-        self._stopped = False
-        self._experiment = ""
-        self._open_runs: dict[str, str] = {}
+        self.runs = StoredRuns(self.connection, self.ledger)
+        self.local = self.connection.file is not None
+        if self.connection.file is not None and not self.connection.file.exists():
+            self.ledger.clear()  # the store was deleted, and everything published with it
+        named = self.ledger.entries.get(EXPERIMENT)
+        self.experiment_name = wishes.name or (named.run if named else "")
+        self._begun = ""
+        self._refused: list[str] = []
+        self._prepared: Prepared | None = None
+
+    @property
+    def loading(self) -> bool:
+        return self.connection.loading
+
+    @property
+    def notes(self) -> list[str]:
+        return self.runs.notes
+
+    def count(self, fits: Iterable[str]) -> int:
+        """How many of the fits with these ids the store has, complete."""
+        entries = (self.ledger.entries.get(f"fit:{fit}") for fit in fits)
+        return sum(1 for entry in entries if entry is not None and entry.content)
+
+    @property
+    def client(self) -> Any:
+        return self.connection.client
 
     def prepare(self) -> None:
         assert self.client is not None  # the property connects
+
+    def stop(self) -> None:
+        self.connection.stop()
 
     def publish(self, plan: Plan, results: Results, cells: Iterable[str] | None = None, growing: bool = False) -> None:
         content = ""
         if cells is None:
             # Before any result is read: one that is added in the meantime must not count as published.
-            content = results.digest(fit for fits in plan.fits.values() for fit in fits)
-            if self.ledger.is_published(ALL_FITS, content):
+            digest = results.digest(fit for fits in plan.fits.values() for fit in fits)
+            content = content_id([digest, self._of(plan).expected.plan, plan.description, self.experiment_name])
+            if self.wishes.verify and len(results):
+                self._begin(plan)
+            elif self.ledger.is_published(ALL_FITS, content):
                 return
         selected = None if cells is None else set(cells)
-        for cell in plan.cells:
-            if selected is None or cell.id in selected:
-                # A list, because every access to the selection reads the journal again.
-                self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])), growing)
+        with self._together():
+            for cell in plan.cells:
+                if selected is None or cell.id in selected:
+                    # A list, because every access to the selection reads the journal again.
+                    self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])), growing)
         if content and not growing:
             self.ledger.record(ALL_FITS, ALL_FITS, content)
 
+    def _begin(self, plan: Plan) -> None:
+        """Find the experiment and its runs, once per plan, and only if there is something to publish."""
+        expected = self._of(plan).expected
+        if self._begun == expected.plan:
+            return
+        experiment = open_experiment(self.connection, plan, self.experiment_name or plan.name, self.wishes.restore)
+        if experiment.is_new:
+            self.runs.expect_none(experiment.id, expected.plan)
+        else:
+            self.runs.look(experiment.id, expected, self.wishes.restore)
+        if self.wishes.name:
+            self.ledger.record(EXPERIMENT, self.wishes.name)
+        # Last: if the search fails, the next attempt has to repeat it.
+        self._begun = expected.plan
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Raises RunnerError at the end if the store refused something: one item never stops those behind it."""
+        self._refused = []
+        yield
+        if self._refused:
+            self._begun = ""  # a person may have deleted something in the meantime: the next attempt looks
+            raise RunnerError(f"MLflow refused {plural(len(self._refused), 'item')}: {self._refused[0]}")
+
+    @contextmanager
+    def _item(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._begun = self._begun if is_refusal(error) else ""  # whatever was sent may have arrived: search for it
+            if not is_refusal(error):
+                raise
+            self._refused.append(f"{name}: {error}")
+
     def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], growing: bool) -> None:
         is_complete = len(fits) == len(plan.fits[cell.id]) and not growing
-        key, content = mlflow_values.cell_key(plan, cell), mlflow_values.fits_hash(fits)
-        unpublished = [fit for fit in fits if not self.ledger.is_published(*mlflow_values.fit_key(fit))]
-        if not unpublished and (not is_complete or self.ledger.is_published(key, content)):
+        key, content = values.cell_key(plan, cell), values.fits_hash(fits)
+        if self._is_published(fits) and (not is_complete or self.ledger.is_published(key, content)):
             return
-        parameters = mlflow_values.parameters(plan, cell)
-        tags = {"runner.kind": "cell", "runner.cell": cell.id}
-        # There is at least one fit to take the minimum of: a cell without any has returned above.
-        run = self._get_run(plan, key, cell.name, tags, min(map(mlflow_values.start_time, fits)))
-        if not self.ledger.entries[key].content:  # the cell was never complete, so these may be missing
-            self._log(run, parameters=parameters)
-            self.client.log_inputs(run, [mlflow_values.dataset_input(plan)])
-        for fit in unpublished:
-            self._publish_fit(plan, cell, fit, run, parameters)
-        if is_complete:
-            self._complete_cell(plan, cell, fits, run)
-            self._close_run(key, run, content)
+        with self._item(cell.name):
+            self._begin(plan)
+            starts = values.start_times(fits, plan, cell)
+            tags = {**values.cell_tags(cell), **self._of(plan).source}
+            new = (key, cell.name, tags, min(starts.values()))
+            run = self.runs.get(*new)
+            if run is None:
+                return
+            entry = self.ledger.entries[key]
+            if is_complete and entry.content not in ("", content):
+                run = self.runs.replace(*new)
+                for fit in fits:
+                    self.runs.move(values.fit_key(fit)[0], run)
+                entry = self.ledger.entries[key]
+            if not entry.content:  # the cell was never complete, so these may be missing
+                self._log(run, parameters=self._of(plan).parameters.of_cell(cell))
+                self.client.log_inputs(run, [values.dataset_input(plan)])
+            for fit in fits:
+                if not self.ledger.is_published(*values.fit_key(fit)):
+                    with self._item(values.fit_name(cell, fit)):
+                        self._publish_fit(plan, cell, fit, run, starts[fit.id])
+            if is_complete and not self.ledger.is_published(key, content):
+                self._complete_cell(plan, cell, fits, run)
+                self.runs.close(key, run, content)
+
+    def _is_published(self, fits: list[FitResult]) -> bool:
+        return all(self.ledger.is_published(*values.fit_key(fit)) for fit in fits)
 
     def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
         time = max(fit.finished for fit in fits)
         metrics, curves = cell_metrics(cell, fits, plan.measures), cell_curves(fits)
-        points = [*mlflow_values.metric_points(metrics, time), *mlflow_values.curve_points(curves, time)]
-        self._log(run, metrics=points)
-        self.client.set_terminated(run, mlflow_values.status(*fits), end_time=time)
+        points = [*values.metric_points(metrics, time), *values.curve_points(curves, time)]
+        self._log(run, metrics=points, tags={CONTENT: values.fits_hash(fits)})
+        self.client.set_terminated(run, values.status(*fits), end_time=time)
 
-    def _publish_fit(
-        self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, parameters: Mapping[str, str]
-    ) -> None:
-        key, content = mlflow_values.fit_key(fit)
-        name = f"{cell.name} · repeat {fit.repeat + 1} fold {fit.fold + 1}"
-        tags = mlflow_values.fit_tags(cell, fit, parent_run)
-        entry = self.ledger.entries.get(key)
-        run = self._get_run(plan, key, name, tags, mlflow_values.start_time(fit))
-        metrics = mlflow_values.metric_points(fit_metrics(fit, plan.measures), fit.finished)
-        curves = mlflow_values.curve_points(fit.curves, fit.finished)
-        own_parameters = {**parameters, "repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
-        if entry and entry.run:
-            # MLflow refuses to change a parameter: an earlier version counted repeats and folds from 0.
-            sent = self.client.get_run(run).data.params
-            own_parameters = {name: value for name, value in own_parameters.items() if name not in sent}
-        self._log(run, parameters=own_parameters, metrics=[*metrics, *curves])
-        self.client.set_terminated(run, mlflow_values.status(fit), end_time=fit.finished)
-        self._close_run(key, run, content)
+    def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
+        key, content = values.fit_key(fit)
+        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).source}
+        run = self.runs.get(key, values.fit_name(cell, fit), tags, start)
+        if run is None:
+            return
+        if self.ledger.entries[key].content:  # it was trained again, with another result
+            run = self.runs.replace(key, values.fit_name(cell, fit), tags, start)
+        metrics = values.metric_points(fit_metrics(fit, plan.measures), fit.finished)
+        curves = values.curve_points(fit.curves, fit.finished)
+        own = {"repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
+        parameters = {**self._of(plan).parameters.of_cell(cell), **own}
+        self._log(run, parameters=parameters, metrics=[*metrics, *curves], tags={CONTENT: content})
+        self.client.set_terminated(run, values.status(fit), end_time=fit.finished)
+        self.runs.close(key, run, content)
 
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
         candidates = [folder / name for name in ("report.html", "report.md", "plan.yaml")]
-        # `runner publish` may be called for a run that never wrote its report.
         files = [*filter(Path.is_file, candidates), *sorted((folder / "tables").glob("*.csv"))]
-        content = content_id([*(file.read_text(encoding="utf-8") for file in files), *([state] if state else [])])
-        if self.ledger.is_published("report", content):
+        # `runner publish` may be called for a run that never wrote its report.
+        if not any((folder / name).is_file() for name in ("report.html", "report.md")):
             return
-        run = self._get_run(plan, "report", "report", {"runner.kind": "report"}, None)
+        content = content_id([*(file.read_text(encoding="utf-8") for file in files), *([state] if state else [])])
+        key = self._of(plan).expected.report
+        if self.ledger.is_published(key, content):
+            return
+        self._begin(plan)
+        run = self.runs.get(key, "report", {KIND: "report", **self._of(plan).source}, None)
+        if run is None:
+            return
         for file in files:
             self.client.log_artifact(run, str(file), "tables" if file.suffix == ".csv" else None)
-        if state:
-            self.client.set_tag(run, "runner.state", state)
+        self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
         self.client.set_terminated(run)
-        self._close_run("report", run, content)
+        self.runs.close(key, run, content)
 
     def close(self) -> None:
         """Mark the runs of incomplete cells as killed, until a later call completes them."""
-        for key, run in list(self._open_runs.items()):
+        for key, run in list(self.runs.open.items()):
             self.client.set_terminated(run, "KILLED")
-            self._open_runs.pop(key)
+            self.runs.open.pop(key)
 
-    def stop(self) -> None:
-        self._stopped = True
+    def _of(self, plan: Plan) -> Prepared:
+        if self._prepared is None or self._prepared.plan is not plan:
+            self._prepared = Prepared(plan)
+        return self._prepared
 
-    @property
-    def client(self) -> Any:
-        """MLflow's client, created on first use; raises RunnerError after `stop`."""
-        # Checked at every use, so that `stop` takes effect between two requests.
-        if self._stopped:
-            raise RunnerError("stopped")
-        if self._client is None:
-            self.loading = True
-            self._client = self._connect()
-            self.loading = False
-        return self._client
-
-    def _connect(self) -> Any:
-        import logging
-
-        from mlflow import MlflowClient
-
-        # After the import, which sets the levels of MLflow's and alembic's loggers itself.
-        for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
-            logging.getLogger(name).setLevel(level)
-        if self._file is not None and not self._file.exists():
-            # MLflow would create it in place, and cannot open one whose creation was interrupted.
-            create_store(self._file)
-        return MlflowClient(tracking_uri=self.uri)
-
-    def _experiment_id(self, plan: Plan) -> str:
-        if not self._experiment:
-            existing = self.client.get_experiment_by_name(plan.name)
-            if existing:
-                # Before the id is kept: if the search fails, the next attempt has to repeat it.
-                self._adopt_runs(existing.experiment_id)
-                self._experiment = existing.experiment_id
-            else:
-                self.ledger.entries.clear()  # the store was replaced or emptied
-                self._experiment = self.client.create_experiment(
-                    plan.name, artifact_root(self.uri), tags=mlflow_values.experiment_tags(plan)
-                )
-        return self._experiment
-
-    def _adopt_runs(self, experiment: str) -> None:
-        """Add runs to the ledger that exist in the store only, after a crash or if the ledger was lost or damaged.
-
-        If two runs have the same key (the answer to a request was late, and the request was sent again), one of them
-        is deleted. The search happens at most once per command, and only if there is something to publish.
-        """
-        runs: dict[str, list[str]] = {}
-        token = None
-        while True:
-            # Runs without a key are not ours: the experiment may have been used by others too.
-            page = self.client.search_runs([experiment], "tags.`runner.key` != ''", page_token=token)
-            for run in page:
-                runs.setdefault(run.data.tags["runner.key"], []).append(run.info.run_id)
-            token = page.token
-            if not token:
-                break
-        for key, ids in runs.items():
-            entry = self.ledger.entries.get(key)
-            # The ledger's run is preferred, because the runs of fits may already name it as their parent.
-            adopted = entry.run if entry and entry.run in ids else ids[-1]
-            if entry is None or entry.run != adopted:
-                # Without a content, as it is unknown what the run holds: everything is logged to it again.
-                self.ledger.record(key, adopted)
-            for id in ids:
-                if id != adopted:
-                    self.client.delete_run(id)
-
-    def _get_run(self, plan: Plan, key: str, name: str, tags: dict[str, str], start: int | None) -> str:
-        """The id of the run with the key `key`, which is created if it does not exist."""
-        experiment = self._experiment_id(plan)
-        entry = self.ledger.entries.get(key)
-        if entry is not None and entry.run:
-            self._open_runs[key] = entry.run
-            return entry.run
-        self.ledger.record(key)
-        tags = {**tags, "runner.key": key, **mlflow_values.source_tags(plan)}
-        try:
-            run = self.client.create_run(experiment, start_time=start, tags=tags, run_name=name).info.run_id
-        except Exception:
-            self._experiment = ""  # the run may exist nevertheless, so the next attempt searches for it first
-            raise
-        self._open_runs[key] = run
-        self.ledger.record(key, run)
-        return str(run)
-
-    def _close_run(self, key: str, run: str, content: str) -> None:
-        # Only when everything is sent: after a crash before this, it is sent again, which adds nothing.
-        self.ledger.record(key, run, content)
-        self._open_runs.pop(key, None)
-
-    def _log(self, run: str, metrics: Iterable[Any] = (), parameters: Mapping[str, str] | None = None) -> None:
-        """Log values in as few calls as MLflow's limits allow."""
-        from mlflow.entities import Param
+    def _log(
+        self,
+        run: str,
+        metrics: Iterable[Any] = (),
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log values in as few calls as MLflow's limits allow; the `tags` with the last."""
+        from mlflow.entities import Param, RunTag
 
         points, params = list(metrics), [Param(key, value) for key, value in (parameters or {}).items()]
-        while points or params:
+        last = [RunTag(key, value) for key, value in (tags or {}).items()]
+        while points or params or last:
             batch, params = params[:MAX_BATCH_PARAMETERS], params[MAX_BATCH_PARAMETERS:]
-            room = MAX_BATCH_VALUES - len(batch)
-            self.client.log_batch(run, metrics=points[:room], params=batch)
-            points = points[room:]
+            room = MAX_BATCH_VALUES - len(batch) - len(last)
+            sent, points = points[:room], points[room:]
+            now, last = ([], last) if points or params else (last, [])
+            self.client.log_batch(run, metrics=sent, params=batch, tags=now)

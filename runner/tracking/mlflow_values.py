@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import getpass
+import math
+import platform
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from runner.files.content_hash import content_id
+from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan, PlannedCell
-from runner.text import markdown
+from runner.tracking.names import safe
+from runner.tracking.stored_runs import KIND, PARENT, Expected
 
 CURVE_NAMES = {
     "val_accuracy": "val/accuracy",
@@ -39,13 +44,35 @@ def fit_key(fit: FitResult) -> tuple[str, str]:
     return f"fit:{fit.id}", content_id([fit.status, fit.reason, fit.curves, *([fit.measures] if fit.measures else [])])
 
 
+def plan_id(plan: Plan) -> str:
+    """Tells a plan from another of the same name. It stays as it is while the repeats of an adaptive study grow."""
+    return content_id([cell_key(plan, cell) for cell in plan.cells])
+
+
+def expected_runs(plan: Plan) -> Expected:
+    """The runs that a plan has in the store."""
+    cells = {cell_key(plan, cell): [f"fit:{fit}" for fit in plan.fits[cell.id]] for cell in plan.cells}
+    id = plan_id(plan)
+    return Expected(plan.name, id, cells, f"report:{id}")
+
+
 def fits_hash(fits: Sequence[FitResult]) -> str:
     return content_id([fit_key(fit) for fit in fits])
 
 
-def start_time(fit: FitResult) -> int:
-    """When the fit started, in milliseconds since 1970."""
-    return fit.finished - int(fit.seconds * 1000)
+def start_times(fits: Sequence[FitResult], plan: Plan, cell: PlannedCell) -> dict[str, int]:
+    """When each fit of a cell started, in milliseconds since 1970, by id.
+
+    Fits that are trained together share their time: each has its part as `seconds`, but all of them began at once.
+    """
+    ended = {fit.id: fit for fit in fits}
+    starts: dict[str, int] = {}
+    for group in split_into_groups(plan.fits[cell.id], cell.settings.training.stacking, plan.folds):
+        members = [ended[id] for id in group if id in ended]
+        if members:
+            begin = max(fit.finished for fit in members) - int(sum(fit.seconds for fit in members) * 1000)
+            starts |= dict.fromkeys((fit.id for fit in members), begin)
+    return starts
 
 
 def status(*fits: FitResult) -> str:
@@ -53,61 +80,58 @@ def status(*fits: FitResult) -> str:
     return "FINISHED" if any(fit.status == "ok" for fit in fits) else "FAILED"
 
 
-def parameters(plan: Plan, cell: PlannedCell) -> dict[str, str]:
-    """The cell's levels and all settings of its fits, flattened to text within MLflow's limits."""
-    flat: dict[str, Any] = {"dataset": plan.dataset.name}
-    if any(other.settings.loss for other in plan.cells):
-        flat["loss"] = "cross_entropy"  # replaced by the cell's own, if it has one
-    for section, settings in cell.settings.to_dict().items():
-        if section == "augmentation":
-            flat[section] = " + ".join(map(str, cell.settings.augmentation))
-            continue
-        for key, value in settings.items():
-            flat[section if key == "name" else f"{section}.{key}"] = value
-    for key, value in plan.dataset.to_dict().items():
-        flat["dataset" if key == "name" else f"dataset.{key}"] = value
-    flat |= {"folds": plan.folds, "repeats": plan.repeats_setting, "seed": plan.seed}
-    # A factor that is a path, such as optimizer.lr, is among the settings already.
-    levels = {factor: level for factor, level in cell.levels.items() if factor not in flat}
-    return {_key(key): str(value)[:6000] for key, value in {**flat, **levels}.items()}
+def cell_tags(cell: PlannedCell) -> dict[str, str]:
+    return {KIND: "cell", "runner.cell": cell.id}
 
 
-def _key(name: str) -> str:
-    """The name of a parameter or a metric: MLflow allows only these characters, 250 of them, and 6000 in a value."""
-    return re.sub(r"[^\w\-./ ]", "_", name)[:250]
+def fit_name(cell: PlannedCell, fit: FitResult) -> str:
+    return f"{cell.name} · repeat {fit.repeat + 1} fold {fit.fold + 1}"
 
 
 def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, str]:
     return {
-        "runner.kind": "fit",
+        KIND: "fit",
         "runner.cell": cell.id,
         "runner.fit": fit.id,
-        "mlflow.parentRunId": parent_run,
+        PARENT: parent_run,
         **({"runner.reason": fit.reason[:5000]} if fit.reason else {}),
         **{f"runner.version.{library}": version for library, version in fit.versions.items()},
     }
 
 
-def experiment_tags(plan: Plan) -> dict[str, str]:
-    """The description, which MLflow's UI renders as Markdown: an image in it would be loaded from its address."""
-    return {"mlflow.note.content": markdown(plan.description)}
-
-
 def source_tags(plan: Plan) -> dict[str, str]:
-    """The environment that the plan records; MLflow's UI shows the commit as the version of the source."""
+    """Who published it, from which file, and the environment that the plan records.
+
+    MLflow's UI shows the commit as the version of the source.
+    """
     commit = plan.made_with.get("commit")
     return {
         **{f"runner.made_with.{name}": version for name, version in plan.made_with.items()},
-        "mlflow.source.name": "archrunner",
+        "runner.host": platform.node(),
+        "mlflow.user": _user(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": Path(plan.file).name if plan.file else "archrunner",
         **({"mlflow.source.git.commit": commit} if commit else {}),
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "unknown"
 
 
 def metric_points(metrics: Mapping[str, float], time: int) -> Iterator[Any]:
     """MLflow metrics at step 0. `time` is in milliseconds since 1970."""
     from mlflow.entities import Metric
 
-    return (Metric(_key(name), value, time, 0) for name, value in metrics.items())
+    return (Metric(safe(name), rounded(value), time, 0) for name, value in metrics.items() if math.isfinite(value))
+
+
+def rounded(value: float) -> float:
+    """A number as people read it: MLflow's UI shows every digit it gets, as in 0.8779999999999999."""
+    return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
 def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[Any]:
@@ -115,10 +139,12 @@ def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[A
     from mlflow.entities import Metric
 
     return (
-        Metric(CURVE_NAMES[name], value, time, epoch)
+        Metric(CURVE_NAMES[name], rounded(value), time, epoch)
         for name, values in curves.items()
         if name in CURVE_NAMES  # test metrics have one value, that of the result, and thus no curve
         for epoch, value in enumerate(values, 1)
+        # MLflow returns an infinity as 1.8e308, which sorts before every true value, and a filter never finds a NaN.
+        if math.isfinite(value)
     )
 
 

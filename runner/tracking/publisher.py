@@ -93,6 +93,11 @@ class Publisher:
             return self._problem or f"the server did not finish within {self._max_wait:g} s"
         return self._problem
 
+    @property
+    def notes(self) -> list[str]:
+        """What the tracker found in the store and put in order."""
+        return [] if self._tracker is None else list(self._tracker.notes)
+
     def _end(self) -> None:
         self._closing.set()
         # In short waits, because the limit changes when the tracker is ready or a request fails.

@@ -32,7 +32,9 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
             assert parent.data.params.items() <= run.data.params.items()
             fit = fits.pop(run.data.tags["runner.fit"])
             curve = [m.value for m in client.get_metric_history(run.info.run_id, "val/accuracy")]
-            assert curve == fit["curves"]["val_accuracy"] and run.data.metrics["val_accuracy"] == curve[-1]
+            # Rounded to six digits, as MLflow's UI shows every digit it gets.
+            assert curve == [float(f"{value:.6g}") for value in fit["curves"]["val_accuracy"]]
+            assert run.data.metrics["val_accuracy"] == curve[-1]
             assert run.data.metrics["best_val_accuracy"] == max(curve)
     assert not fits
     for cell in cells.values():
@@ -40,9 +42,9 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
         values = [run.data.metrics["val_accuracy"] for run in folds]
         curve = client.get_metric_history(cell.info.run_id, "val/accuracy")
         assert [m.step for m in curve] == [1, 2]
-        assert curve[-1].value == pytest.approx(sum(values) / 3) == cell.data.metrics["val_accuracy"]
+        assert curve[-1].value == pytest.approx(sum(values) / 3, abs=1e-6) == cell.data.metrics["val_accuracy"]
         assert {"parameters", "macs", "receptive_field_height", "val_accuracy_std"} <= cell.data.metrics.keys()
-        assert cell.data.params["architecture.downsample"] in cell.info.run_name
+        assert cell.data.params["downsample"] in cell.info.run_name
         assert [i.dataset.name for i in cell.inputs.dataset_inputs] == ["digits"]
         assert "runner.made_with.torch" in cell.data.tags
     (report,) = (run for run in runs if run.data.tags["runner.kind"] == "report")

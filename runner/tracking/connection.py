@@ -1,0 +1,75 @@
+"""The connection to an MLflow store: made on first use, ended at once, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from runner.errors import RunnerError
+from runner.tracking.new_store import create_store
+from runner.tracking.store_address import sqlite_file
+
+# By default the client retries for four minutes, or for as long as the server asks. It also sends a request again if
+# the answer is lost, which creates a run twice; the tracker searches for the run instead.
+for _name, _value in (
+    ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"),
+    ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+    ("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false"),
+    ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
+):
+    # Here, as MLflow reads the one about telemetry while it is imported. A value set by the user stays.
+    os.environ.setdefault(_name, _value)
+
+REFUSALS = (
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_ALREADY_EXISTS",
+    "INVALID_STATE",
+    "BAD_REQUEST",
+)
+"""MLflow's codes of an error that concerns the one item that was sent, so that others can be sent all the same."""
+
+
+class Connection:
+    """MLflow's client for the store at `uri`. Importing it takes about a second, so it is made when it is needed."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri, self.file = uri, sqlite_file(uri)
+        self.loading = False
+        self._client: Any = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Send no further requests, from any thread. A request in progress may finish."""
+        self._stopped = True
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client; raises RunnerError after `stop`."""
+        # Checked at every use, so that `stop` takes effect between two requests.
+        if self._stopped:
+            raise RunnerError("stopped")
+        if self._client is None:
+            self.loading = True
+            self._client = self._connect()
+            self.loading = False
+        return self._client
+
+    def _connect(self) -> Any:
+        import logging
+
+        from mlflow import MlflowClient
+
+        # After the import, which sets the levels of MLflow's and alembic's loggers itself.
+        for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
+            logging.getLogger(name).setLevel(level)
+        if self.file is not None and not self.file.exists():
+            # MLflow would create it in place, and cannot open one whose creation was interrupted.
+            create_store(self.file)
+        return MlflowClient(tracking_uri=self.uri)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the store answered and refused what it was sent, as opposed to not answering or failing."""
+    return getattr(error, "error_code", None) in REFUSALS

@@ -1,0 +1,59 @@
+"""The MLflow parameters of cells: the factors under their short names, then every other setting of the fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.planning.plan import Plan, PlannedCell
+from runner.text import yaml_value
+from runner.tracking.names import factor_names, setting_name
+
+MOST_CHARACTERS = 6000
+"""MLflow's limit for the value of a parameter."""
+
+OF_FITS = ("repeat", "fold")
+"""Parameters that only the runs of fits have."""
+
+
+class Parameters:
+    """The parameters of all cells of a plan. `factors` has each factor's name in MLflow, in the grid's order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._settings = {cell.id: _settings(plan, cell) for cell in plan.cells}
+        keys = {key for settings in self._settings.values() for key in settings}
+        self.factors = factor_names(plan.factors, {*keys, *OF_FITS})
+        # A factor that is a path, such as optimizer.lr, is the setting itself; one of that name with own levels is not.
+        same = {factor for factor in plan.factors if all(self._is_setting(cell, factor) for cell in plan.cells)}
+        self._names = {key: setting_name(key, self.factors.values()) for key in keys - same}
+
+    def of_cell(self, cell: PlannedCell) -> dict[str, str]:
+        """Names and values as MLflow accepts them."""
+        values = {self.factors[factor]: level for factor, level in cell.levels.items()}
+        settings = self._settings[cell.id]
+        values |= {self._names[key]: str(value) for key, value in settings.items() if key in self._names}
+        return {name: value[:MOST_CHARACTERS] for name, value in values.items()}
+
+    def _is_setting(self, cell: PlannedCell, factor: str) -> bool:
+        value = self._settings[cell.id].get(factor)
+        return value is not None and cell.levels.get(factor) in (str(value), yaml_value(value))
+
+
+def _settings(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
+    """What a cell's fits are trained with, by path."""
+    flat: dict[str, Any] = {}
+    if any(other.settings.loss for other in plan.cells):
+        flat["loss"] = "cross_entropy"  # replaced by the cell's own, if it has one
+    sections = {**cell.settings.to_dict(), "dataset": plan.dataset.to_dict()}
+    sections["augmentation"] = " + ".join(map(str, cell.settings.augmentation))
+    for path, value in _flatten(sections):
+        flat[path.removesuffix(".name") if path.count(".") == 1 else path] = value
+    return {**flat, "folds": plan.folds, "repeats": plan.repeats_setting, "seed": plan.seed}
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
