@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Become the MLflow server or, if the store is a server's, print its address."""
+    from runner.tracking.moved_store import adopt_place
     from runner.tracking.store_address import NONE, artifact_root, mask_credentials, sqlite_file, store_uri
 
     uri = store_uri(given.tracking_uri, given.reports)
@@ -37,6 +38,8 @@ def run(given: argparse.Namespace) -> int:
         return 0
     if file is not None and not file.exists():
         raise RunnerError(f"{file}: no such store; `runner run` makes it")
+    if file is not None:
+        adopt_place(file)
     root = artifact_root(uri)
     server = ["mlflow", "server", "--host", given.host, "--port", str(given.port)]
     command = [sys.executable, "-m", *server, *(["--default-artifact-root", root] if root else [])]

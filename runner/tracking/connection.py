@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from runner.errors import RunnerError
+from runner.tracking.moved_store import adopt_place
 from runner.tracking.new_store import create_store
 from runner.tracking.store_address import sqlite_file
 
@@ -67,6 +68,8 @@ class Connection:
         if self.file is not None and not self.file.exists():
             # MLflow would create it in place, and cannot open one whose creation was interrupted.
             create_store(self.file)
+        elif self.file is not None:
+            adopt_place(self.file)
         return MlflowClient(tracking_uri=self.uri)
 
 

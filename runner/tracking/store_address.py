@@ -10,6 +10,9 @@ from runner.errors import RunnerError
 from runner.files.own_files import refuse_links
 
 SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
+"""The folder of artifacts next to a sqlite store."""
+
 NONE = "none"
 """Given instead of a tracking URI, it means: publish nothing."""
 
@@ -22,7 +25,7 @@ def store_uri(given: str | None, reports: Path) -> str:
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        for name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", "mlartifacts"):
+        for name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm", ARTIFACTS):
             refuse_links(reports / name)
         uri = f"{SQLITE}{reports.resolve() / 'mlflow.db'}"
     if uri.startswith(SQLITE):
@@ -49,7 +52,7 @@ def sqlite_file(uri: str) -> Path | None:
 def artifact_root(uri: str) -> str | None:
     """The artifact folder of a sqlite store, which is next to it; None for a server, which decides for itself."""
     file = sqlite_file(uri)
-    return str(file.parent / "mlartifacts") if file else None
+    return str(file.parent / ARTIFACTS) if file else None
 
 
 def mask_credentials(text: str) -> str:
