@@ -8,17 +8,20 @@ from pathlib import Path
 
 from runner.errors import RunnerError
 from runner.files.lock import locked
+from runner.flow.cell_pages import page_maker
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
-from runner.tracking.base import NullTracker, Tracker
+from runner.tracking.base import NullTracker, PageOf, Tracker
 from runner.tracking.publisher import Publisher, describe_error
 from runner.tracking.store_address import NONE, mask_credentials, store_uri
 
 
-def publisher_for(uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool) -> Publisher:
+def publisher_for(
+    uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool, page_of: PageOf
+) -> Publisher:
     """The writer that feeds the store at `uri`; `expecting` says that results will be added."""
-    return Publisher(partial(_tracker, uri, folder), plan, results, patience, expecting)
+    return Publisher(partial(_tracker, uri, folder, page_of), plan, results, patience, expecting)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name:
         from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
 
         try:
-            tracker = MlflowTracker(uri, folder, Wishes(verify=True, restore=restore, name=name))
+            tracker = MlflowTracker(uri, folder, Wishes(True, restore, name, page_maker(folder)))
             tracker.publish(plan, results)
             tracker.publish_report(plan, folder)
             tracker.close()
@@ -60,10 +63,10 @@ def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name:
     return Published(tracker.count(fits), len(results.select(fits)), plan.fit_count, tuple(tracker.notes))
 
 
-def _tracker(uri: str, folder: Path) -> Tracker:
+def _tracker(uri: str, folder: Path, page_of: PageOf) -> Tracker:
     if uri == NONE:
         return NullTracker()
     # Importing MLflow takes about 0.9 s; during a run this happens in the publisher's thread.
-    from runner.tracking.mlflow_tracker import MlflowTracker
+    from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
 
-    return MlflowTracker(uri, folder)
+    return MlflowTracker(uri, folder, Wishes(page_of=page_of))

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
 from runner.journal.index import Results
-from runner.planning.plan import Plan
+from runner.planning.plan import Plan, PlannedCell
+
+
+class CellPage(Protocol):
+    """What a reader sees of a cell besides its values: `description` in Markdown, `page` in HTML.
+
+    `half_width` is that of the interval of its metric, None if it is unknown.
+    """
+
+    @property
+    def description(self) -> str: ...
+    @property
+    def page(self) -> str: ...
+    @property
+    def half_width(self) -> float | None: ...
+
+
+PageOf = Callable[[Plan, PlannedCell], CellPage | None]
+"""Makes the page of a cell, once the report is written; None if there is none."""
 
 
 class Tracker(Protocol):

@@ -6,9 +6,10 @@ found and used again. Every value carries the time of its fit, so logging it a s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from runner.journal.index import Results
 from runner.planning.plan import Plan, PlannedCell
 from runner.text import plural
 from runner.tracking import mlflow_values as values
+from runner.tracking.base import PageOf
 from runner.tracking.connection import Connection, is_refusal
-from runner.tracking.experiment import open_experiment
+from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
@@ -29,21 +31,26 @@ from runner.tracking.stored_runs import CONTENT, KIND, StoredRuns
 ALL_FITS = "all fits"
 """The ledger's key for the hash of all results of a plan, which shows at once that nothing is left to publish."""
 
+MAX_TAG_CHARACTERS = 8000
+"""MLflow's limit for the value of a tag, in characters."""
+
 MAX_BATCH_VALUES, MAX_BATCH_PARAMETERS = 1000, 100
 """MLflow's limits for one `log_batch` call: the values in total, and the parameters among them."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asks for.
+    """What the caller asks for.
 
     `verify` looks into the store even if the ledger says that nothing is left to publish; `restore` brings back what
-    was deleted in MLflow; `name` is that of the experiment, "" for the one of last time or else the study's.
+    was deleted in MLflow; `name` is that of the experiment, "" for the one of last time or else the study's; `page_of`
+    makes the page of a cell.
     """
 
     verify: bool = False
     restore: bool = False
     name: str = ""
+    page_of: PageOf = field(default=lambda plan, cell: None)
 
 
 class Prepared:
@@ -60,7 +67,7 @@ class MlflowTracker:
     """Publishes to the store at `uri`; a ledger in `folder` records what is published."""
 
     def __init__(self, uri: str, folder: Path, wishes: Wishes = Wishes()) -> None:
-        self.connection, self.wishes = Connection(uri), wishes
+        self.connection, self.folder, self.wishes = Connection(uri), folder, wishes
         self.ledger = Ledger(folder / "mlflow.jsonl", uri)
         self.runs = StoredRuns(self.connection, self.ledger)
         self.local = self.connection.file is not None
@@ -182,11 +189,11 @@ class MlflowTracker:
         return all(self.ledger.is_published(*values.fit_key(fit)) for fit in fits)
 
     def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
-        time = max(fit.finished for fit in fits)
+        ended = max(fit.finished for fit in fits)
         metrics, curves = cell_metrics(cell, fits, plan.measures), cell_curves(fits)
-        points = [*values.metric_points(metrics, time), *values.curve_points(curves, time)]
+        points = [*values.metric_points(metrics, ended), *values.curve_points(curves, ended)]
         self._log(run, metrics=points, tags={CONTENT: values.fits_hash(fits)})
-        self.client.set_terminated(run, values.status(*fits), end_time=time)
+        self.client.set_terminated(run, values.status(*fits), end_time=ended)
 
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
@@ -201,12 +208,16 @@ class MlflowTracker:
         own = {"repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
         parameters = {**self._of(plan).parameters.of_cell(cell), **own}
         self._log(run, parameters=parameters, metrics=[*metrics, *curves], tags={CONTENT: content})
+        log = self.folder / "fits" / f"{fit.id}.log"
+        if fit.status != "ok" and log.is_file():
+            self.client.log_artifact(run, str(log))
         self.client.set_terminated(run, values.status(fit), end_time=fit.finished)
         self.runs.close(key, run, content)
 
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
         candidates = [folder / name for name in ("report.html", "report.md", "plan.yaml")]
-        files = [*filter(Path.is_file, candidates), *sorted((folder / "tables").glob("*.csv"))]
+        parts = [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.svg"))]
+        files = [*filter(Path.is_file, candidates), *parts]
         # `runner publish` may be called for a run that never wrote its report.
         if not any((folder / name).is_file() for name in ("report.html", "report.md")):
             return
@@ -218,11 +229,27 @@ class MlflowTracker:
         run = self.runs.get(key, "report", {KIND: "report", **self._of(plan).source}, None)
         if run is None:
             return
+        with self._together():
+            for cell in plan.cells:
+                with self._item(cell.name):
+                    self._publish_page(plan, cell)
         for file in files:
-            self.client.log_artifact(run, str(file), "tables" if file.suffix == ".csv" else None)
+            self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
         self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
         self.client.set_terminated(run)
         self.runs.close(key, run, content)
+
+    def _publish_page(self, plan: Plan, cell: PlannedCell) -> None:
+        """What the report knows of a cell, on the cell's own run."""
+        entry = self.ledger.entries.get(values.cell_key(plan, cell))
+        page = self.wishes.page_of(plan, cell) if entry and entry.run else None
+        if entry is None or page is None:
+            return
+        metrics = {} if page.half_width is None else {f"{plan.metric}_half_width": page.half_width}
+        # Later than any other value of the run: of several at one time, MLflow shows the largest.
+        points = values.metric_points(metrics, int(time.time() * 1000))
+        self._log(entry.run, metrics=points, tags={NOTE: page.description[:MAX_TAG_CHARACTERS]})
+        self.client.log_text(entry.run, page.page, "first-fit.html")
 
     def close(self) -> None:
         """Mark the runs of incomplete cells as killed, until a later call completes them."""

@@ -13,6 +13,8 @@ from runner.files.content_hash import content_id
 from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import markdown
+from runner.tracking.experiment import NOTE
 from runner.tracking.names import safe
 from runner.tracking.stored_runs import KIND, PARENT, Expected
 
@@ -94,7 +96,7 @@ def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, st
         "runner.cell": cell.id,
         "runner.fit": fit.id,
         PARENT: parent_run,
-        **({"runner.reason": fit.reason[:5000]} if fit.reason else {}),
+        **({"runner.reason": fit.reason[:5000], NOTE: f"Failed: {markdown(fit.reason[:5000])}"} if fit.reason else {}),
         **{f"runner.version.{library}": version for library, version in fit.versions.items()},
     }
 

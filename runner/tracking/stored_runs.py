@@ -84,6 +84,9 @@ class StoredRuns:
             if not present and gone and restore:
                 self.client.restore_run(gone[0].info.run_id)
                 present = gone[:1]
+            # Of an earlier version, which wrote other values; nobody knows which, unless the ledger does.
+            if present and PLAN not in present[0].data.tags and not self._is_known(key, present[0].info.run_id):
+                self.retire(present.pop(0).info.run_id)
             for run in present[1:]:
                 self.retire(run.info.run_id)
             twice += len(present[1:])
@@ -162,6 +165,10 @@ class StoredRuns:
             token = page.token
             if not token:
                 return
+
+    def _is_known(self, key: str, run: str) -> bool:
+        entry = self.ledger.entries.get(key)
+        return entry is not None and entry.run == run and entry.content != ""
 
     def _adopt(self, key: str, run: Any) -> None:
         id, tags = run.info.run_id, run.data.tags

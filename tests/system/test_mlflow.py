@@ -37,6 +37,8 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
             assert run.data.metrics["val_accuracy"] == curve[-1]
             assert run.data.metrics["best_val_accuracy"] == max(curve)
     assert not fits
+    places = sorted((r.data.params["repeat"], r.data.params["fold"]) for r in runs if "fold" in r.data.params)
+    assert places == sorted([("1", "1"), ("1", "2"), ("1", "3")] * 4)
     for cell in cells.values():
         folds = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == cell.info.run_id]
         values = [run.data.metrics["val_accuracy"] for run in folds]

@@ -40,7 +40,7 @@ def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[st
     figures = make_figures(plan, tables, folder / "fits", png="png" in formats)
     _write_figures(figures, folder / "figures")
     for kind in formats & {"html", "md"}:
-        text = _template(f"report.{kind}.j2", kind == "html").render(**context, figures=figures, dark=DARK_CSS)
+        text = make_template(f"report.{kind}.j2", kind == "html").render(**context, figures=figures, dark=DARK_CSS)
         atomic_write.write(folder / f"report.{kind}", text)
     return tables
 
@@ -56,7 +56,8 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
             atomic_write.write(folder / f"{name}.png", picture.png)
 
 
-def _template(name: str, escape: bool) -> jinja2.Template:
+def make_template(name: str, escape: bool) -> jinja2.Template:
+    """A template of this folder; `escape` for HTML."""
     loader = jinja2.PackageLoader("runner.reporting.pages", "templates")
     environment = jinja2.Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)
     # Jinja escapes for HTML only; the Markdown template uses these filters.
