@@ -6,7 +6,6 @@ An engine provides a `Learner`, which holds the arrays.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -19,10 +18,12 @@ from runner.engines.best_epoch import BestEpoch
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.draws import drawn_arrays
 from runner.engines.dropout_masks import DropoutMasks
+from runner.engines.endings import divergence, stuck
 from runner.engines.inspection import Inspectable, inspect_fit
 from runner.engines.measuring import measure
 from runner.errors import EndedEarly
 from runner.fits import answers
+from runner.fits.live import LiveFile
 from runner.fits.metrics import CURVES, INNER_CURVES
 from runner.fits.records import Curves, Learned
 from runner.seeding import global_states, restore_globals, stream
@@ -167,11 +168,11 @@ class FitProgress:
         for curve, value in zip(self.curves.values(), values, strict=True):
             curve.append(value)
         self.evaluation = evaluation
-        diverged = _divergence(self.curves)
+        diverged = divergence(self.curves)
         if self.best and inner and not diverged:
             epoch = len(self.curves["inner_loss"])
             self.best.offer(epoch, inner.loss, evaluation.predicted, evaluation.confidence, network)
-        self.end_reason = diverged or _stuck(self.fit, self.curves["train_accuracy"], self.stopped)
+        self.end_reason = diverged or stuck(self.fit, self.curves["train_accuracy"], self.stopped)
 
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
         """The classes (V,) that the result predicts for the validation images, and their softmax shares (V,)."""
@@ -200,10 +201,11 @@ def train(
     which it is stuck; one that may stop early ends when its inner loss has not been lower for long enough. The others
     continue; training stops when all have ended. A fit that may stop early has the network of its best epoch then.
     """
-    training = _GroupTraining(group, make_learner)
+    training, live = _GroupTraining(group, make_learner), LiveFile([fit.spec for fit in group])
     for epoch in range(training.epoch, group[0].spec.training.epochs):
         if not training.all_ended:
             training.train_epoch(epoch)
+            live.offer([member.curves for member in training.members])
     training.restore_best()
     training.evaluate_test()
     return [training.outcome(number) for number in range(len(group))]
@@ -333,34 +335,6 @@ class _GroupTraining:
             fit = self.members[number].fit.spec.id
             log.warning("fit %s: its parameters cannot be saved (%s: %s)", fit, type(error).__name__, error)
             return None
-
-
-def _divergence(curves: Curves) -> str:
-    """Why the fit diverged in its last epoch; "" if it did not."""
-    for name in ("train_loss", "val_loss", "inner_loss"):
-        if name in curves and not math.isfinite(curves[name][-1]):
-            return f"diverged: {name} is {curves[name][-1]} after epoch {len(curves[name])}"
-    return ""
-
-
-def _stuck(fit: BuiltFit, accuracies: Sequence[float], stopped: bool = False) -> str:
-    """Why the fit is stuck, if its last `stuck_after` training accuracies are no better than chance; else "".
-
-    A fit that has `stopped` before that many epochs is judged by all that it has, as it gets no more.
-    Chance is to always predict the largest class, whose share of the training part is p. An accuracy within two
-    standard deviations of p, 2 sqrt(p (1 - p) / images), is no evidence that the network has learned anything.
-    """
-    epochs, labels = fit.spec.training.stuck_after, fit.labels[fit.spec.train]
-    if epochs is None or (len(accuracies) < epochs and not stopped):
-        return ""
-    epochs = min(epochs, len(accuracies))
-    share = float(np.bincount(labels).max()) / len(labels)
-    limit = share + 2 * math.sqrt(share * (1 - share) / len(labels))
-    if max(accuracies[-epochs:]) > limit:
-        return ""
-    duration = f" for {epochs} epochs in a row" if epochs > 1 else ""
-    accuracy = f"train_accuracy is {accuracies[-1]:.4f} after epoch {len(accuracies)}"
-    return f"stuck: {accuracy}, no better than chance ({limit:.4f}){duration}"
 
 
 def augment(fit: BuiltFit, images: Any, targets: Any, draws: BatchDraws) -> tuple[Any, Any]:

@@ -96,7 +96,7 @@ class FitSpec:
     `code` has the planned hash of each source file of the plugins, by path: a worker that imported anything
     else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
     epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown. With `keep` the
-    result has what the fit has learned.
+    result has what the fit has learned. If it is `watched`, its worker writes how far it is (see `fits.live`).
     """
 
     id: str
@@ -127,6 +127,7 @@ class FitSpec:
     loss: ComponentRef | None = None
     metrics: tuple[Metric, ...] = ()
     class_names: tuple[str, ...] = ()
+    watched: bool = False
 
     @property
     def inspected(self) -> bool:

@@ -21,7 +21,8 @@ def publisher_for(
     uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool, page_of: PageOf
 ) -> Publisher:
     """The writer that feeds the store at `uri`; `expecting` says that results will be added."""
-    return Publisher(partial(_tracker, uri, folder, page_of), plan, results, patience, expecting)
+    watched = folder / "fits" if expecting and uri != NONE else None
+    return Publisher(partial(_tracker, uri, folder, page_of), plan, results, patience, expecting, watched)
 
 
 @dataclass(frozen=True)

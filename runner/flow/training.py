@@ -17,6 +17,7 @@ from runner.engines import checkpoint
 from runner.errors import ChangedCodeError, Complaint, DataError, InputError, RunnerError, StorageError
 from runner.experiment.schema import Experiment
 from runner.files import atomic_write
+from runner.fits import live
 from runner.fits.grouping import groups_to_train
 from runner.fits.records import FitResult, FitSpec
 from runner.flow.outcome import Options
@@ -109,9 +110,13 @@ def train(
     """
     wanted, folder = {fit.id for fit in missing}, journal.path.parent / "fits"
     checkpoint.remove_stale(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
-    here = str(folder.resolve())
+    live.remove(folder)
+    here, watched = str(folder.resolve()), publisher.watches
+    folder.mkdir(exist_ok=True)  # where workers write how far they are
     specs = {fit.id: fit for fit in fits}
-    todo = [tuple(replace(fit, folder=here) for fit in group) for group in groups_to_train(fits, wanted)]
+    todo = [
+        tuple(replace(fit, folder=here, watched=watched) for fit in group) for group in groups_to_train(fits, wanted)
+    ]
     try:
         # Closing it stops the workers, also if the loop ends by `break` or by a signal.
         with closing(executor.run(todo)) as finished:
@@ -125,6 +130,7 @@ def train(
                 new = [result for result in group if result.id in wanted]
                 results = [_store_files(result, specs[result.id], folder, networks) for result in new]
                 journal.append(*results)
+                live.remove(folder, group[0].id)
                 networks.recorded(new)
                 # Only now: a run killed before this point still needs the checkpoint.
                 if any(result.status == "ok" for result in group):  # a failed group resumes from it with --only failed

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from runner.fits.live import Watched
 from runner.journal.index import Results
 from runner.planning.plan import Plan, PlannedCell
 
@@ -55,6 +56,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def watch(self, plan: Plan, groups: Iterable[Watched]) -> None:
+        """Show how far the fits are that are being trained."""
+        ...
+
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
         """Publish the report in `folder` if it changed; `state` says whether a study with looks is decided."""
         ...
@@ -83,6 +88,8 @@ class NullTracker:
     def publish(
         self, plan: Plan, results: Results, cells: Iterable[str] | None = None, growing: bool = False
     ) -> None: ...
+
+    def watch(self, plan: Plan, groups: Iterable[Watched]) -> None: ...
 
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None: ...
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from runner.errors import RunnerError
 from runner.files.content_hash import content_id
+from runner.fits.live import Watched
 from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan, PlannedCell
@@ -26,10 +27,13 @@ from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
-from runner.tracking.stored_runs import CONTENT, KIND, StoredRuns
+from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
 ALL_FITS = "all fits"
 """The ledger's key for the hash of all results of a plan, which shows at once that nothing is left to publish."""
+
+PROGRESS = "runner.progress"
+"""The tag that says how many fits of a cell have ended, until all have."""
 
 MAX_TAG_CHARACTERS = 8000
 """MLflow's limit for the value of a tag, in characters."""
@@ -76,6 +80,8 @@ class MlflowTracker:
         named = self.ledger.entries.get(EXPERIMENT)
         self.experiment_name = wishes.name or (named.run if named else "")
         self._begun = ""
+        self._sent: dict[str, int] = {}  # the epochs that were logged of each fit while it was trained
+        self._described = set[str]()  # the cells' runs that have their parameters
         self._refused: list[str] = []
         self._prepared: Prepared | None = None
 
@@ -126,6 +132,8 @@ class MlflowTracker:
         expected = self._of(plan).expected
         if self._begun == expected.plan:
             return
+        self._sent.clear()
+        self._described.clear()
         experiment = open_experiment(self.connection, plan, self.experiment_name or plan.name, self.wishes.restore)
         if experiment.is_new:
             self.runs.expect_none(experiment.id, expected.plan)
@@ -163,27 +171,64 @@ class MlflowTracker:
         with self._item(cell.name):
             self._begin(plan)
             starts = values.start_times(fits, plan, cell)
-            tags = {**values.cell_tags(cell), **self._of(plan).source}
-            new = (key, cell.name, tags, min(starts.values()))
-            run = self.runs.get(*new)
+            entry = self.ledger.entries.get(key)
+            is_stale = is_complete and entry is not None and entry.content not in ("", content)
+            run = self._cell_run(plan, cell, min(starts.values()), is_stale)
             if run is None:
                 return
-            entry = self.ledger.entries[key]
-            if is_complete and entry.content not in ("", content):
-                run = self.runs.replace(*new)
-                for fit in fits:
-                    self.runs.move(values.fit_key(fit)[0], run)
-                entry = self.ledger.entries[key]
-            if not entry.content:  # the cell was never complete, so these may be missing
-                self._log(run, parameters=self._of(plan).parameters.of_cell(cell))
-                self.client.log_inputs(run, [values.dataset_input(plan)])
+            for fit in fits if is_stale else ():
+                self.runs.move(values.fit_key(fit)[0], run)
             for fit in fits:
                 if not self.ledger.is_published(*values.fit_key(fit)):
-                    with self._item(values.fit_name(cell, fit)):
+                    with self._item(values.fit_name(cell, fit.repeat, fit.fold)):
                         self._publish_fit(plan, cell, fit, run, starts[fit.id])
             if is_complete and not self.ledger.is_published(key, content):
                 self._complete_cell(plan, cell, fits, run)
                 self.runs.close(key, run, content)
+            elif not is_complete:
+                self._log(run, tags={PROGRESS: f"{len(fits)} of {plural(len(plan.fits[cell.id]), 'fit')}"})
+
+    def _cell_run(self, plan: Plan, cell: PlannedCell, start: int, is_stale: bool = False) -> str | None:
+        """The cell's run, with its parameters; None if a person deleted it.
+
+        If `is_stale`, a new one in place of one whose values are no longer true.
+        """
+        key = values.cell_key(plan, cell)
+        new = (key, cell.name, {**values.cell_tags(cell), **self._of(plan).source}, start)
+        run = self.runs.replace(*new) if is_stale else self.runs.get(*new)
+        # One that was never complete may lack its parameters; to log them twice changes nothing.
+        if run is not None and not self.ledger.entries[key].content and run not in self._described:
+            self._log(run, parameters=self._of(plan).parameters.of_cell(cell))
+            self.client.log_inputs(run, [values.dataset_input(plan)])
+            self._described.add(run)
+        return run
+
+    def watch(self, plan: Plan, groups: Iterable[Watched]) -> None:
+        cells = {fit: cell for cell in plan.cells for fit in plan.fits[cell.id]}
+        with self._together():
+            for group in groups:
+                cell = cells.get(group.fits[0])
+                # The file of a group that has just ended may still be there.
+                ended = any(self.count([fit]) for fit in group.fits)
+                if cell is not None and not ended:
+                    with self._item(cell.name):
+                        self._watch_group(plan, cell, group)
+
+    def _watch_group(self, plan: Plan, cell: PlannedCell, group: Watched) -> None:
+        """Create the cell's run when its first fit begins, and log the new epochs of the fits that take long."""
+        self._begin(plan)
+        parent = self._cell_run(plan, cell, group.began)
+        for fit, curves in zip(group.fits, group.curves, strict=False) if parent is not None else ():
+            place = plan.fits[cell.id].index(fit)
+            repeat, fold = place // plan.folds, place % plan.folds
+            tags = {**values.fit_identity(cell, fit, parent or ""), LIVE: "yes", **self._of(plan).source}
+            run = self.runs.get(f"fit:{fit}", values.fit_name(cell, repeat, fold), tags, group.began)
+            if run is None:
+                continue
+            sent = self._sent.get(fit, 0)
+            parameters = {} if sent else self._fit_parameters(plan, cell, repeat, fold)
+            self._log(run, values.curve_points(curves, group.written, after=sent), parameters)
+            self._sent[fit] = max(map(len, curves.values()), default=0)
 
     def _is_published(self, fits: list[FitResult]) -> bool:
         return all(self.ledger.is_published(*values.fit_key(fit)) for fit in fits)
@@ -198,16 +243,18 @@ class MlflowTracker:
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
         tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).source}
-        run = self.runs.get(key, values.fit_name(cell, fit), tags, start)
+        name = values.fit_name(cell, fit.repeat, fit.fold)
+        run = self.runs.get(key, name, tags, start)
         if run is None:
             return
         if self.ledger.entries[key].content:  # it was trained again, with another result
-            run = self.runs.replace(key, values.fit_name(cell, fit), tags, start)
+            run = self.runs.replace(key, name, tags, start)
         metrics = values.metric_points(fit_metrics(fit, plan.measures), fit.finished)
-        curves = values.curve_points(fit.curves, fit.finished)
-        own = {"repeat": str(fit.repeat + 1), "fold": str(fit.fold + 1)}
-        parameters = {**self._of(plan).parameters.of_cell(cell), **own}
-        self._log(run, parameters=parameters, metrics=[*metrics, *curves], tags={CONTENT: content})
+        # Those that were logged while it was trained would stand there twice.
+        curves = values.curve_points(fit.curves, fit.finished, after=self._sent.pop(fit.id, 0))
+        parameters = self._fit_parameters(plan, cell, fit.repeat, fit.fold)
+        # The tags again: a run that was created while its fit was trained has those of its beginning.
+        self._log(run, [*metrics, *curves], parameters, {**tags, CONTENT: content})
         log = self.folder / "fits" / f"{fit.id}.log"
         if fit.status != "ok" and log.is_file():
             self.client.log_artifact(run, str(log))
@@ -256,6 +303,9 @@ class MlflowTracker:
         for key, run in list(self.runs.open.items()):
             self.client.set_terminated(run, "KILLED")
             self.runs.open.pop(key)
+
+    def _fit_parameters(self, plan: Plan, cell: PlannedCell, repeat: int, fold: int) -> dict[str, str]:
+        return {**self._of(plan).parameters.of_cell(cell), "repeat": str(repeat + 1), "fold": str(fold + 1)}
 
     def _of(self, plan: Plan) -> Prepared:
         if self._prepared is None or self._prepared.plan is not plan:

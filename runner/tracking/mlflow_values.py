@@ -86,16 +86,18 @@ def cell_tags(cell: PlannedCell) -> dict[str, str]:
     return {KIND: "cell", "runner.cell": cell.id}
 
 
-def fit_name(cell: PlannedCell, fit: FitResult) -> str:
-    return f"{cell.name} · repeat {fit.repeat + 1} fold {fit.fold + 1}"
+def fit_name(cell: PlannedCell, repeat: int, fold: int) -> str:
+    return f"{cell.name} · repeat {repeat + 1} fold {fold + 1}"
+
+
+def fit_identity(cell: PlannedCell, fit: str, parent_run: str) -> dict[str, str]:
+    """The tags of a fit that are known before it is trained."""
+    return {KIND: "fit", "runner.cell": cell.id, "runner.fit": fit, PARENT: parent_run}
 
 
 def fit_tags(cell: PlannedCell, fit: FitResult, parent_run: str) -> dict[str, str]:
     return {
-        KIND: "fit",
-        "runner.cell": cell.id,
-        "runner.fit": fit.id,
-        PARENT: parent_run,
+        **fit_identity(cell, fit.id, parent_run),
         **({"runner.reason": fit.reason[:5000], NOTE: f"Failed: {markdown(fit.reason[:5000])}"} if fit.reason else {}),
         **{f"runner.version.{library}": version for library, version in fit.versions.items()},
     }
@@ -136,8 +138,11 @@ def rounded(value: float) -> float:
     return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
-def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[Any]:
-    """MLflow metrics with one point per epoch. All points have the same `time`, so that logging twice adds nothing."""
+def curve_points(curves: Mapping[str, Sequence[float]], time: int, after: int = 0) -> Iterator[Any]:
+    """MLflow metrics with one point per epoch `after` that one.
+
+    All points have the same `time`, so that logging twice adds nothing.
+    """
     from mlflow.entities import Metric
 
     return (
@@ -146,7 +151,7 @@ def curve_points(curves: Mapping[str, Sequence[float]], time: int) -> Iterator[A
         if name in CURVE_NAMES  # test metrics have one value, that of the result, and thus no curve
         for epoch, value in enumerate(values, 1)
         # MLflow returns an infinity as 1.8e308, which sorts before every true value, and a filter never finds a NaN.
-        if math.isfinite(value)
+        if epoch > after and math.isfinite(value)
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from runner.fits.live import INTERVAL, read_all
 from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan
@@ -33,8 +35,9 @@ class Publisher:
     """A thread that publishes results as they are added, and finally the report.
 
     `make_tracker` is called in the thread, because it may import a large library. `max_wait` is how many seconds the
-    end of the run waits for a server that answers. `expects_results` says that results will be added. The thread is a
-    daemon, so that the program can end even if a request hangs.
+    end of the run waits for a server that answers. `expects_results` says that results will be added. `watched` is the
+    folder where workers write how far their fits are; None watches none. The thread is a daemon, so that the program
+    can end even if a request hangs.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class Publisher:
         results: Results,
         max_wait: float = DEFAULT_WAIT,
         expects_results: bool = False,
+        watched: Path | None = None,
     ) -> None:
         self._make_tracker, self._plan, self._results, self._max_wait = make_tracker, plan, results, max_wait
-        self._expects_results = expects_results
+        self._expects_results, self._watched, self._next_look = expects_results, watched, 0.0
         self._cells: set[str] | None = None  # cells with unpublished results; None, as at the start: any cell
         self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tracker: Tracker | None = None
@@ -94,6 +98,11 @@ class Publisher:
         return self._problem
 
     @property
+    def watches(self) -> bool:
+        """Whether workers should write how far their fits are."""
+        return self._watched is not None
+
+    @property
     def notes(self) -> list[str]:
         """What the tracker found in the store and put in order."""
         return [] if self._tracker is None else list(self._tracker.notes)
@@ -119,7 +128,7 @@ class Publisher:
         if self._expects_results:  # import the library now, while the workers import theirs
             self._attempt(lambda tracker: tracker.prepare())
         while not self._closing.wait(PUBLISH_INTERVAL):
-            self._attempt(self._publish)
+            self._attempt(self._publish) and self._attempt(self._watch)
         # Nothing is added once `_closing` is set, so this publishes the last results too.
         # A second attempt at once: the server may have recovered from the error in the meantime.
         if not (self._attempt(self._publish_all) or self._attempt(self._publish_all)):
@@ -136,6 +145,12 @@ class Publisher:
                 self._cells.add(cell)
         tracker.publish(self._plan, self._results, self._cells, self._growing)
         self._cells = set()
+
+    def _watch(self, tracker: Tracker) -> None:
+        """Publish how far the fits are, as rarely as the workers write it."""
+        if self._watched is not None and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + INTERVAL
+            tracker.watch(self._plan, read_all(self._watched))
 
     def _publish_all(self, tracker: Tracker) -> None:
         if self._plan.most is not None:

@@ -14,7 +14,8 @@ from runner.text import plural
 from runner.tracking.connection import Connection
 from runner.tracking.ledger import Ledger
 
-KEY, CONTENT, PLAN, CURRENT, KIND = (f"runner.{name}" for name in ("key", "content", "plan", "current", "kind"))
+NAMES = ("key", "content", "plan", "current", "kind", "live")
+KEY, CONTENT, PLAN, CURRENT, KIND, LIVE = (f"runner.{name}" for name in NAMES)
 PARENT = "mlflow.parentRunId"
 FINAL = ("FINISHED", "FAILED")
 """The states of a run to which everything was published."""
@@ -84,8 +85,7 @@ class StoredRuns:
             if not present and gone and restore:
                 self.client.restore_run(gone[0].info.run_id)
                 present = gone[:1]
-            # Of an earlier version, which wrote other values; nobody knows which, unless the ledger does.
-            if present and PLAN not in present[0].data.tags and not self._is_known(key, present[0].info.run_id):
+            if present and self._is_unclear(key, present[0]):
                 self.retire(present.pop(0).info.run_id)
             for run in present[1:]:
                 self.retire(run.info.run_id)
@@ -166,9 +166,16 @@ class StoredRuns:
             if not token:
                 return
 
-    def _is_known(self, key: str, run: str) -> bool:
+    def _is_unclear(self, key: str, run: Any) -> bool:
+        """Whether nobody knows which values the run holds, so that others could come to stand beside them.
+
+        It is of an earlier version and not in the ledger, or of a fit whose training was watched and then killed.
+        """
+        if LIVE in run.data.tags and not _is_complete(run):
+            return True
         entry = self.ledger.entries.get(key)
-        return entry is not None and entry.run == run and entry.content != ""
+        known = entry is not None and entry.run == run.info.run_id and entry.content != ""
+        return PLAN not in run.data.tags and not known
 
     def _adopt(self, key: str, run: Any) -> None:
         id, tags = run.info.run_id, run.data.tags
