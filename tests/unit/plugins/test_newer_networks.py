@@ -15,6 +15,7 @@ BILLION, MILLION = 10**9, 10**6
 
 TORCHVISION = "torchvision, what it says of its weights; see also test_zoo_and_libraries.py"
 TIMM = "timm's network; see also test_zoo_and_libraries.py"
+LEGACY = "timm's network called legacy_..., which is the authors'; its seresnet18 rounds the gates to multiples of 8"
 V2 = "Woo et al. 2023, table 15, ConvNeXt V1 in that size"
 AUTHORS = "the count of the authors' network for CIFAR-10, as their paper rounds it"
 PARAMETERS = [
@@ -24,11 +25,15 @@ PARAMETERS = [
     ("convnext", {"size": "nano"}, IMAGENET, 15_593_560, TIMM),
     ("convnext", {"size": "tiny"}, IMAGENET, 28_589_128, TORCHVISION),
     ("mobilenet_v2", {}, IMAGENET, 3_504_872, TORCHVISION),
+    ("mobilenet_v2", {"alpha": 0.35}, IMAGENET, 1_677_128, "timm's mobilenetv2_035: 1.68M"),
+    ("mobilenet_v2", {"alpha": 0.5}, IMAGENET, 1_968_680, "timm's mobilenetv2_050: 1.97M"),
+    ("mobilenet_v2", {"alpha": 0.75}, IMAGENET, 2_636_424, "timm's mobilenetv2_075: 2.64M"),
     ("mobilenet_v2", {"alpha": 1.4}, IMAGENET, 6_108_776, "timm's mobilenetv2_140: 6.11M"),
     ("efficientnet_b0", {}, IMAGENET, 5_288_548, TORCHVISION),
     ("efficientnet_b0", {"depth": 1.1}, IMAGENET, 7_794_184, "torchvision's efficientnet_b1"),
     ("efficientnet_b0", {"width": 1.1, "depth": 1.2}, IMAGENET, 9_109_994, "torchvision's efficientnet_b2"),
     ("efficientnet_b0", {"width": 1.2, "depth": 1.4}, IMAGENET, 12_233_232, "torchvision's efficientnet_b3"),
+    ("efficientnet_b0", {"width": 1.4, "depth": 1.8}, IMAGENET, 19_341_616, "torchvision's efficientnet_b4"),
     ("squeezenet", {}, IMAGENET, 1_248_424, TORCHVISION + "; the paper's table 1"),
     ("squeezenet", {"version": "v1.1"}, IMAGENET, 1_235_496, TORCHVISION),
     ("resnext50", {}, IMAGENET, 25_028_904, TORCHVISION),
@@ -42,10 +47,14 @@ PARAMETERS = [
     ("wide_resnet50", {"widen": 1}, IMAGENET, 25_557_032, "ResNet-50"),
     ("wide_resnet_cifar", {}, CIFAR, 36_479_194, AUTHORS + ": 36.5M"),
     ("wide_resnet_cifar", {"depth": 40, "widen": 4}, CIFAR, 8_949_210, AUTHORS + ": 8.9M"),
+    ("se_resnet18", {}, IMAGENET, 11_778_592, LEGACY),
+    ("se_resnet34", {}, IMAGENET, 21_958_868, LEGACY),
     ("se_resnet50", {}, IMAGENET, 28_088_024, TIMM),
     ("se_resnet101", {}, IMAGENET, 49_326_872, TIMM),
     ("se_resnet152", {}, IMAGENET, 66_821_848, TIMM),
     ("se_resnext50", {}, IMAGENET, 27_559_896, TIMM),
+    ("se_resnext101", {}, IMAGENET, 48_955_416, TIMM),
+    ("senet154", {}, IMAGENET, 115_088_984, LEGACY),
 ]
 
 
@@ -104,6 +113,10 @@ MACS = [
     ("resnext101", {"cardinality": 64}, 15_460_270_080, TORCHVISION + ", 15.46"),
     ("wide_resnet50", {}, 11_398_021_120, TORCHVISION + ", 11.398"),
     ("wide_resnet101", {}, 22_753_050_624, TORCHVISION + ", 22.753"),
+    ("se_resnet18", {}, 1_814_160_384, LEGACY),
+    ("se_resnet34", {}, 3_663_918_592, LEGACY),
+    ("se_resnext101", {}, 7_974_739_968, TIMM),
+    ("senet154", {}, 20_688_363_520, LEGACY),
     ("se_resnet50", {}, 4_091_699_200, "resnet50's and the gates' by hand, see test_gates_add_what_the_paper_says"),
 ]
 
@@ -115,7 +128,8 @@ def test_multiply_adds(name, options, expected, source):
 
 # The table of networks of MobileNetV2's authors (their code's README), in millions: (alpha, side, multiply-adds)
 
-MOBILE = [(1.4, 224, 582), (1.3, 224, 509), (1.0, 224, 300), (1.0, 192, 221)]
+MOBILE = [(1.4, 224, 582), (1.3, 224, 509), (1.0, 224, 300), (1.0, 192, 221), (0.75, 224, 209), (0.5, 224, 97),
+          (0.35, 224, 59)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("alpha", "side", "millions"), MOBILE)
@@ -150,6 +164,7 @@ FIELDS = [
     ("wide_resnet_cifar", {}, [*THREE, *THREE * 8, HALF, *THREE * 7, HALF, *THREE * 7]),
     *((name, {}, [(7, 2), HALF, *THREE * 3, HALF, *THREE * 3, HALF, *THREE * 5, HALF, *THREE * 2])
       for name in ("resnext50", "wide_resnet50", "se_resnet50", "se_resnext50")),
+    ("senet154", {}, [HALF, *THREE * 2, HALF, *THREE * 3, HALF, *THREE * 7, HALF, *THREE * 35, HALF, *THREE * 2]),
 ]  # fmt: skip
 
 
@@ -244,7 +259,7 @@ SIDES = [
     ("squeezenet", SMALL, [32, 16, 8, 1], [28, 14, 7, 1]),
     ("squeezenet", SMALL | {"version": "v1.1"}, [32, 16, 8, 1], [28, 14, 7, 1]),
     *((name, SMALL, [32, 16, 8, 4, 1], [28, 14, 7, 4, 1]) for name in ("resnext50", "se_resnet50", "wide_resnet50")),
-    ("se_resnext50", SMALL, [32, 16, 8, 4, 1], [28, 14, 7, 4, 1]),
+    *((name, SMALL, [32, 16, 8, 4, 1], [28, 14, 7, 4, 1]) for name in ("se_resnext50", "se_resnet18", "senet154")),
     *((f"{name}_cifar", {}, [32, 16, 8, 1], [28, 14, 7, 1]) for name in ("resnext", "se_resnet", "wide_resnet")),
 ]
 

@@ -25,6 +25,7 @@ NARROW: list[tuple[str, dict[str, Any]]] = [
     ("wide_resnet_cifar", {"depth": 16, "width": 2, "widen": 2, "dropout": 0.3}),
     ("se_resnet50", {"width": 2, "reduction": 2, "stem": "small"}),
     ("se_resnext50", {"width": 2, "reduction": 2, "cardinality": 2, "base_width": 1, "stem": "small"}),
+    ("se_resnet18", {"width": 2, "reduction": 2, "stem": "small"}),
     ("se_resnet_cifar", {"width": 4, "reduction": 2}),
 ]
 

@@ -27,6 +27,8 @@ SAME: list[tuple[str, str, str, dict[str, Any]]] = [
     ("timm", "convnext_nano", "convnext", {"size": "nano"}),
     ("timm", "seresnet50", "se_resnet50", {}),
     ("timm", "seresnext50_32x4d", "se_resnext50", {}),
+    ("timm", "legacy_seresnet18", "se_resnet18", {}),
+    ("timm", "legacy_senet154", "senet154", {}),
 ]
 SCORED = {"convnext_atto", "efficientnet_b0", "mobilenet_v2", "seresnext50_32x4d", "squeezenet1_0"}
 

@@ -17,8 +17,9 @@ FROM_32 = {"convnext", "densenet121", "googlenet", "vgg_a", "vgg_b", "vgg_c", "v
 SMALL = {
     "all_cnn", "deep_convnet", "densenet_cifar", "efficientnet_b0", "lenet5", "mobilenet_v1", "mobilenet_v2",
     "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnet_cifar", "resnext101", "resnext50",
-    "resnext_cifar", "se_resnet101", "se_resnet152", "se_resnet50", "se_resnet_cifar", "se_resnext50", "simple_convnet",
-    "small_vgg", "squeezenet", "stages", "wide_resnet101", "wide_resnet50", "wide_resnet_cifar",
+    "resnext_cifar", "se_resnet101", "se_resnet152", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet_cifar",
+    "se_resnext101", "se_resnext50", "senet154", "simple_convnet", "small_vgg", "squeezenet", "stages",
+    "wide_resnet101", "wide_resnet50", "wide_resnet_cifar",
 }  # fmt: skip
 
 
