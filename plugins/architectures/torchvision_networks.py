@@ -15,7 +15,7 @@ from .libraries import RGB, check_name, imported, only_described, refusals, vers
 DEFAULT = "default"
 SINGLE_OUTPUT = {"aux_logits": False, "init_weights": True}
 """Without the auxiliary classifiers, whose outputs in training would need a loss of their own."""
-WITH_AUXILIARY = ("googlenet", "inception_v3")
+AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 def torchvision_network(
@@ -29,14 +29,13 @@ def torchvision_network(
     """The network that torchvision calls `model`, without auxiliary classifiers; a torch module.
 
     For images without three channels, its first convolution gets another number of them: one channel has the sum of the
-    three's weights, several repeat them, scaled to the same sum. `weights`: the name of published ones, such as
+    three's weights, C of them repeat these, times 3 / C. `weights`: the name of published ones, such as
     IMAGENET1K_V1, or "default"; they are downloaded when a fit starts, and with another number of classes the last
     layer starts untrained. `options`: further arguments of torchvision's own function, such as dropout or image_size.
     """
     models = imported("torchvision").models
     check_name(model, models.list_models(module=models), "torchvision")
-    given = (SINGLE_OUTPUT if model in WITH_AUXILIARY else {}) | (options or {})
-    published = None
+    given, published = dict(options or {}), None
     if weights is not None:
         known = models.get_model_weights(model)
         name = weights.upper() if weights.lower() == DEFAULT else weights
@@ -44,13 +43,26 @@ def torchvision_network(
         published = known[name] if not only_described() else None
     with refusals(model, options or {}):
         if published is None:
-            network = models.get_model(model, weights=None, num_classes=classes, **given)
+            own = SINGLE_OUTPUT if model in AUXILIARY else {}
+            network = models.get_model(model, weights=None, num_classes=classes, **own | given)
         else:
-            network = models.get_model(model, weights=published, **given)
+            network = _with_weights(models, model, published, input_shape[0], given)
             if classes != len(published.meta["categories"]):
                 _replace_last(network, classes)
     if input_shape[0] != RGB:
         _replace_first(network, input_shape[0])
+    return network
+
+
+def _with_weights(models: Any, model: str, published: Any, channels: int, given: dict[str, Any]) -> Any:
+    """The network with its published weights, as many classes as they have, and no auxiliary classifiers."""
+    # With weights, torchvision sets aux_logits itself, and scales the three channels that it takes the images to have.
+    own = {"transform_input": False} if model in AUXILIARY and channels != RGB else {}
+    network = models.get_model(model, weights=published, **own | given)
+    if "aux_logits" not in given:
+        for name in AUXILIARY.get(model, ()):
+            network.aux_logits = False
+            setattr(network, name, None)
     return network
 
 
@@ -80,10 +92,11 @@ def _replace_last(network: Any, classes: int) -> None:
 
     kinds = (nn.Linear, nn.Conv2d)  # squeezenet ends in a convolution
     path, last = [(path, part) for path, part in network.named_modules() if isinstance(part, kinds)][-1]
+    bias = last.bias is not None
     if isinstance(last, nn.Linear):
-        new: Any = nn.Linear(last.in_features, classes)
+        new: Any = nn.Linear(last.in_features, classes, bias)
     else:
-        new = nn.Conv2d(last.in_channels, classes, last.kernel_size)
+        new = nn.Conv2d(last.in_channels, classes, last.kernel_size, bias=bias)
     network.set_submodule(path, new)
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 from command import Command, journal_by_id
-from runner.plugins.architectures import libraries
+from runner.plugins.architectures import libraries, torchvision_networks
 from runner.plugins.architectures.libraries import imported
 from zoo import IMAGENET
 
@@ -105,6 +105,33 @@ def test_a_network_with_auxiliary_classifiers_has_one_output_in_training(model: 
         ref = load_catalog().bind("architecture", ComponentRef("torchvision", {"model": model}))
         network = load_catalog().build("architecture", ref, (3, 96, 96), 10)
         assert network.train()(torch.zeros(2, 3, 96, 96)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("model", "channels"),
+    [("googlenet", 1), ("googlenet", 3), ("inception_v3", 1), ("maxvit_t", 3), ("squeezenet1_1", 1)],
+)
+def test_published_weights_give_the_network_that_was_planned(
+    model: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other channels and classes than theirs; the meta device stands for the numbers of the download."""
+    needed("torchvision")
+    import torch
+    from torchvision import models
+
+    shape, catalog = (channels, 224, 224), load_catalog()
+    with torch.device("meta"):
+        own = {"init_weights": False} if model in torchvision_networks.AUXILIARY else {}
+        published = models.get_model(model, weights=None, **own).state_dict()
+        planned = catalog.build("architecture", ComponentRef("torchvision", {"model": model}), shape, 7)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: published)
+    monkeypatch.setattr(f"{torchvision_networks.__name__}.only_described", lambda: False)
+    ref = catalog.bind("architecture", ComponentRef("torchvision", {"model": model, "weights": "default"}))
+    with torch.device("meta"):
+        network = catalog.build("architecture", ref, shape, 7)
+        scores = network.train()(torch.zeros(2, *shape))
+    assert scores.shape == (2, 7)
+    assert {n: p.shape for n, p in network.named_parameters()} == {n: p.shape for n, p in planned.named_parameters()}
 
 
 @pytest.mark.parametrize(("library_", "model"), [("torchvision", "regnet_x_400mf"), ("timm", "cait_xxs24_224")])
