@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from runner.engines.numpy_engine.layers import Array, NumpyLayer
 from runner.network.analysis import LayerWithInput
 
-SMALL, TOLERANCE = 1e-6, 1e-4
-"""The step of a central difference, and how far a slope may be from it, relative to their sizes."""
+
+class Difference(NamedTuple):
+    """A central difference: its step, how far a slope may be from it relative to their sizes, and how many numbers
+    change at once."""
+
+    step: float
+    tolerance: float
+    numbers: float
+
+
+DOUBLE, SINGLE = Difference(1e-6, 1e-4, math.inf), Difference(1e-3, 1e-2, 100)
+"""By the precision of the layer's output: over the smaller step single precision shows nothing."""
 
 
 class OwnLayer(NumpyLayer):
@@ -57,7 +68,7 @@ def problem(entry: LayerWithInput) -> str:
     for name, value, slope in [("x", x, answer[0]), *((name, arrays[name], answer[1][name]) for name in trained)]:
         if np.shape(slope) != value.shape:
             return f"backward gives {_form(slope)} as the gradient of {name}; expected {_form(value)}"
-        if not _is_slope(layer, x, arrays, value, g, slope, rng):
+        if not _is_slope(layer, x, arrays, value, g, slope, rng, DOUBLE if y.dtype == np.float64 else SINGLE):
             return f"backward gives a gradient of {name} that is not the slope of forward, found by small changes"
     return ""
 
@@ -67,17 +78,25 @@ def _names(names: Iterable[object]) -> str:
 
 
 def _is_slope(
-    layer: Any, x: Array, arrays: dict[str, Array], value: Array, g: Array, gradient: Any, rng: np.random.Generator
+    layer: Any,
+    x: Array,
+    arrays: dict[str, Array],
+    value: Array,
+    g: Array,
+    gradient: Any,
+    rng: np.random.Generator,
+    difference: Difference,
 ) -> bool:
     """Whether dL/dvalue, for L = sum of g y, agrees with the change of L along a random direction in `value`."""
     direction, losses = rng.standard_normal(value.shape), []
-    for step in (SMALL, -SMALL):
+    direction *= rng.permutation(value.size).reshape(value.shape) < difference.numbers
+    for step in (difference.step, -difference.step):
         value += step * direction
         losses.append(float((layer.forward(x.copy(), arrays) * g).sum()))
         value -= step * direction
-    measured, claimed = (losses[0] - losses[1]) / (2 * SMALL), float((np.asarray(gradient) * direction).sum())
-    scale = float(np.abs(np.asarray(gradient) * direction).sum()) + abs(measured) + SMALL
-    return bool(np.isfinite(claimed)) and abs(measured - claimed) <= TOLERANCE * scale
+    measured, claimed = (losses[0] - losses[1]) / (2 * difference.step), float((np.asarray(gradient) * direction).sum())
+    scale = float(np.abs(np.asarray(gradient) * direction).sum()) + abs(measured) + difference.step
+    return bool(np.isfinite(claimed)) and abs(measured - claimed) <= difference.tolerance * scale
 
 
 def _form(value: Any) -> str:

@@ -15,10 +15,11 @@ import torch
 from command import Command, journal_by_id
 from faulty_layers import FAULTY
 
+from runner.engines.numpy_engine.engine import NumpyEngine
 from runner.engines.torch_engine.build import build_module
 from runner.errors import RunnerError, ShapeError
 from runner.fits.records import TrainingPlan
-from runner.network.analysis import analyse
+from runner.network.analysis import LayerWithInput, analyse
 from runner.network.base import Layer, ParameterSpec, Pointwise, Shape
 from runner.network.graph import Multiply, Residual, Sequential
 from runner.network.layers import Conv, Dense, Flatten, GlobalAvgPool, ReLU
@@ -232,3 +233,23 @@ def test_a_class_of_groups_may_say_how_it_is_made() -> None:
 
     with pytest.raises(ShapeError, match="Product: groups are Sequential, Residual, Concat and Multiply"):
         Product(Conv(2, 3))
+
+
+@dataclass(frozen=True)
+class Single(Pointwise):
+    """tanh, in single precision whatever it is given; its gradient is `factor` times what it should be."""
+
+    type: ClassVar[str] = "single"
+    factor: float = 1.0
+
+    def forward(self, x: Any, arrays: Any) -> Any:
+        return np.tanh(x.astype(np.float32))
+
+    def backward(self, g: Any, x: Any, y: Any, arrays: Any) -> Any:
+        return g * (1 - y * y) * self.factor, {}
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2), (8, 64, 64)])
+def test_a_layer_that_computes_in_single_precision_is_tried_with_larger_changes(shape: Shape) -> None:
+    found = [NumpyEngine().layer_problem(LayerWithInput("single1", Single(factor), shape)) for factor in (1.0, 1.1)]
+    assert found[0] == "" and "is not the slope of forward" in found[1]
