@@ -113,7 +113,7 @@ def load_checked(
     load: Callable[[], Arrays], size: int, data: ImageData, build: Callable[[], ImageData] | None = None
 ) -> Arrays:
     """Images (size, C, H, W) uint8 and labels (size,) int64; raises RunnerError if they are not as `data` describes."""
-    images, labels = _two_arrays(_load(load))
+    images, labels = _arrays(*_load(load))
     if images.dtype != np.uint8:
         raise RunnerError(f"dataset: images are {images.dtype}; expected uint8, 0 to 255")
     if images.shape != (size, *data.shape):
@@ -129,14 +129,10 @@ def load_checked(
     return images, labels.astype(np.int64)
 
 
-def _two_arrays(loaded: Any) -> Arrays:
-    """The images and labels that a data set's own code returned; raises RunnerError if it returned anything else."""
-    if not isinstance(loaded, (tuple, list)) or len(loaded) != 2:
-        found = "nothing" if loaded is None else f"{type(loaded).__name__}"
-        found += f" of {len(loaded)}" if isinstance(loaded, (tuple, list)) else ""
-        raise RunnerError(f"dataset: it loads {found}; expected a pair, return images, labels")
+def _arrays(*loaded: Any) -> Arrays:
+    """The images and labels that a data set's own code returned, as arrays; raises RunnerError if they are none."""
     try:
-        images, labels = (np.asarray(array) for array in loaded)
+        images, labels = map(np.asarray, loaded)
     except ValueError:  # images of different sizes
         raise RunnerError("dataset: its images have different shapes; expected one array (N, C, H, W)") from None
     return images, labels
