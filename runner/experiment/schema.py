@@ -185,7 +185,13 @@ def _column_or_part(value: Any) -> Any:
     return float(_refuse_percent(value))
 
 
-ColumnName = Annotated[bool | str, BeforeValidator(_column)]
+# For `runner schema`: the validators take null as false.
+ColumnName = Annotated[bool | str, BeforeValidator(_column), WithJsonSchema({"type": ["boolean", "string", "null"]})]
+ColumnOrPart = Annotated[
+    bool | str | float,
+    BeforeValidator(_column_or_part),
+    WithJsonSchema({"type": ["boolean", "string", "number", "null"]}),
+]
 
 
 class CrossValidation(Section):
@@ -200,7 +206,7 @@ class CrossValidation(Section):
     test: bool = False
     groups: ColumnName = False
     fold_column: ColumnName = False
-    split: Annotated[bool | str | float, BeforeValidator(_column_or_part)] = False
+    split: ColumnOrPart = False
 
     @property
     def design(self) -> SplitDesign | None:

@@ -126,7 +126,7 @@ class NumpyLearner:
         labels = self.fit.labels[index]
         # Augmentation comes before normalisation: transforms are promised images in [0, 1].
         images, targets = augment(self.fit, self._to_unit_range(self.fit.images[index]), self._one_hot(labels), drawn)
-        masks = self.masks[0].state()
+        masks = self.masks[0].state() if self.rule.ascent else {}
         scores, losses = self._forward_backward(images, targets)
         if self.rule.ascent:
             self._second_gradients(self.rule.ascent, masks, images, targets)

@@ -78,6 +78,8 @@ VALID = {
     "what torch's optimizers take": TINY + "  optimizer.betas: [[0.9, 0.99]]\n",
     "repeats until decided": TINY.replace("folds: 3", "folds: 3, repeats: {until: decided, most: 4}")
     + "search: {race: best}\n",
+    "columns of a data set, or none": TINY.replace("folds: 3", "groups: writer, fold_column: null, split: null"),
+    "a part": TINY.replace("folds: 3", "groups: true, split: 0.2"),
     "early stopping or not": TINY + "  training.stop: [null, {patience: 1, on: inner}]\n",
     "a list of augmentations": TINY + "augmentation: [none, {name: shift, pixels: 1}]\n",
     "a schedule": TINY.replace("lr: 1e-2", "schedule: {name: cosine, warmup: 1}"),
