@@ -19,7 +19,7 @@ border.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -79,13 +79,14 @@ class Listed(NamedTuple):
             spans.append(
                 (first if first >= 0 else first % gap, last if last <= final else final - (final - last) % gap)
             )
-        return self.along(spans, Fraction(stride))
+        return self.along(spans, Fraction(stride), gap)
 
-    def along(self, spans: Iterable[Pair], step: Fraction) -> Listed:
+    def along(self, spans: Iterable[Pair], step: Fraction, gap: int = 1) -> Listed:
         """The axis after a layer whose outputs depend on these positions, the first and the last of each."""
         final = self.positions - 1
         ends = ((min(max(first, 0), final), min(max(last, 0), final)) for first, last in spans)
-        return Listed(tuple((self.intervals[a][0], self.intervals[b][1]) for a, b in ends), self.jump * step)
+        # All between the ends count: behind a dilated transposed convolution an inner one may reach farther.
+        return Listed(tuple(_cover(self.intervals[a : max(a, b) + 1 : gap]) for a, b in ends), self.jump * step)
 
     def everywhere(self) -> Listed:
         """As `Axis.everywhere`."""
@@ -104,8 +105,15 @@ def listed(axis: Axis | Listed, positions: int) -> Listed:
 
 def hull(axis: Axis | Listed) -> Pair:
     """The first and the last pixel that any position depends on."""
-    # Along an axis neither the first nor the last pixel moves back from one position to the next.
+    if isinstance(axis, Listed):
+        return _cover(axis.intervals)
+    # Along an axis of rays neither the first nor the last pixel moves back from one position to the next.
     return axis.interval(0)[0], axis.interval(axis.positions - 1)[1]
+
+
+def _cover(intervals: Sequence[Pair]) -> Pair:
+    """The smallest interval that has all of them in it."""
+    return min(first for first, _ in intervals), max(last for _, last in intervals)
 
 
 def _size(axis: Axis | Listed) -> int:
@@ -171,8 +179,7 @@ def _merge_axes(axes: tuple[Axis | Listed, ...]) -> Axis | Listed:
     if not all(isinstance(axis, Axis) for axis in axes):
         parts = [listed(axis, positions) for axis in axes]
         together = zip(*(part.intervals for part in parts), strict=True)
-        intervals = tuple((min(first for first, _ in at), max(last for _, last in at)) for at in together)
-        return Listed(intervals, max(axis.jump for axis in axes if axis.positions == positions))
+        return Listed(tuple(map(_cover, together)), max(axis.jump for axis in axes if axis.positions == positions))
     # Of two rays with equal jumps the interval that covers both is exact at every position. With different jumps it
     # would not be: which ray reaches farther depends on the position.
     by_jump: dict[int, Ray] = {}

@@ -51,6 +51,10 @@ NETWORKS: list[Network] = [
     ConvTranspose(2, 2, 2),
     Sequential(valid(3, 2), ConvTranspose(2, 4, 2, padding=1), valid(3)),
     Sequential(ConvTranspose(2, 3, 2, padding=1, output_padding=1), ConvTranspose(1, 2, dilation=3)),
+    # Of a dilated kernel, neighbouring positions see other inputs, and the outer ones of three not always the most.
+    Sequential(ConvTranspose(2, 3, 2, padding=1, dilation=3), AvgPool(3, 2)),
+    Sequential(ConvTranspose(2, 3, 2, dilation=3), Conv(1, 2, dilation=2)),
+    Sequential(ConvTranspose(2, 3, 2, padding=1, dilation=3), InstanceNorm()),
     Sequential(Conv(2, 3, 2, padding=1), ConvTranspose(2, 3, (3, 2), padding=(0, 2)), AvgPool(3, 2)),
     Sequential(Upsample(2), Conv(1, 3, 2, dilation=2), Conv(1, 2, dilation=3)),
     Sequential(Upsample(2, "bilinear"), Conv(1, (4, 2), 3, padding=5, dilation=(3, 4))),
