@@ -50,7 +50,7 @@ class TrainedFit:
     `best_epoch` is the epoch, from 1, whose parameters it has; 0 if it is the last because the fit could not stop.
     `answers` are those for the validation images with these parameters, from `fits.answers.pack`. `arrays` are those
     of `runner.engines.inspection`; most fits have none. `learned` is None unless the fit's `keep` asks for it, and
-    `measures` are those of `FitResult`.
+    `measures` and `test_answers` are those of `FitResult`.
     """
 
     curves: Curves
@@ -59,6 +59,7 @@ class TrainedFit:
     best_epoch: int = 0
     learned: Learned | None = None
     measures: dict[str, float] = field(default_factory=dict)
+    test_answers: str = ""
 
 
 class Trained(Protocol):

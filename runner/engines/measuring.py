@@ -60,6 +60,22 @@ def measure(
     return values
 
 
+def measure_part(
+    metrics: Iterable[BuiltMetric],
+    on_test: bool,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    shares: Callable[[], np.ndarray],
+) -> dict[str, float]:
+    """As `measure`, by the metrics of the held-out test part alone, or of the validation alone.
+
+    `shares` is called only if a metric needs probabilities.
+    """
+    own = [built for built in metrics if built.metric.on_test is on_test]
+    needed = any(built.metric.needs_probabilities for built in own)
+    return measure(own, truth, predicted, shares() if needed else None)
+
+
 def _value(
     metric: Metric, compute: Compute, truth: np.ndarray, predicted: np.ndarray, shares: np.ndarray | None
 ) -> float:

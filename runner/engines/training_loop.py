@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Protocol
 
@@ -19,8 +19,9 @@ from runner.engines.checkpoint import Checkpoint
 from runner.engines.draws import drawn_arrays
 from runner.engines.dropout_masks import DropoutMasks
 from runner.engines.endings import divergence, stuck
+from runner.engines.held_out import HeldOut
 from runner.engines.inspection import Inspectable, inspect_fit
-from runner.engines.measuring import measure
+from runner.engines.measuring import measure_part
 from runner.errors import EndedEarly
 from runner.fits import answers
 from runner.fits.live import LiveFile
@@ -207,7 +208,6 @@ def train(
             training.train_epoch(epoch)
             live.offer([member.curves for member in training.members])
     training.restore_best()
-    training.evaluate_test()
     return [training.outcome(number) for number in range(len(group))]
 
 
@@ -294,13 +294,11 @@ class _GroupTraining:
             if member.best and not member.end_reason:
                 self.learner.restore_network(number, member.best.network)
 
-    def evaluate_test(self) -> None:
-        """Add the test part's loss and accuracy to the curves, if the fits have a test part."""
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """The held-out test part, evaluated by the results of the fits; None if they have none."""
         test = self.members[0].fit.test
-        if test and not all(member.end_reason for member in self.members):
-            subset = self.learner.subset(*test, [np.arange(len(test[1]))] * len(self.members))
-            for member, evaluation in zip(self.members, self.learner.evaluate(subset), strict=True):
-                member.curves |= {"test_loss": [evaluation.loss], "test_accuracy": [evaluation.accuracy]}
+        return HeldOut(self.learner, [member.fit for member in self.members], *test) if test else None
 
     @cached_property
     def shares(self) -> list[np.ndarray]:
@@ -314,19 +312,20 @@ class _GroupTraining:
             return EndedEarly(member.end_reason)
         predicted, confidence = member.answers()
         packed = answers.pack(truth := fit.labels[fit.spec.validation], predicted, fit.spec.classes)
-        needed = any(built.metric.needs_probabilities for built in fit.metrics)
-        measures = measure(fit.metrics, truth, predicted, self.shares[number] if needed else None)
+        measures = measure_part(fit.metrics, False, truth, predicted, lambda: self.shares[number])
         # Before the inspection, which moves the running statistics.
         learned = self._learned(number) if fit.spec.keep else None
+        trained = TrainedFit(member.curves, packed, best_epoch=best, learned=learned, measures=measures)
+        trained = self.held_out.added(number, trained) if self.held_out else trained
         if not fit.spec.inspected:
-            return TrainedFit(member.curves, packed, best_epoch=best, learned=learned, measures=measures)
+            return trained
         try:
             network, initial_filters = self.learner.inspectable(number), self.initial_filters[number]
             inspection = inspect_fit(fit, network, initial_filters, predicted, confidence)
         except Exception as error:  # e.g. of a plugin's own module; a trained fit is worth more than its pictures
             log.warning("cell %s: its layers cannot be inspected (%s: %s)", fit.spec.cell, type(error).__name__, error)
             inspection = {}
-        return TrainedFit(member.curves, packed, inspection, best, learned, measures)
+        return replace(trained, arrays=inspection)
 
     def _learned(self, number: int) -> Learned | None:
         try:

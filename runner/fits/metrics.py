@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.components.records import ComponentRef
 
@@ -17,7 +17,8 @@ class Metric:
     Values lie in `lowest` to `highest`. Those with the unit ``%`` are shares, 0 to 1. `share_of_images` says that a
     value is the fraction of the images of which something is true. `component` is the metric of a plugin that it is,
     None for those that are measured after every epoch; `key` is its name in the journal, "" if that is `name`.
-    `needs_probabilities` says that it cannot be computed from the classes that images were taken for.
+    `needs_probabilities` says that it cannot be computed from the classes that images were taken for. `on_test` says
+    that a plugin's metric is measured on the held-out test images, and not on those of the validation.
     """
 
     name: str
@@ -30,6 +31,13 @@ class Metric:
     component: ComponentRef | None = None
     key: str = ""
     needs_probabilities: bool = False
+    on_test: bool = False
+
+    def of_test(self) -> Metric:
+        """The same metric on the held-out test images."""
+        # No metric has a key that begins so, whatever plugins call theirs: names have no spaces.
+        name, key = f"test_{self.name}", f"test {self.journal_key}"
+        return replace(self, name=name, quantity=f"test {self.quantity}", key=key, on_test=True)
 
     @property
     def direction(self) -> int:
@@ -89,7 +97,7 @@ COMPARED = ("val_accuracy", "val_loss")
 TEST_METRICS = ("test_accuracy", "test_loss")
 """Those of the result on the held-out test part, if the experiment asks for it."""
 MOST_MEASURES = 100
-"""The most metrics of plugins that a fit's line in the journal may have."""
+"""The most metrics of plugins that a fit's line in the journal may have, those on the test images among them."""
 
 
 def find_metric(metric: str | Metric) -> Metric:

@@ -167,7 +167,8 @@ class FitResult:
     1, if the fit chose it (see `EarlyStop`); 0 if it is the last.
     `answers` are those for the validation images with these parameters (see `fits.answers`). Results of an earlier
     format have `confusion` instead, which lists [truth, predicted, count] over the classes of those images. `measures`
-    are its metrics of plugins, by `Metric.journal_key`; nan if one could not be computed.
+    are its metrics of plugins, by `Metric.journal_key`; nan if one could not be computed. `test_answers` are those for
+    the held-out test images; "" if these are not measured, or were by a version that did not record them.
     `seconds` is wall-clock time, `cpu` processor time, both without the start of the worker; fits that are trained
     together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is
     the time of the end in milliseconds since 1970; `worker` is the process id; `memory` is the peak memory of the
@@ -201,6 +202,7 @@ class FitResult:
     best_epoch: int = 0
     learned: Learned | None = None
     measures: dict[str, float] = field(default_factory=dict)
+    test_answers: str = ""
 
     def final(self, metric: str) -> float:
         """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit.
@@ -222,7 +224,7 @@ class FitResult:
         left_out = {"arrays", "retryable", "refused", "learned"} | ({"confusion"} if self.answers else set())
         # Fits that cannot stop early have the lines that they have always had.
         left_out |= set() if self.best_epoch else {"best_epoch"}
-        left_out |= set() if self.measures else {"measures"}
+        left_out |= {key for key in ("measures", "test_answers") if not getattr(self, key)}
         return {key: value for key, value in fields.items() if key not in left_out}
 
 

@@ -92,7 +92,7 @@ def _is_confusion(value: Any) -> bool:
 
 # The validity test of each key and the message's description of valid values.
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("id", "cell", "reason", "worker", "log", "answers"), (_is_text, "text")),
+    **dict.fromkeys(("id", "cell", "reason", "worker", "log", "answers", "test_answers"), (_is_text, "text")),
     **dict.fromkeys(
         ("repeat", "fold", "epochs", "best_epoch", "finished", "memory"), (_is_whole, "a whole number of 0 or more")
     ),

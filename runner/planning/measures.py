@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.components import records
@@ -13,7 +13,7 @@ from runner.components.validation import InvalidValues
 from runner.errors import Complaint, PluginError, RunnerError
 from runner.experiment.grid_syntax import RESERVED
 from runner.experiment.schema import Experiment
-from runner.fits.metrics import COMPARED, METRICS, TEST_METRICS, Metric
+from runner.fits.metrics import COMPARED, METRICS, MOST_MEASURES, TEST_METRICS, Metric
 from runner.text import call, did_you_mean, dotted, yaml_value
 
 ALIASES = {"accuracy": "val_accuracy", "loss": "val_loss"}
@@ -25,10 +25,12 @@ def find_measures(
 ) -> tuple[str, tuple[str, ...], tuple[Metric, ...]]:
     """The column of ``report.metric``, those of ``report.metrics``, and the records of those that are a plugin's.
 
-    Every name or parameter that is wrong is a complaint.
+    With ``cross_validation.test`` the records are followed by the same ones on the held-out test images. Every name or
+    parameter that is wrong is a complaint.
     """
     columns: list[str] = []
     measures: dict[str, Metric] = {}
+    paths: dict[str, tuple[str | int, ...]] = {}
     for path, ref in _given(experiment):
         try:
             found = _find(ref, path[1] == "metric", catalog, class_names, experiment)
@@ -44,8 +46,35 @@ def find_measures(
         columns.append(column)
         if isinstance(found, Metric):
             measures[column] = found
+            paths[column] = path
+    if experiment.header.cross_validation.test:
+        measures |= _on_test(measures, paths, experiment, complaints)
     shown = tuple(column for column in columns[1:] if column != columns[0])
     return columns[0] if columns else "", shown, tuple(measures.values())
+
+
+def _on_test(
+    measures: Mapping[str, Metric],
+    paths: Mapping[str, tuple[str | int, ...]],
+    experiment: Experiment,
+    complaints: list[Complaint],
+) -> dict[str, Metric]:
+    """The metrics `measures` on the held-out test images, by their columns."""
+    found = {}
+    for column, measure in measures.items():
+        of_test = measure.of_test()
+        try:
+            _refuse_other_meaning(of_test.name, experiment, on_test=True)
+        except RunnerError as error:
+            complaints.append(_complaint(experiment, paths[column], str(error)))
+        if of_test.name in measures:
+            message = f"on the test images it has the name of the metric {of_test.name}; one of them needs another name"
+            complaints.append(_complaint(experiment, paths[column], message))
+        found[of_test.name] = of_test
+    if len(measures) + len(found) > MOST_MEASURES:
+        count = f"found {len(measures)} metrics with report.metric, each of them measured on the test images too"
+        complaints.append(_complaint(experiment, ("report", "metrics"), f"{count}; allowed: {MOST_MEASURES // 2}"))
+    return found
 
 
 def _given(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], ComponentRef]]:
@@ -69,6 +98,10 @@ def _find(
         return column
     if ("metric", ref.name) not in catalog.entries:
         allowed = [*catalog.names("metric"), *known]
+        plain = ref.name.removeprefix("test_")
+        if plain != ref.name and ("metric", plain) in catalog.entries:
+            wanted = f"name {plain}, which with cross_validation.test: true is measured on the test images too"
+            raise PluginError(f"unknown metric {yaml_value(ref.name)}; {wanted}, as test_{plain}")
         raise PluginError(f"unknown metric {yaml_value(ref.name)}{did_you_mean(ref.name, allowed)}{catalog.broken()}")
     bound = catalog.bind("metric", ref)
     entry = catalog.find("metric", ref.name)
@@ -104,9 +137,9 @@ def describe(entry: RegisteredComponent, bound: ComponentRef) -> Metric:
     )
 
 
-def _refuse_other_meaning(column: str, experiment: Experiment) -> None:
+def _refuse_other_meaning(column: str, experiment: Experiment, on_test: bool = False) -> None:
     """Raise RunnerError if a metric has the name of another column of the tables."""
-    for name in (column, f"{column}_mean"):
+    for name in (column, f"{column}_mean", *([f"{column}_std"] if on_test else [])):
         if name in RESERVED - {"balanced_accuracy"}:
             raise RunnerError(
                 f"'{name}' is a column of the tables that is something else; the metric needs another name"

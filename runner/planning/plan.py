@@ -97,8 +97,8 @@ class Plan(Shown):
     `excluded` has the number of combinations that each exclusion is the first to match. `warnings` name settings
     without effect (see `no_effect`).
     `split_design` is None for stratified k-fold cross-validation of single images. With `split` there is one fold.
-    `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one. `columns` are the
-    metrics that the table of cells shows beside it.
+    `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one, and with `test`
+    the same ones on the test images. `columns` are the metrics that the table of cells shows beside it.
     """
 
     name: str
@@ -147,6 +147,11 @@ class Plan(Shown):
     def metrics(self) -> tuple[str, ...]:
         """The metrics of every fit's result."""
         return (*METRICS, *(TEST_METRICS if self.test else ()), *(measure.name for measure in self.measures))
+
+    @property
+    def test_measures(self) -> tuple[str, ...]:
+        """Those of `metrics` that are a plugin's and measured on the held-out test images."""
+        return tuple(measure.name for measure in self.measures if measure.on_test)
 
     @property
     def measure(self) -> Metric:

@@ -22,7 +22,7 @@ from runner.components.validation import InvalidValues, validate
 from runner.errors import InputError, RunnerError
 from runner.files import atomic_write, build_stamp, untrusted
 from runner.files.yaml_nodes import refuse_deep
-from runner.fits.metrics import METRICS, MOST_MEASURES, TEST_METRICS
+from runner.fits.metrics import METRICS, MOST_MEASURES, TEST_METRICS, Metric
 from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.text import yaml_value
 
@@ -95,10 +95,15 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     content = vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
     # Only where there is one, so that all other plans have the text that they have always had.
     design = content.pop("split_design")
-    further = {"measures": [asdict(measure) for measure in plan.measures], "columns": plan.columns}
+    further = {"measures": [_measure(measure) for measure in plan.measures], "columns": plan.columns}
     content = {key: value for key, value in content.items() if key not in further}
     content |= {key: value for key, value in further.items() if value}
     return content | ({"split_design": design.to_dict()} if design else {})
+
+
+def _measure(metric: Metric) -> dict[str, Any]:
+    # What is measured on the test images says so; all others have the text that they have always had.
+    return {key: value for key, value in asdict(metric).items() if key != "on_test" or value}
 
 
 def _parse(content: Any) -> Plan:

@@ -96,7 +96,7 @@ def _result(
     return FitResult(
         spec.id, spec.cell, spec.repeat, spec.fold, "ok", epochs=len(outcome.curves["train_loss"]), finished=now(),
         curves=outcome.curves, answers=outcome.answers, arrays=outcome.arrays, best_epoch=outcome.best_epoch,
-        learned=outcome.learned, measures=outcome.measures, **facts,
+        learned=outcome.learned, measures=outcome.measures, test_answers=outcome.test_answers, **facts,
     )  # fmt: skip
 
 

@@ -121,6 +121,7 @@ def cells_table(
         **{f"{metric}_mean": good[metric].mean().reindex(names).to_numpy() for metric in others},
         "balanced_accuracy": balanced_accuracies(recall, names) if recall is not None else np.nan,
         **(_test_spread(plan, good["test_accuracy"], names) if plan.test else {}),
+        **{f"{name}_std": good[name].std(ddof=1).reindex(names).to_numpy() for name in plan.test_measures},
         "parameters": [cell.parameters for cell in matrix.cells],
         "macs": [cell.macs for cell in matrix.cells],
         "receptive_field": [_receptive_field(cell) for cell in matrix.cells],

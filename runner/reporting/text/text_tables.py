@@ -135,6 +135,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         balanced if pooled and pooled.is_imbalanced else None,
         Column("test accuracy %", with_noise, lambda row: row["test_accuracy_mean"]) if plan.test else None,
         _number_column("test std", "test_accuracy_std", points) if plan.test else None,
+        *(_metric_column(plan.find_metric(name)) for name in plan.test_measures),
         _number_column("parameters", "parameters", numbers.count),
         _number_column("MACs/image", "macs", numbers.count),
         Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
@@ -146,11 +147,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         "first. Rank: the possible range, since only a significant difference (Holm-adjusted) orders two cells. "
         "MACs: multiply-adds of the forward pass. Receptive field: height × width in pixels of the input."
     )
-    if plan.test:
-        note += (
-            f" Test accuracy: mean over fits on the {_test_images(plan)}, ± what so few "
-            "images leave open (95%, binomial), the same images for all fits; test std: over fits."
-        )
+    note += _test_note(plan)
     if plan.columns:
         note += f" Beside it, the means over fits of {sentences.enumeration(plan.columns)}."
     if pooled and pooled.is_imbalanced:
@@ -173,8 +170,19 @@ def _metric_column(metric: Metric) -> Column:
     return _number_column(_title(metric), f"{metric.name}_mean", lambda value: numbers.number(metric, value))
 
 
-def _test_images(plan: Plan) -> str:
-    return plural(int(plan.data.get("test_size") or 0), "held-out test image")
+def _test_note(plan: Plan) -> str:
+    """What the columns on the held-out test images are, if there are any."""
+    if not plan.test:
+        return ""
+    images = plural(int(plan.data.get("test_size") or 0), "held-out test image")
+    note = (
+        f" Test accuracy: mean over fits on the {images}, ± what so few "
+        "images leave open (95%, binomial), the same images for all fits; test std: over fits."
+    )
+    if plan.test_measures:
+        means = f"the means over fits of {sentences.enumeration(plan.test_measures)}"
+        note += f" On the same images, {means}; their standard deviations are in cells.csv."
+    return note
 
 
 def _area(row: Row) -> int | None:
