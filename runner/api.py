@@ -59,7 +59,7 @@ from runner.network.layers import (
     Upsample,
 )
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 """The version of this interface, (major, minor), which can be compared: ``runner.api.VERSION >= (1, 1)``."""
 
 __all__ = [

@@ -62,11 +62,12 @@ def image_folder(
     if test and test.class_names != train.class_names:
         differing = sorted(set(test.class_names) ^ set(train.class_names))
         raise RunnerError(f"{test.root}: its classes are not those of {train.root}: they differ in {differing[0]}")
-    columns = None
+    columns = test_groups = None
     if groups is not None:
-        from .image_columns import image_columns  # rarely needed
+        from .image_columns import columns_of_test, image_columns  # rarely needed
 
         columns = image_columns(groups, folders[0], train)
+        test_groups = columns_of_test(groups, files.data_folder(root), folders[1], test) if test else None
     form = Form.of(size, crop, grey, scale)
     states = [listing.version for listing in (train, test) if listing]
     return ImageData(
@@ -80,6 +81,7 @@ def image_folder(
         groups=columns,
         folds=columns,
         split=columns,
+        test_groups=test_groups,
     )
 
 

@@ -40,6 +40,7 @@ def described(train: Table, test: Table | None, form: Form) -> ImageData:
         groups=train.columns,
         folds=train.columns,
         split=train.columns,
+        test_groups=test.columns if test else None,
     )
 
 

@@ -30,7 +30,7 @@ UNCHECKED_BYTES, MAX_RATIO = 200_000_000, 100
 """A larger array with a higher compression ratio is refused: images do not compress so well, zip bombs do."""
 COLUMNS = ("groups", "folds", "split")
 """What the file may say of each image of the training part, for `cross_validation`."""
-ARRAYS = ("images", "labels", "test_images", "test_labels", "class_names", *COLUMNS)
+ARRAYS = ("images", "labels", "test_images", "test_labels", "class_names", *COLUMNS, "test_groups")
 
 
 @contextmanager
@@ -196,7 +196,10 @@ def load(file: Path, order: Order, scale: Scale, prefix: str, names: Sequence[st
 
 
 def load_column(file: Path, name: str, state: str) -> np.ndarray:
-    """The values of one of COLUMNS; raises RunnerError if the file is no longer in the `state` that was described."""
+    """The values of one of COLUMNS, or of test_groups.
+
+    Raises RunnerError if the file is no longer in the `state` that was described.
+    """
     with open_npz(file) as arrays:
         values = read_values(file, arrays, name)
     if state and files_version([file]) != state:
@@ -222,7 +225,8 @@ def read_names(file: Path, arrays: Any) -> tuple[str, ...]:
 def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
     """Your own arrays `images` and `labels`; optional: `class_names`, `test_images`, `test_labels`.
 
-    `groups`, `folds` and `split` may say of each image what cross_validation is to split by.
+    `groups`, `folds` and `split` may say of each image what cross_validation is to split by, and `test_groups` which of
+    the groups the test images are of.
     Images are uint8, or with `scale` of any numbers: uint16, or [low, high], the values that become black and white.
     Labels are whole numbers from 0, texts or one-hot rows. `order` is the order of the images' axes; "auto" takes as
     channels the second or last axis, whichever is 1 or 3 long.
@@ -244,6 +248,9 @@ def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
             test_size = test_shape[0]
             read_test_labels(path, arrays, test_size, names)
         columns = {name: column_of(path, arrays, name, array_shape[0], state) for name in COLUMNS}
+        if "test_groups" in arrays.files and not test_size:
+            raise RunnerError(f"{path}: test_groups without test_images; they are the groups of these")
+        columns["test_groups"] = column_of(path, arrays, "test_groups", test_size, state)
     return ImageData(
         shape=shape,
         class_names=names,

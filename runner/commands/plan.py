@@ -21,7 +21,8 @@ USUAL_REPEATS = 3
 large differences to 3.5 for differences of 2 points (500 images, 5 folds)."""
 
 DATA_FACTS = (
-    "size", "test_size", "shape", "class_names", "class_counts", "duplicates", "groups", "fold_sizes", "folds_lacking",
+    "size", "test_size", "shape", "class_names", "class_counts", "duplicates", "groups", "test_groups", "fold_sizes",
+    "folds_lacking",
 )  # fmt: skip
 
 if TYPE_CHECKING:

@@ -179,7 +179,8 @@ class ImageData:
     What else is known of each image of the training part, for `cross_validation`: the `groups` that belong together
     (patients, writers, scenes), the `folds` of a published cross-validation, and the words train and validation of a
     published `split`. Each is None, N values (texts or whole numbers) or a function that returns them, which is called
-    only by studies that use them; or a mapping of names to these, from which a study chooses.
+    only by studies that use them; or a mapping of names to these, from which a study chooses. `test_groups` are those
+    of the held-out test part, by the same names: a study by groups that measures it refuses a group that is in both.
     """
 
     # Not `network.base.Shape`: components do not import the network (docs/decisions/005-layout.md).
@@ -195,6 +196,7 @@ class ImageData:
     groups: Columns | None = field(default=None, repr=False, compare=False)
     folds: Columns | None = field(default=None, repr=False, compare=False)
     split: Columns | None = field(default=None, repr=False, compare=False)
+    test_groups: Columns | None = field(default=None, repr=False, compare=False)
 
     @property
     def classes(self) -> int:

@@ -33,22 +33,34 @@ def find(data: ImageData, key: str, wanted: bool | str) -> Column:
     Raises RunnerError, with what is allowed, if the data set does not have it.
     """
     offered = getattr(data, FIELDS[key])
+    if isinstance(offered, Mapping):
+        return offered[_name(offered, key, wanted)]  # type: ignore[no-any-return]
+    if offered is None:
+        raise RunnerError(_absent(key, wanted))
+    if wanted is not True:
+        message = f"but the {FIELDS[key]} of this data set have no name; allowed: true"
+        raise RunnerError(f"found {yaml_value(wanted)}, {message}")
+    return offered  # type: ignore[no-any-return]
+
+
+def _absent(key: str, wanted: bool | str) -> str:
+    return f"found {yaml_value(wanted)}, but the data set has no {FIELDS[key]} of its images ({HINT})"
+
+
+def _name(offered: Mapping[str, Column], key: str, wanted: bool | str) -> str:
+    """The name of the column that is `wanted`, True being the usual one; raises RunnerError as `find`."""
+    if not offered:
+        raise RunnerError(_absent(key, wanted))
     found = f"found {yaml_value(wanted)}"
-    if offered is None or (isinstance(offered, Mapping) and not offered):
-        raise RunnerError(f"{found}, but the data set has no {FIELDS[key]} of its images ({HINT})")
-    if not isinstance(offered, Mapping):
-        if wanted is not True:
-            raise RunnerError(f"{found}, but the {FIELDS[key]} of this data set have no name; allowed: true")
-        return offered  # type: ignore[no-any-return]
-    if wanted is True:
+    if isinstance(wanted, bool):
         usual = [name for name in USUAL[key] if name in offered]
         if len(usual) != 1:
             problem = f"no column {' or '.join(USUAL[key])}" if not usual else f"columns {' and '.join(usual)}"
             raise RunnerError(f"{found}, but the data set has {problem}; name one: allowed: {', '.join(offered)}")
-        return offered[usual[0]]  # type: ignore[no-any-return]
+        return usual[0]
     if wanted not in offered:
         raise RunnerError(f"{found}{did_you_mean(wanted, offered)}")
-    return offered[wanted]  # type: ignore[no-any-return]
+    return wanted
 
 
 def read(data: ImageData, key: str, wanted: bool | str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -57,16 +69,37 @@ def read(data: ImageData, key: str, wanted: bool | str) -> tuple[np.ndarray, tup
     Whole numbers are in the order of their size, all else in that of their characters. Raises RunnerError for a column
     of another length, and for a value that is missing or neither text nor a whole number.
     """
+    return numbered(find(data, key, wanted), FIELDS[key] if wanted is True else f"column '{wanted}'", data.size)
+
+
+def numbered(column: Column, what: str, size: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """As `read`, of a column that should have `size` values; `what` is its name in messages."""
     import numpy as np
 
-    what = FIELDS[key] if wanted is True else f"column '{wanted}'"
-    values = _plain(_loaded(find(data, key, wanted), what), what, data.size)
+    values = _plain(_loaded(column, what), what, size)
     order = sorted(set(values), key=None if all(isinstance(value, int) for value in values) else str)
     texts = tuple(map(str, order))
     if len(set(texts)) < len(texts):
         raise RunnerError(f"{what}: holds both the number and the text {_repeated(texts)}; expected one of them")
     number = {value: index for index, value in enumerate(order)}
     return np.array([number[value] for value in values], np.int64), texts
+
+
+def read_test_groups(data: ImageData, wanted: bool | str) -> tuple[str, ...] | None:
+    """The groups of the held-out test part, each once as a text; None if the data set does not say them.
+
+    `wanted` is ``cross_validation.groups``. Raises RunnerError as `read`.
+    """
+    offered, name = data.test_groups, wanted
+    if isinstance(offered, Mapping):
+        # The column that the training part's groups are read from, if that has a name.
+        known = data.groups if isinstance(data.groups, Mapping) else offered
+        name = _name(known, "groups", wanted) if known else ""
+        offered = offered.get(name)
+    if offered is None:
+        return None
+    what = f"column '{name}' of the test part" if isinstance(name, str) else "test_groups"
+    return numbered(offered, what, data.test_size)[1]
 
 
 def read_split(data: ImageData, wanted: bool | str) -> np.ndarray:

@@ -199,6 +199,23 @@ def _refuse_leaks(carried: Carried, splits: Sequence[Split], design: SplitDesign
             raise DesignError(key, f"group {name}{more} has images in {where}; cross_validation.groups forbids it")
 
 
+def refuse_shared_groups(carried: Carried, splits: Sequence[Split], test_groups: Sequence[str]) -> None:
+    """Raise DesignError if images that are split, and others of the held-out test part, are of one group.
+
+    `test_groups` are the texts of the test part's groups.
+    """
+    assert carried.groups is not None, "a design without groups has none to share"
+    used = np.unique(carried.groups[np.concatenate([splits[0].train, splits[0].validation])])
+    known = {carried.group_names[number] for number in used}
+    if not (shared := [name for name in test_groups if name in known]):
+        return
+    count = "1 group has" if len(shared) == 1 else f"{len(shared):,} groups have"
+    example = shared[0] if len(shared) == 1 else f"{shared[0]} for one"
+    found = f"{count} images in the training data and in the held-out test part too ({example})"
+    cure = "take them out of one of the two, or leave out cross_validation.test"
+    raise DesignError("groups", f"{found}, so that the test would be of images that are known; {cure}")
+
+
 def _count(groups: np.ndarray) -> str:
     return plural(len(np.unique(groups)), "group")
 

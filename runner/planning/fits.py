@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from runner.components.rule_options import passes
-from runner.data.designs import DesignError, design_splits
+from runner.data.columns import read_test_groups
+from runner.data.designs import DesignError, design_splits, refuse_shared_groups
 from runner.data.duplicate_images import find_duplicates, without_duplicates
 from runner.data.folds import Split, inner_split, stratified_splits
 from runner.data.group_folds import inner_groups
@@ -34,9 +35,13 @@ def plan_fits(
 ) -> tuple[Plan, list[FitSpec]]:
     """The plan with fit ids, the data's fingerprint and the environment added; and the fits in the plan's order.
 
-    Raises InputError if the data cannot be split into the requested number of folds.
+    Raises InputError if the data cannot be split into the requested number of folds, or if a group of images that are
+    split has others in the held-out test part.
     """
-    plan, fits = assign_fit_ids(plan, data, test, _splits(experiment, plan, data, test), experiment.plugin_files)
+    splits = _splits(experiment, plan, data, test)
+    if test and plan.split_design and plan.split_design.groups is not False:
+        plan = replace(plan, data={**plan.data, "test_groups": _test_groups(experiment, plan, data, splits)})
+    plan, fits = assign_fit_ids(plan, data, test, splits, experiment.plugin_files)
     return replace(plan, made_with=describe_environment(experiment.folder, plan)), fits
 
 
@@ -78,11 +83,31 @@ def _splits(experiment: Experiment, plan: Plan, data: PreparedPart, test: Prepar
     except RunnerError as error:
         # Splitting by class refuses one thing only: a class with fewer images than there are folds.
         message = str(error)
+    raise _complaint(experiment, key, message)
+
+
+def _complaint(experiment: Experiment, key: str, message: str) -> InputError:
+    """The error of a setting of `cross_validation`, with what else decides which images are split."""
     path = ("cross_validation", key)
     parameters = experiment.header.dataset.parameters
     left = [f"{name}: {yaml_value(parameters[name])}" for name in ("subset", "deduplicate") if parameters.get(name)]
     cause = f" (with dataset.{' and dataset.'.join(left)})" if left else ""
-    raise InputError([Complaint(experiment.document.find(path), dotted(path), f"{message}{cause}")])
+    return InputError([Complaint(experiment.document.find(path), dotted(path), f"{message}{cause}")])
+
+
+def _test_groups(experiment: Experiment, plan: Plan, data: PreparedPart, splits: Sequence[Split]) -> int:
+    """The number of groups of the held-out test part, 0 if it is unknown; raises InputError for one that is split."""
+    design = plan.split_design
+    assert design is not None and data.described is not None
+    try:
+        groups = read_test_groups(data.described, design.groups) if design.groups is not False else None
+        if groups is not None:
+            refuse_shared_groups(data.carried(design), splits, groups)
+    except DesignError as error:
+        raise _complaint(experiment, error.key, str(error)) from error
+    except RunnerError as error:
+        raise _complaint(experiment, "groups", str(error)) from error
+    return len(groups or ())
 
 
 def assign_fit_ids(

@@ -172,6 +172,7 @@ class _Data(_AllowsExtra):
     class_counts: list[Annotated[int, Field(ge=0)]] = []
     duplicates: dict[str, Annotated[int, Field(ge=0)]] = {}
     groups: Annotated[int, Field(ge=1)] | None = None
+    test_groups: Annotated[int, Field(ge=0)] | None = None
     fold_sizes: list[Annotated[int, Field(ge=1)]] = []
     folds_lacking: Annotated[int, Field(ge=0)] = 0
 

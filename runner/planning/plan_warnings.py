@@ -19,7 +19,7 @@ def plan_warnings(plan: Plan) -> list[str]:
     for warning, names in cells.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         lines.append(f"cell '{names[0]}'{more}: {warning}")
-    return [*lines, *plan.warnings, *_imbalance(plan), *_lacking(plan), *_duplicates(plan)]
+    return [*lines, *plan.warnings, *_imbalance(plan), *_lacking(plan), *_ungrouped(plan), *_duplicates(plan)]
 
 
 def _imbalance(plan: Plan) -> Iterator[str]:
@@ -36,6 +36,15 @@ def _lacking(plan: Plan) -> Iterator[str]:
     if count := plan.data.get("folds_lacking"):
         parts = plural(len(plan.data["fold_sizes"]), "validation part")
         yield f"splits: {count:,} of {parts} have no image of some class, so that those fits say nothing of it"
+
+
+def _ungrouped(plan: Plan) -> Iterator[str]:
+    """Of a held-out test part that cannot be compared with the groups that are trained on."""
+    if plan.data.get("test_groups") == 0:
+        yield (
+            "groups: the data set does not say which groups its held-out test images are of, so that some may be of "
+            "groups that are trained on, which makes test accuracies too high"
+        )
 
 
 def _duplicates(plan: Plan) -> list[str]:

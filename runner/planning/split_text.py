@@ -25,6 +25,8 @@ def design_text(plan: Plan) -> str:
     if "groups" in plan.data:
         text += f"; {plural(plan.data['groups'], 'group')}"
         text += ", none of them divided" if design.is_given or design.split is not False else ""
+        if others := plan.data.get("test_groups"):
+            text += f", and {plural(others, 'other')} in the held-out test part"
     return text
 
 
