@@ -1,4 +1,7 @@
-"""`runner describe DATASET`: what the loader made of the images, as facts and as a picture with a row per class."""
+"""`runner describe DATASET`: what the loader made of the images, as facts and as a picture with a row per class.
+
+And what else the data set says of each image, for `cross_validation` to split by.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ MOST_CLASSES = 20
 
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
     """Print what is known of the data set `ref`, load its training part, print its facts, and draw it unless --json."""
-    from runner.commands import dataset_sheet
+    from runner.commands import dataset_columns, dataset_sheet
     from runner.data.parts import read
     from runner.data.prepare import prepare_dataset
 
@@ -41,10 +44,13 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
         facts = _facts(data, images, labels)
         if given.out or not given.json:
             dataset_sheet.write(images, labels, data.class_names, f"{ref}", file, MOST_CLASSES)
+    carried = dataset_columns.listing(data)
     if given.json:
-        print(json.dumps({**document(entry, ref), "facts": data.facts, **facts}))
+        columns = {"columns": carried} if carried else {}
+        print(json.dumps({**document(entry, ref), "facts": data.facts, **facts, **columns}))
         return 0
-    _print(facts)
+    _print(facts, "" if carried else "none that cross_validation could name")
+    dataset_columns.print_listing(carried, data.test_size)
     print_line(str(file))
     return 0
 
@@ -74,7 +80,8 @@ def _print_source(facts: Mapping[str, Any]) -> None:
     print()
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], columns: str) -> None:
+    """Print the facts and the classes; `columns` is what to say of columns that are not listed, if anything."""
     classes = facts["classes"]
     rows = {
         "training images": f"{facts['size']:,}",
@@ -82,6 +89,7 @@ def _print(facts: dict[str, Any]) -> None:
         "shape": f"{shape_text(tuple(facts['shape']))} (channels, height, width)",
         "values": f"{facts['lowest']} to {facts['highest']}, {facts['mean']:.1f} in the mean",
         "classes": f"{len(classes)}",
+        **({"columns": columns} if columns else {}),
     }
     if facts["of_one_value"]:
         count = facts["of_one_value"]
