@@ -225,8 +225,8 @@ def read_names(file: Path, arrays: Any) -> tuple[str, ...]:
 def npz(*, file: str, order: Order = "auto", scale: Scale = None) -> ImageData:
     """Your own arrays `images` and `labels`; optional: `class_names`, `test_images`, `test_labels`.
 
-    `groups`, `folds` and `split` may say of each image what cross_validation is to split by, and `test_groups` which of
-    the groups the test images are of.
+    `groups`, `folds` and `split` may say of each image what cross_validation is to split by, and `test_groups` of which
+    groups the test images are.
     Images are uint8, or with `scale` of any numbers: uint16, or [low, high], the values that become black and white.
     Labels are whole numbers from 0, texts or one-hot rows. `order` is the order of the images' axes; "auto" takes as
     channels the second or last axis, whichever is 1 or 3 long.
