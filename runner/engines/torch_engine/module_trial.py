@@ -53,6 +53,8 @@ def try_on_meta(module: nn.Module, shape: Shape, classes: int, fault: Place, ima
 def try_run(build: Callable[[], Any], shape: Shape, classes: int, size: tuple[int, int | None], fault: Place) -> None:
     """Raise `fault(...)` if two modules built with equal seeds have other values, or answer otherwise in training.
 
+    And if one answers otherwise in evaluation when it sees the same images again.
+
     `size` is (parameters, multiply-adds per image or None). A large module is not built, or not run.
     """
     parameters, macs = size
@@ -85,7 +87,11 @@ def _run(modules: list[nn.Module], images: Tensor, classes: int, fault: Place) -
             f"the module gives other scores in training each time it is built and run; {cure}", again.forward, None
         )
     with _seeded(), torch.no_grad():
-        _scores(first.eval(), images, classes, "in evaluation", fault)
+        first.eval()
+        if not _same_bytes(*(_scores(first, images.clone(), classes, "in evaluation", fault) for _ in range(2))):
+            cure = "leave dropout and other random numbers to training: F.dropout(..., training=self.training)"
+            text = "the module gives other scores in evaluation when it sees the same images again"
+            raise fault(f"{text}; {cure}", first.forward, None)
 
 
 def _step(module: nn.Module, images: Tensor, classes: int, fault: Place) -> Tensor:

@@ -108,6 +108,11 @@ class Restless(Net):
         return self.scores(images) * (float(entropy.uniform()) if self.training else 1)
 
 
+class Dropping(Net):
+    def forward(self, images):  # HERE: dropping
+        return nn.functional.dropout(self.scores(images))
+
+
 class Halting(Net):
     def forward(self, images):
         if self.training:
@@ -196,6 +201,12 @@ def entropic(shape, classes):
 def restless(shape, classes):
     """the module gives other scores in training each time | draw random numbers from torch, random or numpy.random"""
     return Restless(shape[0], classes)
+
+
+@architecture
+def dropping(shape, classes):
+    """the module gives other scores in evaluation when it sees the same images again | training=self.training"""
+    return Dropping(shape[0], classes)
 
 
 @architecture
