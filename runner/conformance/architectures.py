@@ -24,6 +24,7 @@ def probe_architecture(subject: Subject) -> list[str]:
     """Raise Fault for the first thing that is wrong with an architecture."""
     built = build_on_meta(_builder(subject))
     if is_module(built):
+        subject.written_for("torch", "it is a torch module")
         examine_module(subject, built)
         return []
     if not isinstance(built, Network):

@@ -10,9 +10,11 @@ from runner.engines import loss_check, measuring
 
 
 def probe_loss(subject: Subject) -> list[str]:
-    """Raise Fault for the first thing that is wrong with a loss. One without `value_and_gradient` is torch's alone."""
+    """Raise Fault for the first thing that is wrong with a loss."""
     loss = subject.build_twice()
     methods = {"numpy": "value_and_gradient", "torch": "values"}
+    if not hasattr(loss, methods["numpy"]):
+        subject.written_for("torch", f"it has no {methods['numpy']}")
     for engine in subject.engines:
         # An engine that does not train with it does not matter.
         if hasattr(loss, methods[engine]) and subject.engine in ("", engine):

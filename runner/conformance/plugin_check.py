@@ -22,20 +22,25 @@ CANDIDATES: tuple[Any, ...] = (0.1, 1, 2, True, [1], [0.1], {})
 
 
 class Checked(NamedTuple):
-    """A component that was tried: its `faults` (none: it is fine), `notes`, or why it was `skipped`."""
+    """A component that was tried: its `faults` (none: it is fine), `notes`, or why it was `skipped`.
+
+    `only` says of one that is written for one engine which that is, and by what.
+    """
 
     kind: str
     name: str
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str = ""
+    only: str = ""
 
     @property
     def line(self) -> str:
         """The whole result in one line."""
         if self.faults or self.notes:
             return (*self.faults, *self.notes)[0]
-        return f"{self.kind} {self.name}: {f'not tried: {self.skipped}' if self.skipped else 'ok'}"
+        result = f"not tried: {self.skipped}" if self.skipped else ", ".join(filter(None, ("ok", self.only)))
+        return f"{self.kind} {self.name}: {result}"
 
 
 def find(plugin: str) -> tuple[Catalog, list[RegisteredComponent]]:
@@ -91,7 +96,7 @@ def check_component(
     first: tuple[str, ...] = ()
     for subject in subjects:
         if not (faults := tuple(probe(subject))):
-            return Checked(kind, name, notes=tuple(subject.notes))
+            return Checked(kind, name, notes=tuple(subject.notes), only=subject.only)
         first = first or faults
     return Checked(kind, name, first)
 

@@ -35,6 +35,7 @@ def probe_rule(subject: Subject) -> list[str]:
     if not is_around_torch(rule):
         subject.check_signature(rule, "update", "parameter", "gradient", "state", "step")
     if only := required_engine(rule):
+        subject.written_for(only, "it has build_optimizer" if is_around_torch(rule) else f"engine = {only!r}")
         if only in subject.engines:  # else torch is not installed, or the experiment is refused for this already
             _walk(subject, rule, only, 1)
         return []

@@ -38,7 +38,8 @@ class Subject:
 
     `engine` is the one that will train with it; "" if that is not known, and then it has to work on one. `shape`
     (C, H, W), `classes` and `class_names` (by default their numbers) are those of the images. With `together`, its fits
-    may be trained together. `notes` gets what is worth knowing and no fault.
+    may be trained together. `notes` gets what is worth knowing and no fault, and `only` the engine that it is written
+    for, if that is one, and by what.
     """
 
     catalog: Catalog
@@ -50,6 +51,7 @@ class Subject:
     together: bool = True
     class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    only: str = ""
 
     @property
     def entry(self) -> RegisteredComponent:
@@ -136,6 +138,10 @@ class Subject:
         except (Exception, SystemExit) as error:
             log.debug("%s %s raised", self.kind, self.ref, exc_info=True)
             raise self.fault(f"it raised {type(error).__name__}: {error}", error=error) from error
+
+    def written_for(self, engine: str, sign: str) -> None:
+        """Note that it is for one engine alone, as `sign` says."""
+        self.only = f"on the {engine} engine only: {sign}"
 
     def check_signature(self, built: Any, name: str, *arguments: str) -> None:
         """Raise Fault unless the method `name` takes so many arguments."""

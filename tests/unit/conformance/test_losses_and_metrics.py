@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from command import Command
 
+from runner.testing import PluginSuite
+
 PLUGIN = """\
 import numpy as np
 from runner.api import Loss, Metric, hookimpl
@@ -31,6 +33,37 @@ def register_losses():
 @hookimpl
 def register_metrics():
     yield Metric(name="share", build=share, needs="answers")
+"""
+OF_ONE_ENGINE = """\
+import torch
+from runner.api import Architecture, Loss, Optimizer, TorchRule, hookimpl
+
+class Negative:
+    def values(self, scores, targets):
+        return -(targets * scores.log_softmax(1)).sum(1)
+
+class Around(TorchRule):
+    def build_optimizer(self, parameters):
+        return torch.optim.SGD(parameters, lr=self.lr)
+
+class Declared:
+    slots, engine = (), "numpy"
+    def update(self, parameter, gradient, state, step):
+        parameter -= 0.1 * gradient
+
+@hookimpl
+def register_losses():
+    yield Loss(name="negative", build=lambda class_names, counts: Negative())
+
+@hookimpl
+def register_optimizers():
+    yield Optimizer(name="around", build=lambda: Around(lr=0.1))
+    yield Optimizer(name="declared", build=lambda: Declared())
+
+@hookimpl
+def register_architectures():
+    line = torch.nn.Linear
+    yield Architecture(name="line", build=lambda shape, n: torch.nn.Sequential(torch.nn.Flatten(), line(3 * 1024, n)))
 """
 FINE = {"PRECISION": "float", "GRADIENT": "2 * (scores - targets)", "COMPUTE": "float((truth == said).mean())"}
 
@@ -68,3 +101,20 @@ def test_what_is_wrong_is_one_line(
     other = {"loss": "metric", "metric": "loss"}[kind]
     assert status == 2 and lines[other].endswith(": ok")
     assert message in lines[kind] and "own.py" in lines[kind]
+
+
+def test_a_component_of_one_engine_is_fine_and_the_line_says_why(tmp_path: Path, here: Command) -> None:
+    (tmp_path / "own.py").write_text(OF_ONE_ENGINE)
+    done = here("plugins", "--check", "own.py")
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "architecture line: ok, on the torch engine only: it is a torch module",
+            "loss negative: ok, on the torch engine only: it has no value_and_gradient",
+            "optimizer around: ok, on the torch engine only: it has build_optimizer",
+            "optimizer declared: ok, on the numpy engine only: engine = 'numpy'",
+        ],
+    )
+    suite = type("Suite", (PluginSuite,), {"plugin": tmp_path / "own.py"})()
+    for case in suite.cases():
+        suite.test_component(*case)

@@ -88,4 +88,4 @@ def test_the_check_of_a_package_or_of_nothing(tmp_path: Path) -> None:
     done = run_here(tmp_path, "plugins", "--check", "my_block.py")
     assert (done.returncode, done.stdout) == (0, "architecture wide: ok\n")
     (checked,) = json.loads(run_here(tmp_path, "plugins", "--check", "my_block.py", "--json").stdout)
-    assert checked == {"kind": "architecture", "name": "wide", "faults": [], "notes": [], "skipped": ""}
+    assert checked == {"kind": "architecture", "name": "wide", "faults": [], "notes": [], "skipped": "", "only": ""}
