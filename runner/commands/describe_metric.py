@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> int:
-    from runner.planning.measures import describe as describe_measure
+    from runner.fits.metrics import of_component
 
     entry = catalog.find("metric", ref.name)
-    metric = describe_measure(entry, ref)
+    metric = of_component(entry, ref)
     if given.json:
         facts = {"higher_is_better": metric.higher_is_better, "unit": metric.value_unit}
         facts |= {"lowest": metric.lowest, "highest": metric.highest if metric.highest < float("inf") else None}

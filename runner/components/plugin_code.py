@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,9 +137,16 @@ def running(module: str) -> Iterator[None]:
         _recorder.importing.pop()
 
 
+class Silence(io.StringIO):
+    """A standard output whose prints nobody is to see."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def aside() -> redirect_stdout[Any]:
-    """A context in which prints go to standard error."""
-    return redirect_stdout(sys.stderr)
+    """A context in which prints go to standard error, unless they are silenced."""
+    return redirect_stdout(sys.stdout if isinstance(sys.stdout, Silence) else sys.stderr)
 
 
 def record(packages: Sequence[str] = ()) -> None:

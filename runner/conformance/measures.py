@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 from runner.conformance.subject import Subject
 from runner.engines import loss_check, measuring
+from runner.fits.metrics import of_component
 
 
 def probe_loss(subject: Subject) -> list[str]:
@@ -25,7 +23,6 @@ def probe_loss(subject: Subject) -> list[str]:
 
 def probe_metric(subject: Subject) -> list[str]:
     """Raise Fault unless a metric gives a number of its range, the same one each time."""
-    compute, component = subject.build_twice(), subject.entry.component
-    record: Any = SimpleNamespace(**vars(component), needs_probabilities=getattr(component, "needs") == "probabilities")  # noqa: B009
-    measuring.refuse_wrong(f"metric {subject.ref} of {subject.entry.place}", record, compute, subject.classes)
+    compute, metric = subject.build_twice(), of_component(subject.entry, subject.ref)
+    measuring.refuse_wrong(f"metric {subject.ref} of {subject.entry.place}", metric, compute, subject.classes)
     return []

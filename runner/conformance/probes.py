@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 
 import numpy as np
 
+from runner.components.plugin_code import Silence
 from runner.conformance.architectures import probe_architecture
 from runner.conformance.datasets import probe_dataset
 from runner.conformance.measures import probe_loss, probe_metric
@@ -52,7 +52,7 @@ def undisturbed(subject: Subject) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(seeded_globals())
         stack.enter_context(np.errstate(all="ignore"))
-        stack.enter_context(redirect_stdout(io.StringIO()))
+        stack.enter_context(redirect_stdout(Silence()))
         stack.callback(setattr, sys, "breakpointhook", sys.breakpointhook)
         sys.breakpointhook = lambda *arguments, **options: None
         stack.enter_context(warnings.catch_warnings())

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runner.components.catalog import Catalog
+from runner.components.plugin_code import aside
 from runner.errors import PluginError
 from runner.fits.metrics import Metric
 
@@ -85,7 +86,7 @@ def _value(
         assert shares is not None
         exact = shares.astype(np.float64)
         said = exact / exact.sum(1, keepdims=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), aside():
         warnings.simplefilter("ignore")  # of scikit-learn about classes that were never named, say
         value = float(compute(truth.astype(np.int64), said))
     if not metric.lowest - ROUNDING <= value <= metric.highest + ROUNDING:

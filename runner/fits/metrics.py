@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from runner.components import records
 from runner.components.records import ComponentRef
+from runner.text import call
+
+if TYPE_CHECKING:
+    from runner.components.parameters import RegisteredComponent
 
 _PARTS = {"val": "validation", "train": "training"}
 
@@ -75,6 +81,28 @@ class Metric:
         """The lowest and the highest possible value, or difference of two values."""
         range_ = self.highest - self.lowest
         return (-range_, range_) if difference else (self.lowest, self.highest)
+
+
+def of_component(entry: RegisteredComponent, bound: ComponentRef) -> Metric:
+    """What fits and reports need to know of a metric of a plugin, with every parameter set."""
+    component: Any = entry.component
+    assert isinstance(component, records.Metric)
+    defaults = {name: parameter.bound_default for name, parameter in entry.parameters.items()}
+    own = {name: value for name, value in bound.parameters.items() if repr(value) != repr(defaults.get(name))}
+    name = call(bound.name, own)
+    return Metric(
+        name,
+        component.title or bound.name.replace("_", " "),
+        component.higher_is_better,
+        component.unit,
+        float(component.lowest),
+        float(component.highest),
+        component.share_of_images,
+        bound,
+        # Values that an edited plugin would compute otherwise are those of another metric.
+        f"{name} {entry.version[:8]}".strip(),
+        component.needs == "probabilities",
+    )
 
 
 def _accuracy(part: str) -> Metric:

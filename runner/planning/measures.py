@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from runner.components import records
 from runner.components.catalog import Catalog
-from runner.components.parameters import RegisteredComponent
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.errors import Complaint, PluginError, RunnerError
 from runner.experiment.grid_syntax import RESERVED
 from runner.experiment.schema import Experiment
-from runner.fits.metrics import COMPARED, METRICS, MOST_MEASURES, TEST_METRICS, Metric
-from runner.text import call, did_you_mean, dotted, yaml_value
+from runner.fits.metrics import COMPARED, METRICS, MOST_MEASURES, TEST_METRICS, Metric, of_component
+from runner.text import did_you_mean, dotted, yaml_value
 
 ALIASES = {"accuracy": "val_accuracy", "loss": "val_loss"}
 """Metrics of plugins that every fit is measured by after each epoch: the same by another name."""
@@ -105,36 +102,15 @@ def _find(
         raise PluginError(f"unknown metric {yaml_value(ref.name)}{did_you_mean(ref.name, allowed)}{catalog.broken()}")
     bound = catalog.bind("metric", ref)
     entry = catalog.find("metric", ref.name)
-    compute = catalog.build("metric", bound, tuple(class_names))
-    measure = describe(entry, bound)
+    catalog.build("metric", bound, tuple(class_names))
+    measure = of_component(entry, bound)
     _refuse_other_meaning(measure.name, experiment)
     if not entry.is_ours:
-        from runner.engines.measuring import refuse_wrong  # which imports NumPy
+        from runner.planning.plugin_trials import try_metric  # which imports NumPy
 
-        refuse_wrong(f"metric {bound} of {entry.source}", measure, compute, len(class_names))
+        for fault in try_metric(catalog, bound, class_names).faults:
+            raise PluginError(fault)
     return measure
-
-
-def describe(entry: RegisteredComponent, bound: ComponentRef) -> Metric:
-    """What fits and reports need to know of a metric of a plugin, with every parameter set."""
-    component: Any = entry.component
-    assert isinstance(component, records.Metric)
-    defaults = {name: parameter.bound_default for name, parameter in entry.parameters.items()}
-    own = {name: value for name, value in bound.parameters.items() if repr(value) != repr(defaults.get(name))}
-    name = call(bound.name, own)
-    return Metric(
-        name,
-        component.title or bound.name.replace("_", " "),
-        component.higher_is_better,
-        component.unit,
-        float(component.lowest),
-        float(component.highest),
-        component.share_of_images,
-        bound,
-        # Values that an edited plugin would compute otherwise are those of another metric.
-        f"{name} {entry.version[:8]}".strip(),
-        component.needs == "probabilities",
-    )
 
 
 def _refuse_other_meaning(column: str, experiment: Experiment, on_test: bool = False) -> None:

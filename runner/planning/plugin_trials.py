@@ -35,6 +35,12 @@ def try_facts(catalog: Catalog, kind: str, bound: ComponentRef) -> Found:
     return _probe(Subject(catalog, kind, bound, "numpy"), probe_facts)
 
 
+def try_metric(catalog: Catalog, bound: ComponentRef, class_names: Sequence[str]) -> Found:
+    """A metric with random answers of these classes."""
+    names = tuple(class_names)
+    return _probe(Subject(catalog, "metric", bound, "numpy", classes=len(names), class_names=names))
+
+
 def try_one_image(
     catalog: Catalog, kind: str, bound: ComponentRef, data: ImageData, batch_size: int, sizes: Sequence[int]
 ) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def register_augmentations():
 @hookimpl
 def register_optimizers():
     yield Optimizer(name="rule", build=lambda: Rule())
+def measured(class_names):
+    print("SAID in measured")
+    def compute(truth, said):
+        print("SAID in compute")
+        return 0.5
+    return compute
+@hookimpl
+def register_metrics():
+    yield Metric(name="measured", build=measured)
 @hookimpl
 def register_datasets():
     yield Dataset(name="data", build=data)
@@ -60,6 +70,7 @@ dataset: data
 architecture: net
 augmentation: {name: own, of: 1}
 optimizer: rule
+report: {metrics: [measured]}
 training: {epochs: 1, batch_size: 5, engine: numpy, keep: best}
 cross_validation: {folds: 2}
 """
@@ -69,7 +80,8 @@ cross_validation: {folds: 2}
     "command",
     [
         "plan s.yaml --json", "plugins --plugin block.py --json", "describe rule --plugin block.py --json",
-        "describe net --plugin block.py --input 1x8x8", "describe own --plugin block.py --dataset data",
+        "describe net --plugin block.py --input 1x8x8", "plugins --check block.py --json",
+        "describe own --plugin block.py --dataset data",
     ],
 )  # fmt: skip
 def test_of_a_command(command: str, tmp_path: Path, here: Command) -> None:
@@ -80,6 +92,9 @@ def test_of_a_command(command: str, tmp_path: Path, here: Command) -> None:
     assert "SAID" not in done.stdout and done.stdout and "SAID at import" in done.stderr
     if "--json" in command:
         json.loads(done.stdout)
+    if command.split()[0] == "plan":  # once when it is built; what the probe does is not shown
+        said = Counter(done.stderr.splitlines())
+        assert said["SAID in build"] <= 3 and not {"SAID in compute", "SAID in update"} & said.keys()
 
 
 def test_of_a_run(tmp_path: Path, here: Command) -> None:

@@ -12,8 +12,7 @@ from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.engines.measuring import BuiltMetric, measure
 from runner.errors import RunnerError
-from runner.fits.metrics import Metric
-from runner.planning.measures import describe
+from runner.fits.metrics import Metric, of_component
 
 NAMES = tuple("abcdefg")
 RANDOM = np.random.default_rng(1)
@@ -25,7 +24,7 @@ PREDICTED = SHARES.argmax(1)
 def find(name: str, names: tuple[str, ...] = NAMES, **parameters: Any) -> tuple[Metric, Any]:
     catalog = load_catalog()
     ref = catalog.bind("metric", ComponentRef(name, parameters))
-    return describe(catalog.find("metric", name), ref), catalog.build("metric", ref, names)
+    return of_component(catalog.find("metric", name), ref), catalog.build("metric", ref, names)
 
 
 def value(name: str, truth: np.ndarray = TRUTH, shares: np.ndarray = SHARES, **parameters: Any) -> float:
