@@ -104,6 +104,25 @@ class Restarting:
         parameter -= 0.1 * (step.number > 1) * gradient
 
 
+class Accumulating:
+    """Adds up the gradients of eight batches."""
+
+    slots = ("sum",)
+
+    def update(self, parameter, gradient, state, step):
+        state["sum"] += gradient
+        if step.number % 8 == 0:
+            parameter -= 0.1 * state["sum"]
+            state["sum"] *= 0
+
+
+class Around:
+    """Has nothing but what a rule around torch needs."""
+
+    def build_optimizer(self, parameters):
+        return torch.optim.SGD(parameters, lr=0.1)
+
+
 def momentum(*, lr: Positive):
     return Momentum(lr)
 
@@ -114,6 +133,14 @@ def signs():
 
 def restarting():
     return Restarting()
+
+
+def accumulating():
+    return Accumulating()
+
+
+def around():
+    return Around()
 
 
 class Dim:
@@ -190,7 +217,9 @@ def register_augmentations():
 
 @hookimpl
 def register_optimizers():
-    return [Optimizer(name=build.__name__, build=build) for build in (momentum, signs, restarting)]
+    return [
+        Optimizer(name=build.__name__, build=build) for build in (momentum, signs, restarting, accumulating, around)
+    ]
 
 
 @hookimpl

@@ -76,14 +76,14 @@ def test_all_are_fine_and_the_check_says_what_it_could_not_try() -> None:
 
 def test_the_plan_accepts_them_prints_nothing_of_theirs_and_uses_up_no_random_number(tmp_path: Path) -> None:
     grid = "{architecture: [tied, deciding, {name: wide, width: 3}], augmentation: [dim, smoothing], "
-    grid += "optimizer: [{name: momentum, lr: 0.1}, signs, restarting]}"
+    grid += "optimizer: [{name: momentum, lr: 0.1}, signs, restarting, accumulating, around]}"
     torch.manual_seed(5)
     before = random_state()
     status, output, errors = plan(tmp_path, "--json", grid=grid, dataset="noise")
     assert status == 0 and errors == "", errors
     assert random_state() == before
     cells = json.loads(output)["cells"]
-    assert len(cells) == 18 and not any(cell["problem"] or cell["warnings"] for cell in cells)
+    assert len(cells) == 30 and not any(cell["problem"] or cell["warnings"] for cell in cells)
 
 
 def test_a_breakpoint_stops_a_fit_and_nothing_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
