@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(map(printable, lines)), file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt as stop:
-        print("interrupted", file=sys.stderr)
+        # A plan notes what it was trying.
+        print(printable(" ".join(["interrupted", *getattr(stop, "__notes__", ())])), file=sys.stderr)
         return exit_status(stop)
     except OSError as error:
         return _report_system_error(error)

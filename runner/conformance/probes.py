@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 
 import numpy as np
 
+from runner.components.patience import watched
 from runner.components.plugin_code import Silence
 from runner.conformance.architectures import probe_architecture
 from runner.conformance.datasets import probe_dataset
@@ -47,9 +48,10 @@ def probe(subject: Subject, function: Probe | None = None) -> list[str]:
 def undisturbed(subject: Subject) -> Iterator[None]:
     """No random number of this process is used up, and what the component prints and warns of is not shown.
 
-    Nor does it stop at a breakpoint(), whose prompt would not be shown either.
+    Nor does it stop at a breakpoint(), whose prompt would not be shown either. One that takes long is named.
     """
     with ExitStack() as stack:
+        stack.enter_context(watched(subject.entry, subject.ref))
         stack.enter_context(seeded_globals())
         stack.enter_context(np.errstate(all="ignore"))
         stack.enter_context(redirect_stdout(Silence()))

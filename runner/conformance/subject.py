@@ -62,10 +62,10 @@ class Subject:
         """The engines whose arrays it is tried with: NumPy's always, torch's unless NumPy trains.
 
         Loading torch takes a second or two. It is worth it where torch trains, as the commonest fault of all, a
-        function of NumPy given a tensor, shows nowhere else.
+        function of NumPy given a tensor, shows nowhere else. Data sets and metrics are of NumPy alone.
         """
-        has_torch = self.engine != "numpy" and find_spec("torch") is not None
-        return ("numpy", "torch") if has_torch else ("numpy",)
+        of_torch = self.engine != "numpy" and self.kind not in ("dataset", "metric")
+        return ("numpy", "torch") if of_torch and find_spec("torch") is not None else ("numpy",)
 
     def build(self) -> Any:
         """The component, built with the generators as at the start of a fit; raises RunnerError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from runner.components.catalog import Catalog
@@ -27,7 +28,8 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
     def build() -> Any:
         return catalog.build("architecture", ref, shape, classes)
 
-    built = build_on_meta(build)
+    with watched(entry, ref):
+        built = build_on_meta(build)
     if isinstance(built, Network):
         # `strict` is read here, not by the plugin: it says what is allowed, and so is not part of the identity.
         strict = bool(ref.parameters.get("strict"))
@@ -47,6 +49,15 @@ def examine(catalog: Catalog, ref: ComponentRef, shape: Shape, classes: int) -> 
         "parameters": entry.build_arguments(ref.parameters),
     }
     return _try_plugin(catalog, ref, shape, classes, built), identity
+
+
+def watched(entry: RegisteredComponent, ref: ComponentRef) -> AbstractContextManager[None]:
+    """A context in which a component is built; see `components.patience`."""
+    if entry.is_ours:
+        return nullcontext()
+    from runner.components import patience  # not for built-in components
+
+    return patience.watched(entry, ref)
 
 
 def identity_of(entry: RegisteredComponent, network: Network) -> Any:

@@ -19,7 +19,7 @@ from runner.files.content_hash import canonical_text, content_id, mapping_id
 from runner.fits.records import EarlyStop, TrainingPlan
 from runner.network.analysis import Analysis
 from runner.planning import stacking
-from runner.planning.architecture_facts import examine
+from runner.planning.architecture_facts import examine, watched
 from runner.planning.plan import CellSettings, PlannedCell
 from runner.text import dotted, is_name, yaml_value
 
@@ -303,7 +303,8 @@ class CellChecker:
             return None
 
         def build() -> Any:
-            built = self.catalog.build(kind, bound, *arguments)
+            with watched(self.catalog.find(kind, ref.name), bound):
+                built = self.catalog.build(kind, bound, *arguments)
             if kind == "optimizer":
                 self._refuse_unusable(bound, built)
             return built
