@@ -23,7 +23,7 @@ from runner.conformance.plugin_check import Checked, check_component, find
 class PluginSuite:
     """A suite to inherit: one test per component of `plugin`, and per set of `parameters` to try it with.
 
-    `plugin` is the path of a plugin file, relative to the file of the test, or the name of an installed package.
+    `plugin` is the path of a plugin file or folder, relative to the file of the test, or an installed package's name.
     `parameters` has, by the name of a component, the sets of parameters to try it with instead of its defaults.
     `engine` is the one that components have to work on, "numpy" or "torch"; "" for both.
     """
@@ -47,7 +47,7 @@ class PluginSuite:
     @classmethod
     def _plugin(cls) -> str:
         beside = Path(inspect.getfile(cls)).parent / cls.plugin
-        return str(beside if beside.is_file() else cls.plugin)
+        return str(beside if beside.is_file() or (beside / "__init__.py").is_file() else cls.plugin)
 
     # pytest calls this for a class as for a module; pytest itself need not be installed to use the rest.
     def pytest_generate_tests(self, metafunc: Any) -> None:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=[*KINDS], metavar="KIND", help="only of this kind: %(choices)s")
     parser.add_argument("--parameters", action="store_true", help="list parameters and the contents of data sets too")
     add_plugin(parser)
-    text = "try every component of a plugin, a file or an installed package, and say what is wrong with it"
+    text = "try every component of a plugin, a file, a folder or an installed package, and say what is wrong"
     parser.add_argument("--check", metavar="PLUGIN", help=text)
     add_json(parser)
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, get_args
 
 from runner.components.catalog import Catalog, load_catalog
 from runner.components.parameters import Parameter, RegisteredComponent
+from runner.components.plugin_paths import find_plugin
 from runner.components.validation import InvalidValues, type_name, validate
 from runner.conformance.probes import probe
 from runner.conformance.subject import Subject
 from runner.errors import RunnerError
-from runner.text import did_you_mean
+from runner.text import MOST_NAMES, did_you_mean, yaml_value
 
 SHAPES = ((3, 32, 32), (1, 28, 28), (3, 224, 224))
 """Images on which architectures are tried, until they are fine on some."""
@@ -44,27 +45,43 @@ class Checked(NamedTuple):
 
 
 def find(plugin: str) -> tuple[Catalog, list[RegisteredComponent]]:
-    """The components of a plugin, a file or the name of an installed package; raises RunnerError if there are none."""
-    path = Path(plugin)
+    """The components of a plugin: a file, a folder or the name of an installed package.
+
+    Raises RunnerError if there is no such plugin, or if it does not load.
+    """
+    path = Path(plugin).expanduser()
     if path.is_file() or (path / "__init__.py").is_file():
-        catalog = load_catalog((str(path.resolve()),))
+        catalog = load_catalog((str(find_plugin(plugin)),))
         return catalog, [entry for entry in _sorted(catalog) if entry.is_file]
     catalog = load_catalog()
+    for failed, reason in catalog.failures.items():
+        if failed.partition(" of ")[2].rpartition(" ")[0] == plugin:
+            raise RunnerError(f"{failed} failed to load: {reason}")
     found = [entry for entry in _sorted(catalog) if entry.distribution and entry.distribution[0] == plugin]
     if not found:
-        packages = {entry.distribution[0] for entry in _sorted(catalog) if entry.distribution}
-        what = "no such file" if path.suffix else "no such file, and no installed package of plugins"
-        raise RunnerError(f"{plugin}: {what}{did_you_mean(plugin, packages) if not path.suffix else ''}")
+        if path.exists() or path.suffix or len(path.parts) > 1:
+            find_plugin(plugin)  # which says what is wrong with it
+        near = {entry.distribution[0] for entry in _sorted(catalog) if entry.distribution}
+        near |= {file.name for file in [Path(f"{plugin}.py")] if file.is_file()}
+        raise RunnerError(f"{plugin}: no such file, and no installed package of plugins{did_you_mean(plugin, near)}")
     return catalog, found
 
 
-def check_plugin(plugin: str) -> Iterator[Checked]:
-    """Each component of a plugin, tried with its defaults."""
+def check_plugin(plugin: str, name: str | None = None, kind: str | None = None) -> Iterator[Checked]:
+    """Each component of a plugin, or those of a `name` and `kind`, tried with its defaults.
+
+    Raises RunnerError as `find`, and if nothing has that name and kind.
+    """
     catalog, entries = find(plugin)
-    for entry in entries:
-        kind, name = entry.component.kind, entry.component.name
-        if entry.is_ours and kind == "dataset":
-            yield Checked(kind, name, skipped="it is built in, and its images may have to be downloaded")
+    chosen = [e for e in entries if name in (None, e.component.name) and kind in (None, e.component.kind)]
+    if not chosen:
+        wanted = f"{kind or 'component'}{'' if name is None else f' {yaml_value(name)}'}"
+        have = ", ".join(f"{entry.component.kind} {entry.component.name}" for entry in entries[:MOST_NAMES])
+        raise RunnerError(f"{plugin} has no {wanted}; it has {have}")
+    for entry in chosen:
+        if entry.is_ours and entry.component.kind == "dataset":
+            reason = "it is built in, and its images may have to be downloaded"
+            yield Checked("dataset", entry.component.name, skipped=reason)
         else:
             yield check_component(catalog, entry)
 

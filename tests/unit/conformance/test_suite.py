@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
 from command import ROOT, run_here
 
+from runner.components.catalog import load_catalog
 from runner.testing import PluginSuite
 
 FOLDER = Path(__file__).parent
@@ -83,9 +86,61 @@ def test_the_check_of_a_package_or_of_nothing(tmp_path: Path) -> None:
     done = run_here(tmp_path, "plugins", "--check", "archruner")
     assert done.returncode == 2 and "did you mean 'archrunner'?" in done.stderr and done.stderr.count("\n") == 1
     done = run_here(tmp_path, "plugins", "--check", "none.py")
-    assert (done.returncode, done.stderr) == (2, "none.py: no such file\n")
+    assert (done.returncode, done.stderr) == (2, "no file 'none.py'\n")
     (tmp_path / "my_block.py").write_text(MY_BLOCK)
     done = run_here(tmp_path, "plugins", "--check", "my_block.py")
     assert (done.returncode, done.stdout) == (0, "architecture wide: ok\n")
     (checked,) = json.loads(run_here(tmp_path, "plugins", "--check", "my_block.py", "--json").stdout)
     assert checked == {"kind": "architecture", "name": "wide", "faults": [], "notes": [], "skipped": "", "only": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("my_blok.py", "no file 'my_blok.py'; did you mean './my_block.py'?"),
+        ("my_block", "my_block: no such file, and no installed package of plugins; did you mean 'my_block.py'?"),
+        ("loose", "'loose' is a folder without an __init__.py; add one that imports the files with hooks"),
+        ("my_block.py --kind loss", "my_block.py has no loss; it has architecture wide"),
+        ("my_block.py other", "my_block.py has no component 'other'; it has architecture wide"),
+        ("my_block.py --parameters", "--check tries what is in a plugin; leave out --parameters"),
+        ("my_block.py --plugin my_block.py", "--check tries what is in a plugin; leave out --plugin"),
+    ],
+)
+def test_what_cannot_be_checked_is_said_in_one_line(arguments: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "my_block.py").write_text(MY_BLOCK)
+    (tmp_path / "loose").mkdir()
+    done = run_here(tmp_path, "plugins", "--check", *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_one_component_of_a_folder_is_checked_and_a_suite_finds_the_folder_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "blocks"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from . import my_block, narrow\n")
+    (folder / "my_block.py").write_text(MY_BLOCK)
+    (folder / "narrow.py").write_text(MY_BLOCK.replace("wide", "narrow"))
+    done = run_here(tmp_path, "plugins", "narrow", "--check", "blocks/", "--kind", "architecture")
+    assert (done.returncode, done.stdout) == (0, "architecture narrow: ok\n")
+    (tmp_path / "test_blocks.py").write_text(
+        'from runner.testing import PluginSuite\nclass TestBlocks(PluginSuite):\n    plugin = "blocks"\n'
+    )
+    namespace = runpy.run_path(str(tmp_path / "test_blocks.py"), run_name="test_blocks")
+    module = ModuleType("test_blocks")
+    module.__file__ = str(tmp_path / "test_blocks.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "test_blocks", module)
+        assert [case[1] for case in namespace["TestBlocks"].cases()] == ["narrow", "wide"]
+
+
+def test_a_package_that_fails_to_load_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "site" / "my_blocks-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-blocks\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[runner]\nblocks = my_blocks_of_nobody\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    done = run_here(tmp_path, "plugins", "--check", "my-blocks")
+    assert done.returncode == 2 and done.stdout == ""
+    load_catalog.cache_clear()
+    expected = "blocks of my-blocks 1.0 failed to load: my-blocks 1.0 raised ModuleNotFoundError: "
+    assert done.stderr.splitlines()[-1].startswith(expected)
