@@ -16,7 +16,7 @@ from runner.errors import RunnerError
 from runner.text import MOST_NAMES, did_you_mean, yaml_value
 
 SHAPES = ((3, 32, 32), (1, 28, 28), (3, 224, 224))
-"""Images on which architectures are tried, until they are fine on some."""
+"""Images on which architectures and augmentations are tried, until they are fine on some."""
 CLASSES = 10
 CANDIDATES: tuple[Any, ...] = (0.1, 1, 2, True, [1], [0.1], {})
 """Values for a parameter without default; the first that its type allows. No texts: those are names of files."""
@@ -108,7 +108,7 @@ def check_component(
         return Checked(kind, name, (f"{kind} {name} of {entry.source}: {invalid}",))
     subjects = [
         Subject(catalog, kind, ref, engine, shape, CLASSES)
-        for shape in (SHAPES if kind == "architecture" else SHAPES[:1])
+        for shape in (SHAPES if kind in ("architecture", "augmentation") else SHAPES[:1])
     ]
     first: tuple[str, ...] = ()
     for subject in subjects:

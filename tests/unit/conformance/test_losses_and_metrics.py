@@ -34,6 +34,20 @@ def register_losses():
 def register_metrics():
     yield Metric(name="share", build=share, needs="answers")
 """
+OF_ONE_SIZE = """\
+from runner.api import Augmentation, hookimpl
+
+class Vignette:
+    def draw(self, rng, count, shape):
+        return {}
+    def apply(self, images, draws):
+        assert images.shape[1:] == (1, 28, 28), "made for MNIST"
+        return images * 0.5
+
+@hookimpl
+def register_augmentations():
+    yield Augmentation(name="vignette", build=Vignette)
+"""
 OF_ONE_ENGINE = """\
 import torch
 from runner.api import Architecture, Loss, Optimizer, TorchRule, hookimpl
@@ -118,3 +132,9 @@ def test_a_component_of_one_engine_is_fine_and_the_line_says_why(tmp_path: Path,
     suite = type("Suite", (PluginSuite,), {"plugin": tmp_path / "own.py"})()
     for case in suite.cases():
         suite.test_component(*case)
+
+
+def test_an_augmentation_for_images_of_one_size_is_tried_on_those(tmp_path: Path, here: Command) -> None:
+    (tmp_path / "own.py").write_text(OF_ONE_SIZE)
+    done = here("plugins", "--check", "own.py")
+    assert (done.returncode, done.stdout) == (0, "augmentation vignette: ok\n")
