@@ -49,8 +49,9 @@ def examine_network(subject: Subject, network: Network, strict: bool = False) ->
 def examine_module(subject: Subject, module: Any) -> Analysis:
     """The analysis of a torch module that was built on the meta device; raises Fault if it cannot be trained."""
     from runner.engines.torch_engine.module_facts import measure
-    from runner.engines.torch_engine.module_trial import try_on_meta, try_run
+    from runner.engines.torch_engine.module_trial import refuse_shared, try_on_meta, try_run
 
+    refuse_shared(module, build_on_meta(_builder(subject)), _place(subject))
     try:
         analysis = measure(module, subject.shape, subject.classes)
     except RunnerError as error:

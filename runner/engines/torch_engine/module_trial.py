@@ -50,6 +50,20 @@ def try_on_meta(module: nn.Module, shape: Shape, classes: int, fault: Place, ima
         raise fault(f"the module creates parameters when it is run ({new[0]}); {cure}", module.forward, None)
 
 
+def refuse_shared(module: nn.Module, again: nn.Module, fault: Place) -> None:
+    """Raise `fault(...)` if two modules that were built one after the other have a layer in common.
+
+    A layer without parameters and buffers, such as an activation, has nothing that a fit could change.
+    """
+    known = {id(part) for part in module.modules()}
+    for name, part in again.named_modules():
+        own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
+        if own and id(part) in known:
+            what = f"its layer {name}" if name and again is not module else "its module"
+            text = f"{what} is the same object each time it is built, so that a fit goes on where another ended"
+            raise fault(f"{text}; create it in build, or copy it: copy.deepcopy", None, None)
+
+
 def try_run(build: Callable[[], Any], shape: Shape, classes: int, size: tuple[int, int | None], fault: Place) -> None:
     """Raise `fault(...)` if two modules built with equal seeds have other values, or answer otherwise in training.
 

@@ -113,6 +113,20 @@ class Dropping(Net):
         return nn.functional.dropout(self.scores(images))
 
 
+BACKBONE = nn.Conv2d(3, 4, 3)
+ONCE = Net(3, 10)
+ONCE.forward = ONCE.scores
+
+
+class Sharing(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.stem = BACKBONE
+
+    def forward(self, images):
+        return self.scores(images)
+
+
 class Halting(Net):
     def forward(self, images):
         if self.training:
@@ -207,6 +221,18 @@ def restless(shape, classes):
 def dropping(shape, classes):
     """the module gives other scores in evaluation when it sees the same images again | training=self.training"""
     return Dropping(shape[0], classes)
+
+
+@architecture  # HERE: sharing
+def sharing(shape, classes):
+    """its layer stem is the same object each time it is built | create it in build, or copy it: copy.deepcopy"""
+    return Sharing(3, classes)
+
+
+@architecture  # HERE: same
+def same(shape, classes):
+    """its module is the same object each time it is built, so that a fit goes on where another ended"""
+    return ONCE
 
 
 @architecture
