@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from runner.conformance.subject import Subject
 from runner.engines import loss_check, measuring
+from runner.errors import PluginError
 from runner.fits.metrics import of_component
 
 
 def probe_loss(subject: Subject) -> list[str]:
     """Raise Fault for the first thing that is wrong with a loss."""
-    loss = subject.build_twice()
-    methods = {"numpy": "value_and_gradient", "torch": "values"}
-    if not hasattr(loss, methods["numpy"]):
-        subject.written_for("torch", f"it has no {methods['numpy']}")
+    loss, classes = subject.build_twice(), subject.classes
+    if not hasattr(loss, loss_check.METHODS["numpy"]):
+        subject.written_for("torch", f"it has no {loss_check.METHODS['numpy']}")
     for engine in subject.engines:
+        method = loss_check.METHODS[engine]
         # An engine that does not train with it does not matter.
-        if hasattr(loss, methods[engine]) and subject.engine in ("", engine):
-            subject.check_signature(loss, methods[engine], "scores", "targets")
-            loss_check.refuse_wrong(f"loss {subject.ref} of {subject.entry.place}", loss, subject.classes, engine)
+        if hasattr(loss, method) and subject.engine in ("", engine):
+            subject.check_signature(loss, method, "scores", "targets")
+            with _placed(subject, getattr(loss, method)):
+                loss_check.refuse_wrong(loss, classes, engine)
     return []
 
 
 def probe_metric(subject: Subject) -> list[str]:
     """Raise Fault unless a metric gives a number of its range, the same one each time."""
     compute, metric = subject.build_twice(), of_component(subject.entry, subject.ref)
-    measuring.refuse_wrong(f"metric {subject.ref} of {subject.entry.place}", metric, compute, subject.classes)
+    with _placed(subject, compute):
+        measuring.refuse_wrong(metric, compute, subject.classes)
     return []
+
+
+@contextmanager
+def _placed(subject: Subject, function: Any) -> Iterator[None]:
+    """Turn a PluginError into a Fault at the line that raised, or else that of `function`."""
+    try:
+        yield
+    except PluginError as error:
+        raise subject.fault(str(error), function, error=error.__cause__) from error

@@ -18,10 +18,14 @@ Tried = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From scores and targets (N, classes): the losses (N,) and their derivatives by the scores."""
 
 
-def refuse_wrong(what: str, loss: Any, classes: int, engine: str) -> None:
-    """Raise PluginError, which begins with `what`, unless the loss gives each image a finite number of its own.
+METHODS = {"numpy": "value_and_gradient", "torch": "values"}
+"""What each engine calls."""
 
-    On the NumPy engine its derivatives have to be those of its values, too.
+
+def refuse_wrong(loss: Any, classes: int, engine: str) -> None:
+    """Raise PluginError unless the loss gives each image a finite number of its own.
+
+    On the NumPy engine its derivatives have to be those of its values, too. What the loss itself raised is its cause.
     """
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 2, (IMAGES, classes))
@@ -30,10 +34,11 @@ def refuse_wrong(what: str, loss: Any, classes: int, engine: str) -> None:
     evaluate: Tried = _on_torch(loss) if engine == "torch" else _on_numpy(loss)
     try:
         fault = _fault(evaluate, scores, targets) or (_wrong_slope(evaluate, scores, targets) * (engine == "numpy"))
+        if fault:
+            raise _Fault(fault)
     except Exception as error:  # of a plugin, which may raise anything
-        fault = str(error) if isinstance(error, _Fault) else f"{type(error).__name__}: {error}"
-    if fault:
-        raise PluginError(f"{what}, tried on random scores ({IMAGES}, {classes}): {' '.join(fault.split())}")
+        fault = str(error) if isinstance(error, _Fault) else f"{METHODS[engine]} raised {type(error).__name__}: {error}"
+        raise PluginError(f"tried on random scores ({IMAGES}, {classes}): {' '.join(fault.split())}") from error
 
 
 class _Fault(Exception):
@@ -76,7 +81,12 @@ def _wrong_slope(evaluate: Tried, scores: np.ndarray, targets: np.ndarray) -> st
 def _on_numpy(loss: Any) -> Tried:
     def evaluate(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         given = scores.copy(), targets.copy()
-        losses, gradient = (np.asarray(array) for array in loss.value_and_gradient(*given))
+        returned = loss.value_and_gradient(*given)
+        several = isinstance(returned, (tuple, list))
+        if not several or len(returned) != 2:
+            found = f"{len(returned)} values" if several else type(returned).__name__
+            raise _Fault(f"value_and_gradient returns {found}; expected two arrays, the losses and their derivatives")
+        losses, gradient = map(np.asarray, returned)
         if losses.shape != scores.shape[:1] or gradient.shape != scores.shape:
             found = f"losses {losses.shape} and derivatives {gradient.shape}"
             raise _Fault(f"value_and_gradient gives {found}; expected {scores.shape[:1]} and {scores.shape}")

@@ -102,8 +102,11 @@ def load_libraries(metrics: Iterable[BuiltMetric], classes: int) -> None:
             _value(metric, compute, truth, truth, np.full((len(truth), classes), 1 / classes))
 
 
-def refuse_wrong(what: str, metric: Metric, compute: Compute, classes: int) -> None:
-    """Raise PluginError if the metric of a plugin gives no number in its range, or another one the second time."""
+def refuse_wrong(metric: Metric, compute: Compute, classes: int) -> None:
+    """Raise PluginError if the metric of a plugin gives no number in its range, or another one the second time.
+
+    What the metric itself raised is its cause.
+    """
     rng = np.random.default_rng(0)
     truth = np.arange(max(TRIED_IMAGES, 2 * classes)) % classes
     shares = rng.dirichlet(np.ones(classes), len(truth))
@@ -113,9 +116,7 @@ def refuse_wrong(what: str, metric: Metric, compute: Compute, classes: int) -> N
         given = "probabilities (N, classes)" if metric.needs_probabilities else "classes (N,)"
         found = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise PluginError(
-            f"{what}, tried on random {given}: {found}; expected a number, {metric.lowest:g} to {metric.highest:g}"
+            f"tried on random {given}: {found}; expected a number, {metric.lowest:g} to {metric.highest:g}"
         ) from error
     if first != again:
-        raise PluginError(
-            f"{what} gives {first} and then {again} for the same answers; it must not draw random numbers"
-        )
+        raise PluginError(f"it gives {first} and then {again} for the same answers; it must not draw random numbers")

@@ -305,7 +305,7 @@ WRONG_LOSSES = {
     "((scores - scores.mean(0)) ** 2).sum(1)": "an image's loss depends on the other images of its batch",
     "scores.sum(1) * float('nan')": "it gives losses or derivatives that are not finite",
     "(scores * targets.mul_(2)).sum(1)": "it changes the scores or the targets in place",
-    "scores.nosuch()": "AttributeError: 'Tensor' object has no attribute 'nosuch'",
+    "scores.nosuch()": "values raised AttributeError: 'Tensor' object has no attribute 'nosuch'",
 }
 
 
