@@ -84,10 +84,12 @@ class Catalog:
                 torch_rule.refuse_other_rules(product, built)
                 required = () if is_around_torch(built) else required
             if isinstance(built, type):
-                raise PluginError(f"{product} {built!r}, which is the class; call it")
+                raise PluginError(f"{product} the class {built.__name__}; call it")
             missing = [name for name in required if not hasattr(built, name)]
         if missing:
-            raise PluginError(f"{product} {yaml_value(repr(built))}, which lacks {', '.join(missing)}")
+            from runner.components import mistakes  # rarely needed
+
+            raise PluginError(f"{product} {mistakes.of_product(kind, built, missing)}")
         return built
 
     def rule_options(self, optimizer: ComponentRef) -> RuleOptions:

@@ -29,6 +29,16 @@ _CURES: Sequence[tuple[type[BaseException], str, str]] = (
 )
 """By the kind of an exception and a part of its message, what to do."""
 
+_PRODUCTS = {
+    "architecture": "layers of runner.api, or a torch module",
+    "augmentation": "an object with the methods draw and apply",
+    "optimizer": "an object with slots and the method update",
+    "dataset": "an ImageData",
+    "metric": "a function compute(truth, predicted)",
+    "loss": "an object with the method values(scores, targets)",
+}
+"""By kind, what a component's function returns."""
+
 
 def raised(error: BaseException) -> str:
     """An exception that a plugin raised: its type, its message, and what to do about it if that is known."""
@@ -165,6 +175,12 @@ def of_build(build: Any) -> str:
     return ""
 
 
+def of_product(kind: str, built: Any, missing: Sequence[str]) -> str:
+    """What a component's function returned, which cannot be used, and what it should."""
+    what = f"the function {built.__name__}" if inspect.isroutine(built) else _a(built)
+    return f"{what}, which lacks {', '.join(missing)}; return {_PRODUCTS[kind]}"
+
+
 def of_positional(expected: Sequence[str], found: Sequence[inspect.Parameter]) -> str:
     """What is wrong with the parameters of a component's function that are not keyword-only; "" if nothing is."""
     several = [p.name for p in found if p.kind is inspect.Parameter.VAR_POSITIONAL]
@@ -173,7 +189,9 @@ def of_positional(expected: Sequence[str], found: Sequence[inspect.Parameter]) -
         return f"must be keyword-only, after a *; found *{several[0]}, which YAML cannot set"
     if len(names) > len(expected):
         written = ", ".join([*names[: len(expected)], "*", *(f"{name}=..." for name in names[len(expected) :])])
-        return f"must be keyword-only, after a *: def build({written}); of a dataclass: @dataclass(kw_only=True)"
+        alone = f"{' and '.join(expected)} alone" if expected else "nothing"
+        place = f"after a *, as the runner passes {alone}: def build({written})"
+        return f"must be keyword-only, {place}; of a dataclass: @dataclass(kw_only=True)"
     if len(names) < len(expected):
         return f"must begin with {' and '.join(expected)}: def build({', '.join([*expected, '*'])}, ...)"
     return ""

@@ -89,11 +89,19 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "async build": (edited(("def build", "async def build")), ("build (line 2) is an async function",)),
     "yielding build": (edited(("return", "yield")), ("build (line 2) has a yield; return what it builds",)),
     "called": (edited(("build=build", "build=build((1, 8, 8), 10)")), ("build is Sequential; expected build (a func",)),
-    "positional": (edited(("*, ", "")), ("keyword-only, after a *: def build(input_shape, classes, *, width",)),
+    "positional": (
+        edited(("*, ", "")),
+        ("after a *, as the runner passes input_shape and classes alone: def build(input_shape, classes, *, width",),
+    ),
     "several": (edited(("*, width", "*sizes, width")), ("found *sizes, which YAML cannot set",)),
     "without arguments": (edited(("input_shape, classes, *, width: int = 3", "")), ("must begin with input_shape",)),
+    "returns a list": (
+        edited(("Sequential(Flatten(), Dense(classes))", "[Flatten(), Dense(classes)]")),
+        (":2 builds list, which lacks type; return layers of runner.api, or a torch module",),
+    ),
+    "returns itself": (edited(("return", "return build #")), ("builds the function build, which lacks type",)),
     "returns nothing": (edited(("return", "")), ("builds nothing (None); is its return missing?",)),
-    "returns a class": (edited(("return", "return Sequential #")), ("graph.Sequential'>, which is the class; call",)),
+    "returns a class": (edited(("return", "return Sequential #")), ("builds the class Sequential; call it",)),
     # Types
     "unknown": (edited(("int", "'Sise'")), ("parameter 'width': the type 'Sise' is not defined; import or define it",)),
     "only for checkers": (

@@ -221,7 +221,7 @@ def pairing():
 
 @augmentation  # HERE: a_transform_class
 def a_transform_class():
-    """.Still'>, which is the class; call it"""
+    """builds the class Still; call it"""
     return Still
 
 

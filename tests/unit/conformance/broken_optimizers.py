@@ -242,7 +242,7 @@ def raising():
 
 @optimizer  # HERE: a_class
 def a_class():
-    """.Rule'>, which is the class; call it"""
+    """builds the class Rule; call it"""
     return Rule
 
 
