@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.output import print_line, print_table
+from runner.components import documentation
 from runner.text import printable, yaml_value
 
 if TYPE_CHECKING:
@@ -61,4 +61,4 @@ def _written(value: Any) -> str:
 
 def _description(entry: RegisteredComponent) -> str:
     """The docstring of its function, which is written for those who set its parameters."""
-    return " ".join((inspect.getdoc(entry.component.build) or "").split())
+    return " ".join(documentation.docstring(entry).split())

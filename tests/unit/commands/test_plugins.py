@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from runner.commands import plugins
+from runner.commands import component_facts, plugins
 from runner.components import documentation
 from runner.components.catalog import load_catalog
 from runner.components.parameters import RegisteredComponent
-from runner.components.records import KINDS, Augmentation
+from runner.components.records import KINDS, Augmentation, ComponentRef
 
 PLUGIN = '''\
 """Wide networks. Source: Someone 1999, "Wider", table 2."""
@@ -125,6 +125,7 @@ def test_of_a_partial_function_the_function_is_documented() -> None:
 
     entry = RegisteredComponent(Augmentation("part", functools.partial(build)), "a.py", __name__)
     assert documentation.docstring(entry) == "Builds." and documentation.notes(entry) == __doc__
+    assert component_facts.document(entry, ComponentRef("part"))["description"] == "Builds."
 
 
 def test_one_built_in_component_in_full(here: Command) -> None:
