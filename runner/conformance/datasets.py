@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from runner.components.records import ImageData
 from runner.conformance.repeatability import same_array, seeded_globals
 from runner.conformance.subject import Subject
+from runner.data import columns
 from runner.data.prepare import load_checked
 from runner.errors import RunnerError
 
@@ -25,7 +26,19 @@ def probe_dataset(subject: Subject) -> list[str]:
     _load(subject, data, "load", data.load, data.size)
     if data.load_test is not None:
         _load(subject, data, "load_test", data.load_test, data.test_size)
+    _read_columns(subject, data)
     return []
+
+
+def _read_columns(subject: Subject, data: ImageData) -> None:
+    """Raise Fault if its groups, folds or split cannot be used. Of several by name, a study uses what it chooses."""
+    for key, field in columns.FIELDS.items():
+        if (offered := getattr(data, field)) is None or isinstance(offered, Mapping):
+            continue
+        try:
+            columns.read_split(data, True) if key == "split" else columns.read(data, key, True)
+        except RunnerError as error:
+            raise subject.fault(str(error).removeprefix("dataset: "), error=error.__cause__) from error
 
 
 def probe_facts(subject: Subject) -> list[str]:

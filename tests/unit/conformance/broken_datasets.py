@@ -162,6 +162,22 @@ def changing():
     return ImageData(**GOOD | {"load": other_images})
 
 
+@dataset  # HERE: grouped
+def grouped():
+    """groups: found 19 values; expected 20, one per image"""
+    return ImageData(**GOOD | {"groups": list(range(19))})
+
+
+def words():
+    return ["train"] * 10 + ["held out"] * 10
+
+
+@dataset  # HERE: parted
+def parted():
+    """split: found 'held out'; allowed: train, validation"""
+    return ImageData(**GOOD | {"split": words})
+
+
 @hookimpl
 def register_datasets():
     return COMPONENTS
