@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,10 +46,11 @@ def try_one_image(
     catalog: Catalog, kind: str, bound: ComponentRef, data: ImageData, batch_size: int, sizes: Sequence[int]
 ) -> Found:
     """Whether a torch module can train on a last batch of one image, which training parts of `sizes` may leave."""
+    sizes = [size for size in sizes if size > 1]  # one image for training is refused for other reasons
     lone = [size for size in sizes if size % batch_size == 1 or batch_size == 1]
     if not lone:
         return Found()
-    others = (batch_size + step for distance in range(1, batch_size + 9) for step in (distance, -distance))
+    others = (batch_size + step for distance in itertools.count(1) for step in (distance, -distance))
     better = next(n for n in others if n > 1 and all(size % n != 1 for size in sizes))
 
     def refuses(subject: Subject) -> list[str]:

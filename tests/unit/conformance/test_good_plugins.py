@@ -6,12 +6,16 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command import run_here
 from test_faulty_plugins import STUDY
 
+from runner.components.catalog import load_catalog
+from runner.components.records import ComponentRef, ImageData
 from runner.conformance.plugin_check import check_plugin
+from runner.planning.plugin_trials import try_one_image
 from runner.seeding import global_states
 
 FILE = Path(__file__).with_name("good.py")
@@ -132,3 +136,13 @@ def test_a_last_batch_of_one_image_is_refused_where_batch_size_is_set(
         assert "allowed: another, such as " in line and "Expected more than 1 value per channel" in line
         better = re.search("such as ([0-9]+) ", line)
         assert better and images % int(better[1]) != 1 and (subset // 2) % int(better[1]) != 1
+
+
+def test_what_is_no_lone_last_batch_of_some_training_part_is_found_however_many_images() -> None:
+    """Of 27,721 images, every batch of 2 to 12 leaves one; of a single image that is trained on, any batch does."""
+    catalog, data = load_catalog(), ImageData((1, 8, 8), ("a", "b"), 4, lambda: (np.zeros(0), np.zeros(0)))
+    assert try_one_image(catalog, "architecture", ComponentRef("torchvision"), data, 2, [1]).faults == ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runner.planning.plugin_trials.refuses_one_image", lambda subject: "it cannot")
+        (line,) = try_one_image(catalog, "architecture", ComponentRef("torchvision"), data, 2, [1, 27_721]).faults
+    assert "of the 27721 images" in line and "such as 13 (it cannot)" in line
