@@ -101,13 +101,15 @@ def main() -> int:
     from runner.flow import study
     from runner.journal.journal import Journal
     from runner.tracking import mlflow_tracker
+    from runner.tracking.connection import Connection
 
     watch = Watch()
     watch.sample_memory(Journal, "append", every=200)
     parts = (
         (Journal, "append", "journal"), (Journal, "__enter__", "index"),
         (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
-        (mlflow_tracker.MlflowTracker, "_connect", "mlflow start"), (study, "runnable_plan", "plan"),
+        (mlflow_tracker.MlflowTracker, "publish_report", "mlflow report"), (Connection, "_connect", "mlflow start"),
+        (study, "runnable_plan", "plan"),
         (study, "plan_fits", "schedule"), (study.report, "write", "report"), (study.plan_file, "save", "plan.yaml"),
         (study.training, "train", "training"),
     )  # fmt: skip

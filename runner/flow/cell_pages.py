@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,28 +13,35 @@ from runner.planning.plan import Plan, PlannedCell
 if TYPE_CHECKING:
     from runner.components.records import ComponentRef
     from runner.network.analysis import Analysis
-    from runner.reporting.pages.cells import CellPage
+    from runner.reporting.pages.cells import CellPage, Reported
 
 
-def page_maker(folder: Path, plugin_files: tuple[str, ...] = ()) -> Callable[[Plan, PlannedCell], CellPage | None]:
-    """A function that makes the page of a cell once the report is in `folder`; None if its saved arrays are damaged."""
+class CellPages:
+    """Makes the pages of cells, once the report is in `folder`."""
 
-    def make(plan: Plan, cell: PlannedCell) -> CellPage | None:
+    def __init__(self, folder: Path, plugin_files: tuple[str, ...] = ()) -> None:
+        self._folder, self._plugin_files = folder, plugin_files
+        self._analyses: dict[str, Analysis | None] = {}
+
+    def __call__(self, plan: Plan, cell: PlannedCell) -> CellPage | None:
+        """The page of a cell; None if the saved arrays of its first fit are damaged."""
         from runner.reporting.pages.cells import cell_page
 
         with suppress(RunnerError):  # the report, which needs the same files, says what is wrong with them
-            return cell_page(plan, cell, folder, analyse(plan, cell.settings.architecture))
+            return cell_page(plan, cell, self._report, self._analysis(plan, cell.settings.architecture))
         return None
 
-    known: dict[str, Analysis | None] = {}
+    @cached_property
+    def _report(self) -> Reported:
+        from runner.reporting.pages.cells import Reported
 
-    def analyse(plan: Plan, architecture: ComponentRef) -> Analysis | None:
-        key = f"{architecture}"
-        if key not in known:
-            known[key] = _analysis(plan, architecture, plugin_files)
-        return known[key]
+        return Reported.read(self._folder)
 
-    return make
+    def _analysis(self, plan: Plan, architecture: ComponentRef) -> Analysis | None:
+        key = str(architecture)
+        if key not in self._analyses:
+            self._analyses[key] = _analysis(plan, architecture, self._plugin_files)
+        return self._analyses[key]
 
 
 def _analysis(plan: Plan, architecture: ComponentRef, plugin_files: tuple[str, ...]) -> Analysis | None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from runner.errors import RunnerError
 from runner.files.lock import locked
-from runner.flow.cell_pages import page_maker
+from runner.flow.cell_pages import CellPages
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
 from runner.tracking.base import NullTracker, PageOf, Tracker
 from runner.tracking.publisher import Publisher, describe_error
+from runner.tracking.refusal import is_refusal
 from runner.tracking.store_address import NONE, mask_credentials, store_uri
 
 
@@ -23,6 +24,10 @@ def publisher_for(
     """The writer that feeds the store at `uri`; `expecting` says that results will be added."""
     watched = folder / "fits" if expecting and uri != NONE else None
     return Publisher(partial(_tracker, uri, folder, page_of), plan, results, patience, expecting, watched)
+
+
+ATTEMPTS = 3
+"""How often `runner publish` sends what was refused."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,26 @@ def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name:
         from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
 
         try:
-            tracker = MlflowTracker(uri, folder, Wishes(True, restore, name, page_maker(folder)))
-            tracker.publish(plan, results)
-            tracker.publish_report(plan, folder)
-            tracker.close()
+            tracker = MlflowTracker(uri, folder, Wishes(True, restore, name, CellPages(folder)))
+            _send(tracker, plan, results, folder)
         except Exception as error:
             # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
             raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
     fits = [fit for fit, *_ in plan.fit_keys()]
     return Published(tracker.count(fits), len(results.select(fits)), plan.fit_count, tuple(tracker.notes))
+
+
+def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
+    """Publish everything. If something is refused, try again: another machine that publishes may have been faster."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            tracker.publish(plan, results)
+            tracker.publish_report(plan, folder)
+            tracker.close()
+            return
+        except Exception as error:
+            if attempt == ATTEMPTS or not is_refusal(error):
+                raise
 
 
 def _tracker(uri: str, folder: Path, page_of: PageOf) -> Tracker:

@@ -14,7 +14,7 @@ from runner.data.splits_file import SavedSplits
 from runner.experiment.load import load
 from runner.fits.records import FitSpec, Look
 from runner.flow import measures, report, training
-from runner.flow.cell_pages import page_maker
+from runner.flow.cell_pages import CellPages
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
 from runner.flow.publishing import publisher_for
@@ -73,7 +73,7 @@ def run(
             progress.notify([*notices, *unsaved, *unmeasured, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)
-            pages = page_maker(folder, experiment.plugin_files)
+            pages = CellPages(folder, experiment.plugin_files)
             writer = publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting, pages)
             with writer as publisher:
                 if missing:

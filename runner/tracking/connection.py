@@ -22,15 +22,6 @@ for _name, _value in (
     # Here, as MLflow reads the one about telemetry while it is imported. A value set by the user stays.
     os.environ.setdefault(_name, _value)
 
-REFUSALS = (
-    "INVALID_PARAMETER_VALUE",
-    "RESOURCE_DOES_NOT_EXIST",
-    "RESOURCE_ALREADY_EXISTS",
-    "INVALID_STATE",
-    "BAD_REQUEST",
-)
-"""MLflow's codes of an error that concerns the one item that was sent, so that others can be sent all the same."""
-
 
 class Connection:
     """MLflow's client for the store at `uri`. Importing it takes about a second, so it is made when it is needed."""
@@ -71,8 +62,3 @@ class Connection:
         elif self.file is not None:
             adopt_place(self.file)
         return MlflowClient(tracking_uri=self.uri)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the store answered and refused what it was sent, as opposed to not answering or failing."""
-    return getattr(error, "error_code", None) in REFUSALS

@@ -11,6 +11,7 @@ from runner.files.content_hash import content_id
 from runner.planning.plan import Plan
 from runner.text import markdown
 from runner.tracking.connection import Connection
+from runner.tracking.refusal import Refused, is_refusal
 from runner.tracking.store_address import artifact_root
 
 STUDY = "runner.study"
@@ -39,7 +40,13 @@ def open_experiment(connection: Connection, plan: Plan, name: str, restore: bool
     found = client.get_experiment_by_name(name)
     if found is None:
         tags = {STUDY: plan.name, **_note(plan)}
-        return Experiment(client.create_experiment(name, artifact_root(connection.uri), tags=tags), name, tags, True)
+        try:
+            id = client.create_experiment(name, artifact_root(connection.uri), tags=tags)
+        except Exception as error:
+            if is_refusal(error):  # another machine may have created it since
+                raise Refused(str(error)) from error
+            raise
+        return Experiment(id, name, tags, True)
     if found.lifecycle_stage == "deleted":
         if not restore:
             raise RunnerError(

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.errors import RunnerError
 from runner.files.content_hash import content_id
 from runner.fits.live import Watched
 from runner.fits.records import FitResult
@@ -22,11 +21,12 @@ from runner.planning.plan import Plan, PlannedCell
 from runner.text import plural
 from runner.tracking import mlflow_values as values
 from runner.tracking.base import PageOf
-from runner.tracking.connection import Connection, is_refusal
+from runner.tracking.connection import Connection
 from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
+from runner.tracking.refusal import Refused, is_refusal
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
 ALL_FITS = "all fits"
@@ -83,6 +83,7 @@ class MlflowTracker:
         self._sent: dict[str, int] = {}  # the epochs that were logged of each fit while it was trained
         self._described = set[str]()  # the cells' runs that have their parameters
         self._refused: list[str] = []
+        self._settled = set[str]()  # the keys of runs for which the store was looked at again
         self._prepared: Prepared | None = None
 
     @property
@@ -114,18 +115,26 @@ class MlflowTracker:
             # Before any result is read: one that is added in the meantime must not count as published.
             digest = results.digest(fit for fits in plan.fits.values() for fit in fits)
             content = content_id([digest, self._of(plan).expected.plan, plan.description, self.experiment_name])
-            if self.wishes.verify and len(results):
-                self._begin(plan)
-            elif self.ledger.is_published(ALL_FITS, content):
+            if not self.wishes.verify and self.ledger.is_published(ALL_FITS, content):
                 return
         selected = None if cells is None else set(cells)
         with self._together():
+            if self.wishes.verify and len(results):
+                self._begin(plan)
             for cell in plan.cells:
                 if selected is None or cell.id in selected:
                     # A list, because every access to the selection reads the journal again.
                     self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])), growing)
+            if content and not growing:
+                self._settle(plan)
         if content and not growing:
             self.ledger.record(ALL_FITS, ALL_FITS, content)
+
+    def _settle(self, plan: Plan) -> None:
+        """Look again at a server's runs: another machine may have published the same journal at the same time."""
+        if self.runs.created - self._settled and not self.local:
+            self._settled, self._begun = set(self.runs.created), ""
+            self._begin(plan)
 
     def _begin(self, plan: Plan) -> None:
         """Find the experiment and its runs, once per plan, and only if there is something to publish."""
@@ -146,19 +155,24 @@ class MlflowTracker:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Raises RunnerError at the end if the store refused something: one item never stops those behind it."""
+        """Raises Refused at the end if the store refused something: one item never stops those behind it.
+
+        After any error the next attempt looks again: what was sent may have arrived, or have been deleted by others.
+        """
         self._refused = []
-        yield
-        if self._refused:
-            self._begun = ""  # a person may have deleted something in the meantime: the next attempt looks
-            raise RunnerError(f"MLflow refused {plural(len(self._refused), 'item')}: {self._refused[0]}")
+        try:
+            yield
+            if self._refused:
+                raise Refused(f"MLflow refused {plural(len(self._refused), 'item')}: {self._refused[0]}")
+        except Exception:
+            self._begun = ""
+            raise
 
     @contextmanager
     def _item(self, name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            self._begun = self._begun if is_refusal(error) else ""  # whatever was sent may have arrived: search for it
             if not is_refusal(error):
                 raise
             self._refused.append(f"{name}: {error}")
@@ -173,7 +187,7 @@ class MlflowTracker:
             starts = values.start_times(fits, plan, cell)
             entry = self.ledger.entries.get(key)
             is_stale = is_complete and entry is not None and entry.content not in ("", content)
-            run = self._cell_run(plan, cell, min(starts.values()), is_stale)
+            run = self._cell_run(plan, cell, min(starts.values()), is_stale, describe=not is_complete)
             if run is None:
                 return
             for fit in fits if is_stale else ():
@@ -188,20 +202,28 @@ class MlflowTracker:
             elif not is_complete:
                 self._log(run, tags={PROGRESS: f"{len(fits)} of {plural(len(plan.fits[cell.id]), 'fit')}"})
 
-    def _cell_run(self, plan: Plan, cell: PlannedCell, start: int, is_stale: bool = False) -> str | None:
-        """The cell's run, with its parameters; None if a person deleted it.
+    def _cell_run(
+        self, plan: Plan, cell: PlannedCell, start: int, is_stale: bool = False, describe: bool = True
+    ) -> str | None:
+        """The cell's run, with its parameters if it is to `describe` it; None if a person deleted it.
 
         If `is_stale`, a new one in place of one whose values are no longer true.
         """
         key = values.cell_key(plan, cell)
         new = (key, cell.name, {**values.cell_tags(cell), **self._of(plan).source}, start)
         run = self.runs.replace(*new) if is_stale else self.runs.get(*new)
-        # One that was never complete may lack its parameters; to log them twice changes nothing.
-        if run is not None and not self.ledger.entries[key].content and run not in self._described:
-            self._log(run, parameters=self._of(plan).parameters.of_cell(cell))
-            self.client.log_inputs(run, [values.dataset_input(plan)])
-            self._described.add(run)
+        if run is not None and describe and run not in self._described:
+            self._log(run, parameters=self._describe(plan, cell, run))
         return run
+
+    def _describe(self, plan: Plan, cell: PlannedCell, run: str) -> dict[str, str]:
+        """Log the cell's data set; returns the parameters to log too, none if the run has them."""
+        # One that was never complete may lack them; to log them twice changes nothing.
+        if run in self._described or self.ledger.entries[values.cell_key(plan, cell)].content:
+            return {}
+        self._described.add(run)
+        self.client.log_inputs(run, [values.dataset_input(plan)])
+        return self._of(plan).parameters.of_cell(cell)
 
     def watch(self, plan: Plan, groups: Iterable[Watched]) -> None:
         cells = {fit: cell for cell in plan.cells for fit in plan.fits[cell.id]}
@@ -237,13 +259,14 @@ class MlflowTracker:
         ended = max(fit.finished for fit in fits)
         metrics, curves = cell_metrics(cell, fits, plan.measures), cell_curves(fits)
         points = [*values.metric_points(metrics, ended), *values.curve_points(curves, ended)]
-        self._log(run, metrics=points, tags={CONTENT: values.fits_hash(fits)})
+        self._log(run, points, self._describe(plan, cell, run), {CONTENT: values.fits_hash(fits)})
         self.client.set_terminated(run, values.status(*fits), end_time=ended)
 
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
-        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).source}
+        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).source, CONTENT: content}
         name = values.fit_name(cell, fit.repeat, fit.fold)
+        present = self.ledger.entries.get(key)
         run = self.runs.get(key, name, tags, start)
         if run is None:
             return
@@ -253,8 +276,8 @@ class MlflowTracker:
         # Those that were logged while it was trained would stand there twice.
         curves = values.curve_points(fit.curves, fit.finished, after=self._sent.pop(fit.id, 0))
         parameters = self._fit_parameters(plan, cell, fit.repeat, fit.fold)
-        # The tags again: a run that was created while its fit was trained has those of its beginning.
-        self._log(run, [*metrics, *curves], parameters, {**tags, CONTENT: content})
+        # A run that was created while its fit was trained has the tags of its beginning only.
+        self._log(run, [*metrics, *curves], parameters, tags if present else {})
         log = self.folder / "fits" / f"{fit.id}.log"
         if fit.status != "ok" and log.is_file():
             self.client.log_artifact(run, str(log))
@@ -270,21 +293,23 @@ class MlflowTracker:
             return
         content = content_id([*(file.read_text(encoding="utf-8") for file in files), *([state] if state else [])])
         key = self._of(plan).expected.report
-        if self.ledger.is_published(key, content):
-            return
-        self._begin(plan)
-        run = self.runs.get(key, "report", {KIND: "report", **self._of(plan).source}, None)
-        if run is None:
-            return
+        is_known = self.ledger.is_published(key, content)
+        # A cell whose run was created since, as somebody had removed it for good, lacks its page.
+        cells = [cell for cell in plan.cells if not is_known or values.cell_key(plan, cell) in self.runs.created]
         with self._together():
-            for cell in plan.cells:
+            if not is_known:
+                self._begin(plan)
+            for cell in cells:
                 with self._item(cell.name):
                     self._publish_page(plan, cell)
-        for file in files:
-            self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
-        self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
-        self.client.set_terminated(run)
-        self.runs.close(key, run, content)
+            run = None if is_known else self.runs.get(key, "report", {KIND: "report", **self._of(plan).source}, None)
+            if run is not None:
+                for file in files:
+                    self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
+                self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
+                self.client.set_terminated(run)
+                self.runs.close(key, run, content)
+            self._settle(plan)
 
     def _publish_page(self, plan: Plan, cell: PlannedCell) -> None:
         """What the report knows of a cell, on the cell's own run."""
@@ -300,9 +325,11 @@ class MlflowTracker:
 
     def close(self) -> None:
         """Mark the runs of incomplete cells as killed, until a later call completes them."""
-        for key, run in list(self.runs.open.items()):
-            self.client.set_terminated(run, "KILLED")
-            self.runs.open.pop(key)
+        with self._together():
+            for key, run in list(self.runs.open.items()):
+                with self._item(key):
+                    self.client.set_terminated(run, "KILLED")
+                    self.runs.open.pop(key)
 
     def _fit_parameters(self, plan: Plan, cell: PlannedCell, repeat: int, fold: int) -> dict[str, str]:
         return {**self._of(plan).parameters.of_cell(cell), "repeat": str(repeat + 1), "fold": str(fold + 1)}

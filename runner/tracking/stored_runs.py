@@ -40,7 +40,8 @@ class StoredRuns:
     """What is known of the runs in an experiment.
 
     `open` are the runs, by key, to which something is still to be published; `deleted` those that a person deleted.
-    `notes` are sentences about what was found and put in order.
+    `notes` are sentences about what was found and put in order. `created` are the keys of
+    the runs that were created in this process.
     """
 
     connection: Connection
@@ -50,6 +51,7 @@ class StoredRuns:
     deleted: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     plan: str = ""
+    created: set[str] = field(default_factory=set)
 
     @property
     def client(self) -> Any:
@@ -150,6 +152,7 @@ class StoredRuns:
         run = str(self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name).info.run_id)
         self.open[key] = run
         self.ledger.record(key, run)
+        self.created.add(key)
         return run
 
     def _search(self) -> Iterator[Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import TINY, run_here
+from command import RUNNER, TINY, environment, run_here
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
-from mlflow_runs import runs_of
+from mlflow_runs import free_port, runs_of, server
+
+from runner.flow import study
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -317,6 +321,69 @@ def test_a_moved_folder_has_its_artifacts(folder: Path, tmp_path: Path) -> None:
         in Path(client_of(moved).download_artifacts(report.info.run_id, "report.html", str(tmp_path))).read_bytes()
     )
     assert counts(moved) == EVERYTHING
+
+
+def test_two_machines_that_publish_one_journal_leave_everything_once(original: Path, tmp_path: Path) -> None:
+    """Each has a ledger of its own, and both find an empty server."""
+    with server(tmp_path, free_port()) as uri:
+        publishing = []
+        for name in ("one", "two"):
+            copy = Path(shutil.copytree(original, tmp_path / name))
+            (copy / "reports" / "tiny" / "mlflow.jsonl").unlink()
+            command = [RUNNER, "publish", "tiny", "--tracking-uri", uri]
+            publishing.append(subprocess.Popen(command, cwd=copy, env=environment(publish=True)))
+        assert [process.wait(timeout=240) for process in publishing] == [0, 0]
+        found = runs_of(uri)
+        assert Counter(run.data.tags["runner.kind"] for run in found) == EVERYTHING
+        assert {run.info.status for run in found} == {"FINISHED"}
+        parents = {run.info.run_id for run in found if run.data.tags["runner.kind"] == "cell"}
+        assert {run.data.tags.get("mlflow.parentRunId") for run in found} == {*parents, None}
+        for copy in (tmp_path / "one", tmp_path / "two"):
+            done = run_here(copy, "publish", "tiny", "--tracking-uri", uri, publish=True)
+            assert (done.returncode, done.stdout) == (0, "MLflow has 6 fits\n"), done.stderr
+
+
+def test_what_is_deleted_while_a_run_goes_on_is_left_out_of_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = study.report.write
+
+    def delete_and_write(*given: Any) -> Any:
+        delete_cell(folder)
+        return write(*given)
+
+    (folder / "tiny.yaml").write_text(TWO_CELLS.replace("[max_pool", "[avg_pool, max_pool"))
+    monkeypatch.setattr(study.report, "write", delete_and_write)
+    done = run_here(folder, "run", "tiny.yaml", publish=True)
+    assert done.returncode == 0 and "not everything is in MLflow" not in done.stderr
+    assert "deleted in MLflow, and left out: 1 cell;" in done.stderr
+    assert counts(folder, current="yes") == {"cell": 2, "fit": 6, "report": 1}
+
+
+def test_values_that_mislead_are_not_logged(folder: Path) -> None:
+    """An infinity comes back as 1.8e308 and sorts before all others; a filter never finds a NaN."""
+    (folder / "bad.yaml").write_text(
+        TWO_CELLS.replace("name: tiny", "name: bad").replace("lr: 1e-2", "lr: 1e30").replace("epochs: 1", "epochs: 3")
+    )
+    done = run_here(folder, "run", "bad.yaml", publish=True)
+    assert "failed" in done.stderr
+    client = client_of(folder)
+    found = runs(folder, "bad")
+    assert {run.info.status for run in found if run.data.tags["runner.kind"] != "report"} == {"FAILED"}
+    for run in found:
+        for name in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, name)
+            assert all(math.isfinite(point.value) and abs(point.value) < 1e300 for point in history)
+            assert len({(point.step, point.timestamp) for point in history}) == len(history)
+    fit = next(run for run in found if run.data.tags["runner.kind"] == "fit")
+    assert fit.data.tags["mlflow.note.content"].startswith("Failed: ")
+
+
+def test_a_stacked_fit_took_as_long_as_its_group(folder: Path) -> None:
+    """Each has its part of the group's seconds; their runs, and that of the cell, begin when training began."""
+    for cell in runs(folder, kind="cell"):
+        fits = [run for run in runs(folder, kind="fit") if run.data.tags["mlflow.parentRunId"] == cell.info.run_id]
+        seconds = sum(run.data.metrics["seconds"] for run in fits)
+        for run in (cell, *fits):
+            assert (run.info.end_time - run.info.start_time) / 1000 == pytest.approx(seconds, abs=0.1)
 
 
 def test_deleted_runs_of_others_are_not_ours(folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from runner.network.analysis import Analysis
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.pages.write import make_template
-from runner.reporting.tables.inspected import array_files, read_arrays
+from runner.reporting.tables.inspected import read_arrays
 from runner.reporting.text.numbers import count, interval, number
 from runner.text import plural
 
@@ -37,23 +37,42 @@ class CellPage:
     half_width: float | None
 
 
-def cell_page(plan: Plan, cell: PlannedCell, folder: Path, analysis: Analysis | None) -> CellPage:
-    """The page of a cell, from the report in `folder`; `analysis` is that of its network, None if it is unknown.
+@dataclass(frozen=True)
+class Reported:
+    """What the report in `folder` says of the cells: their rows by id, and those of their comparisons by both names."""
+
+    folder: Path
+    cells: Mapping[str, Row]
+    pairs: Mapping[tuple[str, str], Row]
+
+    @classmethod
+    def read(cls, folder: Path) -> Reported:
+        pairs = {(row["cell_a"], row["cell_b"]): row for row in _read_table(folder, "cell_comparisons")}
+        return cls(folder, {row["id"]: row for row in _read_table(folder, "cells")}, pairs)
+
+    def best(self, direction: int) -> Row | None:
+        """The row of the best cell; None unless two cells have a value."""
+        known = [row for row in self.cells.values() if not math.isnan(_value(row, "mean"))]
+        return max(known, key=lambda row: direction * _value(row, "mean")) if len(known) > 1 else None
+
+
+def cell_page(plan: Plan, cell: PlannedCell, report: Reported, analysis: Analysis | None) -> CellPage:
+    """The page of a cell; `analysis` is that of its network, None if it is unknown.
 
     Raises RunnerError if the saved arrays of its first fit are damaged.
     """
-    rows = {row["id"]: row for row in read_table(folder, "cells")}
-    row = rows.get(cell.id)
+    row = report.cells.get(cell.id)
     half = (_value(row, "ci_high") - _value(row, "ci_low")) / 2 if row else math.nan
     layers = list(analysis.layers) if analysis else []
     context = {
         "plan": plan, "cell": cell, "metric": plan.measure.words, "layers": layers, "most": MOST_LAYERS,
         "result": _result(plan, row),
-        "against": _against_best(plan, cell, folder, rows), "cost": _cost(cell, row), "study": study_command(plan),
+        "against": _against_best(plan, cell, report), "cost": _cost(cell, row), "study": study_command(plan),
         "describe": describe_command(plan, cell),
     }  # fmt: skip
-    file = array_files(plan, folder / "fits").get(cell.name)
-    pictures = _pictures(plan, file) if file else {}
+    first = plan.fits.get(cell.id, [""])[0]
+    file = report.folder / "fits" / f"{first}.npz"
+    pictures = _pictures(plan, file) if file.is_file() else {}
     return CellPage(
         make_template("cell.md.j2", escape=False).render(**context),
         make_template("cell.html.j2", escape=True).render(**context, **pictures),
@@ -61,7 +80,7 @@ def cell_page(plan: Plan, cell: PlannedCell, folder: Path, analysis: Analysis | 
     )
 
 
-def read_table(folder: Path, name: str) -> list[dict[str, str]]:
+def _read_table(folder: Path, name: str) -> list[dict[str, str]]:
     """The rows of a table of the report in `folder`; none if it was not written."""
     file = folder / "tables" / f"{name}.csv"
     if not file.is_file():
@@ -109,19 +128,16 @@ def _with_unit(plan: Plan, value: float) -> str:
     return f"{number(plan.measure, value)}{plan.measure.value_unit if plan.measure.value_unit == '%' else ''}"
 
 
-def _against_best(plan: Plan, cell: PlannedCell, folder: Path, rows: Mapping[str, Row]) -> str:
+def _against_best(plan: Plan, cell: PlannedCell, report: Reported) -> str:
     """How the cell compares with the best one, in the report's units."""
-    sign = plan.measure.direction
-    known = [row for row in rows.values() if not math.isnan(_value(row, "mean"))]
-    if cell.id not in rows or rows[cell.id] not in known or len(known) < 2:
+    best = report.best(plan.measure.direction)
+    if best is None or math.isnan(_value(report.cells.get(cell.id, {}), "mean")):
         return ""
-    best = max(known, key=lambda row: sign * _value(row, "mean"))
     if best["id"] == cell.id:
         return "the best cell of the study"
     text = f"the best cell is {best['cell']}: {_with_unit(plan, _value(best, 'mean'))}"
-    for row in read_table(folder, "cell_comparisons"):
-        if {row["cell_a"], row["cell_b"]} == {cell.name, best["cell"]} and row["difference"]:
-            flip = 1 if row["cell_a"] == cell.name else -1
+    for names, flip in (((cell.name, best["cell"]), 1), ((best["cell"], cell.name), -1)):
+        if (row := report.pairs.get(names)) and row["difference"]:
             low, high = sorted(flip * _value(row, column) for column in ("ci_low", "ci_high"))
             difference = number(plan.measure, flip * _value(row, "difference"), sign=True)
             between = f"95% interval {interval(plan.measure, low, high, True)}"

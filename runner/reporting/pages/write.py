@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -56,6 +57,7 @@ def _write_figures(figures: dict[str, Picture], folder: Path) -> None:
             atomic_write.write(folder / f"{name}.png", picture.png)
 
 
+@cache
 def make_template(name: str, escape: bool) -> jinja2.Template:
     """A template of this folder; `escape` for HTML."""
     loader = jinja2.PackageLoader("runner.reporting.pages", "templates")

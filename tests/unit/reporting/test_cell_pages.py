@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from reporting_samples import HOSTILE, sample
 
-from runner.flow.cell_pages import page_maker
+from runner.flow.cell_pages import CellPages
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.pages.cells import CellPage
 from runner.reporting.pages.write import write_report
@@ -24,7 +24,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path, Maker]:
     folder = tmp_path_factory.mktemp("study")
     example = sample(folder / "fits", {"filters": ("7x7", "3x3 x 3"), "hostile": HOSTILE[:2]}, class_names=HOSTILE)
     write_report(example.plan, example.frames, folder, ("csv",))
-    return example.plan, folder, page_maker(folder)
+    return example.plan, folder, CellPages(folder)
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -85,8 +85,8 @@ def test_the_page_shows_the_first_fit_and_runs_no_name_as_code(study: tuple[Plan
 def test_without_arrays_or_with_damaged_ones_the_rest_is_there(study: tuple[Plan, Path, Maker], tmp_path: Path) -> None:
     plan, folder, _ = study
     (tmp_path / "tables").symlink_to(folder / "tables")
-    page = page_maker(tmp_path)(plan, plan.cells[0])
+    page = CellPages(tmp_path)(plan, plan.cells[0])
     assert page is not None and "Confusion matrix" not in page.page and "5 of 5 fits" in page.description
     (tmp_path / "fits").mkdir()
     (tmp_path / "fits" / f"{plan.fits[plan.cells[0].id][0]}.npz").write_bytes(b"PK damaged")
-    assert page_maker(tmp_path)(plan, plan.cells[0]) is None
+    assert CellPages(tmp_path)(plan, plan.cells[0]) is None
