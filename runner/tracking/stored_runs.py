@@ -79,9 +79,10 @@ class StoredRuns:
         # Also those of repeats that the plan does not have yet, as it grows until it is decided.
         grown = [key for key, runs in found.items() if any(run.data.tags.get(PLAN) == expected.plan for run in runs)]
         for key in dict.fromkeys([*expected.keys, *grown]):
+            # By id and nothing else: two machines that look at the same time must choose the same one.
             present = sorted(
                 (run for run in found.get(key, []) if run.info.lifecycle_stage == "active"),
-                key=lambda run: (not _is_complete(run), CONTENT not in run.data.tags, run.info.run_id),
+                key=lambda run: run.info.run_id,
             )
             gone = [run for run in found.get(key, []) if run.info.lifecycle_stage != "active"]
             if not present and gone and restore:
