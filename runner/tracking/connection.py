@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from runner.errors import RunnerError
+from runner.tracking.database import check_database
 from runner.tracking.moved_store import adopt_place
 from runner.tracking.new_store import create_store
 from runner.tracking.store_address import sqlite_file
@@ -54,11 +55,13 @@ class Connection:
         from mlflow import MlflowClient
 
         # After the import, which sets the levels of MLflow's and alembic's loggers itself.
-        for name, level in (("mlflow", logging.WARNING), ("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
-            logging.getLogger(name).setLevel(level)
+        for level, names in ((logging.WARNING, ("mlflow", "alembic")), (logging.ERROR, ("urllib3", "psycopg"))):
+            for name in names:
+                logging.getLogger(name).setLevel(level)
         if self.file is not None and not self.file.exists():
             # MLflow would create it in place, and cannot open one whose creation was interrupted.
             create_store(self.file)
         elif self.file is not None:
             adopt_place(self.file)
+        check_database(self.uri)
         return MlflowClient(tracking_uri=self.uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner.errors import RunnerError
@@ -31,8 +32,8 @@ class Experiment:
     is_new: bool = False
 
 
-def open_experiment(connection: Connection, plan: Plan, name: str, restore: bool) -> Experiment:
-    """The experiment `name` of the study of `plan`, created if there is none.
+def open_experiment(connection: Connection, plan: Plan, name: str, reports: Path, restore: bool) -> Experiment:
+    """The experiment `name` of the study of `plan`, created if there is none; `reports` is the folder of its reports.
 
     Raises RunnerError if it was deleted, unless `restore`, or if it belongs to somebody else.
     """
@@ -41,7 +42,7 @@ def open_experiment(connection: Connection, plan: Plan, name: str, restore: bool
     if found is None:
         tags = {STUDY: plan.name, **_note(plan)}
         try:
-            id = client.create_experiment(name, artifact_root(connection.uri), tags=tags)
+            id = client.create_experiment(name, artifact_root(connection.uri, reports), tags=tags)
         except Exception as error:
             if is_refusal(error):  # another machine may have created it since
                 raise Refused(str(error)) from error

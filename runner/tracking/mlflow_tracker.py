@@ -27,6 +27,7 @@ from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
 from runner.tracking.refusal import Refused, is_refusal
+from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
 ALL_FITS = "all fits"
@@ -72,7 +73,7 @@ class MlflowTracker:
 
     def __init__(self, uri: str, folder: Path, wishes: Wishes = Wishes()) -> None:
         self.connection, self.folder, self.wishes = Connection(uri), folder, wishes
-        self.ledger = Ledger(folder / "mlflow.jsonl", uri)
+        self.ledger = Ledger(folder / "mlflow.jsonl", ledger_name(uri))
         self.runs = StoredRuns(self.connection, self.ledger)
         self.local = self.connection.file is not None
         if self.connection.file is not None and not self.connection.file.exists():
@@ -83,6 +84,7 @@ class MlflowTracker:
         self._sent: dict[str, int] = {}  # the epochs that were logged of each fit while it was trained
         self._described = set[str]()  # the cells' runs that have their parameters
         self._refused: list[str] = []
+        self._completed = set[str]()  # the keys of cells that this process has completed
         self._settled = set[str]()  # the keys of runs for which the store was looked at again
         self._prepared: Prepared | None = None
 
@@ -143,7 +145,9 @@ class MlflowTracker:
             return
         self._sent.clear()
         self._described.clear()
-        experiment = open_experiment(self.connection, plan, self.experiment_name or plan.name, self.wishes.restore)
+        experiment = open_experiment(
+            self.connection, plan, self.experiment_name or plan.name, self.folder.parent, self.wishes.restore
+        )
         if experiment.is_new:
             self.runs.expect_none(experiment.id, expected.plan)
         else:
@@ -199,6 +203,7 @@ class MlflowTracker:
             if is_complete and not self.ledger.is_published(key, content):
                 self._complete_cell(plan, cell, fits, run)
                 self.runs.close(key, run, content)
+                self._completed.add(key)
             elif not is_complete:
                 self._log(run, tags={PROGRESS: f"{len(fits)} of {plural(len(plan.fits[cell.id]), 'fit')}"})
 
@@ -294,8 +299,8 @@ class MlflowTracker:
         content = content_id([*(file.read_text(encoding="utf-8") for file in files), *([state] if state else [])])
         key = self._of(plan).expected.report
         is_known = self.ledger.is_published(key, content)
-        # A cell whose run was created since, as somebody had removed it for good, lacks its page.
-        cells = [cell for cell in plan.cells if not is_known or values.cell_key(plan, cell) in self.runs.created]
+        # A run that stands for another, or for one that somebody removed for good, lacks its page.
+        cells = [cell for cell in plan.cells if not is_known or values.cell_key(plan, cell) in self._completed]
         with self._together():
             if not is_known:
                 self._begin(plan)

@@ -16,6 +16,7 @@ from runner.fits.records import FitResult
 from runner.journal.index import Results
 from runner.planning.plan import Plan
 from runner.tracking.base import Tracker
+from runner.tracking.refusals import refused
 from runner.tracking.store_address import mask_credentials
 
 PUBLISH_INTERVAL = 2.0
@@ -171,6 +172,7 @@ class Publisher:
 
 
 def describe_error(error: Exception) -> str:
-    """The error on one line of at most 300 characters, with credentials masked."""
+    """The error on one line of at most 300 characters, with its cure if that is known, and credentials masked."""
+    text = refused(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
     # Masked before it is cut: the password of an address is recognised by the @ behind it.
-    return mask_credentials(f"{type(error).__name__}: {' '.join(str(error).split())}")[:300]
+    return mask_credentials(text)[:300]

@@ -13,6 +13,9 @@ SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 """The folder of artifacts next to a sqlite store."""
 
+DATABASES = r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://"
+"""The addresses that MLflow opens as a data base. There may be other kinds of store, from packages that extend it."""
+
 NONE = "none"
 """Given instead of a tracking URI, it means: publish nothing."""
 
@@ -37,11 +40,31 @@ def store_uri(given: str | None, reports: Path) -> str:
             f"{where}: contains a password, which other users of this machine can see; set $MLFLOW_TRACKING_URI, or "
             "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD, in the environment instead"
         )
-    # MLflow would take any other text for a folder of files, a kind of store that it no longer maintains.
-    if "://" not in uri and uri not in (NONE, "databricks"):
-        expected = f"expected an address, such as http://HOST:PORT or {SQLITE}FILE, or none"
-        raise RunnerError(f"{where}: found '{mask_credentials(uri)}'; {expected}")
+    _refuse_folder(uri, where)
     return uri
+
+
+def _refuse_folder(uri: str, where: str) -> None:
+    """Raise RunnerError if MLflow would take `uri` for a folder of files, a kind of store that it no longer writes."""
+    is_file = uri.startswith("file:")
+    if is_file and "://" in uri and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+        return
+    if not is_file and ("://" in uri or uri in (NONE, "databricks")):
+        return
+    path, nearest = Path(re.sub("^file:(//)?", "", uri)), f"http://HOST:PORT or {SQLITE}FILE"
+    cure = ""
+    if is_file or path.is_dir() or path.name == "mlruns":
+        cure, nearest = (
+            f"MLflow no longer writes to folders of files, but `mlflow migrate-filestore --source {path} "
+            f"--target {SQLITE}FILE` converts one; ",
+            f"{SQLITE}FILE",
+        )
+    elif re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
+        nearest = f"http://{uri}"
+    elif path.suffix in (".db", ".sqlite", ".sqlite3"):
+        nearest = f"{SQLITE}{uri}"
+    shown = mask_credentials(f"x://{uri}")[4:] if "://" not in uri else mask_credentials(uri)
+    raise RunnerError(f"{where}: found '{shown}'; {cure}expected an address, such as {nearest}, or none")
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -49,9 +72,14 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
 
 
-def artifact_root(uri: str) -> str | None:
-    """The artifact folder of a sqlite store, which is next to it; None for a server, which decides for itself."""
+def artifact_root(uri: str, reports: Path | None = None) -> str | None:
+    """The artifact folder of a data base: next to a sqlite file, else in `reports`, where MLflow would use the current
+    folder; None for a server, which decides for itself.
+    """
     file = sqlite_file(uri)
+    if file is None and reports is not None and re.match(DATABASES, uri):
+        refuse_links(reports / "mlartifacts")
+        return str(reports.resolve() / "mlartifacts")
     return str(file.parent / ARTIFACTS) if file else None
 
 
