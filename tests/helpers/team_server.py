@@ -147,9 +147,9 @@ class PrefixProxy(FaultyHandler):
             if self.command == method and self.path.partition("?")[0].endswith(end):
                 return self.send(status, b"<html><title>no</title></html>", headers)
         upstream = http.client.HTTPConnection(server.upstream, timeout=60)
-        kept = {name: value for name, value in self.headers.items() if name not in ("Connection", "Host")}
+        headers = {name: value for name, value in self.headers.items() if name not in ("Connection", "Host")}
         path = self.path[len(server.prefix) :]
-        upstream.request(self.command, path, body, {**kept, "Host": server.host or server.upstream})
+        upstream.request(self.command, path, body, {**headers, "Host": server.host or server.upstream})
         answer = upstream.getresponse()
         content = answer.read()
         return self.send(answer.status, content, {"Content-Type": answer.headers.get("Content-Type", "")})
