@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -38,8 +39,12 @@ def _postgresql_programs() -> Path:
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in folders:
         if (folder / "initdb").exists():
-            return folder
-    pytest.skip("needs PostgreSQL: apt-get install postgresql")
+            break
+    else:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    if os.getuid() == 0 and "postgres" not in (user.pw_name for user in pwd.getpwall()):
+        pytest.skip("needs the user postgres, as PostgreSQL refuses to run as root")
+    return folder
 
 
 @contextmanager
