@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from importlib.metadata import version
 
 from runner.errors import RunnerError
 
-OLDEST_SERVER = "2.4"
-"""The first MLflow server that knows all requests that publishing sends (`runs/log-inputs` is the newest of them)."""
+SINCE = {"/log-inputs": "2.4", "/logged-models": "3.0"}
+"""The first version of MLflow whose server knows a request, for those that older ones lack."""
 
 PACKAGES = {
     "MySQLdb": "mysqlclient",
@@ -34,7 +35,7 @@ REFUSALS = (
     (r"experiments/get-by-name failed with error code 403", "this user may not see the experiment, or MLflow is below "
      "a path prefix of this address (403); check the address, or ask for the permission EDIT"),
     (r"endpoint (?P<endpoint>/\S+) failed with error code 404", "the server does not know {endpoint} (404): its MLflow "
-     f"is older than {OLDEST_SERVER}; upgrade it"),
+     "is older than {since}; upgrade it"),
     (r"not in a valid JSON format", "the answer is a web page{title}, not MLflow's; give MLflow's own address, with "
      "its path prefix, or log in if the page asks for that"),
     (r"Exceeded \d+ redirects|error code 405|405 Client Error", "the server seems to redirect, for example from http "
@@ -65,6 +66,10 @@ REFUSALS = (
      "store; expected http://, https://, sqlite:///, postgresql://, mysql:// or mssql://"),
     (r"NameResolutionError|nodename nor servname|Name or service not known", "there is no host of this name"),
     (r"Connection refused", "nothing answers at this address; start the server, or check the port"),
+    (r"timeout exception|[Tt]imed out", "no answer in time; $MLFLOW_HTTP_REQUEST_TIMEOUT is how many seconds a request "
+     "may take"),
+    (r"RemoteDisconnected|Connection aborted|ConnectionResetError", "the server closed the connection; its log says "
+     "why"),
     (r"CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted here; set $MLFLOW_TRACKING_SERVER_CERT_PATH"
      " to the file of the authority that signed it"),
     (r"WRONG_VERSION_NUMBER|SSLEOFError|RECORD_LAYER_FAILURE", "this port does not speak https; is it http://?"),
@@ -85,7 +90,12 @@ def refused(error: Exception) -> str:
 
 
 def _details(message: str, groups: dict[str, str]) -> dict[str, str]:
-    """What lines say beyond the groups of their patterns: the title of a page, and the package of a module."""
+    """What lines say beyond the groups of their patterns: the title of a page, a package, a version of MLflow."""
     title = re.search(r"(?i)<title>\s*(.{1,80}?)\s*</title>", message)
-    module = groups.get("module", "")
-    return {"title": f" ('{unescape(title[1])}')" if title else "", "package": PACKAGES.get(module, module)}
+    module, endpoint = groups.get("module", ""), groups.get("endpoint", "")
+    since = [first for name, first in SINCE.items() if name in endpoint]
+    return {
+        "title": f" ('{unescape(title[1])}')" if title else "",
+        "package": PACKAGES.get(module, module),
+        "since": since[0] if since else f"the one here, {version('mlflow')}",
+    }

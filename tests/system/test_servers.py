@@ -19,7 +19,11 @@ from mlflow import MlflowClient
 from mlflow_runs import kinds, runs_of, sqlite
 from team_server import KEYS, behind, bucket, client, mlflow_server, postgresql, skip_without
 
+from runner.journal.index import index
+from runner.planning import plan_file
+from runner.tracking.mlflow_tracker import MlflowTracker
 from runner.tracking.new_store import create_store
+from runner.tracking.publisher import Publisher
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -193,6 +197,10 @@ def test_a_server_on_postgresql_with_a_password_and_a_prefix_has_everything_once
 def test_what_a_server_with_a_password_and_a_prefix_refuses_is_said_with_the_cure(team: Team, report: Path) -> None:
     root = team.server.removesuffix("/mlflow")
     assert "set $MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD" in refusal(report, team.server)
+    plan, (results, _) = plan_file.read(report / "plan.yaml"), index(report / "journal.jsonl")
+    with Publisher(lambda: MlflowTracker(team.server, report), plan, results) as publisher:  # as at the end of a run
+        publisher.finish(report)
+    assert publisher.problem.startswith("the user name or the password is missing or wrong (401)")
     wrong = {**log_in(WRITER), "MLFLOW_TRACKING_PASSWORD": "other"}
     assert "the user name or the password is missing or wrong (401)" in refusal(report, team.server, **wrong)
     for user, line in ((ADMIN, "there is no MLflow at this address (404)"), (WRITER, "this user may not see the exp")):

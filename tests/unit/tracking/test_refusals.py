@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import sqlite3
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_a_server_that_is_not_there_or_is_none_is_said_with_the_cure(tmp_path: P
         )
     with faulty("redirects") as redirecting:
         assert raised(address(redirecting), tmp_path).startswith("the server seems to redirect")
+    with faulty("closes at once") as closing_at_once:
+        assert raised(address(closing_at_once), tmp_path) == "the server closed the connection; its log says why"
     with faulty("500") as failing:
         assert raised(address(failing), tmp_path) == "the server failed (500); its log says why"
     kinds = "expected http://, https://, sqlite:///, postgresql://, mysql:// or mssql://"
@@ -54,6 +57,15 @@ def test_a_server_that_is_not_there_or_is_none_is_said_with_the_cure(tmp_path: P
         (ModuleNotFoundError("No module named 'MySQLdb'"), "this store needs a package; `pip install mysqlclient`"),
         (ModuleNotFoundError("No module named 'google.cloud'"), "`pip install google-cloud-storage`"),
         (OSError("[Errno -2] Name or service not known"), "there is no host of this name"),
+        (OSError("(Caused by ReadTimeoutError: Read timed out. (read timeout=10)"), "no answer in time; $MLFLOW_HTTP"),
+        (
+            OSError("request to endpoint /api/2.0/mlflow/logged-models failed with error code 404 != 200"),
+            "the server does not know /api/2.0/mlflow/logged-models (404): its MLflow is older than 3.0; upgrade it",
+        ),
+        (
+            OSError("request to endpoint /api/3.0/mlflow/new failed with error code 404 != 200"),
+            f"its MLflow is older than the one here, {version('mlflow')}; upgrade it",
+        ),
         (OSError("403 Client Error: Forbidden for url: http://h/report.html"), "this user may not write here (403)"),
         (OSError("503 Server Error: Unavailable for url: http://h/"), "the server failed (503); its log says why"),
         (OSError("An error occurred (NoSuchBucket) when calling"), "the object store of the artifacts refuses (NoSuch"),
