@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Become the MLflow server or, if the store is a server's, print its address."""
-    from runner.tracking.moved_store import adopt_place
     from runner.tracking.database import check_database
+    from runner.tracking.moved_store import adopt_place
     from runner.tracking.server_address import to_open
     from runner.tracking.store_address import NONE, artifact_root, mask_credentials, sqlite_file, store_uri
 
