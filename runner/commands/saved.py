@@ -80,6 +80,13 @@ def _plugins_of(experiment: str) -> tuple[str, ...]:
     return load(experiment).plugin_files
 
 
+def plugins_of_study(given: argparse.Namespace, folder: Path) -> tuple[str, ...]:
+    """The files of the --plugin options, and those of the experiment if its file was given and not its study."""
+    path = Path(given.experiment)
+    is_experiment = path.is_file() and not path.resolve().is_relative_to(folder.resolve())
+    return (*plugin_files(given), *_plugins_of(given.experiment if is_experiment else ""))
+
+
 def named(fit: tuple[int, int]) -> str:
     """``repeat 1 fold 2``"""
     return f"repeat {fit[0] + 1} fold {fit[1] + 1}"

@@ -5,25 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from runner.errors import RunnerError
 from runner.files.lock import locked
 from runner.flow.cell_pages import CellPages
+from runner.flow.logged_networks import publish_networks, saved_networks
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
-from runner.tracking.base import NullTracker, PageOf, Tracker
+from runner.tracking.base import NullTracker, Tracker
 from runner.tracking.publisher import Publisher, describe_error
 from runner.tracking.refusal import is_refusal
 from runner.tracking.store_address import NONE, mask_credentials, store_uri
 
 
 def publisher_for(
-    uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool, page_of: PageOf
+    uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool, plugins: tuple[str, ...]
 ) -> Publisher:
-    """The writer that feeds the store at `uri`; `expecting` says that results will be added."""
+    """The writer that feeds the store at `uri`; `expecting` says that results will be added.
+
+    `plugins` are the files of plugins, whose code networks may need.
+    """
     watched = folder / "fits" if expecting and uri != NONE else None
-    return Publisher(partial(_tracker, uri, folder, page_of), plan, results, patience, expecting, watched)
+    return Publisher(partial(_tracker, uri, folder, plugins), plan, results, patience, expecting, watched)
 
 
 ATTEMPTS = 3
@@ -34,20 +39,30 @@ ATTEMPTS = 3
 class Published:
     """What the store holds afterwards: `fits` of the `planned` ones, of which `finished` are in the journal.
 
-    `notes` are sentences about what was found there and put in order.
+    `notes` are sentences about what was found there and put in order, `networks` lines about the saved networks.
     """
 
     fits: int
     finished: int
     planned: int
     notes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
-def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name: str = "") -> Published:
-    """Look what MLflow has of the journal and the report in `folder`, and publish what it lacks.
+def publish(
+    folder: Path,
+    tracking_uri: str | None,
+    plugins: tuple[str, ...] = (),
+    register: str | None = None,
+    each: bool = False,
+    restore: bool = False,
+    name: str = "",
+) -> Published:
+    """Look what MLflow has of the journal, the report and the networks in `folder`, and publish what it lacks.
 
-    `restore` brings back what a person deleted there; `name` is another one for the experiment, from now on. Trains
-    nothing and reads no data. Raises RunnerError if the store refuses.
+    `plugins` are as for `publisher_for`; `register` and `each` as for `publish_networks`. `restore` brings back what a
+    person deleted there; `name` is another one for the experiment, from now on. Trains nothing and reads no data.
+    Raises RunnerError if the store refuses.
     """
     plan, uri = plan_file.read(folder / "plan.yaml"), store_uri(tracking_uri, folder.parent)
     if uri == NONE:
@@ -55,16 +70,16 @@ def publish(folder: Path, tracking_uri: str | None, restore: bool = False, name:
     # As a run does: two that publish from one ledger at the same time could create the same MLflow runs twice.
     with locked(folder):
         results, _ = index(folder / "journal.jsonl")
-        from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
-
         try:
-            tracker = MlflowTracker(uri, folder, Wishes(True, restore, name, CellPages(folder)))
+            tracker = _tracker(uri, folder, plugins, verify=True, restore=restore, name=name)
             _send(tracker, plan, results, folder)
+            networks = publish_networks(tracker, plan, folder, plugins, register, each)
         except Exception as error:
             # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
             raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
     fits = [fit for fit, *_ in plan.fit_keys()]
-    return Published(tracker.count(fits), len(results.select(fits)), plan.fit_count, tuple(tracker.notes))
+    found = tracker.count(fits), len(results.select(fits)), plan.fit_count
+    return Published(*found, tuple(tracker.notes), tuple(networks))
 
 
 def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
@@ -80,10 +95,12 @@ def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
                 raise
 
 
-def _tracker(uri: str, folder: Path, page_of: PageOf) -> Tracker:
+def _tracker(uri: str, folder: Path, plugins: tuple[str, ...], **wishes: Any) -> Tracker:
     if uri == NONE:
         return NullTracker()
     # Importing MLflow takes about 0.9 s; during a run this happens in the publisher's thread.
-    from runner.tracking.mlflow_tracker import MlflowTracker, Wishes
+    from runner.tracking.mlflow_tracker import Wishes
+    from runner.tracking.study_tracker import StudyTracker
 
-    return MlflowTracker(uri, folder, Wishes(page_of=page_of))
+    wanted = Wishes(page_of=CellPages(folder, plugins), **wishes)
+    return StudyTracker(uri, folder, partial(saved_networks, plugins), wanted)

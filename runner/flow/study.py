@@ -14,7 +14,6 @@ from runner.data.splits_file import SavedSplits
 from runner.experiment.load import load
 from runner.fits.records import FitSpec, Look
 from runner.flow import measures, report, training
-from runner.flow.cell_pages import CellPages
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
 from runner.flow.publishing import publisher_for
@@ -73,8 +72,8 @@ def run(
             progress.notify([*notices, *unsaved, *unmeasured, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)
-            pages = CellPages(folder, experiment.plugin_files)
-            writer = publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting, pages)
+            plugins = experiment.plugin_files
+            writer = publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting, plugins)
             with writer as publisher:
                 if missing:
                     report.load_in_background()

@@ -144,6 +144,11 @@ def index(path: Path) -> tuple[Results, int]:
     return results, length
 
 
+def summaries(path: Path) -> Iterator[tuple[LineSummary | Look, bytes]]:
+    """What the index stores of each valid line, and the line; raises JournalError as `read` does."""
+    return _lines(path, summarise)
+
+
 def _lines(path: Path, parse: Callable[[bytes], T]) -> Iterator[tuple[T, bytes]]:
     """Each line of the journal, parsed and raw, without a torn last line."""
     if not path.exists():

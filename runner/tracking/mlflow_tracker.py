@@ -138,6 +138,11 @@ class MlflowTracker:
             self._settled, self._begun = set(self.runs.created), ""
             self._begin(plan)
 
+    def experiment_id(self, plan: Plan) -> str:
+        """MLflow's id of the study's experiment."""
+        self._begin(plan)
+        return self.runs.experiment
+
     def _begin(self, plan: Plan) -> None:
         """Find the experiment and its runs, once per plan, and only if there is something to publish."""
         expected = self._of(plan).expected

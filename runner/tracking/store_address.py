@@ -20,8 +20,8 @@ NONE = "none"
 """Given instead of a tracking URI, it means: publish nothing."""
 
 
-def store_uri(given: str | None, reports: Path) -> str:
-    """The tracking URI: `given`, or else from the environment, or else a sqlite file in the `reports` folder.
+def store_uri(given: str | None, reports: Path, option: str = "--tracking-uri") -> str:
+    """The tracking URI: `given` with `option`, or else from the environment, or else a sqlite file in `reports`.
 
     Raises RunnerError if it is not a URI, if it was given on the command line and contains a password, or if a link is
     in the place of the file in `reports` or of its artifacts.
@@ -34,7 +34,7 @@ def store_uri(given: str | None, reports: Path) -> str:
     if uri.startswith(SQLITE):
         # Absolute: the ledger identifies a store by this text, from whatever folder a command is started.
         return SQLITE + str(Path(uri[len(SQLITE) :]).resolve())
-    where = "--tracking-uri" if given else "$MLFLOW_TRACKING_URI"
+    where = option if given else "$MLFLOW_TRACKING_URI"
     if given and mask_credentials(given) != given:
         raise RunnerError(
             f"{where}: contains a password, which other users of this machine can see; set $MLFLOW_TRACKING_URI, or "
