@@ -18,8 +18,6 @@ from runner.trained.choose import SavedFits
 
 def saved_networks(plugins: Sequence[str], plan: Plan, folder: Path) -> list[SavedNetwork]:
     """In the plan's order; `plugins` are the files of plugins, for networks that are code of theirs."""
-    if not any((folder / "fits").glob(f"*{file.SUFFIX}")):
-        return []
     saved, (results, _) = SavedFits(folder, plan), index(folder / "journal.jsonl")
     found = []
     for cell in plan.cells:

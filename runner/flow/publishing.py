@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
 from runner.files.lock import locked
 from runner.flow.cell_pages import CellPages
-from runner.flow.logged_networks import publish_networks, saved_networks
 from runner.journal.index import Results, index
 from runner.planning import plan_file
 from runner.planning.plan import Plan
@@ -18,6 +17,10 @@ from runner.tracking.base import NullTracker, Tracker
 from runner.tracking.publisher import Publisher, describe_error
 from runner.tracking.refusal import is_refusal
 from runner.tracking.store_address import NONE, mask_credentials, store_uri
+from runner.trained.file import SUFFIX
+
+if TYPE_CHECKING:
+    from runner.tracking.logged_networks import SavedNetwork
 
 
 def publisher_for(
@@ -73,7 +76,7 @@ def publish(
         try:
             tracker = _tracker(uri, folder, plugins, verify=True, restore=restore, name=name)
             _send(tracker, plan, results, folder)
-            networks = publish_networks(tracker, plan, folder, plugins, register, each)
+            networks = _networks(tracker, plan, folder, plugins, register, each)
         except Exception as error:
             # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
             raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
@@ -95,6 +98,29 @@ def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
                 raise
 
 
+def _networks(
+    tracker: Tracker, plan: Plan, folder: Path, plugins: tuple[str, ...], register: str | None, each: bool
+) -> list[str]:
+    if register is None and not _has_networks(folder):
+        return []
+    from runner.flow.logged_networks import publish_networks
+
+    return publish_networks(tracker, plan, folder, plugins, register, each)
+
+
+def _saved_networks(plugins: tuple[str, ...], plan: Plan, folder: Path) -> list[SavedNetwork]:
+    if not _has_networks(folder):
+        return []
+    # Only now: it needs the engines, which a run's own process has not loaded.
+    from runner.flow.logged_networks import saved_networks
+
+    return saved_networks(plugins, plan, folder)
+
+
+def _has_networks(folder: Path) -> bool:
+    return any((folder / "fits").glob(f"*{SUFFIX}"))
+
+
 def _tracker(uri: str, folder: Path, plugins: tuple[str, ...], **wishes: Any) -> Tracker:
     if uri == NONE:
         return NullTracker()
@@ -103,4 +129,4 @@ def _tracker(uri: str, folder: Path, plugins: tuple[str, ...], **wishes: Any) ->
     from runner.tracking.study_tracker import StudyTracker
 
     wanted = Wishes(page_of=CellPages(folder, plugins), **wishes)
-    return StudyTracker(uri, folder, partial(saved_networks, plugins), wanted)
+    return StudyTracker(uri, folder, partial(_saved_networks, plugins), wanted)

@@ -64,6 +64,10 @@ class Tracker(Protocol):
         """Publish the report in `folder` if it changed; `state` says whether a study with looks is decided."""
         ...
 
+    def count(self, fits: Iterable[str]) -> int:
+        """How many of the fits with these ids the store has, complete."""
+        ...
+
     def close(self) -> None:
         """Mark everything that is incomplete, so that nothing appears to be running."""
         ...
@@ -92,6 +96,9 @@ class NullTracker:
     def watch(self, plan: Plan, groups: Iterable[Watched]) -> None: ...
 
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None: ...
+
+    def count(self, fits: Iterable[str]) -> int:
+        return 0
 
     def close(self) -> None: ...
 

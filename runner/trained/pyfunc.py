@@ -34,7 +34,7 @@ def _load_pyfunc(path: str) -> ServedNetwork:
     folder = Path(path)
     try:
         contents = json.loads(untrusted.read_bytes(folder / CONTENTS, MOST_BYTES))
-        fit, plugin = _inside(folder, contents["fit"] + SUFFIX), contents["plugin"]
+        fit, plugin = _inside(folder, f"{contents['fit']}{SUFFIX}"), str(contents["plugin"])
         plugins = [_inside(folder, plugin)] if plugin else []
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunnerError(f"{folder}: not a network that archrunner has logged ({error})") from None
