@@ -65,7 +65,7 @@ def _origin(folder: Path) -> tuple[str, str] | None:
         origin = json.loads(untrusted.read_bytes(folder / ORIGIN, 100_000))
         store, experiment, journals = str(origin["store"]), str(origin["experiment"]), list(origin["journals"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise RunnerError(f"{folder}: is not a study that was fetched before, and is left as it is; {advice}") from None
+        raise RunnerError(f"{folder}: found a study that was not fetched, and is left as it is; {advice}") from None
     if not (folder / JOURNAL).is_file() or _digest(folder / JOURNAL) not in journals:
         raise RunnerError(f"{folder}: its journal has changed since it was fetched; {advice}")
     return store, experiment

@@ -85,7 +85,12 @@ class NetworkLog:
         content = {fit: content_id([network.key, *self._runs(network)]) for fit, network in wanted.items()}
         if not verify and all(self.ledger.is_published(fit, content[fit]) for fit in wanted):
             return {fit: self.ledger.entries[fit].run for fit in wanted}, []
-        found, ids, refused = self._found() if wanted else {}, dict[str, str](), list[str]()
+        try:
+            found, ids, refused = self._found() if wanted else {}, dict[str, str](), list[str]()
+        except Exception as error:
+            if "error code 404" in str(error):  # as of a path that the server does not know
+                return {}, ["the saved networks are not in MLflow: its server is older than MLflow 3"]
+            raise
         for fit, network in wanted.items():
             logged = found.get(network.key)
             if logged is None or not _is_ready(logged):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command import ROOT, run_here
+from faulty_server import FAULTS, address, faulty
 from mlflow import MlflowClient
 
 from runner.flow.fetched_study import fetch
@@ -82,7 +83,7 @@ def test_a_fetched_study_is_brought_up_to_date_and_no_other_is_touched(store: St
     shutil.rmtree(folder)
     shutil.copytree(GALLERY, folder, ignore=shutil.ignore_patterns("figures", "fits"))
     assert store.refusal() == (
-        "reports/depth: is not a study that was fetched before, and is left as it is; give another folder with --reports"
+        "reports/depth: found a study that was not fetched, and is left as it is; give another folder with --reports"
     )
     store.client.log_artifact(run, str(GALLERY / "plan.yaml"))
     assert store.report("--reports", "others").returncode == 0
@@ -119,6 +120,12 @@ def test_which_of_several_plans_is_meant(store: Store) -> None:
         assert fetched_run(fetch(store.uri, "depth", store.folder / plan, plan)) == run
     store.client.set_tag(new, "runner.current", "true")
     assert fetched_run(fetch(store.uri, "depth", store.folder / "current")) == new
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "hangs"])
+def test_a_faulty_server_is_refused_in_one_line(fault: str, store: Store) -> None:
+    with faulty(fault) as broken:
+        assert store.refusal(uri=address(broken)).startswith(f"{address(broken)}: ") and broken.requests
 
 
 def fetched_run(folder: Path) -> str:
