@@ -15,6 +15,8 @@ from runner.tracking.study_archive import MOST_BYTES, NAME
 
 CURRENT = ("true", "True", "1", "yes")
 MOST_RUNS, MOST_EXPERIMENTS = 1000, 1000
+NO_ANSWER = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError")
+"""What the library for HTTP under MLflow's client raises if nothing, or nothing that can be understood, answers."""
 NAMED_PLANS = 5
 """So many plans are named in one message."""
 
@@ -60,12 +62,9 @@ def download(given: str, name: str, folder: Path, plan: str | None = None) -> Pu
 
 
 def _unreachable(error: Exception, shown: str) -> str:
-    from requests.exceptions import ConnectionError as NoConnection
-    from requests.exceptions import Timeout
-
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, NoConnection | Timeout):
+        if type(cause).__name__ in NO_ANSWER:
             return f"{shown}: no MLflow server answers there"
         cause = cause.__cause__ or cause.__context__
     return f"{shown}: {describe_error(error)}"
