@@ -31,10 +31,10 @@ LONGEST_NAME = 250
 
 @dataclass(frozen=True)
 class SavedNetwork:
-    """The saved network of a fit, whose parameters are in the file `path`; it belongs into ``data/``.
+    """The saved network of a fit, whose parameters are in the file `path`.
 
-    `write` writes everything else into a folder except the description, and returns what writes that, for the id that
-    MLflow gives. It raises RunnerError if the network cannot be logged.
+    `write` writes what belongs beside that file into a folder, except the description, and returns what writes that,
+    for the id that MLflow gives. It raises RunnerError if the network cannot be logged.
     """
 
     cell: PlannedCell
@@ -130,7 +130,7 @@ class NetworkLog:
     def _upload(self, network: SavedNetwork, logged: Any, folder: Path, describe: Callable[[str], None]) -> Any:
         describe(str(logged.model_id))
         self.client().log_model_artifacts(logged.model_id, str(folder))
-        self.client().log_model_artifact(logged.model_id, str(network.path), "data")
+        self.client().log_model_artifact(logged.model_id, str(network.path))
         return self.client().finalize_logged_model(logged.model_id, "READY")
 
     def _show(self, network: SavedNetwork, id: str) -> None:

@@ -26,7 +26,7 @@ PLAN, JOURNAL = "plan.yaml", "journal.jsonl"
 MOST_BYTES = 4_000_000_000
 """An archive that is larger, or unpacks to more, is refused: so much takes a journal of 100,000 fits."""
 MOST_RATIO = 300
-"""What deflate makes of curves and plans is at most a tenth of these times smaller; more than that fills disks."""
+"""An archive that announces so many times its size is refused: of plans and journals, deflate makes a tenth at best."""
 
 
 def sources(plan: Plan, folder: Path) -> list[Path]:

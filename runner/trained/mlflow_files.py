@@ -24,14 +24,14 @@ from runner.trained import file
 from runner.trained.file import DISTRIBUTION, Facts
 from runner.trained.pyfunc import CONTENTS, IMAGES
 
-DATA, PLUGINS = "data", "plugins"
-"""The folder that the loader gets, and the one in it for the code of a plugin."""
+PLUGINS = "plugins"
+"""The folder for the code of a plugin."""
 LOADER = "runner.trained.pyfunc"
 EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
 
 
 def write(path: Path, plugins: Sequence[str | Path], folder: Path) -> Callable[[str], None]:
-    """Write into `folder` the files of the network at `path`, except that file itself, which belongs into ``data/``.
+    """Write into `folder` the files of the network at `path`, except that file itself, which belongs beside them.
 
     Returns what writes the last one, MLmodel, for the id that MLflow gives. `plugins` are the files of plugins, needed
     for a network that is a plugin's own code: that code is copied. Raises RunnerError, in one line, if it is not there
@@ -39,9 +39,9 @@ def write(path: Path, plugins: Sequence[str | Path], folder: Path) -> Callable[[
     """
     with file.reading(path) as opened:
         facts = file.read_facts(opened)
-    plugin, requirements = _take_along(facts, path, folder / DATA, plugins)
+    plugin, requirements = _take_along(facts, folder, plugins)
     contents = json.dumps({"fit": path.stem, "plugin": plugin})
-    atomic_write.write(folder / DATA / CONTENTS, contents)
+    atomic_write.write(folder / CONTENTS, contents)
     requirements = [f"{DISTRIBUTION}=={_public(DISTRIBUTION)}", *requirements]
     if facts.engine == "torch":
         requirements.append(f"torch=={_public('torch')}")
@@ -68,7 +68,7 @@ def _write_description(facts: Facts, size: int, folder: Path, model_id: str) -> 
         model_id=model_id,
     )
     # Not `mlflow.pyfunc.save_model`: it would copy the parameters, and any uv.lock of the current folder.
-    add(description, LOADER, data=DATA, python_env="python_env.yaml")
+    add(description, LOADER, python_env="python_env.yaml")
     description.save(folder / "MLmodel")
 
 
@@ -106,7 +106,7 @@ def _example(shape: Shape) -> np.ndarray:
     return np.broadcast_to(ramp.astype(np.uint8), (1, *shape))
 
 
-def _take_along(facts: Facts, path: Path, folder: Path, plugins: Sequence[str | Path]) -> tuple[str, list[str]]:
+def _take_along(facts: Facts, folder: Path, plugins: Sequence[str | Path]) -> tuple[str, list[str]]:
     """Copy the code that the network needs into `folder`; returns the plugin's place there, "" for none, and the
     installed packages that are required."""
     if facts.network is not None:

@@ -197,7 +197,7 @@ def test_code_of_a_plugin_is_taken_along_only_if_its_file_is_given(study: Path, 
     given = run_here(folder, "publish", "logged", "--plugin", "own.py", publish=True)
     assert "MLflow has 3 networks\n" in given.stdout and not given.stderr
     network = by_cell(folder, store(folder))["a/b c.d"]
-    data = Path(network.artifact_location) / "data"
+    data = Path(network.artifact_location)
     assert {path.name for path in (data / "plugins").iterdir() if path.is_file()} == {"own.py", "beside.py"}
     changed = (data / "plugins" / "own.py").read_text().replace(".relu()", ".tanh()")
     (data / "plugins" / "own.py").write_text(changed)

@@ -44,7 +44,7 @@ def test_the_files_name_the_classes_and_show_an_image(tmp_path: Path) -> None:
     files = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
     assert files == {
         "MLmodel", "requirements.txt", "python_env.yaml", "input_example.json", "serving_input_example.json",
-        "data/network.json",
+        "network.json",
     }, "the parameters are uploaded from where they are"  # fmt: skip
     described = Model.load(str(tmp_path / "out"))
     assert described.model_id == "m-1" and described.get_output_schema().input_names() == ["cat", "dög"]
@@ -63,10 +63,10 @@ def test_code_beside_a_plugin_is_taken_along(tmp_path: Path) -> None:
     (folder / "helper.py").write_text("one = 1\n")
     (folder / "notes.txt").write_text("not code\n")
     write(saved(tmp_path, folder), [folder], tmp_path / "out")
-    data = tmp_path / "out" / "data"
+    data = tmp_path / "out"
     assert json.loads((data / "network.json").read_text()) == {"fit": "abc", "plugin": "plugins/mine"}
-    taken = [file.relative_to(data) for file in sorted(data.rglob("*")) if file.is_file()]
-    assert [str(file) for file in taken] == ["network.json", "plugins/mine/__init__.py", "plugins/mine/helper.py"]
+    taken = [file.relative_to(data) for file in sorted((data / "plugins").rglob("*")) if file.is_file()]
+    assert [str(file) for file in taken] == ["plugins/mine/__init__.py", "plugins/mine/helper.py"]
     assert (data / "plugins/mine/helper.py").read_bytes() == (folder / "helper.py").read_bytes()
 
 
