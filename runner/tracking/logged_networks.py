@@ -17,6 +17,7 @@ from runner.errors import RunnerError
 from runner.files.content_hash import content_id
 from runner.fits.records import FitResult
 from runner.planning.plan import Plan, PlannedCell
+from runner.text import markdown
 from runner.tracking import mlflow_values
 from runner.tracking.ledger import Ledger, LedgerEntry
 from runner.tracking.metrics import fit_metrics
@@ -122,10 +123,17 @@ class NetworkLog:
 
     def _create(self, network: SavedNetwork) -> Any:
         parameters, runs = Parameters(self.plan).of_cell(network.cell), self._runs(network)
+        tags = {**network.tags(), "mlflow.note.content": self._note(network)}
+        name = _logged_name(network.cell.name)
         return self.client().create_logged_model(
-            self.experiment(), _logged_name(network.cell.name), runs[0] if runs else None, network.tags(), parameters,
-            TYPE,
-        )  # fmt: skip
+            self.experiment(), name, runs[0] if runs else None, tags, parameters, TYPE
+        )
+
+    def _note(self, network: SavedNetwork) -> str:
+        """The description, which MLflow's UI renders as Markdown."""
+        shape = ", ".join(map(str, self.plan.data["shape"]))
+        which = markdown(f"The trained network of {network.title}, in the study {self.plan.name}.")
+        return f"{which} It takes raw images (N, {shape}), pixels from 0 to 255, and gives each class its probability."
 
     def _upload(self, network: SavedNetwork, logged: Any, folder: Path, describe: Callable[[str], None]) -> Any:
         describe(str(logged.model_id))
@@ -163,16 +171,18 @@ def register(client: Any, name: str, networks: Iterable[tuple[SavedNetwork, str]
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    versions = _all(client.search_model_versions, f"name = '{name}'")
-    known, made = {version.tags.get("runner.logged"): version for version in versions}, []
+    # By their source, as a sqlite store finds them without the id that they were registered with.
+    known = {version.source: version for version in _all(client.search_model_versions, f"name = '{name}'")}
+    made = []
     for network, id in networks:
-        if is_new := id not in known:
-            logged, tags = client.get_logged_model(id), {**network.tags(), "runner.logged": id}
-            # Its place, not models:/ID, which MLflow looks up in the process's default store.
-            known[id] = client.create_model_version(
-                name, logged.artifact_location, logged.source_run_id, tags, description=network.title, model_id=id
-            )
-        made.append((str(known[id].version), is_new))
+        logged = client.get_logged_model(id)
+        place = str(logged.artifact_location)
+        version = known.get(place) or known.get(f"models:/{id}")  # the second if somebody did it by hand
+        # Its place, not models:/ID, which MLflow looks up in the process's default store.
+        new = version or client.create_model_version(
+            name, place, logged.source_run_id, network.tags(), description=markdown(network.title), model_id=id
+        )
+        made.append((str(new.version), version is None))
     return made
 
 

@@ -33,7 +33,7 @@ grid:
   way:
     torch: {training.stacking: 2}
     numpy: {training.engine: numpy}
-    a/b c.d: {architecture: own_module}
+    'a/b [c](d)': {architecture: own_module}
 """
 ELSEWHERE = """\
 import sys
@@ -75,7 +75,7 @@ def expected(folder: Path, cell: str) -> np.ndarray:
 
 
 def by_cell(folder: Path, uri: str) -> dict[str, Any]:
-    names = {"torch": "torch", "numpy": "numpy", "a b c d": "a/b c.d"}
+    names = {"torch": "torch", "numpy": "numpy", "a b [c](d)": "a/b [c](d)"}
     return {names[network.name]: network for network in networks(uri)}
 
 
@@ -89,7 +89,7 @@ def test_a_process_without_the_study_gets_the_answers_of_predict(study: Path, tm
     (elsewhere := tmp_path / "elsewhere").mkdir()
     np.save(elsewhere / "images.npy", IMAGES)
     logged = by_cell(study, store(study))
-    cells = ["torch", "numpy", "a/b c.d"]
+    cells = ["torch", "numpy", "a/b [c](d)"]
     wanted = [expected(study, cell) for cell in cells]
     registered = run_here(study, "publish", "logged", "--register", "digits", publish=True)
     assert registered.returncode == 0, registered.stderr
@@ -124,6 +124,8 @@ def test_every_cell_has_one_network_with_its_settings_and_values(study: Path) ->
         assert fit.data.tags["runner.fit"] == network.tags["runner.fit"]
         values = {metric.key: metric.value for metric in network.metrics}
         assert values["val_accuracy"] == fit.data.metrics["val_accuracy"]
+        note = network.tags["mlflow.note.content"]
+        assert "It takes raw images (N, 1, 8, 8), pixels from 0 to 255" in note and "[c](d)" not in note
         assert network.params.items() <= fit.data.params.items() and network.params["architecture"]
         shown = [run.data.tags["runner.kind"] for run in runs.values() if network.model_id in outputs(run)]
         assert sorted(shown) == ["cell", "fit"]
@@ -165,25 +167,22 @@ def test_publishing_again_logs_nothing_twice_and_repairs_what_is_missing(study: 
 def test_a_network_is_registered_once_by_a_name(study: Path) -> None:
     client = MlflowClient(tracking_uri=store(study))
     first = run_here(study, "publish", "logged", "--register", "mine", publish=True).stdout.splitlines()[-1]
-    each = [
-        run_here(study, "publish", "logged", "--register", "mine", "--of", "each", publish=True).stdout.splitlines()[
-            -3:
-        ]
-        for _ in range(2)
-    ]
+    words = ("publish", "logged", "--register", "mine", "--of", "each")
+    each = [run_here(study, *words, publish=True).stdout.splitlines()[-3:] for _ in range(2)]
     assert first.startswith("models:/mine/1: cell ") and f"{first}, registered before" in each[0]
     assert [line.partition(",")[0] for line in each[0]] == [line.partition(",")[0] for line in each[1]]
     assert all(line.endswith(", registered before") for line in each[1])
     versions = client.search_model_versions("name = 'mine'")
     assert sorted(int(version.version) for version in versions) == [1, 2, 3]
+    assert not [version for version in versions if "[c](d)" in version.description], "markup of Markdown is escaped"
     assert {version.tags["runner.fit"] for version in versions} == {
         network.tags["runner.fit"] for network in networks(store(study))
     }
-    for words, message in [
+    for wrong, message in [
         (("--register", "a/b"), "--register: found 'a/b'; allowed: a name without / : % and quotation marks\n"),
         (("--of", "each"), "--of each needs --register NAME\n"),
     ]:
-        done = run_here(study, "publish", "logged", *words, publish=True)
+        done = run_here(study, "publish", "logged", *wrong, publish=True)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
@@ -192,11 +191,11 @@ def test_code_of_a_plugin_is_taken_along_only_if_its_file_is_given(study: Path, 
     folder = copied(study, tmp_path / "copy")
     refused = run_here(folder, "publish", "logged", publish=True)
     assert "MLflow has 2 networks\n" in refused.stdout and refused.returncode == 0
-    assert "cell 'a/b c.d', repeat 1 fold" in refused.stderr and refused.stderr.count("\n") == 1
+    assert "cell 'a/b [c](d)', repeat 1 fold" in refused.stderr and refused.stderr.count("\n") == 1
     assert "its architecture 'own_module' is the code of a plugin; give the file of its plugin" in refused.stderr
     given = run_here(folder, "publish", "logged", "--plugin", "own.py", publish=True)
     assert "MLflow has 3 networks\n" in given.stdout and not given.stderr
-    network = by_cell(folder, store(folder))["a/b c.d"]
+    network = by_cell(folder, store(folder))["a/b [c](d)"]
     data = Path(network.artifact_location)
     assert {path.name for path in (data / "plugins").iterdir() if path.is_file()} == {"own.py", "beside.py"}
     changed = (data / "plugins" / "own.py").read_text().replace(".relu()", ".tanh()")
@@ -218,6 +217,8 @@ def test_a_server_has_the_networks_and_the_report_for_those_who_have_nothing_els
     with server(tmp_path, free_port()) as uri:
         sent = run_here(folder, "publish", "logged.yaml", "--tracking-uri", uri, "--register", "mine", publish=True)
         assert sent.returncode == 0 and "models:/mine/1" in sent.stdout, sent.stderr
+        words = ("publish", "logged", "--tracking-uri", uri, "--register", "mine")
+        assert run_here(folder, *words, publish=True).stdout == sent.stdout.rstrip("\n") + ", registered before\n"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         answers = mlflow.pyfunc.load_model("models:/mine/1").predict(IMAGES).to_numpy()
         (colleague := tmp_path / "colleague").mkdir()
