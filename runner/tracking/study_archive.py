@@ -7,6 +7,7 @@ archive, and what it announces is compared with its size before it is unpacked.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 import zlib
@@ -68,10 +69,18 @@ def unpack(archive: Path, folder: Path) -> Plan:
             for name in (JOURNAL, SPLITS, *_arrays(plan)):
                 if name in packed:
                     _extract(file, name, folder, MOST_BYTES)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of an entry that begins before the file; any other is of a disk
+            raise
+        raise _damaged(archive, error) from None
     except (ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = printable(str(error) or type(error).__name__)
-        raise RunnerError(f"{archive.name}: not an archive of a study ({reason})") from None
+        raise _damaged(archive, error) from None
     return plan
+
+
+def _damaged(archive: Path, error: Exception) -> RunnerError:
+    reason = printable(str(error.args[-1]) if error.args else type(error).__name__)
+    return RunnerError(f"{archive.name}: not an archive of a study ({reason})")
 
 
 def _arrays(plan: Plan) -> Iterator[str]:

@@ -106,7 +106,8 @@ def test_a_plan_that_names_a_path_is_refused(archive: Path, tmp_path: Path) -> N
         (lambda path: rewritten(path, lambda entries: entries.pop("journal.jsonl")), "no item named 'journal.jsonl'"),
         (lambda path: rewritten(path, lambda entries: None, compression=zipfile.ZIP_LZMA), "packed in another way"),
         (lambda path: flip(path), "Bad CRC-32 for file 'plan.yaml'"),
-        (lambda path: announce(path), "announces 4,001 MB"),
+        (lambda path: change_directory(path, 24, 4_000_000_000), "announces 4,001 MB"),
+        (lambda path: change_directory(path, 42, 4_000_000_000), "("),  # the place of its content
     ],
 )
 def test_a_damaged_or_hostile_archive_is_refused_in_one_line(
@@ -128,11 +129,12 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def announce(path: Path) -> None:
-    """Let the central directory announce a journal of 4 GB, more than the archive's size allows."""
+def change_directory(path: Path, offset: int, value: int) -> None:
+    """Change a number in the journal's entry of the central directory: its size at 24, or its place at 42."""
     content = bytearray(path.read_bytes())
     place = content.rindex(b"journal.jsonl") - 46
     assert content[place : place + 4] == b"PK\x01\x02"
-    content[place + 24 : place + 28] = (4_000_000_000).to_bytes(4, "little")
+    content[place + offset : place + offset + 4] = value.to_bytes(4, "little")
     path.write_bytes(content)
-    assert zipfile.ZipFile(io.BytesIO(content)).getinfo("journal.jsonl").file_size == 4_000_000_000
+    entry = zipfile.ZipFile(io.BytesIO(content)).getinfo("journal.jsonl")
+    assert value in (entry.file_size, entry.header_offset)
