@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command import RUNNER, environment, run_here
 from mlflow import MlflowClient
+from mlflow.models import validate_serving_input
 from mlflow_runs import free_port, runs_of, server, sqlite
 from saved_study import PLUGIN
 
@@ -133,6 +134,10 @@ def test_every_cell_has_one_network_with_its_settings_and_values(study: Path) ->
     assert list(loaded.predict(IMAGES).columns) == list("0123456789")
     assert loaded.metadata.metadata["archrunner"]["class_names"] == list("0123456789")
     assert loaded.predict(loaded.input_example).shape == (1, 10), "the example can be given as it is"
+    sent = json.dumps({"inputs": IMAGES[:, 0].tolist()})  # to MLflow's server
+    with pytest.warns(FutureWarning, match="validate_serving_input"):
+        answer = validate_serving_input(logged[0].artifact_location, sent)
+    assert np.array_equal(answer.to_numpy(), loaded.predict(IMAGES.astype(np.float64)).to_numpy())
 
 
 def outputs(run: Any) -> list[str]:
