@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,16 +75,27 @@ def publish(
     # As a run does: two that publish from one ledger at the same time could create the same MLflow runs twice.
     with locked(folder):
         results, _ = index(folder / "journal.jsonl")
-        try:
+        with _in_one_line(uri):
             tracker = _tracker(uri, folder, plugins, verify=True, restore=restore, name=name)
             _send(tracker, plan, results, folder)
+        # A RunnerError is about an option or a saved network here, not about the store.
+        with _in_one_line(uri, as_they_are=RunnerError):
             networks = _networks(tracker, plan, folder, plugins, register, each)
-        except Exception as error:
-            # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
-            raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
     fits = [fit for fit, *_ in plan.fit_keys()]
     found = tracker.count(fits), len(results.select(fits)), plan.fit_count
     return Published(*found, tuple(tracker.notes), tuple(networks))
+
+
+@contextmanager
+def _in_one_line(uri: str, as_they_are: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Raise RunnerError, which names the store, for whatever its client raises."""
+    try:
+        yield
+    except as_they_are:
+        raise
+    except Exception as error:
+        # `from None` because --verbose logs the cause as well, and the client's own message may hold a password.
+        raise RunnerError(f"{mask_credentials(uri)}: {describe_error(error)}") from None
 
 
 def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:

@@ -129,7 +129,7 @@ class MlflowTracker:
                     self._publish_cell(plan, cell, list(results.select(plan.fits[cell.id])), growing)
             if content and not growing:
                 self._settle(plan)
-        if content and not growing:
+        if content and not growing and not self.ledger.is_published(ALL_FITS, content):
             self.ledger.record(ALL_FITS, ALL_FITS, content)
 
     def _settle(self, plan: Plan) -> None:
