@@ -26,6 +26,7 @@ from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
+from runner.tracking.publish_views import publish_views
 from runner.tracking.refusal import Refused, is_refusal
 from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
@@ -159,6 +160,7 @@ class MlflowTracker:
             self.runs.look(experiment.id, expected, self.wishes.restore)
         if self.wishes.name:
             self.ledger.record(EXPERIMENT, self.wishes.name)
+        publish_views(self.client, experiment.id, plan, experiment.tags)
         # Last: if the search fails, the next attempt has to repeat it.
         self._begun = expected.plan
 

@@ -16,6 +16,11 @@ OF_FITS = ("repeat", "fold")
 """Parameters that only the runs of fits have."""
 
 
+def factor_parameters(plan: Plan) -> dict[str, str]:
+    """The name of each factor in MLflow."""
+    return Parameters(plan).factors
+
+
 class Parameters:
     """The parameters of all cells of a plan. `factors` has each factor's name in MLflow, in the grid's order."""
 
