@@ -1,19 +1,27 @@
-"""`runner ui`: the MLflow UI on the store that `run` used."""
+"""`runner ui`: a study's cells in MLflow's UI."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_reports, add_tracking, port, some_text
+from runner.commands.output import print_remark
 from runner.errors import RunnerError
 
-EXAMPLES = ("runner ui", "runner ui --port 5001")
+if TYPE_CHECKING:
+    from runner.tracking.ui_address import Page, Server
+
+EXAMPLES = ("runner ui", "runner ui study", "runner ui study --port 5001")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study", metavar="FILE-or-NAME", nargs="?", default="",
+        help="the experiment to show (default: the one whose fits are the latest)",
+    )  # fmt: skip
     add_reports(parser)
     add_tracking(parser)
     parser.add_argument(
@@ -21,50 +29,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the address to listen on (%(default)s: this machine only)",
     )  # fmt: skip
     parser.add_argument("--port", type=port, metavar="N", default=5000, help="the port to listen on (%(default)s)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser too, if this is a terminal")
 
 
 def run(given: argparse.Namespace) -> int:
-    """Become the MLflow server or, if the store is a server's, print its address."""
-    from runner.tracking.database import check_database
-    from runner.tracking.moved_store import adopt_place
-    from runner.tracking.server_address import to_open
-    from runner.tracking.store_address import NONE, artifact_root, mask_credentials, sqlite_file, store_uri
+    """Print the address of the study's page, and serve it until Ctrl-C if the store is not a server's."""
+    from runner.tracking.store_address import NONE, sqlite_file, store_uri
 
-    uri = store_uri(given.tracking_uri, given.reports)
+    uri, study = store_uri(given.tracking_uri, given.reports), _study_name(given)
     file = sqlite_file(uri)
     if uri == NONE:
         raise RunnerError("--tracking-uri none: there is no store to look at")
     # A server has its own UI at the same address.
     if uri.startswith(("http://", "https://")):
-        print(to_open(uri))
+        from runner.tracking.ui_address import Server
+
+        _show(_find_page(Server(uri), study), given.open)
         return 0
     if file is not None and not file.exists():
         raise RunnerError(f"{file}: no such store; `runner run` makes it")
-    if file is not None:
-        adopt_place(file)
+    return _serve(given, uri, study)
+
+
+def _serve(given: argparse.Namespace, uri: str, study: str) -> int:
+    from runner.commands.ui_server import serving
+    from runner.tracking.store_address import artifact_root
+
+    with serving(uri, artifact_root(uri), given.host, given.port, given.verbose) as (server, process):
+        try:
+            page = _find_page(server, study)
+            print(f"MLflow UI on http://{given.host}:{given.port} (Ctrl-C ends it)", file=sys.stderr)
+            if given.host not in ("127.0.0.1", "localhost", "::1"):
+                print("warning: anyone who can reach that address can read and change the store", file=sys.stderr)
+            _show(page, given.open)
+            process.wait()
+        except KeyboardInterrupt:  # the way to end it, and no fault
+            return 0
+    raise RunnerError(f"the MLflow server ended with status {process.returncode}")
+
+
+def _study_name(given: argparse.Namespace) -> str:
+    """The experiment's name: as given or, of a file or folder, the one that it stands for."""
+    is_path = given.study.endswith((".yaml", ".yml")) or os.sep in given.study
+    if not is_path:
+        return str(given.study)
+    from runner.commands.arguments import report_folder
+
+    return report_folder(given.reports, given.study).name
+
+
+def _find_page(server: Server, study: str) -> Page:
+    from runner.tracking.ui_address import NoAnswer, Page
+
     try:
-        check_database(uri)  # the server would answer with a traceback
-    except RunnerError as error:
-        raise RunnerError(f"{mask_credentials(uri)}: {error}") from None
-    root = artifact_root(uri)
-    server = ["mlflow", "server", "--host", given.host, "--port", str(given.port)]
-    command = [sys.executable, "-m", *server, *(["--default-artifact-root", root] if root else [])]
-    print(f"MLflow UI on http://{given.host}:{given.port} (Ctrl-C ends it)", file=sys.stderr)
-    if given.host not in ("127.0.0.1", "localhost", "::1"):
-        print("warning: anyone who can reach that address can read and change the store", file=sys.stderr)
-    # execve replaces this process, and with it whatever is still in a buffer.
+        return server.find_page(study)
+    except NoAnswer as error:
+        return Page(server.home(), f"the server did not answer ({error}), so this is the address of its first page")
+
+
+def _show(page: Page, may_open: bool) -> None:
+    if page.remark:
+        print_remark(page.remark)
     sys.stderr.flush()
-    # In the environment, as everyone on this machine can see a command and with it the password of a data base.
-    # The first ones can be set by the user.
-    artifacts = {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
-    environment = {**LEAN, **artifacts, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    # The server imports modules of the folder that it is started in, and that one may be somebody else's.
-    os.chdir("/")
-    return os.execve(sys.executable, command, environment)
+    print(page.address, flush=True)
+    if may_open and sys.stdout.isatty():
+        import webbrowser
 
-
-LEAN = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-"""For one person's server: it starts in half the time, with a fifth of the memory. Jobs serve language models.
-
-Telemetry is off, as it is when results are published.
-"""
+        webbrowser.open(page.address)

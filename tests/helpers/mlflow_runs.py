@@ -68,23 +68,20 @@ def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def ui(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], int, list[str]]]:
-    """`runner ui` in `folder`, once it accepts connections: its process, its port, and the lines it printed first."""
-    port, output = free_port(), folder / "output"
-    with output.open("w") as log:
+def ui(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """`runner ui` in `folder`, once it shows a page: its process, the page's address, and the lines on stderr."""
+    with (folder / "output").open("w+") as log:
         process = subprocess.Popen(
-            [RUNNER, "ui", "--port", str(port), *options], cwd=folder, env=environment(publish=True),
-            stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+            [RUNNER, "ui", "--port", str(free_port()), *options], cwd=folder, env=environment(publish=True),
+            stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 120
-        while not answers("127.0.0.1", port):
-            assert time.monotonic() < deadline and process.poll() is None, output.read_text()
-            time.sleep(0.1)
-        yield process, port, output.read_text().splitlines()
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
+        try:
+            assert process.stdout
+            address = process.stdout.readline().strip()  # nothing if it ends before
+            yield process, address, (folder / "output").read_text().splitlines()
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
 def answers(host: str, port: int) -> bool:
