@@ -43,8 +43,8 @@ def serving(
 ) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     """MLflow's server on the store at `uri`, once it answers, and its process; raises RunnerError if it does not start.
 
-    `root` is the folder of the artifacts of new experiments, if it is not the server's default. What the server prints is shown if it is `verbose`, else
-    only its last line if it ends before it answers.
+    `root` is the folder of the artifacts of new experiments, if it is not the server's default. What the server prints
+    is shown if it is `verbose`, else only its last line if it ends before it answers.
     """
     _refuse_taken(host, port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]

@@ -16,7 +16,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlencode, urlsplit
-from urllib.request import HTTPSHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from runner.errors import RunnerError
 from runner.text import did_you_mean
@@ -28,6 +28,8 @@ MOST_BYTES = 50_000_000
 """A longer answer is refused."""
 MOST_PAGES = 20
 """Of 1000 experiments each; a server that has more is not searched further for names that are near."""
+
+NO_STUDY = "there is no study in the store yet; `runner run` and `runner publish` put it there"
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,30 @@ class NoAnswer(Exception):
         self.status = status
 
 
+class _SameHost(HTTPRedirectHandler):
+    """Follows a redirection to the same host only: to another one the password would be sent along."""
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
+        if urlsplit(newurl).hostname != urlsplit(req.full_url).hostname:
+            return None  # which makes it an error
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class Server:
     """A tracking server at an address that may hold a user and a password, which `base` lacks.
 
-    `store` is what messages call its store, by default its address; `timeout` is that of each request in seconds.
+    `store` is what messages call its store, by default its address.
     """
 
-    def __init__(self, uri: str, store: str = "", timeout: float = TIMEOUT) -> None:
+    def __init__(self, uri: str, store: str = "") -> None:
         parts = urlsplit(uri)
         self.base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
-        self.store, self.timeout = store or self.base, timeout
+        self.store = store or self.base
         self._headers = {"Content-Type": "application/json", **_authorization(parts.username, parts.password)}
         self.workspace = ""
         # Once: each context that trusts this system's certificates takes half a megabyte.
-        self._opener = build_opener(HTTPSHandler(context=_trust())) if parts.scheme == "https" else build_opener()
+        secure = [HTTPSHandler(context=_trust())] if parts.scheme == "https" else []
+        self._opener = build_opener(_SameHost, *secure)
 
     def find_page(self, study: str) -> Page:
         """The page of a study or, if `study` is "", of the one whose run began last.
@@ -75,11 +87,12 @@ class Server:
         """
         version = self.ask("/version").decode(errors="replace").strip()[:40]
         self._find_workspace()
-        experiment = self._named(study) if study else self._newest()
+        try:
+            experiment = self._named(study) if study else self._newest()
+        except (KeyError, TypeError, AttributeError):
+            raise NoAnswer("the answer is not that of an MLflow server") from None
         if experiment is None:
-            return Page(
-                self.home(), "there is no study in the store yet; `runner run` and `runner publish` put it there"
-            )
+            return Page(self.home(), NO_STUDY)
         return view_page(self.base, experiment, version, self.workspace)
 
     def home(self) -> str:
@@ -95,7 +108,7 @@ class Server:
         """The server's answer to `content`, or to a plain request; raises NoAnswer."""
         data = json.dumps(content).encode() if content else None
         try:
-            with self._opener.open(Request(self.base + path, data, self._headers), timeout=self.timeout) as answer:
+            with self._opener.open(Request(self.base + path, data, self._headers), timeout=TIMEOUT) as answer:
                 return bytes(answer.read(MOST_BYTES))
         except HTTPError as error:
             raise NoAnswer(f"{error.code} {error.reason}", error.code) from None
@@ -105,12 +118,13 @@ class Server:
             raise NoAnswer(str(getattr(reason, "strerror", "") or reason) or type(error).__name__) from None
 
     def _call(self, path: str, **content: object) -> dict[str, Any]:
+        """An answer of the REST interface; raises NoAnswer, or TypeError for one that is no JSON object."""
         try:
             answer = json.loads(self.ask(f"/api/2.0/mlflow/{path}", **content))
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise NoAnswer("the answer is not that of an MLflow server")
+            raise TypeError("no object")
         return answer
 
     def _find_workspace(self) -> None:

@@ -55,10 +55,13 @@ def test_no_module_of_the_current_folder_is_imported(tiny: Path, marks: Path, pr
 def test_the_ui_imports_no_module_of_the_current_folder(tmp_path: Path, marks: Path) -> None:
     """Here with a host, which it warns of, and then listens on all addresses of this machine."""
     create_store(tmp_path / "reports" / "mlflow.db")
-    with ui(tmp_path, "--host", "0.0.0.0") as (_, port, lines):
-        assert lines[:2] == [
+    with ui(tmp_path, "--host", "0.0.0.0") as (_, address, lines):
+        assert address.startswith("http://127.0.0.1:"), "one that a browser opens"
+        port = int(address.rpartition(":")[2].strip("/"))
+        assert lines == [
             f"MLflow UI on http://0.0.0.0:{port} (Ctrl-C ends it)",
             "warning: anyone who can reach that address can read and change the store",
+            "there is no study in the store yet; `runner run` and `runner publish` put it there",
         ]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=100) as answer:
             assert answer.status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import time
 import urllib.request
@@ -87,21 +88,27 @@ def test_a_lost_store_is_filled_again(tiny: Path, runner: Command, here: Command
 
 def test_the_ui_opens_on_the_store_that_run_used_and_listens_on_loopback_only(tiny: Path, here: Command) -> None:
     here("run", tiny, "--set", "grid={architecture.convs: [1]}", publish=True)
-    with ui(tiny.parent) as (process, port, lines):
-        assert lines[0] == f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C ends it)"
-        assert not [line for line in lines if line.startswith("warning")]
+    with ui(tiny.parent) as (process, address, lines):
+        base, _, page = address.partition("/#/")
+        port = int(base.rpartition(":")[2])
+        assert lines == [f"MLflow UI on {base} (Ctrl-C ends it)"]
+        assert re.fullmatch(r"experiments/1/runs\?workflowType=machine_learning&viewStateShareKey=[\w-]+", page)
         assert sys.platform != "linux" or not answers("127.0.0.2", port), "another address of this machine"
-        runs = runs_of(f"http://127.0.0.1:{port}")
+        runs = runs_of(base)
         assert kinds(runs) == {"cell": 1, "fit": 3, "report": 1}
         (report,) = (run.info.run_id for run in runs if run.data.tags["runner.kind"] == "report")
-        page = f"http://127.0.0.1:{port}/get-artifact?path=report.html&run_uuid={report}"
+        page = f"{base}/get-artifact?path=report.html&run_uuid={report}"
         assert re.search(rb"<title>tiny</title>", urllib.request.urlopen(page, timeout=30).read())
         for _ in range(300):  # a short-lived helper may be among them; permanent ones would take gigabytes
-            workers = psutil.Process(process.pid).children(recursive=True)
-            if len(workers) == 1:
+            started = psutil.Process(process.pid).children(recursive=True)
+            if len(started) == 2:
                 break
             time.sleep(0.2)
-        assert len(workers) == 1
+        assert len(started) == 2  # MLflow's command and its worker
+        assert psutil.Process(process.pid).memory_info().rss < 60_000_000
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        assert psutil.wait_procs(started, timeout=60)[1] == []
 
 
 def test_a_missing_store_is_reported_in_one_line(runner: Command) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,10 +59,14 @@ def rows(page: Any) -> list[dict[str, str]]:
     return [dict(row) for row in found]
 
 
-def opened(page: Any, address: str, count: int) -> list[dict[str, str]]:
-    """The rows that the page at `address` shows, once they are `count`."""
+def visit(page: Any, address: str) -> None:
     page.get("about:blank")  # the addresses of one page differ behind the # only, which alone loads nothing
     page.get(address)
+
+
+def opened(page: Any, address: str, count: int) -> list[dict[str, str]]:
+    """The rows that the page at `address` shows, once they are `count`."""
+    visit(page, address)
     return wait_for(lambda: rows(page), lambda found: len(found) == count)
 
 
@@ -108,7 +111,7 @@ def lines(page: Any) -> dict[str, int]:
 
 
 def test_the_curves_of_all_cells_are_lines_and_those_of_four_are_four(browser: Any, address: str) -> None:
-    opened(browser, other_view(address, CURVES), 12)
+    visit(browser, other_view(address, CURVES))
     charts = wait_for(lambda: lines(browser), lambda found: found.get("val/accuracy") == 12)
     assert list(charts)[:3] == ["val/accuracy", "val/loss", "train/loss"] and charts["val/accuracy"] == 12
     box = browser.find_element("css selector", "[data-testid=search-box]")

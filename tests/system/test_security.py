@@ -211,8 +211,11 @@ def test_a_password_on_the_command_line_is_refused(uri: str, tiny: Path, capsys,
         assert main([*command, "--tracking-uri", uri]) == 2
         printed = capsys.readouterr()
         assert "contains a password" in printed.err and SECRET not in printed.err + printed.out
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@host")
-    assert main(["ui"]) == 0 and capsys.readouterr().out == "http://host\n"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@host.invalid/mlflow")
+    assert main(["ui"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "http://host.invalid/mlflow/\n", "an address that can be opened"
+    assert "did not answer" in printed.err and SECRET not in printed.err
 
 
 OWN_DATASET = """\
