@@ -53,6 +53,7 @@ def serving(
     # The first ones can be set by the user.
     artifacts = {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
     environment = {**LEAN, **artifacts, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    environment.pop("MLFLOW_WORKSPACE", None)  # a setting of clients, with which a server does not start
     with tempfile.TemporaryFile() as output:
         process = _start(command, environment, None if verbose else output)
         # In messages, a sqlite store is a file.
