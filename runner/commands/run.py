@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
+from runner.commands.browse import browse_line
 from runner.commands.output import print_line, print_remark, print_table
 from runner.commands.studies import check_experiment_file
-from runner.text import plural
+from runner.text import one_line, plural
 
 if TYPE_CHECKING:
     from runner.flow.outcome import Outcome
@@ -58,12 +59,17 @@ def run(given: argparse.Namespace) -> int:
     # By stderr, where progress goes; stdout may be a file while someone watches the terminal.
     progress = Live() if sys.stderr.isatty() else Lines()
     outcome = study.run(given.file, given.set, options, progress)
-    print_outcome(outcome, given.file)
+    # Only then: the server of what could not be published may be one that never answers.
+    browse = "" if outcome.unpublished else browse_line(outcome.plan.name, given.reports, given.tracking_uri)
+    print_outcome(outcome, given.file, browse)
     return outcome.exit_status
 
 
-def print_outcome(outcome: Outcome, file: str) -> None:
-    """The result table and the answers to stdout; what went wrong, and how to continue, to stderr."""
+def print_outcome(outcome: Outcome, file: str, browse: str) -> None:
+    """The result table and the answers to stdout; what went wrong, and how to continue, to stderr.
+
+    `browse` is the line on MLflow's UI; "" for none.
+    """
     print_table(outcome.verdict["columns"], outcome.verdict["rows"])
     if outcome.verdict["note"]:
         print_line(outcome.verdict["note"])
@@ -74,6 +80,8 @@ def print_outcome(outcome: Outcome, file: str) -> None:
         print_line(outcome.decided)
     print()
     print_line(f"report: {outcome.folder / 'report.html'}")
+    if browse:
+        print(one_line(browse))  # not wrapped, as a terminal opens an address on one line only
     # If both go to one file, the remarks are to follow the table; stderr is not buffered as stdout is.
     sys.stdout.flush()
     for line in _remarks(outcome, file):

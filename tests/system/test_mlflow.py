@@ -20,7 +20,8 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runner: Command) -> None:
-    assert runner("run", tiny, publish=True).returncode == 0
+    done = runner("run", tiny, publish=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "browse: runner ui tiny"
     client, runs = MlflowClient(tracking_uri=sqlite(tiny)), runs_of(sqlite(tiny))
     assert kinds(runs) == {"cell": 4, "fit": 12, "report": 1}
     assert {run.info.status for run in runs} == {"FINISHED"}

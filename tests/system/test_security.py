@@ -199,6 +199,8 @@ def test_a_password_reaches_the_server_and_is_stored_nowhere(tiny: Path) -> None
         )  # fmt: skip
         assert done.returncode == 0 and "not everything is in MLflow" not in done.stderr, done.stderr
         assert kinds(runs_of(address)) == {"cell": 1, "fit": 3, "report": 1}
+        page = f"{address}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=runner-cells"
+        assert done.stdout.splitlines()[-1] == f"browse: runner ui {tiny.stem}, or {page}"
         assert urllib.request.urlopen(f"{address}/health", timeout=30).status == 200
     assert SECRET not in done.stdout + done.stderr
     assert (tiny.parent / "server.db").exists() and files_with(tiny.parent, SECRET) == []
