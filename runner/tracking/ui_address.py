@@ -88,7 +88,7 @@ class Server:
         version = self.ask("/version").decode(errors="replace").strip()[:40]
         self._find_workspace()
         try:
-            experiment = self._named(study) if study else self._newest()
+            experiment = self.find_study(study) if study else self._newest()
         except (KeyError, TypeError, AttributeError):
             raise NoAnswer("the answer is not that of an MLflow server") from None
         if experiment is None:
@@ -138,7 +138,8 @@ class Server:
             self.workspace = os.environ.get("MLFLOW_WORKSPACE") or "default"
             self._headers["X-MLFLOW-WORKSPACE"] = self.workspace
 
-    def _named(self, study: str) -> Experiment:
+    def find_study(self, study: str) -> Experiment:
+        """The experiment of that name; raises NoAnswer, and RunnerError if there is none."""
         try:
             row = self._call(f"experiments/get-by-name?{urlencode({'experiment_name': study})}")["experiment"]
             if row["lifecycle_stage"] != "active":

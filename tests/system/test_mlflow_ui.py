@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from browsed_study import make_study, publish_study
 from browser import chromium, needs_browser, wait_for
-from mlflow_runs import ui
+from mlflow_runs import free_port, ui
 
+from runner.cli import main
 from runner.tracking.saved_views import CURVES, FIRST, OURS
+from runner.tracking.ui_address import Server, view_page
 
 pytestmark = needs_browser
 NAME = "filters"
@@ -177,3 +180,33 @@ def test_the_report_and_its_pictures_are_shown_beside_the_runs(browser: Any, add
         assert len(heights) >= 5 and min(heights) > 50
     finally:
         browser.switch_to.default_content()
+
+
+def test_a_ui_of_an_unknown_version_shows_the_cells_in_the_same_order(browser: Any, address: str) -> None:
+    base = address.partition("/#/")[0]
+    page = view_page(base, Server(base).find_study(NAME), "9.9.9")
+    best = [cell["Run Name"] for cell in opened(browser, address, 12)]
+    assert [cell["Run Name"] for cell in opened(browser, page.address, 12)] == best
+
+
+def test_names_and_ports_that_cannot_be_are_one_line(address: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = address.partition("/#/")[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", base)
+    for given in (["ui"], ["ui", NAME]):
+        assert main(given) == 0 and capsys.readouterr() == (f"{address}\n", "")
+    assert main(["ui", "fitlers"]) == 2
+    line = f"{base}: no study 'fitlers'; did you mean '{NAME}'? allowed: {NAME}\n"
+    assert capsys.readouterr() == ("", line)
+    (tmp_path / "some.db").touch()
+    port = base.rpartition(":")[2]
+    assert main(["ui", "--tracking-uri", f"sqlite:///{tmp_path / 'some.db'}", "--port", port]) == 2
+    assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use; `--port N` takes another port\n"
+
+
+def test_a_server_that_cannot_start_is_one_line(tmp_path: Path, capsys) -> None:
+    """Here for a folder of files, a kind of store that MLflow no longer opens."""
+    assert main(["ui", "--tracking-uri", f"file://{tmp_path}", "--port", str(free_port())]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and printed.startswith("the MLflow server ended with status 1: ")
+    assert "maintenance mode" in printed
