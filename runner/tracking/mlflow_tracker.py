@@ -26,7 +26,7 @@ from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
-from runner.tracking.publish_views import publish_views
+from runner.tracking.publish_views import link_report, publish_views
 from runner.tracking.refusal import Refused, is_refusal
 from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
@@ -319,6 +319,8 @@ class MlflowTracker:
                 for file in files:
                     self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
                 self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
+                if candidates[0] in files:
+                    link_report(self.client, self.runs.experiment, plan, run)
                 self.client.set_terminated(run)
                 self.runs.close(key, run, content)
             self._settle(plan)

@@ -10,6 +10,7 @@ import sysconfig
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 from command import RUNNER, Command, environment
 from mlflow_runs import answers, ui
@@ -55,7 +56,7 @@ def test_no_module_of_the_current_folder_is_imported(tiny: Path, marks: Path, pr
 def test_the_ui_imports_no_module_of_the_current_folder(tmp_path: Path, marks: Path) -> None:
     """Here with a host, which it warns of, and then listens on all addresses of this machine."""
     create_store(tmp_path / "reports" / "mlflow.db")
-    with ui(tmp_path, "--host", "0.0.0.0") as (_, address, lines):
+    with ui(tmp_path, "--host", "0.0.0.0") as (process, address, lines):
         assert address.startswith("http://127.0.0.1:"), "one that a browser opens"
         port = int(address.rpartition(":")[2].strip("/"))
         assert lines == [
@@ -66,6 +67,9 @@ def test_the_ui_imports_no_module_of_the_current_folder(tmp_path: Path, marks: P
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/version", timeout=100) as answer:
             assert answer.status == 200
         assert sys.platform != "linux" or answers("127.0.0.2", port)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # of which the server has no signal
+        assert sys.platform != "linux" or psutil.wait_procs(started, timeout=60)[1] == []
     assert not list(marks.iterdir())
 
 

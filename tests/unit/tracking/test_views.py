@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from reporting_samples import FACTORS, make_plan
 from runner.fits.metrics import Metric
 from runner.planning.plan import Plan
 from runner.tracking.mlflow_values import factor_parameters
-from runner.tracking.publish_views import publish_views
+from runner.tracking.publish_views import NOTE, link_report, publish_views
 from runner.tracking.saved_views import FIRST, KNOWN_VERSIONS, MOST_CHARACTERS, PREFIX, View, changed_tags, find_view
 from runner.tracking.views import MOST_FACTORS, make_views
 
@@ -143,11 +144,40 @@ class Refusing:
         self.asked += 1
         raise ConnectionError("refused")
 
+    get_experiment = set_experiment_tag
+
 
 def test_a_server_that_refuses_a_view_stops_nothing() -> None:
-    client = Refusing()
-    publish_views(client, "1", make_plan(FACTORS), {})
-    assert client.asked == 1
+    client, plan = Refusing(), make_plan(FACTORS)
+    publish_views(client, "1", plan, {})
+    link_report(client, "1", plan, "run")
+    assert client.asked == 2
+
+
+class Noted(SimpleNamespace):
+    """A client of a server that has one experiment, with `tags`."""
+
+    def get_experiment(self, experiment: str) -> SimpleNamespace:
+        return self
+
+    def set_experiment_tag(self, experiment: str, key: str, value: str) -> None:
+        self.tags[key] = value
+
+
+def test_the_description_ends_with_a_link_to_the_newest_report_unless_somebody_changed_it() -> None:
+    plan = replace(make_plan(FACTORS), description="What [is] it?")
+    linked = r"What \[is\] it? [Report](#/experiments/4/runs/two/artifacts/report.html)"
+    client = Noted(tags={NOTE: r"What \[is\] it?"})
+    for run in ("one", "two"):
+        link_report(client, "4", plan, run)
+    assert client.tags == {NOTE: linked}
+    for old, new in ((f"{linked} Seen by all.", f"{linked} Seen by all."), ("Mine", "Mine")):
+        client = Noted(tags={NOTE: old})
+        link_report(client, "4", plan, "three")
+        assert client.tags == {NOTE: new}
+    client = Noted(tags={})
+    link_report(client, "4", replace(plan, description=""), "run")
+    assert client.tags == {NOTE: "[Report](#/experiments/4/runs/run/artifacts/report.html)"}
 
 
 def scripts() -> dict[str, str]:
