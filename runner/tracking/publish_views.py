@@ -42,7 +42,7 @@ def link_report(client: Any, experiment: str, plan: Plan, run: str) -> None:
     """
     description = markdown(plan.description)
     # Relative to the page, so that it holds whatever the server is called and whatever prefix it has.
-    link = f"[Report](#/experiments/{experiment}/runs/{run}/artifacts/report.html)"
+    link = f"[Report](#/experiments/{experiment}/runs/{run}/artifacts/report.html?workflowType=machine_learning)"
     note = f"{description} {link}".strip()
     try:
         old = client.get_experiment(experiment).tags.get(NOTE, "")
@@ -52,4 +52,4 @@ def link_report(client: Any, experiment: str, plan: Plan, run: str) -> None:
         log.debug("no link", exc_info=True)
 
 
-_LINK = r"\[Report\]\(#[\w/.-]*\)"
+_LINK = r"\[Report\]\(#[\w/.?=-]*\)"

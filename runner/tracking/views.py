@@ -17,6 +17,9 @@ MOST_LINES = 20
 
 CELLS = "tags.`runner.kind` = 'cell' and tags.`runner.current` = 'yes'"
 FAILED = "tags.`runner.kind` = 'fit' and tags.`runner.current` = 'yes' and attributes.status = 'FAILED'"
+NAME = "attributes.`Run Name`"
+NARROWEST, WIDEST, CHARACTER = 190, 420, 7
+"""In pixels: the column of names, and one character of a name, beside 90 for the symbols before it."""
 REASON_WIDTH = 500
 """In pixels: the reason is a sentence."""
 HALF_WIDTH = "half_width"
@@ -51,7 +54,7 @@ def _runs(filter_: str, order: str, ascending: bool, columns: Sequence[str]) -> 
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
-        "columnOrder": [_column("attributes", "Run Name"), *columns],
+        "columnOrder": [NAME, *columns],
         "runsHiddenMode": "SHOW_ALL",
     }
 
@@ -64,7 +67,12 @@ def _cells(plan: Plan, factors: Sequence[str]) -> State:
     ]  # fmt: skip
     columns = [*(_column("params", name) for name in factors), *(_column("metrics", safe(name)) for name in metrics)]
     runs = _runs(CELLS, _column("metrics", safe(plan.metric)), not plan.measure.higher_is_better, columns)
-    return runs | _charts(plan, factors)
+    return runs | _charts(plan, factors) | {"columnWidths": {NAME: _name_width(plan)}}
+
+
+def _name_width(plan: Plan) -> int:
+    longest = max((len(cell.name) for cell in plan.cells), default=0)
+    return min(max(NARROWEST, 90 + CHARACTER * longest), WIDEST)
 
 
 def _failed(factors: Sequence[str]) -> State:

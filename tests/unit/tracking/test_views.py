@@ -54,6 +54,14 @@ def test_the_first_view_has_the_factors_in_the_grids_order_and_then_the_result_b
     assert "metrics.`test_accuracy`" in loss["selectedColumns"]
 
 
+def test_names_of_cells_are_readable_and_never_take_the_whole_table() -> None:
+    widths = [
+        views_of(make_plan({"a": (level, "2")}))[0].state["columnWidths"]["attributes.`Run Name`"]
+        for level in ("1", "a level of two dozen letters", "x" * 500)
+    ]
+    assert widths == sorted(widths) and len(set(widths)) == 3 and widths[-1] <= 500
+
+
 def test_the_metric_of_a_plugin_is_a_column_and_its_study_has_the_curve_of_the_accuracy() -> None:
     f1 = Metric("macro_f1", "macro F1")
     plan = replace(make_plan(FACTORS), metric="macro_f1", measures=(f1,), columns=("macro_f1", "val_loss"))
@@ -166,7 +174,7 @@ class Noted(SimpleNamespace):
 
 def test_the_description_ends_with_a_link_to_the_newest_report_unless_somebody_changed_it() -> None:
     plan = replace(make_plan(FACTORS), description="What [is] it?")
-    linked = r"What \[is\] it? [Report](#/experiments/4/runs/two/artifacts/report.html)"
+    linked = r"What \[is\] it? [Report](#/experiments/4/runs/two/artifacts/report.html?workflowType=machine_learning)"
     client = Noted(tags={NOTE: r"What \[is\] it?"})
     for run in ("one", "two"):
         link_report(client, "4", plan, run)
@@ -177,7 +185,9 @@ def test_the_description_ends_with_a_link_to_the_newest_report_unless_somebody_c
         assert client.tags == {NOTE: new}
     client = Noted(tags={})
     link_report(client, "4", replace(plan, description=""), "run")
-    assert client.tags == {NOTE: "[Report](#/experiments/4/runs/run/artifacts/report.html)"}
+    assert client.tags == {
+        NOTE: "[Report](#/experiments/4/runs/run/artifacts/report.html?workflowType=machine_learning)"
+    }
 
 
 def scripts() -> dict[str, str]:
