@@ -45,6 +45,7 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/scale.py
+	-$(BIN)/python benchmarks/mlflow_ui.py
 	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 
 torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
