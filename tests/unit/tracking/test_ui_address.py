@@ -186,3 +186,15 @@ def test_an_answer_of_another_form_is_none(answer: Any) -> None:
         Server(address(server)).find_page("")
     with answering(**{"experiments/get-by-name": answer}) as server, pytest.raises(NoAnswer, match="not that of"):
         Server(address(server)).find_page("clothes")
+
+
+def test_a_browser_is_opened_only_if_asked_and_in_a_terminal(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with answering() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address(server))
+        assert main(["ui", "--open"]) == 0 and not opened
+        printed = capsys.readouterr().out.strip()
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        assert main(["ui"]) == 0 and not opened
+        assert main(["ui", "--open"]) == 0 and opened == [printed]
