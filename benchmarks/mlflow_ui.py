@@ -2,16 +2,19 @@
 
     .venv/bin/python benchmarks/mlflow_ui.py [CELLS]
 
-Needs chromium and chromedriver. Publishing the 2,000 fits first takes about a minute and a half on 2 cores.
+Needs chromium and chromedriver. Publishing the 2,000 fits first takes one to three minutes on 2 cores.
+The figures are saved in benchmarks/results/mlflow_ui.csv.
 """
 
 from __future__ import annotations
 
+import csv
 import itertools
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from runner.journal.journal import open_journal  # noqa: E402
 from runner.planning import plan_file  # noqa: E402
 from runner.tracking.saved_views import CURVES, FIRST, OURS  # noqa: E402
 
+RESULT = Path(__file__).parent / "results" / "mlflow_ui.csv"
 FITS = 10
 FACTORS = {"architecture.width": 10, "architecture.kernel": 5, "optimizer.lr": 4}
 """The levels of each factor: 200 cells."""
@@ -62,30 +66,37 @@ def seconds_to_show(page: Any, address: str, rows: int, chart: bool = False) -> 
     return time.perf_counter() - start
 
 
+def measure(folder: Path, cells: int) -> Iterator[tuple[str, float, str]]:
+    """What is measured, its value and its unit."""
+    reports = folder / "reports"
+    fits = make_study(reports / "large", cells)
+    start = time.process_time()
+    publish(reports / "large", f"sqlite:///{reports / 'mlflow.db'}")
+    yield "publishing a fit, CPU time", 1000 * (time.process_time() - start) / fits, "ms"
+    start = time.perf_counter()
+    with ui(folder) as (process, address, _):
+        yield "`runner ui` until it prints the address", time.perf_counter() - start, "s"
+        with chromium(folder / "browser", (1920, 1080)) as page:
+            for title, key, rows in (
+                ("cells, in a browser without a cache", FIRST, 15), ("cells again", FIRST, 15),
+                ("curves", CURVES, 15), ("failed fits", f"{OURS}failed", 1),
+            ):  # fmt: skip
+                chart = "&compareRunsMode=CHART" if key == CURVES else ""
+                yield title, seconds_to_show(page, address.replace(FIRST, key) + chart, rows, bool(chart)), "s"
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for name, each in zip(("`runner ui`", "MLflow's command", "its worker"), family, strict=True):
+            yield f"memory of {name}", each.memory_info().rss / 1e6, "MB"
+
+
 def main() -> None:
     cells = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    lines = [["cells", "fits per cell", "load average", "what", "value", "unit"]]
     with tempfile.TemporaryDirectory() as name:
-        reports = Path(name) / "reports"
-        fits = make_study(reports / "large", cells)
-        print(f"{cells} cells x {FITS} fits, load average {os.getloadavg()[0]:.1f}")
-        start = time.process_time()
-        publish(reports / "large", f"sqlite:///{reports / 'mlflow.db'}")
-        print(f"published with {1000 * (time.process_time() - start) / fits:.1f} ms of CPU time per fit")
-        start = time.perf_counter()
-        with ui(Path(name)) as (process, address, _):
-            print(f"{time.perf_counter() - start:5.1f} s until `runner ui` printed the address")
-            with chromium(Path(name) / "browser", (1920, 1080)) as page:
-                first = "in a browser without a cache"
-                for title, key, rows in (
-                    (f"cells, {first}", FIRST, 15), ("cells again", FIRST, 15), ("curves", CURVES, 15),
-                    ("failed fits", f"{OURS}failed", 1),
-                ):  # fmt: skip
-                    chart = key == CURVES
-                    shown = address.replace(FIRST, key) + ("&compareRunsMode=CHART" if chart else "")
-                    print(f"{seconds_to_show(page, shown, rows, chart):5.1f} s  {title}")
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            memory = " + ".join(f"{each.memory_info().rss / 1e6:.0f}" for each in family)
-            print(f"{memory} MB: `runner ui`, MLflow's command, its worker")
+        for what, value, unit in measure(Path(name), cells):
+            lines.append([str(cells), str(FITS), f"{os.getloadavg()[0]:.1f}", what, f"{value:.1f}", unit])
+            print(f"{value:6.1f} {unit:2}  {what}", flush=True)
+    with RESULT.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 if __name__ == "__main__":
