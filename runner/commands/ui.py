@@ -55,17 +55,16 @@ def _serve(given: argparse.Namespace, uri: str, study: str) -> int:
     from runner.commands.ui_server import serving
     from runner.tracking.store_address import artifact_root
 
-    with serving(uri, artifact_root(uri), given.host, given.port, given.verbose) as (server, process):
+    with serving(uri, artifact_root(uri), given.host, given.port, given.verbose) as running:
         try:
-            page = _find_page(server, study)
+            page = _find_page(running.server, study)
             print(f"MLflow UI on http://{given.host}:{given.port} (Ctrl-C ends it)", file=sys.stderr)
             if given.host not in ("127.0.0.1", "localhost", "::1"):
                 print("warning: anyone who can reach that address can read and change the store", file=sys.stderr)
             _show(page, given.open)
-            process.wait()
+            running.wait()
         except KeyboardInterrupt:  # the way to end it, and no fault
             return 0
-    raise RunnerError(f"the MLflow server ended with status {process.returncode}")
 
 
 def _study_name(given: argparse.Namespace) -> str:

@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from runner.errors import RunnerError
 from runner.text import printable
@@ -37,14 +38,43 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of this machine's, and one that a browser on it can open."""
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that was started, how to ask it, and what it has printed."""
+
+    server: Server
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + LONGEST_START
+        while not self.server.is_ready():
+            if self.process.poll() is not None:
+                raise self.ended()
+            if time.monotonic() > deadline:
+                raise RunnerError(f"the MLflow server did not answer within {LONGEST_START:g} s: {self._last_line()}")
+            time.sleep(POLL_INTERVAL)
+
+    def wait(self) -> NoReturn:
+        """Wait until it ends, which it does not by itself, and raise RunnerError."""
+        self.process.wait()
+        raise self.ended()
+
+    def ended(self) -> RunnerError:
+        return RunnerError(f"the MLflow server ended with status {self.process.returncode}: {self._last_line()}")
+
+    def _last_line(self) -> str:
+        self.output.seek(0)
+        lines = [line for line in self.output.read().decode(errors="replace").splitlines() if line.strip()]
+        return printable(mask_credentials(lines[-1])) if lines else "it printed nothing"
+
+
 @contextmanager
-def serving(
-    uri: str, root: str | None, host: str, port: int, verbose: bool
-) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
-    """MLflow's server on the store at `uri`, once it answers, and its process; raises RunnerError if it does not start.
+def serving(uri: str, root: str | None, host: str, port: int, verbose: bool) -> Iterator[Running]:
+    """MLflow's server on the store at `uri`, once it answers; raises RunnerError if it does not start.
 
     `root` is the folder of the artifacts of new experiments, if it is not the server's default. What the server prints
-    is shown if it is `verbose`, else only its last line if it ends before it answers.
+    is shown if it is `verbose`, else only its last line if it ends by itself.
     """
     _refuse_taken(host, port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
@@ -52,16 +82,18 @@ def serving(
     # In the environment, as everyone on this machine can see a command and with it the password of a data base.
     # The first ones can be set by the user.
     artifacts = {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
-    environment = {**LEAN, **artifacts, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    # A line per request would fill the disk in the end, if nobody sees it.
+    quiet = {} if verbose else {"UVICORN_LOG_LEVEL": "warning"}
+    environment = {**LEAN, **quiet, **artifacts, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     environment.pop("MLFLOW_WORKSPACE", None)  # a setting of clients, with which a server does not start
     with tempfile.TemporaryFile() as output:
         process = _start(command, environment, None if verbose else output)
         # In messages, a sqlite store is a file.
-        store = mask_credentials(uri).removeprefix(SQLITE)
+        server = Server(f"http://{browsable(host)}:{port}", mask_credentials(uri).removeprefix(SQLITE))
         try:
-            server = Server(f"http://{browsable(host)}:{port}", store)
-            _wait_until_ready(server, process, output)
-            yield server, process
+            running = Running(server, process, output)
+            running.wait_until_ready()
+            yield running
         finally:
             _end(process)
 
@@ -99,22 +131,6 @@ def _end_with_parent() -> None:
 
     set_death_signal = 1  # PR_SET_PDEATHSIG
     ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
-
-
-def _wait_until_ready(server: Server, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-    deadline = time.monotonic() + LONGEST_START
-    while not server.is_ready():
-        if process.poll() is not None:
-            raise RunnerError(f"the MLflow server ended with status {process.returncode}: {_last_line(output)}")
-        if time.monotonic() > deadline:
-            raise RunnerError(f"the MLflow server did not answer within {LONGEST_START:g} s: {_last_line(output)}")
-        time.sleep(POLL_INTERVAL)
-
-
-def _last_line(output: IO[bytes]) -> str:
-    output.seek(0)
-    lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
-    return printable(lines[-1]) if lines else "it printed nothing"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
