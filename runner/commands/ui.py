@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the address of the study's page, and serve it until Ctrl-C if the store is not a server's."""
-    from runner.tracking.store_address import NONE, sqlite_file, store_uri
+    from runner.tracking.database import check_database
+    from runner.tracking.moved_store import adopt_place
+    from runner.tracking.store_address import NONE, mask_credentials, sqlite_file, store_uri
 
     uri, study = store_uri(given.tracking_uri, given.reports), _study_name(given)
     file = sqlite_file(uri)
@@ -48,6 +50,12 @@ def run(given: argparse.Namespace) -> int:
         return 0
     if file is not None and not file.exists():
         raise RunnerError(f"{file}: no such store; `runner run` makes it")
+    try:
+        check_database(uri)  # the server would answer with a traceback
+    except RunnerError as error:
+        raise RunnerError(f"{mask_credentials(uri)}: {error}") from None
+    if file is not None:
+        adopt_place(file)
     return _serve(given, uri, study)
 
 

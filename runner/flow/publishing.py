@@ -17,7 +17,7 @@ from runner.planning import plan_file
 from runner.planning.plan import Plan
 from runner.tracking.base import NullTracker, Tracker
 from runner.tracking.publisher import Publisher, describe_error
-from runner.tracking.refusal import is_refusal
+from runner.tracking.refusals import concerns_one_item
 from runner.tracking.store_address import NONE, mask_credentials, store_uri
 from runner.trained.file import SUFFIX
 
@@ -107,7 +107,7 @@ def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
             tracker.close()
             return
         except Exception as error:
-            if attempt == ATTEMPTS or not is_refusal(error):
+            if attempt == ATTEMPTS or not concerns_one_item(error):
                 raise
 
 

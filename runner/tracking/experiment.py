@@ -12,7 +12,7 @@ from runner.files.content_hash import content_id
 from runner.planning.plan import Plan
 from runner.text import markdown
 from runner.tracking.connection import Connection
-from runner.tracking.refusal import Refused, is_refusal
+from runner.tracking.refusals import Refused, concerns_one_item
 from runner.tracking.store_address import artifact_root
 
 STUDY = "runner.study"
@@ -44,7 +44,7 @@ def open_experiment(connection: Connection, plan: Plan, name: str, reports: Path
         try:
             id = client.create_experiment(name, artifact_root(connection.uri, reports), tags=tags)
         except Exception as error:
-            if is_refusal(error):  # another machine may have created it since
+            if concerns_one_item(error):  # another machine may have created it since
                 raise Refused(str(error)) from error
             raise
         return Experiment(id, name, tags, True)

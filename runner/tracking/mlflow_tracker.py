@@ -27,7 +27,7 @@ from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
 from runner.tracking.publish_views import link_report, publish_views
-from runner.tracking.refusal import Refused, is_refusal
+from runner.tracking.refusals import Refused, concerns_one_item
 from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
@@ -184,7 +184,7 @@ class MlflowTracker:
         try:
             yield
         except Exception as error:
-            if not is_refusal(error):
+            if not concerns_one_item(error):
                 raise
             self._refused.append(f"{name}: {error}")
 

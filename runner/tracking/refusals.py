@@ -77,6 +77,21 @@ REFUSALS = (
 """Patterns of the client's messages, the more specific ones first, and what is said instead."""
 
 
+ONE_ITEM = {
+    "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "BAD_REQUEST",
+}  # fmt: skip
+"""MLflow's codes of an error that concerns the one item that was sent, so that others can be sent all the same."""
+
+
+class Refused(RunnerError):
+    """The store refused something that it was sent. Looking again may show why: it was deleted, or exists by now."""
+
+
+def concerns_one_item(error: Exception) -> bool:
+    """Whether the store answered and refused what it was sent, as opposed to not answering or failing."""
+    return isinstance(error, Refused) or getattr(error, "error_code", None) in ONE_ITEM
+
+
 def refused(error: Exception) -> str:
     """The line for `error`, with the cure; "" if it is none of the known kinds. Credentials are not masked."""
     if isinstance(error, RunnerError):
