@@ -31,6 +31,10 @@ def probe_architecture(subject: Subject) -> list[str]:
         cure = "return layers of runner.api, or a torch module"
         raise subject.fault(f"it builds {yaml_value(repr(built))}, which is not a network; {cure}")
     analysis = examine_network(subject, built)
+    subject.fits = True
+    wrong = subject.on_each_engine(lambda engine: _try_own_layers(subject, analysis, engine))
+    if fault := next(filter(None, wrong.values()), None):
+        raise fault
     if 2 * IMAGES * (analysis.macs or 0) <= MOST_MACS:
         subject.on_each_engine(lambda engine: _train(subject, built, engine))
     return []
@@ -56,6 +60,7 @@ def examine_module(subject: Subject, module: Any) -> Analysis:
         analysis = measure(module, subject.shape, subject.classes)
     except RunnerError as error:
         raise subject.fault(str(error), module.forward, error=error.__cause__) from error
+    subject.fits = True
     try_on_meta(module, subject.shape, subject.classes, _place(subject))
     try_run(_builder(subject), subject.shape, subject.classes, (analysis.parameters, analysis.macs), _place(subject))
     return analysis
@@ -78,6 +83,21 @@ def _place(subject: Subject) -> Callable[[str, Any, BaseException | None], Excep
 
 def _builder(subject: Subject) -> Callable[[], Any]:
     return lambda: subject.catalog.build(subject.kind, subject.ref, subject.shape, subject.classes)
+
+
+def _try_own_layers(subject: Subject, analysis: Analysis, engine: str) -> Fault | None:
+    """What is wrong with a layer that the plugin brings itself; raises Fault if it is for the other engine alone."""
+    from runner.engines.own_layers import refuse_failing
+
+    for layer in analysis.own:
+        try:
+            refuse_failing(layer, engine)
+        except RunnerError as error:
+            fault = subject.fault(str(error), error=error.__cause__)
+            if not hasattr(layer.layer, "backward"):
+                raise fault from error
+            return fault
+    return None
 
 
 class _Descent:

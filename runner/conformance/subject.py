@@ -52,6 +52,8 @@ class Subject:
     class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     only: str = ""
+    fits: bool = False
+    """Of an architecture, once it is known: whether its shapes suit images of `shape`."""
 
     @property
     def entry(self) -> RegisteredComponent:
@@ -96,7 +98,8 @@ class Subject:
         return built
 
     def fault(self, text: str, *functions: Any, error: BaseException | None = None) -> Fault:
-        return Fault(text, self._where(functions, error))
+        where = self._where(functions, error)
+        return Fault(text.replace(f" at {where.rpartition(' of ')[2]}", ""), where)  # the place once
 
     def at(self, text: str, *functions: Any, error: BaseException | None = None) -> str:
         """`text` after the component and its place: the line that raised `error`, or that of the first function."""
@@ -132,7 +135,8 @@ class Subject:
         except Fault:
             raise
         except RunnerError as error:
-            raise Fault(str(error) if self.entry.source in str(error) else self.at(str(error))) from error
+            has_place = f"{self.kind} {self.ref} of " in str(error)
+            raise Fault(str(error)) if has_place else self.fault(str(error), error=error.__cause__) from error
         except (Exception, SystemExit) as error:
             log.debug("%s %s raised", self.kind, self.ref, exc_info=True)
             raise self.fault(f"it raised {type(error).__name__}: {error}", error=error) from error

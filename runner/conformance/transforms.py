@@ -34,10 +34,14 @@ def probe_transform(subject: Subject) -> list[str]:
 
 
 def _draw(subject: Subject, transform: Any, seed: int, count: int) -> dict[str, np.ndarray]:
-    """The numbers for a batch, which an equal generator has to give again."""
+    """The numbers for a batch, which an equal generator has to give again.
 
-    def once() -> dict[str, np.ndarray]:
-        with seeded_globals():
+    The generators of the process are others then: fits that are trained together share them, so that what is drawn
+    from them would depend on which fits those are.
+    """
+
+    def once(fold: int) -> dict[str, np.ndarray]:
+        with seeded_globals(fold):
             rng = np.random.default_rng(seed)
             drawn = subject.call("draw", transform.draw, rng, count, subject.shape)
         try:
@@ -45,7 +49,7 @@ def _draw(subject: Subject, transform: Any, seed: int, count: int) -> dict[str, 
         except TypeError as error:
             raise subject.fault(f"draw {error}", transform.draw) from None
 
-    first, again = once(), once()
+    first, again = once(0), once(1)
     if not same(first, again):
         raise subject.fault("draw gives other numbers for an equal rng; draw all of them from rng", transform.draw)
     return first
@@ -73,14 +77,14 @@ def _changed(subject: Subject, transform: Any, name: str, array: np.ndarray, dra
     """What the method `name` makes of an array, which equal draws have to give again."""
     function = getattr(transform, name)
 
-    def once() -> np.ndarray:
+    def once(fold: int) -> np.ndarray:
         given, like = to_engine(engine, array), to_engine(engine, array)
-        with seeded_globals():
+        with seeded_globals(fold):
             value = subject.call(name, function, given, to_engine(engine, drawn), given=f" with {WORDS[engine]}")
         return check_array(subject, name, function, value, like, engine)
 
-    first = once()
-    if not same(first, once()):
+    first = once(0)
+    if not same(first, once(1)):
         raise subject.fault(f"{name} gives something else for equal draws; draw its random numbers in draw", function)
     return first
 

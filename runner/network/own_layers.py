@@ -25,7 +25,7 @@ def check(path: str, layer: Layer, shape: Shape) -> None:
     problem = _declaration(type(layer))
     if problem:
         raise ShapeError(f"layer {path}: {type(layer).__name__} {problem}")
-    with guarded(path, layer, "facts"):
+    with guarded(path, layer, "its shapes"):
         problem = _facts(layer, shape)
     if problem:
         raise ShapeError(f"layer {path}: {type(layer).__name__}.{problem}")

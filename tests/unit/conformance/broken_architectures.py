@@ -171,13 +171,13 @@ def listing(shape, classes):
 
 @architecture
 def doubled(shape, classes):
-    """the module's output in training is 8x20 for 8 images of 10 classes | expected one score for each class, 8x10"""
+    """the module's output in training is 8x | expected one score for each class, 8x"""
     return Doubled(shape[0], classes)
 
 
 @architecture
 def fewer(shape, classes):
-    """the module's output is 9, not one number for each of 10 classes"""
+    """the module's output is | not one number for each of"""
     return Fewer(shape[0], classes)
 
 
@@ -255,7 +255,7 @@ def overwriting(shape, classes):
 
 @architecture  # HERE: crowded
 def crowded(shape, classes):
-    """the network's output is 11x1x1, not one number for each of 10 classes"""
+    """the network's output is | x1x1, not one number for each of"""
     return Sequential(Conv(4, 3), ReLU(), Flatten(), Dense(classes + 1))
 
 

@@ -103,7 +103,7 @@ BOTH = {
     "Leaky": "layer leaky1: Leaky extends ReLU, which the engines would compute in its place; extend Layer or",
     "NoForward": "layer noforward1: NoForward has no forward(self, x, arrays), which computes its output",
     "Shapeless": "Shapeless.output_shape gives [2, 8, 8]; expected (channels, height, width), whole numbers",
-    "Raises": "layer raises1: Raises (facts) raised AttributeError at ",
+    "Raises": "layer raises1: Raises (its shapes) raised AttributeError: ",
     "RaisesInForward": "raised KeyError at ",
     "WrongShape": "WrongShape forward gives ",
     "Unspecified": "Unspecified.parameters gives {'scale': (2, 1, 1)}; expected a ParameterSpec for each name",
