@@ -87,10 +87,16 @@ def _module(name: str) -> str:
     return name.replace("-", "_")
 
 
+def _names(kind: str, name: str) -> dict[str, str]:
+    """A component's kind and its names: in YAML, of its module, and of the suite that tries it."""
+    suite = "".join(word[0].upper() + word[1:] for word in re.split("[_-]+", name) if word)
+    return {"kind": kind, "name": name, "module": _module(name), "suite": suite}
+
+
 def _plugin(kind: str, name: str) -> tuple[dict[Path, str], list[str]]:
     """A plugin file and its test by path, and what to do next."""
     file, test = f"{_module(name)}.py", f"test_{_module(name)}.py"
-    values = {"kind": kind, "name": name, "module": _module(name), "plugin_file": file, "test_file": test}
+    values = {**_names(kind, name), "plugin_file": file, "test_file": test}
     files = {Path(file): _render(f"{kind}.py.j2", values), Path(test): _render("test.py.j2", values)}
     use = USES[kind]
     return files, [
@@ -105,8 +111,7 @@ def _package(name: str) -> tuple[dict[Path, str], list[str]]:
     if root.exists():
         raise RunnerError(f"{root} exists already; nothing was written")
     test = f"tests/test_{module}.py"
-    values = {"kind": "architecture", "name": name, "module": module, "plugin_file": "", "test_file": test}
-    values["version"] = __version__
+    values = {**_names("architecture", name), "plugin_file": "", "test_file": test, "version": __version__}
     templates = {
         "pyproject.toml": "package/pyproject.toml.j2",
         "README.md": "package/README.md.j2",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from command import TINY, Command
 
 from runner.commands.new import PACKAGE
 from runner.components.records import KINDS
+from runner.testing import PluginSuite
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,12 +35,14 @@ def test_a_new_plugin_runs_and_so_does_its_test(
     assert planned.returncode == 0, planned.stderr
     # The test that it writes, by pytest's rules but in this process.
     monkeypatch.syspath_prepend(str(tmp_path))
-    names = {"__file__": str(tmp_path / "test_my_own.py"), "__name__": "test_my_own"}
-    exec(compile((tmp_path / "test_my_own.py").read_text(), "test_my_own.py", "exec"), names)
-    tests = {name: test for name, test in names.items() if name.startswith("test_")}
-    assert {"test_it_can_be_planned", "test_every_fit_ends_well"} <= tests.keys()
-    for test in tests.values():
-        test(*[tmp_path / "reports"] * test.__code__.co_argcount)  # type: ignore[attr-defined]
+    monkeypatch.delitem(sys.modules, "test_my_own", raising=False)
+    tests = importlib.import_module("test_my_own")
+    suite = tests.TestMyOwn()
+    assert issubclass(tests.TestMyOwn, PluginSuite) and [case[:2] for case in suite.cases()] == [(kind, "my-own")]
+    for case in suite.cases():
+        suite.test_component(*case)
+    assert [name for name in vars(tests) if name.startswith("test_")] == ["test_every_fit_ends_well"]
+    tests.test_every_fit_ends_well(tmp_path / "reports")
 
 
 @pytest.mark.parametrize(
