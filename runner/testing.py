@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from runner.conformance.plugin_check import Checked, check_component, find
+from runner.errors import RunnerError
+from runner.text import did_you_mean, nearest
+
+SETTINGS = ("plugin", "parameters", "engine")
 
 
 class PluginSuite:
@@ -34,8 +38,15 @@ class PluginSuite:
 
     @classmethod
     def cases(cls) -> list[tuple[str, str, Mapping[str, Any]]]:
-        """(kind, name, parameters) of every component that is tried."""
+        """(kind, name, parameters) of every component that is tried; raises RunnerError for a suite that tries less."""
+        cls._refuse_misspelt()
         keys = [(entry.component.kind, entry.component.name) for entry in find(cls._plugin())[1]]
+        for name, sets in cls.parameters.items():
+            if name not in {key[1] for key in keys}:
+                known = did_you_mean(name, [key[1] for key in keys])
+                raise RunnerError(f"{cls.__name__}.parameters: {cls.plugin} has no component '{name}'{known}")
+            if isinstance(sets, Mapping) or not sets or not all(isinstance(given, Mapping) for given in sets):
+                raise RunnerError(f"{cls.__name__}.parameters: '{name}' needs a list of mappings, such as [{{}}]")
         return [(*key, given) for key in keys for given in cls.parameters.get(key[1], [{}])]
 
     @classmethod
@@ -43,6 +54,17 @@ class PluginSuite:
         """One component tried with the parameters `given`: its faults, if any, are in `faults`."""
         catalog, _ = find(cls._plugin())
         return check_component(catalog, catalog.find(kind, name), given, cls.engine)
+
+    @classmethod
+    def _refuse_misspelt(cls) -> None:
+        """Raise RunnerError if an attribute of the suite is missing, misspelt or unknown: it would try less."""
+        for name in vars(cls):
+            if name not in SETTINGS and (meant := nearest(name, SETTINGS, 0.8)):
+                raise RunnerError(f"{cls.__name__}.{name}: did you mean '{meant}'?")
+        if not hasattr(cls, "plugin"):
+            raise RunnerError(f"{cls.__name__} names no plugin; write plugin = \"my_block.py\", the file beside it")
+        if cls.engine not in ("", "numpy", "torch"):
+            raise RunnerError(f"{cls.__name__}.engine: found {cls.engine!r}; allowed: 'numpy', 'torch', '' for both")
 
     @classmethod
     def _plugin(cls) -> str:

@@ -60,6 +60,8 @@ def find(plugin: str) -> tuple[Catalog, list[RegisteredComponent]]:
             raise RunnerError(f"{failed} failed to load: {reason}")
     found = [entry for entry in _sorted(catalog) if entry.distribution and entry.distribution[0] == plugin]
     if not found:
+        if (path / "pyproject.toml").is_file():
+            raise RunnerError(f"{plugin}: the package of that folder is not installed; pip install -e {plugin}")
         if path.exists() or path.suffix or len(path.parts) > 1:
             find_plugin(plugin)  # which says what is wrong with it
         near = {entry.distribution[0] for entry in _sorted(catalog) if entry.distribution}

@@ -16,6 +16,7 @@ import pytest
 from command import ROOT, run_here
 
 from runner.components.catalog import load_catalog
+from runner.errors import RunnerError
 from runner.testing import PluginSuite
 
 FOLDER = Path(__file__).parent
@@ -100,6 +101,7 @@ def test_the_check_of_a_package_or_of_nothing(tmp_path: Path) -> None:
         ("my_blok.py", "no file 'my_blok.py'; did you mean './my_block.py'?"),
         ("my_block", "my_block: no such file, and no installed package of plugins; did you mean 'my_block.py'?"),
         ("loose", "'loose' is a folder without an __init__.py; add one that imports the files with hooks"),
+        ("package", "package: the package of that folder is not installed; pip install -e package"),
         ("my_block.py --kind loss", "my_block.py has no loss; it has architecture wide"),
         ("my_block.py other", "my_block.py has no component 'other'; it has architecture wide"),
         ("my_block.py --parameters", "--check tries what is in a plugin; leave out --parameters"),
@@ -109,6 +111,8 @@ def test_the_check_of_a_package_or_of_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_checked_is_said_in_one_line(arguments: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "my_block.py").write_text(MY_BLOCK)
     (tmp_path / "loose").mkdir()
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "pyproject.toml").touch()
     done = run_here(tmp_path, "plugins", "--check", *arguments.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message) and done.stderr.count("\n") == 1, done.stderr
@@ -144,3 +148,20 @@ def test_a_package_that_fails_to_load_is_not_called_missing(tmp_path: Path, monk
     load_catalog.cache_clear()
     expected = "blocks of my-blocks 1.0 failed to load: my-blocks 1.0 raised ModuleNotFoundError: "
     assert done.stderr.splitlines()[-1].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({}, "names no plugin; write plugin = "),
+        ({"plugins": "good.py"}, "Mine.plugins: did you mean 'plugin'?"),
+        ({"plugin": "good.py", "parameter": {}}, "Mine.parameter: did you mean 'parameters'?"),
+        ({"plugin": "good.py", "engine": "pytorch"}, "Mine.engine: found 'pytorch'; allowed: 'numpy', 'torch'"),
+        ({"plugin": "broken_archs.py"}, "no file 'broken_archs.py'"),
+        ({"plugin": f"{FOLDER}/good.py", "parameters": {"perceptrn": [{}]}}, "has no component 'perceptrn'; did you"),
+        ({"plugin": f"{FOLDER}/good.py", "parameters": {"of_a_file": {"a": 1}}}, "'of_a_file' needs a list of"),
+    ],
+)
+def test_a_suite_that_would_try_less_is_refused(written: dict[str, Any], expected: str) -> None:
+    with pytest.raises(RunnerError, match=re.escape(expected)):
+        type("Mine", (PluginSuite,), written).cases()
