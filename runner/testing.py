@@ -42,8 +42,10 @@ class PluginSuite:
         cls._refuse_misspelt()
         keys = [(entry.component.kind, entry.component.name) for entry in find(cls._plugin())[1]]
         for name, sets in cls.parameters.items():
-            if name not in {key[1] for key in keys}:
-                known = did_you_mean(name, [key[1] for key in keys])
+            names = [key[1] for key in keys]
+            # Suites of several plugins may share their parameters, so only a likely misspelling is refused.
+            if name not in names and nearest(name, names, 0.7):
+                known = did_you_mean(name, names)
                 raise RunnerError(f"{cls.__name__}.parameters: {cls.plugin} has no component '{name}'{known}")
             if isinstance(sets, Mapping) or not sets or not all(isinstance(given, Mapping) for given in sets):
                 raise RunnerError(f"{cls.__name__}.parameters: '{name}' needs a list of mappings, such as [{{}}]")
@@ -62,7 +64,7 @@ class PluginSuite:
             if name not in SETTINGS and (meant := nearest(name, SETTINGS, 0.8)):
                 raise RunnerError(f"{cls.__name__}.{name}: did you mean '{meant}'?")
         if not hasattr(cls, "plugin"):
-            raise RunnerError(f"{cls.__name__} names no plugin; write plugin = \"my_block.py\", the file beside it")
+            raise RunnerError(f'{cls.__name__} names no plugin; write plugin = "my_block.py", the file beside it')
         if cls.engine not in ("", "numpy", "torch"):
             raise RunnerError(f"{cls.__name__}.engine: found {cls.engine!r}; allowed: 'numpy', 'torch', '' for both")
 

@@ -83,10 +83,8 @@ class Catalog:
             if kind == "optimizer":
                 torch_rule.refuse_other_rules(product, built)
                 required = () if is_around_torch(built) else required
-            if isinstance(built, type):
-                raise PluginError(f"{product} the class {built.__name__}; call it")
             missing = [name for name in required if not hasattr(built, name)]
-        if missing:
+        if missing or isinstance(built, type):
             from runner.components import mistakes  # rarely needed
 
             raise PluginError(f"{product} {mistakes.of_product(kind, built, missing)}")

@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,7 +47,26 @@ def raised(error: BaseException) -> str:
     cure = next((cure for kind, text, cure in _CURES if isinstance(error, kind) and text in message), "")
     if isinstance(error, ImportError) and error.name and not cure:
         cure = _missing(error, error.name, re.search(r"cannot import name '(\w+)'", message))
+    cure = cure or _misspelt(error, message)
     return f"{type(error).__name__}: {message}{cure and f'; {cure}'}"
+
+
+def _misspelt(error: BaseException, message: str) -> str:
+    """The name that was probably meant, for one that an object, a line of code or one of our classes does not have."""
+    names: Any = ()
+    name = getattr(error, "name", None) or ""
+    if isinstance(error, AttributeError) and error.obj is not None:
+        names = [known for known in dir(error.obj) if not known.startswith("_")]
+    elif isinstance(error, NameError) and error.__traceback__ is not None:
+        trace = error.__traceback__
+        while trace.tb_next is not None:
+            trace = trace.tb_next
+        names = {**trace.tb_frame.f_globals, **trace.tb_frame.f_locals}
+    elif found := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'$", message):
+        ours = getattr(sys.modules.get("runner.api"), found[1], None)
+        name, names = found[2], inspect.signature(ours).parameters if isinstance(ours, type) else ()
+    close = nearest(name, names, 0.7) if name else ""
+    return f"did you mean '{close}'?" if close and "Did you mean" not in message else ""
 
 
 def _missing(error: ImportError, module: str, name: re.Match[str] | None) -> str:
@@ -177,8 +197,20 @@ def of_build(build: Any) -> str:
 
 def of_product(kind: str, built: Any, missing: Sequence[str]) -> str:
     """What a component's function returned, which cannot be used, and what it should."""
+    if isinstance(built, type):
+        return f"the class {built.__name__}; return an instance, {built.__name__}(...)"
     what = f"the function {built.__name__}" if inspect.isroutine(built) else _a(built)
-    return f"{what}, which lacks {', '.join(missing)}; return {_PRODUCTS[kind]}"
+    names = [*own_names(built), *getattr(built, "__dict__", {})]
+    instead = {name: close for name in missing if (close := nearest(name, names, 0.8))}
+    cures = [f"'{close}' may be meant for '{name}'" for name, close in instead.items()]
+    return f"{what}, which lacks {', '.join(missing)}; {'; '.join(cures) or f'return {_PRODUCTS[kind]}'}"
+
+
+def own_names(built: Any) -> list[str]:
+    """The methods and class variables that a plugin's class gives its objects, without those of dataclass fields."""
+    kinds = [kind for kind in type(built).__mro__ if not kind.__module__.startswith(("builtins", "runner."))]
+    of_fields = {field.name for field in fields(built)} if is_dataclass(built) else set()
+    return [name for kind in kinds for name in vars(kind) if not name.startswith("_") and name not in of_fields]
 
 
 def of_positional(expected: Sequence[str], found: Sequence[inspect.Parameter]) -> str:

@@ -43,7 +43,7 @@ class TorchRule:
 
     def build_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer of a fit's parameters, with the settings of this rule."""
-        raise NotImplementedError(f"{type(self).__name__} has no build_optimizer(parameters)")
+        raise RunnerError(f"{type(self).__name__} has no build_optimizer(parameters), which makes the optimizer")
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], step: Step) -> None:
         raise RunnerError(f"{type(self).__name__} updates all parameters at once and needs the torch engine")

@@ -15,6 +15,7 @@ from runner.fits.metrics import of_component
 def probe_loss(subject: Subject) -> list[str]:
     """Raise Fault for the first thing that is wrong with a loss."""
     loss, classes = subject.build_twice(), subject.classes
+    subject.check_optional(loss, loss_check.METHODS["numpy"])
     if not hasattr(loss, loss_check.METHODS["numpy"]):
         subject.written_for("torch", f"it has no {loss_check.METHODS['numpy']}")
     for engine in subject.engines:
@@ -30,6 +31,7 @@ def probe_loss(subject: Subject) -> list[str]:
 def probe_metric(subject: Subject) -> list[str]:
     """Raise Fault unless a metric gives a number of its range, the same one each time."""
     compute, metric = subject.build_twice(), of_component(subject.entry, subject.ref)
+    subject.check_call(compute, "compute", "truth", "probabilities" if metric.needs_probabilities else "predicted")
     with _placed(subject, compute):
         measuring.refuse_wrong(metric, compute, subject.classes)
     return []

@@ -34,6 +34,7 @@ def probe_rule(subject: Subject) -> list[str]:
     """Raise Fault for the first thing that is wrong with an optimizer: later ones tend to follow from it."""
     rule = subject.build_twice()
     _check_fields(subject, rule)
+    subject.check_optional(rule, "rate", "clip", "elementwise", "engine")
     if not is_around_torch(rule):
         subject.check_signature(rule, "update", "parameter", "gradient", "state", "step")
     if only := required_engine(rule):
@@ -124,6 +125,7 @@ def _steps(subject: Subject, rule: Any, engine: str, arrays: Sequence[Sequence[n
                 raise _undeclared(subject, rule, fault.__cause__) or fault from None
     for state, parameter in zip(getattr(stepper, "states", ()), parameters, strict=False):
         _check_state(subject, rule, state, parameter)
+    _note_unchanged(subject, rule, getattr(stepper, "states", ()))
     return [np.array(parameter) for parameter in parameters]
 
 
@@ -165,6 +167,15 @@ def _check_state(subject: Subject, rule: Any, state: dict[str, Any], parameter: 
             found = f"of shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__
             cure = f"an array of the parameter's shape, {tuple(parameter.shape)}; step.number counts the steps"
             raise subject.fault(f"update makes state[{name!r}] {found}; expected {cure}", rule.update)
+
+
+def _note_unchanged(subject: Subject, rule: Any, states: Sequence[dict[str, Any]]) -> None:
+    """Note a slot that is still zero after all steps: usually a variable was given another value instead."""
+    for name in rule.slots if states else ():
+        if not any(bool((state[name] != 0).any()) for state in states):
+            cure = f"change it in place, as by state[{name!r}][...] = value"
+            note = subject.at(f"update leaves state[{name!r}] at zero; {cure}", rule.update)
+            subject.notes += [note] * (note not in subject.notes)
 
 
 def _check_elementwise(subject: Subject, rule: Any, engine: str) -> None:

@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Any
 
 from runner.components.catalog import Catalog
+from runner.components.mistakes import own_names, raised
 from runner.components.parameters import RegisteredComponent
 from runner.components.records import ComponentRef
 from runner.conformance.repeatability import same, seeded_globals
 from runner.errors import RunnerError
+from runner.text import nearest
 
 log = logging.getLogger("runner.conformance")
 
@@ -124,8 +126,9 @@ class Subject:
         try:
             return function(*arguments)
         except (Exception, SystemExit) as error:
-            words = str(error) if isinstance(error, RunnerError) else f"{type(error).__name__}: {error}"
-            raise self.fault(f"{name} raised{given} {' '.join(words.split())}", function, error=error) from error
+            if isinstance(error, RunnerError):
+                raise self.fault(str(error), function, error=error) from error
+            raise self.fault(f"{name}{given} raised {raised(error)}", function, error=error) from error
 
     @contextmanager
     def only_faults(self) -> Iterator[None]:
@@ -145,9 +148,19 @@ class Subject:
         """Note that it is for one engine alone, as `sign` says."""
         self.only = f"on the {engine} engine only: {sign}"
 
+    def check_optional(self, built: Any, *names: str) -> None:
+        """Raise Fault if the component lacks one of the `names`, which it may lack, and has one that is nearly that."""
+        for name in names:
+            if not hasattr(built, name) and (close := nearest(name, own_names(built), 0.85)):
+                raise self.fault(f"it has '{close}', which nothing uses; did you mean '{name}'?", getattr(built, close))
+
     def check_signature(self, built: Any, name: str, *arguments: str) -> None:
         """Raise Fault unless the method `name` takes so many arguments."""
-        function, expected = getattr(built, name), f"{name}({', '.join(arguments)})"
+        self.check_call(getattr(built, name), name, *arguments)
+
+    def check_call(self, function: Any, name: str, *arguments: str) -> None:
+        """Raise Fault unless `function`, called `name`, takes so many arguments."""
+        expected = f"{name}({', '.join(arguments)})"
         if not callable(function):
             raise self.fault(f"{name} is no function; expected {expected}")
         if inspect.iscoroutinefunction(function):

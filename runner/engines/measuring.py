@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,10 +88,23 @@ def _value(
         said = exact / exact.sum(1, keepdims=True)
     with warnings.catch_warnings(), aside():
         warnings.simplefilter("ignore")  # of scikit-learn about classes that were never named, say
-        value = float(compute(truth.astype(np.int64), said))
+        value = _number(compute(truth.astype(np.int64), said))
     if not metric.lowest - ROUNDING <= value <= metric.highest + ROUNDING:
-        raise ValueError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}")
+        raise NoNumberError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}")
     return min(max(value, metric.lowest), metric.highest)
+
+
+class NoNumberError(ValueError):
+    """What a metric returned is no number, or is outside of its range."""
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        raise NoNumberError("it returns nothing; end it with return")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise NoNumberError(f"it returns {type(value).__name__}") from error
 
 
 def load_libraries(metrics: Iterable[BuiltMetric], classes: int) -> None:
@@ -105,18 +118,35 @@ def load_libraries(metrics: Iterable[BuiltMetric], classes: int) -> None:
 def refuse_wrong(metric: Metric, compute: Compute, classes: int) -> None:
     """Raise PluginError if the metric of a plugin gives no number in its range, or another one the second time.
 
-    What the metric itself raised is its cause.
+    The range is tried with random answers, with right ones only and with wrong ones only. What the metric itself
+    raised is the cause.
     """
     rng = np.random.default_rng(0)
     truth = np.arange(max(TRIED_IMAGES, 2 * classes)) % classes
     shares = rng.dirichlet(np.ones(classes), len(truth))
     try:
         first, again = (_value(metric, compute, truth, shares.argmax(1), shares) for _ in range(2))
+        for said in (truth, (truth + 1) % classes):
+            _refuse_range(metric, compute, truth, said, classes)
     except Exception as error:
         given = "probabilities (N, classes)" if metric.needs_probabilities else "classes (N,)"
-        found = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise PluginError(
-            f"tried on random {given}: {found}; expected a number, {metric.lowest:g} to {metric.highest:g}"
-        ) from error
+        allowed = f"expected a number, {metric.lowest:g} to {metric.highest:g}"
+        found = f"{error}; {allowed}" if isinstance(error, NoNumberError) else f"{type(error).__name__}: {error}"
+        raise PluginError(f"tried on random {given}: {found}") from error
     if first != again:
         raise PluginError(f"it gives {first} and then {again} for the same answers; it must not draw random numbers")
+
+
+def _refuse_range(metric: Metric, compute: Compute, truth: np.ndarray, said: np.ndarray, classes: int) -> None:
+    """Raise NoNumberError if the value for answers as no fit gives them is a number outside of the range.
+
+    Whatever else happens is no fault: a fit whose metric cannot be computed has none.
+    """
+    shares = 0.9 * np.eye(classes)[said] + 0.1 / classes
+    try:
+        _value(metric, compute, truth, said, shares)
+    except NoNumberError as error:
+        if "nan" not in str(error):
+            raise
+    except Exception:  # of the plugin, which may raise anything
+        return

@@ -101,7 +101,9 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "returns itself": (edited(("return", "return build #")), ("builds the function build, which lacks type",)),
     "returns nothing": (edited(("return", "")), ("builds nothing (None); is its return missing?",)),
-    "returns a class": (edited(("return", "return Sequential #")), ("builds the class Sequential; call it",)),
+    "returns a class": (edited(("return", "return Sequential #")), ("builds the class Sequential; return an",)),
+    "misspelt option": (edited(("Flatten()", "Conv(3, 3, stirde=2)")), ("'stirde'; did you mean 'stride'?",)),
+    "misspelt name": (edited(("Dense(classes)", "Dense(clases)")), ("not defined; did you mean 'classes'?",)),
     # Types
     "unknown": (edited(("int", "'Sise'")), ("parameter 'width': the type 'Sise' is not defined; import or define it",)),
     "only for checkers": (

@@ -209,19 +209,44 @@ def rolling():
 
 @augmentation
 def failing():
-    """apply raised | KeyError: 'missing'"""
+    """apply with | raised KeyError: 'missing'"""
     return Failing()
 
 
 @augmentation
 def pairing():
-    """apply raised | IndexError: index 1 is out of bounds"""
+    """apply with | raised IndexError: index 1 is out of bounds"""
     return Pairing()
+
+
+class Relabling(Still):
+    def relable(self, targets, draws):  # HERE: relabling
+        return targets
+
+
+@augmentation
+def relabling():
+    """it has 'relable', which nothing uses; did you mean 'relabel'?"""
+    return Relabling()
+
+
+class Drawing:
+    def draws(self, rng, count, shape):
+        return {}
+
+    def apply(self, images, draws):
+        return images
+
+
+@augmentation  # HERE: drawing
+def drawing():
+    """builds Drawing, which lacks draw; 'draws' may be meant for 'draw'"""
+    return Drawing()
 
 
 @augmentation  # HERE: a_transform_class
 def a_transform_class():
-    """builds the class Still; call it"""
+    """builds the class Still; return an instance"""
     return Still
 
 

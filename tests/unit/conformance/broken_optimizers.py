@@ -224,7 +224,7 @@ def hesitant():
 
 @optimizer
 def on_arrays_only():
-    """update raised with torch tensors TypeError | it works on the numpy engine"""
+    """update with torch tensors raised TypeError | it works on the numpy engine"""
     return OnArraysOnly()
 
 
@@ -236,13 +236,13 @@ def elsewhere():
 
 @optimizer
 def raising():
-    """update raised | ValueError: of the rule"""
+    """update with | raised ValueError: of the rule"""
     return Raising()
 
 
 @optimizer  # HERE: a_class
 def a_class():
-    """builds the class Rule; call it"""
+    """builds the class Rule; return an instance"""
     return Rule
 
 

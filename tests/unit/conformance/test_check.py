@@ -78,3 +78,31 @@ def test_a_layer_for_torch_alone_is_no_fault(tmp_path: Path) -> None:
     done = run_here(tmp_path, "plugins", "--check", "own.py")
     assert done.returncode == 0, done.stdout
     assert "it works on the torch engine only: layer slope1: Slope has no backward" in done.stdout
+
+
+def test_a_slot_that_stays_zero_is_worth_a_note(tmp_path: Path) -> None:
+    rule = """\
+from dataclasses import dataclass
+
+from runner.api import Optimizer, hookimpl
+
+@dataclass(frozen=True)
+class Mean:
+    slots = ("mean",)
+
+    def update(self, parameter, gradient, state, step):
+        mean = state["mean"]
+        mean = 0.9 * mean + gradient
+        parameter -= 0.1 * mean
+
+@hookimpl
+def register_optimizers():
+    yield Optimizer(name="mean", build=Mean)
+"""
+    for line, expected in (
+        ("mean = 0.9", "own.py:9: update leaves state['mean'] at zero; change it in place, as by"),
+        ("mean[...] = 0.9", "optimizer mean: ok"),
+    ):
+        (tmp_path / "own.py").write_text(rule.replace("mean = 0.9", line))
+        done = run_here(tmp_path, "plugins", "--check", "own.py")
+        assert done.returncode == 0 and expected in done.stdout, done.stdout

@@ -69,7 +69,7 @@ def random_state() -> list[bytes]:
 def test_all_are_fine_and_the_check_says_what_it_could_not_try() -> None:
     checked = {component.name: component for component in check_plugin(str(FILE))}
     assert not [line.faults for line in checked.values() if line.faults]
-    only = ": it works on the torch engine only: apply raised with NumPy arrays AttributeError: "
+    only = ": it works on the torch engine only: apply with NumPy arrays raised AttributeError: "
     assert checked["rolled"].line.startswith("augmentation rolled of ") and only in checked["rolled"].line
     assert checked["of_a_file"].line == (
         "dataset of_a_file: not tried: it needs the parameter root (text); a plan that sets it tries it"
@@ -106,7 +106,7 @@ def test_a_breakpoint_stops_a_fit_and_nothing_before_it(tmp_path: Path, monkeypa
 def test_a_transform_of_one_engine_is_allowed_on_it_and_refused_on_the_other(engine: str, tmp_path: Path) -> None:
     status, _, errors = plan(tmp_path, augmentation="rolled", training=f"{{epochs: 1, engine: {engine}}}")
     (line,) = errors.splitlines()
-    assert "augmentation rolled of " in line and "apply raised with NumPy arrays AttributeError" in line
+    assert "augmentation rolled of " in line and "apply with NumPy arrays raised AttributeError" in line
     if engine == "torch":
         assert status == 0 and line.startswith("warning: cell ") and ": it works on the torch engine only: " in line
     else:

@@ -158,7 +158,7 @@ def test_a_package_that_fails_to_load_is_not_called_missing(tmp_path: Path, monk
         ({"plugin": "good.py", "parameter": {}}, "Mine.parameter: did you mean 'parameters'?"),
         ({"plugin": "good.py", "engine": "pytorch"}, "Mine.engine: found 'pytorch'; allowed: 'numpy', 'torch'"),
         ({"plugin": "broken_archs.py"}, "no file 'broken_archs.py'"),
-        ({"plugin": f"{FOLDER}/good.py", "parameters": {"perceptrn": [{}]}}, "has no component 'perceptrn'; did you"),
+        ({"plugin": f"{FOLDER}/good.py", "parameters": {"momentun": [{}]}}, "has no component 'momentun'; did you"),
         ({"plugin": f"{FOLDER}/good.py", "parameters": {"of_a_file": {"a": 1}}}, "'of_a_file' needs a list of"),
     ],
 )

@@ -188,7 +188,7 @@ def code(changes: dict[str, str]) -> str:
 
 
 ONE_SIDED = {
-    "torch's functions": ("torch.sign(gradient)", "it works on the torch engine only: update raised with NumPy arrays"),
+    "torch's functions": ("torch.sign(gradient)", "it works on the torch engine only: update with NumPy arrays raised"),
     "NumPy's functions": ("gradient.astype('f4')", "it works on the numpy engine"),
     "an undeclared slot": ("state['mean']", "uses state['mean'], which is not declared; write slots = ('mean',)"),
 }
