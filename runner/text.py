@@ -30,6 +30,7 @@ _MARKDOWN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_WORD_CUT, _CUT_WORD = re.compile(r" [^ ]{0,40}$"), re.compile(r"^[^ ]{0,40} ")
 _ENTITIES = {"<": "&lt;", "&": "&amp;", "/": "&#47;", "@": "&#64;", "$": "&#36;"}
 """Written as entities, since not all renderers know a backslash before them."""
 
@@ -53,7 +54,10 @@ def printable(text: str) -> str:
     """The text on one line of at most LONGEST_LINE characters, control characters escaped."""
     text = one_line(" ".join(text.split()))
     half = LONGEST_LINE // 2  # both ends are needed: a message begins with the location and ends with what is allowed
-    return text if len(text) <= LONGEST_LINE else f"{text[:half]} ... {text[-half:]}"
+    if len(text) <= LONGEST_LINE:
+        return text
+    # Between words, if there are any: half a name in a list of names is read as a name.
+    return f"{_WORD_CUT.sub('', text[:half])} ... {_CUT_WORD.sub('', text[-half:])}"
 
 
 def markdown(text: object) -> str:

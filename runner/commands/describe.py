@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_json, add_plugin, picture, plugin_files, positive, shape
 from runner.commands.output import print_remark
+from runner.commands.plugins import refuse_file
 from runner.errors import Complaint, InputError, Location, RunnerError
-from runner.text import dotted, nearest
+from runner.text import dotted, nearest, yaml_value
 
 if TYPE_CHECKING:
     from runner.components.catalog import Catalog
@@ -110,8 +111,16 @@ def _kind(catalog: Catalog, given: argparse.Namespace) -> str:
     if len(kinds) > 1:
         choices = " or ".join(f"--kind {kind}" for kind in kinds)
         raise RunnerError(f"{given.name} is the name of several components; choose one with {choices}")
+    if not kinds:
+        refuse_file(given.name)
     # Of an unknown name, the kind that has the nearest one: the error lists what that kind has.
     close = nearest(given.name, [name for _, name in catalog.entries])
+    if given.name and not kinds and not given.plugin and not nearest(given.name, [close], 0.8):
+        perhaps = f"; did you mean '{close}'?" if close else ";"
+        raise RunnerError(
+            f"unknown component {yaml_value(given.name)}{perhaps} see runner plugins; one of a plugin's file needs "
+            "--plugin FILE"
+        )
     likely = [kind for kind in DESCRIBED_IN if (kind, close) in catalog.entries]
     return (kinds or likely or [*DESCRIBED_IN])[0]
 

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.commands.arguments import add_json, add_plugin, plugin_files
@@ -70,12 +71,22 @@ def _chosen(catalog: Catalog, name: str | None, kind: str | None) -> list[Regist
     elsewhere = [k for k, own in sorted(catalog.entries) if own == name]
     if elsewhere:
         raise RunnerError(f"--kind {kind}: {name} is of the kind {' and '.join(elsewhere)}")
+    refuse_file(name)
     names = {own for _, own in of_kind}
     # Of all names only the nearest: there are more than a line can hold.
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     nearest = f"; did you mean '{near[0]}'?" if near else ";"
     hint = did_you_mean(name, names) if kind else f"{nearest} see runner plugins"
     raise RunnerError(f"unknown {kind or 'component'} {yaml_value(name)}{hint}")
+
+
+def refuse_file(name: str) -> None:
+    """Raise RunnerError if `name`, which no component has, is that of a plugin's file or folder."""
+    if Path(name).suffix == ".py" or (Path(name) / "__init__.py").is_file():
+        raise RunnerError(
+            f"{name} is no component but a file; name what is in it, with --plugin {name}, or see all: "
+            f"runner plugins --check {name}"
+        )
 
 
 def print_names(entries: list[RegisteredComponent]) -> None:

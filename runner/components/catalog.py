@@ -123,7 +123,7 @@ def _as_plugin_error(source: str) -> Iterator[None]:
         from runner.components import mistakes  # rarely needed
 
         named, elsewhere = mistakes.where(error, source)
-        raise PluginError(f"{named} raised {mistakes.raised(error)}{elsewhere}") from error
+        raise PluginError(f"{named} raised {mistakes.raised(error, elsewhere)}") from error
 
 
 def _is_users(interrupt: KeyboardInterrupt) -> bool:

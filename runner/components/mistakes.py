@@ -41,14 +41,17 @@ _PRODUCTS = {
 """By kind, what a component's function returns."""
 
 
-def raised(error: BaseException) -> str:
-    """An exception that a plugin raised: its type, its message, and what to do about it if that is known."""
+def raised(error: BaseException, elsewhere: str = "") -> str:
+    """An exception that a plugin raised: its type, its message, where it was, and what to do if that is known."""
     message = siblings.readable(str(error))
+    if isinstance(error, ImportError) and (missing := _not_beside(error, message)):
+        text, _, cure = missing.partition("; ")
+        return f"{type(error).__name__}: {text}{elsewhere}; {cure}"
     cure = next((cure for kind, text, cure in _CURES if isinstance(error, kind) and text in message), "")
     if isinstance(error, ImportError) and error.name and not cure:
         cure = _missing(error, error.name, re.search(r"cannot import name '(\w+)'", message))
     cure = cure or _misspelt(error, message)
-    return f"{type(error).__name__}: {message}{cure and f'; {cure}'}"
+    return f"{type(error).__name__}: {message}{elsewhere}{cure and f'; {cure}'}"
 
 
 def _misspelt(error: BaseException, message: str) -> str:
@@ -76,7 +79,26 @@ def _missing(error: ImportError, module: str, name: re.Match[str] | None) -> str
     if name and module == "runner.api":
         close = nearest(name[1], sys.modules[module].__all__)
         return f"did you mean '{close}'?" if close else "docs/reference/api.md lists the names"
+    if name and plugin_code.package_in(module) and module != plugin_code.package_in(module):
+        close = nearest(name[1], [known for known in vars(sys.modules.get(module, error)) if known[0] != "_"], 0.7)
+        return f"did you mean '{close}'?" if close else ""
     return _missing_module(name[1], error) if name and module == plugin_code.package_in(module) else ""
+
+
+def _not_beside(error: ImportError, message: str) -> str:
+    """What is wrong with an ``__init__.py`` that imports a file which is not in its folder; "" if it is another fault.
+
+    Python takes that for a circular import.
+    """
+    name = re.search(r"cannot import name '(\w+)' from partially initialized", message)
+    if not name or not error.path or Path(error.path).name != "__init__.py":
+        return ""
+    folder = Path(error.path).parent
+    if (folder / f"{name[1]}.py").is_file() or (folder / name[1]).is_dir():
+        return ""
+    close = nearest(name[1], [file.stem for file in folder.glob("*.py") if file != Path(error.path)], 0.6)
+    cure = f"did you mean '{close}'?" if close else "the folder has no such file"
+    return f"cannot import name '{name[1]}' from the folder; {cure}"
 
 
 def _missing_module(name: str, error: BaseException) -> str:

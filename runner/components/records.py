@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from runner.components import rule_options
-from runner.text import call, is_name
+from runner.text import call, did_you_mean, is_name
 
 # For annotations only: `runner plan` answers without loading NumPy (tests/system/test_latency.py).
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Metric(Component):
         if not (numbers and self.lowest < self.highest):
             return f"lowest {self.lowest!r}, highest {self.highest!r}: expected two numbers, the lower one first"
         if self.needs not in ("answers", "probabilities"):
-            return f"needs {self.needs!r}: allowed: 'answers', 'probabilities'"
+            return f"needs {self.needs!r}{did_you_mean(self.needs, ('answers', 'probabilities'))}"
         flags = {"higher_is_better": self.higher_is_better, "share_of_images": self.share_of_images}
         return "".join(
             f"{name} {flag!r}: allowed: True, False" for name, flag in flags.items() if type(flag) is not bool

@@ -80,6 +80,7 @@ ui --port 99999                      => runner ui: argument --port: found '99999
 ui --port http                       => runner ui: argument --port: found 'http'; allowed: 1 to 65535
 ui --host ''                         => runner ui: argument --host: found ''; expected a value
 describe                             => runner describe: missing: NAME; for example: runner describe stages
+describe my_block                    => unknown component 'my_block'; see runner plugins; one of a plugin's file needs
 describe ''                          => unknown architecture ''; allowed: alexnet
 describe adam --set                  => runner describe: --set needs a value: --set KEY=VALUE
 describe stages --input 0x2x2        => runner describe: argument --input: found '0x2x2'; expected channels x height

@@ -146,6 +146,7 @@ def test_one_built_in_component_in_full(here: Command) -> None:
         (("stagse",), "unknown component 'stagse'; did you mean 'stages'? see runner plugins"),
         (("stagse", "--kind", "dataset"), "unknown dataset 'stagse'; did you mean 'shapes'? allowed: cifar10, "),
         (("stages", "--kind", "dataset"), "--kind dataset: stages is of the kind architecture"),
+        (("my_block.py",), "my_block.py is no component but a file; name what is in it, with --plugin my_block.py, or"),
         (("--kind", "datasets"), "runner plugins: --kind: unknown 'datasets'; did you mean 'dataset'? allowed: arch"),
     ],
 )

@@ -138,6 +138,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "missing": ("import no_such_library_here\n", ("block.py:1", "install it, or put its file beside")),
     "missing beside": ("import heper\n", ("did you mean 'helper', the file beside?",)),
     "missing relative": ("from . import heper\n", ("name 'heper' from 'the folder'", "did you mean 'helper', the")),
+    "misspelt of a file beside": ("from .helper import xy\n", ("cannot import name 'xy' from 'helper'",)),
     "too far up": ("from .. import helper\n", ("beyond top-level package", "list the folder above it",)),
     "api": ("from runner.api import Archtecture\n", ("did you mean 'Architecture'?",)),
     "build raises": (edited(("return", "1 / 0 #")), ("architecture mine(width=3)", "block.py:3 raised ZeroDiv")),

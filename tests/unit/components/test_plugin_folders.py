@@ -155,6 +155,14 @@ def test_a_study_with_a_folder(tmp_path: Path, here: Command) -> None:
     assert [entry["source"] for entry in listed if entry["name"] == "dim"] == [str(tmp_path / "blocks")]
 
 
+def test_a_folder_that_imports_a_file_which_is_not_there(tmp_path: Path, here: Command) -> None:
+    """Python takes that for a circular import."""
+    write(tmp_path / "blocks", __init__="from . import bb\n", b=plugin(factor="1"))
+    done = here("plugins", "--check", "blocks")
+    cure = "cannot import name 'bb' from the folder in __init__.py:1; did you mean 'b'?\n"
+    assert done.returncode == 2 and done.stderr.endswith(cure), done.stderr
+
+
 PATHS = {
     "[./none/]": "'./none/' is a folder without an __init__.py; add one that imports the files with hooks",
     "[./none]": "or list its files: ./none/a.py",
