@@ -292,7 +292,7 @@ def refusal(folder: Path) -> list[str]:
 
 WRONG_METRICS = {
     "lambda truth, said: 2.5": "it is 2.5, and not in 0 to 1; expected a number, 0 to 1",
-    "lambda truth, said: None": "tried on random probabilities (N, classes): TypeError: float()",
+    "lambda truth, said: None": "tried on random probabilities (N, classes): it returns nothing; end it",
     "lambda truth: 0.5": "TypeError: ",
     "lambda truth, said: truth[999]": "IndexError: index 999 is out of bounds",
     "lambda truth, said: np.random.default_rng().random()": "for the same answers; it must not draw random numbers",
@@ -345,7 +345,7 @@ def test_a_wrong_loss_of_a_plugin_is_one_line_before_anything_is_trained(body: s
 
 def test_a_wrong_record_of_a_metric_is_one_line(tmp_path: Path) -> None:
     for fields, message in (
-        ("needs='classes'", "needs 'classes': allowed: 'answers', 'probabilities'"),
+        ("needs='answer'", "needs 'answer'; did you mean 'answers'? allowed: answers, probabilities"),
         ("lowest=1", "lowest 1, highest 1.0: expected two numbers, the lower one first"),
         ("higher_is_better=1", "higher_is_better 1: allowed: True, False"),
         ("unit='a\\nb'", "title and unit: expected text on one line"),
