@@ -62,7 +62,9 @@ def examine_module(subject: Subject, module: Any) -> Analysis:
         raise subject.fault(str(error), module.forward, error=error.__cause__) from error
     subject.fits = True
     try_on_meta(module, subject.shape, subject.classes, _place(subject))
-    try_run(_builder(subject), subject.shape, subject.classes, (analysis.parameters, analysis.macs), _place(subject))
+    size = (analysis.parameters, analysis.macs)
+    notes = try_run(_builder(subject), subject.shape, subject.classes, size, _place(subject))
+    subject.notes += [subject.at(note, module.forward) for note in notes]
     return analysis
 
 

@@ -13,9 +13,9 @@ IMAGES = 8
 WORDS = {"numpy": "NumPy arrays", "torch": "torch tensors"}
 
 
-def sample_images(shape: tuple[int, int, int], count: int = IMAGES) -> np.ndarray:
+def sample_images(shape: tuple[int, int, int], count: int = IMAGES, seed: int = 0) -> np.ndarray:
     """Images (count, C, H, W) float32 in [0, 1]: a black and a white one if there is room, and noise."""
-    images = np.random.default_rng(0).random((count, *shape), np.float32)
+    images = np.random.default_rng(seed).random((count, *shape), np.float32)
     if count > 2:
         images[0], images[1] = 0, 1
     return images

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from runner.conformance.arrays import IMAGES, WORDS, check_array, sample_images, sample_targets, to_engine
-from runner.conformance.repeatability import same, seeded_globals
+from runner.conformance.repeatability import same, same_array, seeded_globals
 from runner.conformance.subject import Subject
 from runner.engines.draws import drawn_arrays
 
@@ -15,6 +16,8 @@ BATCHES = ((0, IMAGES), (1, IMAGES), (2, IMAGES), (3, 1))
 """(seed, images) of the batches; the last batch of an epoch may have one image."""
 IMPRECISE = 1e-4
 """By how much rounding may leave the range of values, and the sum of targets 1."""
+DARK = 1 / 255 + IMPRECISE
+"""The brightest value of images that were divided by 255 twice."""
 MOST_DIFFERING = 0.01
 """The share of the values that may differ between the engines, as at the edge of a threshold, by more than 0.001."""
 
@@ -27,45 +30,82 @@ def probe_transform(subject: Subject) -> list[str]:
     subject.check_optional(transform, "relabel")
     if hasattr(transform, "relabel"):
         subject.check_signature(transform, "relabel", "targets", "draws")
-    drawn = [(count, _draw(subject, transform, seed, count)) for seed, count in BATCHES]
-    results = subject.on_each_engine(lambda engine: [_apply(subject, transform, *d, engine) for d in drawn])
+    drawn = [_draw(subject, transform, seed, count) for seed, count in BATCHES]
+    _check_draws(subject, transform, drawn)
+    results = subject.on_each_engine(lambda engine: _apply_all(subject, transform, drawn, engine))
+    _check_brightness(subject, transform, next(iter(results.values())))
     if len(results) > 1:
         _compare(subject, *results.values())
     return []
 
 
 def _draw(subject: Subject, transform: Any, seed: int, count: int) -> dict[str, np.ndarray]:
-    """The numbers for a batch, which an equal generator has to give again.
+    """The numbers for a batch."""
+    rng = np.random.default_rng(seed)
+    with _turn(subject):
+        drawn = subject.call("draw", transform.draw, rng, count, subject.shape)
+    try:
+        return {name: array.copy() for name, array in drawn_arrays(drawn).items()}
+    except TypeError as error:
+        raise subject.fault(f"draw {error}", transform.draw) from None
 
-    The generators of the process are others then: fits that are trained together share them, so that what is drawn
-    from them would depend on which fits those are.
+
+def _check_draws(subject: Subject, transform: Any, drawn: list[dict[str, np.ndarray]]) -> None:
+    """Raise Fault unless equal generators give equal numbers, and other generators others."""
+    again = [_draw(subject, transform, seed, count) for seed, count in reversed(BATCHES)]
+    if not same(drawn, again[::-1]):
+        cure = "draw all of them from rng, which each fit has of its own"
+        raise subject.fault(f"draw gives other numbers for an equal rng; {cure}", transform.draw)
+    (_, count), (_, other) = BATCHES[:2]
+    for name, array in drawn[0].items():
+        per_image = array.ndim > 0 and len(array) == count == other and array.dtype.kind == "f"
+        if per_image and len(np.unique(array)) > 1 and same_array(array, drawn[1].get(name)):
+            text = f"draw gives the same {name} for every rng, so that every batch is changed alike; draw it from rng"
+            raise subject.fault(text, transform.draw)
+
+
+def _turn(subject: Subject) -> AbstractContextManager[None]:
+    """The generators of `random` and `numpy.random` as a batch finds them.
+
+    Fits that are trained together take turns with them. One that is trained alone finds the same again.
     """
+    return nullcontext() if subject.together else seeded_globals()
 
-    def once(fold: int) -> dict[str, np.ndarray]:
-        with seeded_globals(fold):
-            rng = np.random.default_rng(seed)
-            drawn = subject.call("draw", transform.draw, rng, count, subject.shape)
-        try:
-            return drawn_arrays(drawn)
-        except TypeError as error:
-            raise subject.fault(f"draw {error}", transform.draw) from None
 
-    first, again = once(0), once(1)
-    if not same(first, again):
-        raise subject.fault("draw gives other numbers for an equal rng; draw all of them from rng", transform.draw)
+def _apply_all(subject: Subject, transform: Any, drawn: list[dict[str, np.ndarray]], engine: str) -> list[list[Any]]:
+    """The images, and targets, of every batch, which equal draws have to give again.
+
+    At first all batches are drawn before any is changed. Then each is drawn and changed in turn, in the opposite order:
+    what a transform keeps of the batch before shows.
+    """
+    first = [_apply(subject, transform, number, numbers, engine) for number, numbers in enumerate(drawn)]
+    again = [
+        _apply(subject, transform, number, _draw(subject, transform, *BATCHES[number]), engine)
+        for number in reversed(range(len(BATCHES)))
+    ]
+    for one, other in zip(first, reversed(again), strict=True):
+        for name, *pair in zip(("apply", "relabel"), one, other, strict=False):
+            if not same(*pair):
+                cure = "draw its random numbers in draw, and keep nothing of another batch"
+                text = f"{name} gives something else for equal draws; {cure}"
+                raise subject.fault(text, getattr(transform, name))
     return first
 
 
-def _apply(subject: Subject, transform: Any, count: int, drawn: dict[str, np.ndarray], engine: str) -> list[np.ndarray]:
+def _apply(
+    subject: Subject, transform: Any, number: int, drawn: dict[str, np.ndarray], engine: str
+) -> list[np.ndarray]:
     """The images of a batch, and the targets if it changes them, after one draw."""
-    images = _changed(subject, transform, "apply", sample_images(subject.shape, count), drawn, engine)
+    count = BATCHES[number][1]
+    numbers = to_engine(engine, drawn)  # relabel gets what apply got, as in a fit
+    images = _changed(subject, transform, "apply", sample_images(subject.shape, count, number), numbers, engine)
     lowest, highest = float(images.min()), float(images.max())
     if lowest < -IMPRECISE or highest > 1 + IMPRECISE:
         found = f"apply returns values from {lowest:.3g} to {highest:.3g}"
         raise subject.fault(f"{found}; allowed: 0 (black) to 1 (white), such as by .clip(0, 1)", transform.apply)
     if not hasattr(transform, "relabel"):
         return [images]
-    targets = _changed(subject, transform, "relabel", sample_targets(count, subject.classes), drawn, engine)
+    targets = _changed(subject, transform, "relabel", sample_targets(count, subject.classes), numbers, engine)
     sums = targets.sum(1)
     if np.abs(sums - 1).max() > IMPRECISE or targets.min() < -IMPRECISE:
         worst = sums[np.abs(sums - 1).argmax()]
@@ -74,20 +114,20 @@ def _apply(subject: Subject, transform: Any, count: int, drawn: dict[str, np.nda
     return [images, targets]
 
 
-def _changed(subject: Subject, transform: Any, name: str, array: np.ndarray, drawn: Any, engine: str) -> np.ndarray:
-    """What the method `name` makes of an array, which equal draws have to give again."""
-    function = getattr(transform, name)
+def _changed(subject: Subject, transform: Any, name: str, array: np.ndarray, numbers: Any, engine: str) -> np.ndarray:
+    """What the method `name` makes of an array."""
+    function, given, like = getattr(transform, name), to_engine(engine, array), to_engine(engine, array)
+    with _turn(subject):
+        value = subject.call(name, function, given, numbers, given=f" with {WORDS[engine]}")
+    return check_array(subject, name, function, value, like, engine).copy()
 
-    def once() -> np.ndarray:
-        given, like = to_engine(engine, array), to_engine(engine, array)
-        with seeded_globals():
-            value = subject.call(name, function, given, to_engine(engine, drawn), given=f" with {WORDS[engine]}")
-        return check_array(subject, name, function, value, like, engine)
 
-    first = once()
-    if not same(first, once()):
-        raise subject.fault(f"{name} gives something else for equal draws; draw its random numbers in draw", function)
-    return first
+def _check_brightness(subject: Subject, transform: Any, batches: list[list[np.ndarray]]) -> None:
+    """Raise Fault if all images become nearly black, as if they were of 0 to 255."""
+    highest = max(float(images.max()) for images, *_ in batches)
+    if highest <= DARK:
+        found = f"apply returns values from 0 to {highest:.3g}, of images from 0 to 1"
+        raise subject.fault(f"{found}; images have been divided by 255 already", transform.apply)
 
 
 def _compare(subject: Subject, one: list[list[np.ndarray]], other: list[list[np.ndarray]]) -> None:

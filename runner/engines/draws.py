@@ -19,14 +19,17 @@ def drawn_arrays(drawn: Any) -> dict[str, np.ndarray]:
         raise TypeError("returns nothing; return a dict of arrays by name, {} if there are none")
     if not isinstance(drawn, Mapping):
         raise TypeError(f"returns {type(drawn).__name__}; return a dict of arrays by name")
-    return {name: value if isinstance(value, np.ndarray) else _array(name, value) for name, value in drawn.items()}
+    return {name: _array(name, value) for name, value in drawn.items()}
 
 
 def _array(name: str, value: Any) -> np.ndarray:
+    given = isinstance(value, np.ndarray)
     try:
-        array = np.asarray(value)
+        # In the usual order: torch takes no array whose elements are reversed, such as rng.permutation(n)[::-1].
+        array: np.ndarray = np.asarray(value, order="C")
     except ValueError:  # lists of different lengths
         array = np.array(None)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"gives {name!r} as {type(value).__name__}; allowed: arrays and numbers")
-    return array.astype(np.float32) if array.dtype.kind == "f" else array
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        kind = f"an array of {array.dtype}" if given else type(value).__name__
+        raise TypeError(f"gives {name!r} as {kind}; allowed: arrays and numbers")
+    return array.astype(np.float32) if array.dtype.kind == "f" and not given else array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from runner.components.catalog import Catalog
@@ -78,10 +79,9 @@ def _try_plugin(
     subject = Subject(catalog, "architecture", ref, "torch" if is_module(built) else "numpy", shape, classes)
     try:
         with undisturbed(subject), subject.only_faults():
-            return (
-                examine_network(subject, built, strict)
-                if isinstance(built, Network)
-                else examine_module(subject, built)
-            )
+            if isinstance(built, Network):
+                return examine_network(subject, built, strict)
+            analysis = examine_module(subject, built)
+            return replace(analysis, warnings=(*analysis.warnings, *subject.notes))
     except Fault as fault:
         raise PluginError(str(fault)) from fault

@@ -145,7 +145,7 @@ class CellChecker:
         notes: list[str] = []
         for ref, path in (*changes, (settings.optimizer, ("optimizer",))):
             kind, bound = str(path[0]), self._bind(str(path[0]), ref)
-            how = (training.engine, data, together and kind == "optimizer")
+            how = (training.engine, data, together)
             notes += self.attempt("try_component", kind, bound, document, path, *how)
         return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)))
 

@@ -32,11 +32,15 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     (1, classes) for one image.
     """
     # In evaluation mode, because in training batch normalisation refuses one image of one position.
-    module = _to_meta(module).eval()
+    module = _to_meta(module)
+    module.eval()
     if any(is_lazy(array) for array in (*module.parameters(), *module.buffers())):
         raise ShapeError(
             "the module has lazy parameters, whose shapes are unknown; give their sizes in the constructor"
         )
+    if name := next((name for name, array in module.named_parameters() if array.is_complex()), ""):
+        cure = "give it a last axis of two real numbers, and use torch.view_as_complex in forward"
+        raise ShapeError(f"the module has complex parameters ({name}), of which only the real part is trained; {cure}")
     calls: list[_Call] = []
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_recorder(calls, path)) for path, part in leaves]
@@ -58,15 +62,31 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     macs = {path: sum(counts.get(f"{type(module).__name__}.{path}", {}).values()) // 2 for path, _, _ in calls}
     layers = _layers(calls, macs)
     remainder = _remainder(module, tuple(output.shape[1:]), counter.get_total_flops() // 2, layers)
-    return Analysis(shape, (*layers, *remainder), receptive_field(module, shape))
+    with _attributes_restored(module):
+        return Analysis(shape, (*layers, *remainder), receptive_field(module, shape))
+
+
+@contextmanager
+def _attributes_restored(module: nn.Module) -> Iterator[None]:
+    """What the module keeps in attributes is as before: tracing runs it with proxies, one of which it may keep."""
+    before = [(part, dict(vars(part))) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            vars(part).clear()
+            vars(part).update(attributes)
 
 
 def _to_meta(module: nn.Module) -> nn.Module:
-    """The module on the meta device; parameters that several submodules share stay shared, which `to` alone undoes."""
+    """The module on the meta device, of float32 as in a fit, whatever it was built of.
+
+    Parameters that several submodules share stay shared, which `to` alone undoes.
+    """
     shared: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         shared.setdefault(id(parameter), []).append(name)
-    module = module.to("meta")
+    module = module.to("meta", torch.float32)
     for first, *others in shared.values():
         for path, _, name in (other.rpartition(".") for other in others):
             setattr(module.get_submodule(path), name, module.get_parameter(first))
@@ -96,7 +116,7 @@ def _run(module: nn.Module, shape: Shape) -> Any:
     except Exception as error:
         message = " ".join(str(error).split())
         # torch has no exception type for this, only these words.
-        if "meta tensor" in message:
+        if "meta tensor" in message or "meta device type tensor" in message:
             raise _DependsOnNumbers from error
         # A third-party forward may raise anything; whatever it is, the module does not run on these images.
         raise ShapeError(f"the module does not run on {'x'.join(map(str, shape))} images: {message}") from error

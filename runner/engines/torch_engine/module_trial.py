@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from runner.engines.torch_engine import module_promises
 from runner.engines.torch_engine.engine import TorchEngine
 from runner.network.base import Shape
 from runner.seeding import seed_globals
@@ -51,61 +52,94 @@ def try_on_meta(module: nn.Module, shape: Shape, classes: int, fault: Place, ima
 
 
 def refuse_shared(module: nn.Module, again: nn.Module, fault: Place) -> None:
-    """Raise `fault(...)` if two modules that were built one after the other have a layer in common.
+    """Raise `fault(...)` if two modules that were built one after the other have something in common that is trained.
 
-    A layer without parameters and buffers, such as an activation, has nothing that a fit could change.
+    That is a parameter, or a layer with parameters or running statistics; buffers may be constants of the plugin.
     """
-    known = {id(part) for part in module.modules()}
-    for name, part in again.named_modules():
-        own = [*part.parameters(recurse=False), *part.buffers(recurse=False)]
-        if own and id(part) in known:
-            what = f"its layer {name}" if name and again is not module else "its module"
-            text = f"{what} is the same object each time it is built, so that a fit goes on where another ended"
-            raise fault(f"{text}; create it in build, or copy it: copy.deepcopy", None, None)
+    known = {id(part) for part in (*module.modules(), *module.parameters())}
+    shared = [f"layer {name}" if name else "module" for name, part in again.named_modules()
+              if id(part) in known and (any(True for _ in part.parameters()) or any(True for _ in part.buffers()))]
+    shared += [f"parameter {name}" for name, p in again.named_parameters() if id(p) in known and p.requires_grad]
+    if shared:
+        text = f"its {shared[0]} is the same object each time it is built, so that a fit goes on where another ended"
+        raise fault(f"{text}; create it in build, or copy it: copy.deepcopy", None, None)
 
 
-def try_run(build: Callable[[], Any], shape: Shape, classes: int, size: tuple[int, int | None], fault: Place) -> None:
+def try_run(
+    build: Callable[[], Any], shape: Shape, classes: int, size: tuple[int, int | None], fault: Place
+) -> list[str]:
     """Raise `fault(...)` if two modules built with equal seeds have other values, or answer otherwise in training.
 
-    And if one answers otherwise in evaluation when it sees the same images again.
-
-    `size` is (parameters, multiply-adds per image or None). A large module is not built, or not run.
+    `size` is (parameters, multiply-adds per image or None). A large module is not built, or not run. Returns what is
+    worth knowing and no fault.
     """
     parameters, macs = size
-    if parameters > MOST_PARAMETERS:
-        return
-    modules = []
+    modules = _built_twice(build) if parameters <= MOST_PARAMETERS else []
+    if not modules:
+        return []
+    _refuse_differing_values(modules, fault)
+    count = _affordable_images(shape, macs)
+    if not count:
+        return []
+    images = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
+    notes = (*_try_training(modules, images, classes, fault), _try_evaluation(modules[0], images, classes, fault))
+    return [note for note in notes if note]
+
+
+def _built_twice(build: Callable[[], Any]) -> list[nn.Module]:
+    """Two modules built with equal seeds, on the CPU and of float32 as in a fit; none if they cannot be built here."""
+    modules: list[nn.Module] = []
     for _ in range(2):
         try:
             with _seeded():
-                modules.append(build().to("cpu"))
+                modules.append(build().to("cpu", torch.float32))
         except Exception:  # it may need more than a description does, such as a file of weights; its fits will say so
-            return
-    _refuse_differing_values(modules, fault)
-    images = _affordable_images(shape, macs)
-    if images:
-        _run(modules, torch.randn(images, *shape, generator=torch.Generator().manual_seed(0)), classes, fault)
+            return []
+    return modules
 
 
-def _run(modules: list[nn.Module], images: Tensor, classes: int, fault: Place) -> None:
-    first, again = modules
-    scores = []
-    for module in modules:
+def _try_training(modules: list[nn.Module], images: Tensor, classes: int, fault: Place) -> tuple[str, ...]:
+    """Notes about two equal modules that take a training step; raises `fault(...)`."""
+    first = modules[0]
+    buffers = {name: buffer.clone() for name, buffer in first.named_buffers()}
+
+    def train(module: nn.Module) -> Tensor:
         with _seeded():
-            scores.append(_step(module.train(), images.clone(), classes, fault))
+            return _step(module.train(), images.clone(), classes, fault)
+
+    def refuse(text: str) -> Exception:
+        return fault(f"the module {text}", first.forward, None)
+
+    scores = [train(module) for module in modules]
     if not torch.isfinite(scores[0]).all():
         raise fault("the module's scores in training are nan or infinity; allowed: finite numbers", first.forward, None)
     if not _same_bytes(*scores):
         cure = "draw random numbers from torch, random or numpy.random, which are seeded for each fit"
-        raise fault(
-            f"the module gives other scores in training each time it is built and run; {cure}", again.forward, None
-        )
+        raise refuse(f"gives other scores in training each time it is built and run; {cure}")
+    if name := module_promises.wrong_gradient(first):
+        cure = "add a small number before a square root, a logarithm or a division"
+        raise refuse(f"has a gradient of nan or infinity for {name}, although its scores are finite; {cure}")
+    notes = module_promises.untrained(first), module_promises.bounded(scores[0])
+    module_promises.set_back(first, buffers)
+    if not _same_bytes(train(first), scores[0]):
+        cure = "keep what it carries from batch to batch in register_buffer, which checkpoints and saved networks have"
+        raise refuse(f"gives other scores when it is run again, as it keeps something outside of its buffers; {cure}")
+    return notes
+
+
+def _try_evaluation(module: nn.Module, images: Tensor, classes: int, fault: Place) -> str:
+    """A note about a module in evaluation, or ""; raises `fault(...)` if it answers otherwise the second time."""
+    module.eval()
+    batches = images, images, images[: len(images) // 2]
     with _seeded(), torch.no_grad():
-        first.eval()
-        if not _same_bytes(*(_scores(first, images.clone(), classes, "in evaluation", fault) for _ in range(2))):
-            cure = "leave dropout and other random numbers to training: F.dropout(..., training=self.training)"
-            text = "the module gives other scores in evaluation when it sees the same images again"
-            raise fault(f"{text}; {cure}", first.forward, None)
+        first, again, alone = (_scores(module, batch.clone(), classes, "in evaluation", fault) for batch in batches)
+    if not _same_bytes(first, again):
+        cure = "leave dropout and other random numbers to training: F.dropout(..., training=self.training)"
+        text = "the module gives other scores in evaluation when it sees the same images again"
+        raise fault(f"{text}; {cure}", module.forward, None)
+    if not module_promises.close(first[: len(alone)], alone):
+        return "in evaluation an image's scores depend on the other images of its batch"
+    return ""
 
 
 def _step(module: nn.Module, images: Tensor, classes: int, fault: Place) -> Tensor:
@@ -131,8 +165,14 @@ def _scores(module: nn.Module, images: Tensor, classes: int, when: str, fault: P
     except Exception as error:  # a third-party forward may raise anything
         _refuse_meta(images, error)
         count = f"{len(images)} images" if len(images) > 1 else "one image"
-        raise fault(f"the module cannot take {count} {when}: {_words(error)}", module.forward, error) from error
+        words = _words(error)
+        if "device meta" in words:  # this run is on the CPU, and an earlier one was not
+            words = "it keeps a tensor of an earlier run, or of another network; keep tensors in register_buffer alone"
+        raise fault(f"the module cannot take {count} {when}: {words}", module.forward, error) from error
     expected = (len(images), classes)
+    if isinstance(output, Tensor) and not output.is_floating_point():
+        kind = str(output.dtype).removeprefix("torch.")
+        raise fault(f"the module's output {when} is {kind}; return scores that are real numbers", module.forward, None)
     if not isinstance(output, Tensor):
         cure = "return the scores alone, also while self.training (no auxiliary heads)"
         raise fault(f"the module's output {when} is {type(output).__name__}; {cure}", module.forward, None)
@@ -144,7 +184,10 @@ def _scores(module: nn.Module, images: Tensor, classes: int, when: str, fault: P
 
 
 def _refuse_hidden(module: nn.Module, fault: Place) -> None:
-    """Raise `fault(...)` if layers are in a list or dict of Python's, where the module does not see them."""
+    """Raise `fault(...)` if layers are in a list or dict of Python's, or a tensor that should be a parameter is none."""
+    if where := module_promises.unregistered_tensor(module):
+        text = f"{where} needs a gradient and is no parameter, so that no optimizer changes it; make it an nn.Parameter"
+        raise fault(text, module.forward, None)
     for path, part in module.named_modules():
         for name, value in vars(part).items():
             inside = value.values() if isinstance(value, dict) else value
