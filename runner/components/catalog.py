@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -73,7 +73,11 @@ class Catalog:
         the function raises or if what it returns lacks an attribute of REQUIRED_ATTRIBUTES.
         """
         entry = self.find(kind, ref.name)
-        with _as_plugin_error(f"{kind} {ref} of {entry.source}"), plugin_code.running(entry.module):
+        with (
+            _as_plugin_error(f"{kind} {ref} of {entry.source}"),
+            plugin_code.running(entry.module),
+            _settings(entry, ref),
+        ):
             built = entry.component.build(*arguments, **entry.build_arguments(ref.parameters))
             product = f"{kind} {ref} of {entry.place} builds"
             if built is None:
@@ -104,6 +108,16 @@ REQUIRED_ATTRIBUTES = {
     "loss": ("values",),
 }
 """By kind, the attributes that what a component builds must have."""
+
+
+def _settings(entry: RegisteredComponent, ref: ComponentRef) -> AbstractContextManager[None]:
+    """A context after which the settings of the process are as before; a plugin that changes one is refused."""
+    if entry.is_ours:
+        return nullcontext()
+    from runner.components import process_settings  # rarely needed
+
+    what = f"{entry.component.kind} {ref} of {entry.place}"
+    return process_settings.unchanged(lambda text: PluginError(f"{what}: {text}"))
 
 
 @contextmanager

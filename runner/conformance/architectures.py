@@ -63,8 +63,8 @@ def examine_module(subject: Subject, module: Any) -> Analysis:
     subject.fits = True
     try_on_meta(module, subject.shape, subject.classes, _place(subject))
     size = (analysis.parameters, analysis.macs)
-    notes = try_run(_builder(subject), subject.shape, subject.classes, size, _place(subject))
-    subject.notes += [subject.at(note, module.forward) for note in notes]
+    for note in try_run(_builder(subject), subject.shape, subject.classes, size, _place(subject)):
+        subject.note(note, module.forward)
     return analysis
 
 

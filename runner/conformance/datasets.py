@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from runner.components.records import ImageData
-from runner.conformance.repeatability import same_array, seeded_globals
+from runner.conformance.repeatability import same_array
 from runner.conformance.subject import Subject
 from runner.data import columns
 from runner.data.prepare import load_checked
@@ -23,22 +25,13 @@ def probe_dataset(subject: Subject) -> list[str]:
     if found := probe_facts(subject):
         return found
     data = subject.build()
+    if repeated := [name for name, count in Counter(map(str, data.class_names)).items() if count > 1]:
+        return [subject.at(f"class_names has {repeated[0]!r} twice; expected a different name for each class")]
     _load(subject, data, "load", data.load, data.size)
     if data.load_test is not None:
         _load(subject, data, "load_test", data.load_test, data.test_size)
-    _read_columns(subject, data)
+    _check_columns(subject, data)
     return []
-
-
-def _read_columns(subject: Subject, data: ImageData) -> None:
-    """Raise Fault if its groups, folds or split cannot be used. Of several by name, a study uses what it chooses."""
-    for key, field in columns.FIELDS.items():
-        if (offered := getattr(data, field)) is None or isinstance(offered, Mapping):
-            continue
-        try:
-            columns.read_split(data, True) if key == "split" else columns.read(data, key, True)
-        except RunnerError as error:
-            raise subject.fault(str(error).removeprefix("dataset: "), error=error.__cause__) from error
 
 
 def probe_facts(subject: Subject) -> list[str]:
@@ -87,17 +80,37 @@ def _wrong_facts(data: ImageData) -> Iterator[str]:
         yield f"version is {data.version!r}; expected text that changes with the data, or an empty one"
 
 
+def _check_columns(subject: Subject, data: ImageData) -> None:
+    """Raise Fault for groups, folds or a split that cannot be used; of several by name, for one that cannot be read."""
+    for key, field in columns.FIELDS.items():
+        offered = getattr(data, field)
+        for name in () if offered is None else offered if isinstance(offered, Mapping) else (True,):
+            # Of several columns a study chooses one: the others need not be words of a split.
+            read = columns.read_split if key == "split" and name is True else partial(columns.read, key=key)
+            try:
+                read(data, wanted=name)
+            except RunnerError as error:
+                words = str(error).removeprefix("dataset: ")
+                text = words if words.startswith(field) else f"{field}: {words}"
+                raise subject.fault(text, error=error.__cause__) from error
+
+
 def _load(subject: Subject, data: ImageData, name: str, load: Callable[[], Any], size: int) -> None:
     """Load a part, twice if it is small; raises Fault if it is not as described, or other each time."""
 
     def once() -> tuple[np.ndarray, np.ndarray]:
-        with seeded_globals():
-            try:
-                return load_checked(load, size, data)
-            except (RunnerError, OSError) as error:
-                text = f"{name}: {str(error).removeprefix('dataset: ')}"
-                raise subject.fault(text, load, error=error.__cause__) from error
+        # Its random numbers are those of the process, which no run seeds before it loads.
+        try:
+            return load_checked(load, size, data)
+        except (RunnerError, OSError) as error:
+            text = f"{name}: {str(error).removeprefix('dataset: ')}"
+            raise subject.fault(text, load, error=error.__cause__) from error
 
     first = once()
-    if first[0].nbytes <= MOST_BYTES and not all(map(same_array, first, once())):
-        raise subject.fault(f"{name} gives other images or labels each time; seed its generator", load)
+    if first[0].nbytes <= MOST_BYTES:
+        before = [array.copy() for array in first]  # it may change its own array when it is called again
+        if not all(map(same_array, before, once())):
+            raise subject.fault(f"{name} gives other images or labels each time; seed its generator", load)
+    if first[0].max() <= 1:
+        cure = "if they were fractions, multiply by 255 before astype('uint8')"
+        subject.note(f"{name} gives pixels from 0 to {first[0].max()}, of 255; {cure}", load)

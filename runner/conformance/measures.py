@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from runner.conformance.arrays import WORDS
 from runner.conformance.subject import Subject
-from runner.engines import loss_check, measuring
+from runner.engines import loss_check, metric_check
 from runner.errors import PluginError
 from runner.fits.metrics import of_component
 
@@ -18,13 +21,16 @@ def probe_loss(subject: Subject) -> list[str]:
     subject.check_optional(loss, loss_check.METHODS["numpy"])
     if not hasattr(loss, loss_check.METHODS["numpy"]):
         subject.written_for("torch", f"it has no {loss_check.METHODS['numpy']}")
+    tried = []
     for engine in subject.engines:
         method = loss_check.METHODS[engine]
         # An engine that does not train with it does not matter.
         if hasattr(loss, method) and subject.engine in ("", engine):
             subject.check_signature(loss, method, "scores", "targets")
             with _placed(subject, getattr(loss, method)):
-                loss_check.refuse_wrong(loss, classes, engine)
+                tried.append(loss_check.refuse_wrong(loss, classes, engine))
+    if len(tried) > 1 and not np.allclose(*tried, 1e-3, 1e-4):
+        subject.note(f"its losses differ between {' and '.join(WORDS.values())}", loss.values)
     return []
 
 
@@ -33,7 +39,10 @@ def probe_metric(subject: Subject) -> list[str]:
     compute, metric = subject.build_twice(), of_component(subject.entry, subject.ref)
     subject.check_call(compute, "compute", "truth", "probabilities" if metric.needs_probabilities else "predicted")
     with _placed(subject, compute):
-        measuring.refuse_wrong(metric, compute, subject.classes)
+        metric_check.refuse_wrong(metric, compute, subject.classes)
+    if why := metric_check.one_answer(metric, compute, subject.classes):
+        found = f"it cannot be computed of a fit that takes all images for one class ({why})"
+        subject.note(f"{found}; count a class that is never named as never right, say", compute)
     return []
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 
 import numpy as np
 
+from runner.components import process_settings
 from runner.components.patience import watched
 from runner.components.plugin_code import Silence
 from runner.conformance.architectures import probe_architecture
@@ -61,6 +62,7 @@ def undisturbed(subject: Subject) -> Iterator[None]:
         warnings.simplefilter("ignore")
         if "torch" in subject.engines:
             stack.enter_context(_torch_undisturbed())
+        stack.enter_context(process_settings.unchanged(subject.fault))
         yield
 
 

@@ -130,6 +130,11 @@ class Subject:
                 raise self.fault(str(error), function, error=error) from error
             raise self.fault(f"{name}{given} raised {raised(error)}", function, error=error) from error
 
+    def note(self, text: str, *functions: Any) -> None:
+        """Add what is worth knowing to the notes, once."""
+        line = self.at(text, *functions)
+        self.notes += [line] * (line not in self.notes)
+
     @contextmanager
     def only_faults(self) -> Iterator[None]:
         """Turn whatever a component's code raises where nobody expected it into a Fault."""
@@ -219,5 +224,7 @@ def _defined(function: Any, files: set[str]) -> tuple[str, int] | None:
     """The first line of a function, found through partial, methods and decorators, if it is in `files`."""
     while inner := next((i for n in ("func", "__func__", "__wrapped__") if (i := getattr(function, n, None))), None):
         function = inner
+    if isinstance(function, type):  # a class has no line of its own; its first method does
+        function = next(filter(inspect.isfunction, vars(function).values()), None)
     code = getattr(function, "__code__", None)
     return (code.co_filename, code.co_firstlineno) if code is not None and code.co_filename in files else None

@@ -22,10 +22,12 @@ METHODS = {"numpy": "value_and_gradient", "torch": "values"}
 """What each engine calls."""
 
 
-def refuse_wrong(loss: Any, classes: int, engine: str) -> None:
+def refuse_wrong(loss: Any, classes: int, engine: str) -> np.ndarray:
     """Raise PluginError unless the loss gives each image a finite number of its own.
 
-    On the NumPy engine its derivatives have to be those of its values, too. What the loss itself raised is its cause.
+    It has to fall as the score of an image's class rises. On the NumPy engine its derivatives have to be those of its
+    values, too. What the loss itself raised is the cause. Returns the losses (N,) of the scores that it was tried on,
+    which are the same for every engine.
     """
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 2, (IMAGES, classes))
@@ -36,6 +38,7 @@ def refuse_wrong(loss: Any, classes: int, engine: str) -> None:
         fault = _fault(evaluate, scores, targets) or (_wrong_slope(evaluate, scores, targets) * (engine == "numpy"))
         if fault:
             raise _Fault(fault)
+        return evaluate(scores, targets)[0]
     except Exception as error:  # of a plugin, which may raise anything
         fault = str(error) if isinstance(error, _Fault) else f"{METHODS[engine]} raised {type(error).__name__}: {error}"
         raise PluginError(f"tried on random scores ({IMAGES}, {classes}): {' '.join(fault.split())}") from error
@@ -53,6 +56,11 @@ def _fault(evaluate: Tried, scores: np.ndarray, targets: np.ndarray) -> str:
     alone, own = evaluate(scores[:half], targets[:half])
     if not (np.allclose(alone, losses[:half], 1e-4, 1e-5) and np.allclose(own, gradient[:half], 1e-4, 1e-5)):
         return "an image's loss depends on the other images of its batch; it must be its own"
+    # Between two targets of equal scores it must prefer the own one: convex or not, weighted or smoothed.
+    others = np.roll(targets, 1, 1)
+    _, elsewhere = evaluate(scores, others)
+    if not float(((gradient - elsewhere) * (targets - others)).sum()) < 0:
+        return "it does not fall as the score of an image's class rises; return what should become small"
     again, _ = evaluate(scores, targets)
     return "" if np.array_equal(again, losses) else "it gives other losses the second time; it must not draw numbers"
 

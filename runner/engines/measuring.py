@@ -18,8 +18,6 @@ from runner.fits.metrics import Metric
 
 Compute = Callable[[np.ndarray, np.ndarray], float]
 """From the classes (N,) of images and what a fit says of them; see `components.records.Metric`."""
-TRIED_IMAGES = 200
-"""Images on which a plugin's metric is tried before anything is trained; with many classes, two of each."""
 ROUNDING = 1e-6
 """How far a value may lie outside of its metric's range."""
 log = logging.getLogger("runner.engines")
@@ -54,7 +52,7 @@ def measure(
         if metric.needs_probabilities and shares is None:
             continue
         try:
-            values[metric.journal_key] = _value(metric, compute, truth, predicted, shares)
+            values[metric.journal_key] = value_of(metric, compute, truth, predicted, shares)
         except Exception as error:  # of a plugin's code; a trained fit is worth more than its metric
             log.warning("metric %s cannot be computed (%s: %s)", metric.name, type(error).__name__, error)
             values[metric.journal_key] = math.nan
@@ -77,9 +75,10 @@ def measure_part(
     return measure(own, truth, predicted, shares() if needed else None)
 
 
-def _value(
+def value_of(
     metric: Metric, compute: Compute, truth: np.ndarray, predicted: np.ndarray, shares: np.ndarray | None
 ) -> float:
+    """The value, clipped to the metric's range; raises NoNumberError, or whatever its code raises."""
     # Copies, as a plugin may write into what it gets.
     said: np.ndarray = predicted.astype(np.int64)
     if metric.needs_probabilities:
@@ -90,12 +89,16 @@ def _value(
         warnings.simplefilter("ignore")  # of scikit-learn about classes that were never named, say
         value = _number(compute(truth.astype(np.int64), said))
     if not metric.lowest - ROUNDING <= value <= metric.highest + ROUNDING:
-        raise NoNumberError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}")
+        raise NoNumberError(f"it is {value}, and not in {metric.lowest:g} to {metric.highest:g}", value)
     return min(max(value, metric.lowest), metric.highest)
 
 
 class NoNumberError(ValueError):
-    """What a metric returned is no number, or is outside of its range."""
+    """What a metric returned is no number, or a `number` outside of its range."""
+
+    def __init__(self, text: str, number: float = math.nan) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 def _number(value: Any) -> float:
@@ -112,41 +115,4 @@ def load_libraries(metrics: Iterable[BuiltMetric], classes: int) -> None:
     truth = np.arange(2 * classes) % classes
     for metric, compute in metrics:
         with suppress(Exception):  # whatever is wrong, the fits will say
-            _value(metric, compute, truth, truth, np.full((len(truth), classes), 1 / classes))
-
-
-def refuse_wrong(metric: Metric, compute: Compute, classes: int) -> None:
-    """Raise PluginError if the metric of a plugin gives no number in its range, or another one the second time.
-
-    The range is tried with random answers, with right ones only and with wrong ones only. What the metric itself
-    raised is the cause.
-    """
-    rng = np.random.default_rng(0)
-    truth = np.arange(max(TRIED_IMAGES, 2 * classes)) % classes
-    shares = rng.dirichlet(np.ones(classes), len(truth))
-    try:
-        first, again = (_value(metric, compute, truth, shares.argmax(1), shares) for _ in range(2))
-        for said in (truth, (truth + 1) % classes):
-            _refuse_range(metric, compute, truth, said, classes)
-    except Exception as error:
-        given = "probabilities (N, classes)" if metric.needs_probabilities else "classes (N,)"
-        allowed = f"expected a number, {metric.lowest:g} to {metric.highest:g}"
-        found = f"{error}; {allowed}" if isinstance(error, NoNumberError) else f"{type(error).__name__}: {error}"
-        raise PluginError(f"tried on random {given}: {found}") from error
-    if first != again:
-        raise PluginError(f"it gives {first} and then {again} for the same answers; it must not draw random numbers")
-
-
-def _refuse_range(metric: Metric, compute: Compute, truth: np.ndarray, said: np.ndarray, classes: int) -> None:
-    """Raise NoNumberError if the value for answers as no fit gives them is a number outside of the range.
-
-    Whatever else happens is no fault: a fit whose metric cannot be computed has none.
-    """
-    shares = 0.9 * np.eye(classes)[said] + 0.1 / classes
-    try:
-        _value(metric, compute, truth, said, shares)
-    except NoNumberError as error:
-        if "nan" not in str(error):
-            raise
-    except Exception:  # of the plugin, which may raise anything
-        return
+            value_of(metric, compute, truth, truth, np.full((len(truth), classes), 1 / classes))

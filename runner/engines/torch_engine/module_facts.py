@@ -31,6 +31,9 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     Raises ShapeError if the module has lazy parameters, does not run on such images, or does not output scores
     (1, classes) for one image.
     """
+    if name := next((name for name, array in module.named_parameters() if array.is_complex()), ""):
+        cure = "give it a last axis of two real numbers, and use torch.view_as_complex in forward"
+        raise ShapeError(f"the module has complex parameters ({name}), of which only the real part is trained; {cure}")
     # In evaluation mode, because in training batch normalisation refuses one image of one position.
     module = _to_meta(module)
     module.eval()
@@ -38,9 +41,6 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
         raise ShapeError(
             "the module has lazy parameters, whose shapes are unknown; give their sizes in the constructor"
         )
-    if name := next((name for name, array in module.named_parameters() if array.is_complex()), ""):
-        cure = "give it a last axis of two real numbers, and use torch.view_as_complex in forward"
-        raise ShapeError(f"the module has complex parameters ({name}), of which only the real part is trained; {cure}")
     calls: list[_Call] = []
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_recorder(calls, path)) for path, part in leaves]

@@ -184,7 +184,7 @@ def _scores(module: nn.Module, images: Tensor, classes: int, when: str, fault: P
 
 
 def _refuse_hidden(module: nn.Module, fault: Place) -> None:
-    """Raise `fault(...)` if layers are in a list or dict of Python's, or a tensor that should be a parameter is none."""
+    """Raise `fault(...)` if layers are in a list or dict of Python's, or a parameter is but a tensor."""
     if where := module_promises.unregistered_tensor(module):
         text = f"{where} needs a gradient and is no parameter, so that no optimizer changes it; make it an nn.Parameter"
         raise fault(text, module.forward, None)

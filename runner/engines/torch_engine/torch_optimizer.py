@@ -69,6 +69,9 @@ class Groups:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise RunnerError(f"build_optimizer returns {type(optimizer).__name__}; expected a torch.optim.Optimizer")
         self.optimizer, groups = optimizer, optimizer.param_groups
+        given = {id(parameter) for parameter in parameters}
+        if any(id(parameter) not in given for group in groups for parameter in group["params"]):
+            raise RunnerError("build_optimizer returns an optimizer of other parameters; make a new one of those given")
         usual = optimizer.defaults.get("lr", groups[0].get("lr"))
         if factors is not None:
             by_parameter = {id(p): own for p, own in zip(parameters, factors, strict=True)}

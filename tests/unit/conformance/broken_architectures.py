@@ -33,6 +33,14 @@ class Net(nn.Module):
         return self.head(self.stem(images).mean((2, 3)))
 
 
+class Plain(Net):
+    def __init__(self, channels, classes):  # HERE: one_module  # HERE: one_trunk
+        super().__init__(channels, classes)
+
+    def forward(self, images):
+        return self.scores(images)
+
+
 class Auxiliary(Net):
     def forward(self, images):  # HERE: auxiliary
         scores = self.scores(images)
@@ -145,6 +153,75 @@ class Overwriting(Net):
         loss = signal.sum((2, 3))
         signal.zero_()
         return self.head(loss)
+
+
+class Remembering(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.mean = torch.zeros(())
+
+    def forward(self, images):  # HERE: remembering_images
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * images.mean().detach()
+        return self.scores(images + self.mean)
+
+
+class Chained(Net):
+    seen = 0.0
+
+    def forward(self, images):  # HERE: chained
+        signal = self.stem(images).mean((2, 3))
+        self.seen = self.seen * 0.9 + signal.mean(0)
+        return self.head(signal - self.seen)
+
+
+class Unregistered(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.scale = torch.ones(4, requires_grad=True)
+
+    def forward(self, images):  # HERE: unregistered
+        return self.head(self.stem(images).mean((2, 3)) * self.scale)
+
+
+class Rooted(Net):
+    def forward(self, images):  # HERE: rooted
+        signal = self.stem(images).mean((2, 3))
+        return self.head(signal + torch.sqrt(signal * 0))
+
+
+class AlwaysDropping(Net):
+    def forward(self, images):  # HERE: always_dropping
+        return self.head(nn.functional.dropout(self.stem(images).mean((2, 3)), 0.5))
+
+
+class NoisyAnswers(Net):
+    def forward(self, images):  # HERE: noisy_answers
+        return self.scores(images + torch.randn_like(images))
+
+
+class Spectral(Net):
+    def forward(self, images):  # HERE: spectral
+        return torch.fft.fft(self.scores(images))
+
+
+class ComplexWeights(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes)
+        self.filter = nn.Parameter(torch.ones(4, dtype=torch.complex64))
+
+    def forward(self, images):  # HERE: complex_weights
+        return self.head((self.stem(images).mean((2, 3)) * self.filter).real)
+
+
+class ClassCache(Net):
+    shared: dict = {}
+
+    def forward(self, images):
+        return self.scores(images - self.shared.setdefault("mean", images.mean()))  # HERE: class_cache
+
+
+TRUNKS = {}
 
 
 def architecture(build):
@@ -274,6 +351,88 @@ def wavering(shape, classes):
 @architecture  # HERE: vanished
 def vanished(shape, classes):
     """builds nothing (None); is its return missing?"""
+
+
+@architecture
+def remembering_images(shape, classes):
+    """gives other scores when it is run again, as it keeps something outside of its buffers; keep | register_buffer"""
+    return Remembering(shape[0], classes)
+
+
+@architecture
+def chained(shape, classes):
+    """the module has no gradient: RuntimeError: Trying to backward through the graph a second time"""
+    return Chained(shape[0], classes)
+
+
+@architecture
+def unregistered(shape, classes):
+    """scale needs a gradient and is no parameter, so that no optimizer changes it; make it an nn.Parameter"""
+    return Unregistered(shape[0], classes)
+
+
+@architecture
+def rooted(shape, classes):
+    """has a gradient of nan or infinity for stem.weight, although its scores are finite; add a small number"""
+    return Rooted(shape[0], classes)
+
+
+@architecture
+def always_dropping(shape, classes):
+    """gives other scores for the same images in evaluation; draw random numbers | only while self.training"""
+    return AlwaysDropping(shape[0], classes)
+
+
+@architecture
+def noisy_answers(shape, classes):
+    """gives other scores for the same images in evaluation; draw random numbers | only while self.training"""
+    return NoisyAnswers(shape[0], classes)
+
+
+@architecture
+def spectral(shape, classes):
+    """the module's output in training is complex64; return scores that are real numbers"""
+    return Spectral(shape[0], classes)
+
+
+@architecture
+def complex_weights(shape, classes):
+    """the module has complex parameters (filter), of which only the real part is trained; | torch.view_as_complex"""
+    return ComplexWeights(shape[0], classes)
+
+
+@architecture
+def class_cache(shape, classes):
+    """the module cannot take 8 images in training: it keeps a tensor of an earlier run | register_buffer"""
+    return ClassCache(shape[0], classes)
+
+
+@architecture
+def one_module(shape, classes):
+    """it builds modules that share stem.weight, so that each fit would go on from | create a new module each time"""
+    return TRUNKS.setdefault(("whole", shape, classes), Plain(shape[0], classes))
+
+
+@architecture
+def one_trunk(shape, classes):
+    """it builds modules that share stem.weight | create a new module each time"""
+    built = Plain(shape[0], classes)
+    built.stem = TRUNKS.setdefault(("trunk", shape), built.stem)
+    return built
+
+
+@architecture  # HERE: without_gradients
+def without_gradients(shape, classes):
+    """it calls torch.set_grad_enabled for the whole process, and so for all other fits"""
+    torch.set_grad_enabled(False)
+    return Plain(shape[0], classes)
+
+
+@architecture  # HERE: of_doubles
+def of_doubles(shape, classes):
+    """it calls torch.set_default_dtype for the whole process, and so for all other fits"""
+    torch.set_default_dtype(torch.float64)
+    return Plain(shape[0], classes)
 
 
 @hookimpl

@@ -3,6 +3,9 @@
 Parts between " | " all have to be in that line, which names the line of this file with the comment `# HERE: name`.
 """
 
+import os
+import random
+
 import numpy as np
 
 from runner.api import (
@@ -111,6 +114,76 @@ class Failing(Still):
 class Pairing(Still):
     def apply(self, images, draws):
         return (images + images[1]) / 2  # HERE: pairing
+
+
+class Reseeding(Still):
+    def draw(self, rng, count, shape):  # HERE: reseeding
+        return {"factor": np.random.default_rng(7).random((count, 1, 1, 1), np.float32)}
+
+    def apply(self, images, draws):
+        return images * draws["factor"]
+
+
+class Caching(Reseeding):
+    def __init__(self):
+        self.drawn = {}
+
+    def draw(self, rng, count, shape):  # HERE: caching
+        if count not in self.drawn:
+            self.drawn[count] = rng.random((count, 1, 1, 1), np.float32)
+        return {"factor": self.drawn[count]}
+
+
+class Global(Reseeding):
+    def draw(self, rng, count, shape):  # HERE: of_the_process
+        return {"factor": np.random.rand(count, 1, 1, 1).astype("float32")}
+
+
+class Wheel(Reseeding):
+    def draw(self, rng, count, shape):  # HERE: of_python
+        return {"factor": random.random()}
+
+
+class LateGlobal(Still):
+    def apply(self, images, draws):  # HERE: of_the_process_late
+        return images * float(np.random.rand())
+
+
+class Trailing(Still):
+    last = None
+
+    def apply(self, images, draws):  # HERE: trailing
+        before, self.last = self.last, images
+        return images if before is None or before.shape != images.shape else (images + before) / 2
+
+
+class Alternating(Reseeding):
+    turn = 0
+
+    def draw(self, rng, count, shape):  # HERE: alternating
+        self.turn += 1
+        return {"factor": self.turn % 2}
+
+
+class Darkening(Still):
+    def apply(self, images, draws):  # HERE: darkening
+        return images / 255
+
+
+class OfObjects(Still):
+    def draw(self, rng, count, shape):  # HERE: of_objects
+        return {"words": np.array(["left"] * count)}
+
+
+class LongNumbers(Still):
+    def draw(self, rng, count, shape):  # HERE: long_numbers
+        return {"factor": rng.random(count).astype(np.longdouble)}
+
+
+class Moving(Still):
+    def draw(self, rng, count, shape):
+        os.chdir(os.sep)
+        return {}
 
 
 def augmentation(build):
@@ -248,6 +321,72 @@ def drawing():
 def a_transform_class():
     """builds the class Still; return an instance"""
     return Still
+
+
+@augmentation
+def reseeding():
+    """draw gives the same factor for every rng, so that every batch is changed alike; draw it from rng"""
+    return Reseeding()
+
+
+@augmentation
+def caching():
+    """draw gives the same factor for every rng, so that every batch is changed alike; draw it from rng"""
+    return Caching()
+
+
+@augmentation
+def of_the_process():
+    """draw gives other numbers for an equal rng; draw all of them from rng, which each fit has of its own"""
+    return Global()
+
+
+@augmentation
+def of_python():
+    """draw gives other numbers for an equal rng; draw all of them from rng, which each fit has of its own"""
+    return Wheel()
+
+
+@augmentation
+def of_the_process_late():
+    """apply gives something else for equal draws; draw its random numbers in draw"""
+    return LateGlobal()
+
+
+@augmentation
+def trailing():
+    """apply gives something else for equal draws | keep nothing of another batch"""
+    return Trailing()
+
+
+@augmentation
+def alternating():
+    """draw gives other numbers for an equal rng"""
+    return Alternating()
+
+
+@augmentation
+def darkening():
+    """apply returns values from 0 to 0.00392, of images from 0 to 1; images have been divided by 255 already"""
+    return Darkening()
+
+
+@augmentation
+def of_objects():
+    """draw gives 'words' as an array of <U4; allowed: arrays and numbers"""
+    return OfObjects()
+
+
+@augmentation
+def long_numbers():
+    """draw gives 'factor' as an array of float128; allowed: arrays and numbers"""
+    return LongNumbers()
+
+
+@augmentation  # HERE: moving
+def moving():
+    """it calls os.chdir for the whole process, and so for all other fits"""
+    return Moving()
 
 
 @hookimpl

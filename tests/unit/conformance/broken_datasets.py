@@ -29,6 +29,19 @@ def dataset(build):
     COMPONENTS.append(Dataset(name=build.__name__, build=build))
 
 
+kept = np.zeros((20, 1, 8, 8), "uint8")
+
+
+def brighter():  # HERE: brightening
+    kept[:] += 1
+    return kept, np.arange(20) % 2
+
+
+def shuffled():  # HERE: shuffling
+    images, labels = images_and_labels()
+    return images, np.random.permutation(labels)
+
+
 @dataset  # HERE: flat
 def flat():
     """shape is (8, 8); expected (channels, height, width) as int, such as (1, 28, 28)"""
@@ -162,10 +175,28 @@ def changing():
     return ImageData(**GOOD | {"load": other_images})
 
 
+@dataset
+def shuffling():
+    """load gives other images or labels each time; seed its generator"""
+    return ImageData(**GOOD | {"load": shuffled})
+
+
+@dataset
+def brightening():
+    """load gives other images or labels each time; seed its generator"""
+    return ImageData(**GOOD | {"load": brighter})
+
+
 @dataset  # HERE: grouped
 def grouped():
     """groups: found 19 values; expected 20, one per image"""
     return ImageData(**GOOD | {"groups": list(range(19))})
+
+
+@dataset  # HERE: short_groups
+def short_groups():
+    """groups: column 'patient': found 19 values; expected 20, one per image"""
+    return ImageData(**GOOD | {"groups": {"patient": np.arange(19)}})
 
 
 def words():
@@ -176,6 +207,18 @@ def words():
 def parted():
     """split: found 'held out'; allowed: train, validation"""
     return ImageData(**GOOD | {"split": words})
+
+
+@dataset  # HERE: gap_in_groups
+def gap_in_groups():
+    """groups: image 1 has no value; every image needs one"""
+    return ImageData(**GOOD | {"groups": lambda: [None] * 20})
+
+
+@dataset  # HERE: one_name
+def one_name():
+    """class_names has 'a' twice; expected a different name for each class"""
+    return ImageData(**GOOD | {"class_names": ("a", "a")})
 
 
 @hookimpl

@@ -122,6 +122,48 @@ class Raising(Rule):
         raise ValueError("of the rule")  # HERE: raising
 
 
+class Climbing(Rule):
+    def update(self, parameter, gradient, state, step):  # HERE: climbing
+        parameter += 0.1 * gradient
+
+
+class Fading(Rule):
+    def update(self, parameter, gradient, state, step):  # HERE: fading
+        parameter *= 0.99
+
+
+class Falling(Rule):
+    def update(self, parameter, gradient, state, step):  # HERE: falling
+        parameter -= 0.1
+
+
+class ByMagnitude(Rule):
+    def update(self, parameter, gradient, state, step):  # HERE: by_magnitude
+        parameter -= 0.1 * gradient / abs(gradient)
+
+
+class CountingCalls(Rule):
+    calls = 0
+
+    def update(self, parameter, gradient, state, step):  # HERE: counting_calls
+        self.calls = 1 if step.number == 1 else self.calls + 1
+        parameter -= 0.1 / self.calls * gradient
+
+
+class Keeping(Rule):
+    elementwise = True
+    slots = ("last",)
+
+    def update(self, parameter, gradient, state, step):  # HERE: keeping
+        parameter -= 0.1 * (gradient + state["last"])
+        state["last"] = gradient
+
+
+class Upwards:
+    def build_optimizer(self, parameters):  # HERE: upwards
+        return torch.optim.SGD(parameters, lr=0.1, maximize=True)
+
+
 def optimizer(build):
     COMPONENTS.append(Optimizer(name=build.__name__, build=build))
 
@@ -244,6 +286,48 @@ def raising():
 def a_class():
     """builds the class Rule; return an instance"""
     return Rule
+
+
+@optimizer
+def climbing():
+    """update goes along the gradient, so that the loss rises; subtract, `parameter -= change`"""
+    return Climbing()
+
+
+@optimizer
+def fading():
+    """update does the same for opposite gradients; use gradient"""
+    return Fading()
+
+
+@optimizer
+def falling():
+    """update does the same for opposite gradients; use gradient"""
+    return Falling()
+
+
+@optimizer
+def by_magnitude():
+    """update gives nan or infinity for gradients of 0; add a small number to what it divides by"""
+    return ByMagnitude()
+
+
+@optimizer
+def counting_calls():
+    """update treats a parameter by what it did with others before it; keep | count with step.number"""
+    return CountingCalls()
+
+
+@optimizer
+def keeping():
+    """update keeps the gradient itself, whose array the next step overwrites; keep a copy, gradient * 1"""
+    return Keeping()
+
+
+@optimizer
+def upwards():
+    """update goes along the gradient, so that the loss rises"""
+    return Upwards()
 
 
 @hookimpl

@@ -20,7 +20,7 @@ PLACES = {
     name: f"{FILES[kind]}:{number}"
     for kind, source in SOURCES.items()
     for number, line in enumerate(source.splitlines(), 1)
-    for name in re.findall("# HERE: (\\w+)$", line)
+    for name in re.findall("# HERE: (\\w+)(?=$|  #)", line)
 }
 STUDY = """\
 name: s
@@ -33,7 +33,7 @@ cross_validation: {folds: 2}
 """
 LOADED = ("empty", "fractional", "more", "numbered", "halved", "ragged", "keyless", "leaving")
 """Data sets whose facts are right and whose images are not, which only a run reads."""
-CHECKED = ("changing", "grouped", "parted")
+CHECKED = ("changing", "brightening", "shuffling", "grouped", "short_groups", "parted", "gap_in_groups", "one_name")
 """Those that only `plugins --check` finds: it loads twice, and reads columns that this study does not use."""
 ONE_ENGINE = ("on_arrays_only", "rolling")
 """Those that work with NumPy alone, which is no fault where nothing says which engine will train."""

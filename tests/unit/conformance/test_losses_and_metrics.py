@@ -18,7 +18,7 @@ class Squares:
         return ((scores - targets) ** 2).sum(1)
     def value_and_gradient(self, scores, targets):
         scores, targets = scores.astype(PRECISION), targets.astype(PRECISION)
-        return ((scores - targets) ** 2).sum(1), GRADIENT
+        return VALUES
 
 def squares(class_names, counts):
     return Squares()
@@ -79,7 +79,12 @@ def register_architectures():
     line = torch.nn.Linear
     yield Architecture(name="line", build=lambda shape, n: torch.nn.Sequential(torch.nn.Flatten(), line(3 * 1024, n)))
 """
-FINE = {"PRECISION": "float", "GRADIENT": "2 * (scores - targets)", "COMPUTE": "float((truth == said).mean())"}
+FINE = {
+    "VALUES": "((scores - targets) ** 2).sum(1), GRADIENT",
+    "GRADIENT": "2 * (scores - targets)",
+    "PRECISION": "float",
+    "COMPUTE": "float((truth == said).mean())",
+}
 
 
 def check(here: Command, folder: Path, **changes: str) -> tuple[int, dict[str, str]]:
@@ -105,7 +110,7 @@ def test_good_ones_are_fine(precision: str, tmp_path: Path, here: Command) -> No
             "GRADIENT",
             "1 / 0",
             "loss",
-            "own.py:8: tried on random scores (8, 7): value_and_gradient raised ZeroDivision",
+            "own.py:9: tried on random scores (8, 7): value_and_gradient raised ZeroDivision",
         ),
         ("GRADIENT", "3, 4", "loss", "own.py:7: tried on random scores (8, 7): value_and_gradient returns 3 values"),
         ("GRADIENT", "scores - targets", "loss", "value_and_gradient gives a derivative of"),
@@ -116,7 +121,15 @@ def test_good_ones_are_fine(precision: str, tmp_path: Path, here: Command) -> No
         # Random answers give little, and only wrong ones less than nothing.
         ("COMPUTE", "float((truth == said).mean()) - 0.02", "metric", "it is -0.02, and not in 0 to 1"),
         ("lambda truth, said:", "lambda truth:", "metric", "(truth) is called as compute(truth, predicted)"),
-        ("COMPUTE", "truth[999]", "metric", "own.py:14: tried on random classes (N,): IndexError: index 999 is out of"),
+        ("COMPUTE", "truth[999]", "metric", "own.py:15: tried on random classes (N,): IndexError: index 999 is out of"),
+        ("COMPUTE", "float((truth[1:] == said[:-1]).mean())", "metric", "it must not depend on their order"),
+        (
+            "VALUES",
+            "-((scores - targets) ** 2).sum(1), -2 * (scores - targets)",
+            "loss",
+            "it does not fall as the score",
+        ),
+        ("VALUES", "(scores**2).sum(1), 2 * scores", "loss", "it does not fall as the score of an image's class rises"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -149,3 +162,18 @@ def test_an_augmentation_for_images_of_one_size_is_tried_on_those(tmp_path: Path
     (tmp_path / "own.py").write_text(OF_ONE_SIZE)
     done = here("plugins", "--check", "own.py")
     assert (done.returncode, done.stdout) == (0, "augmentation vignette: ok\n")
+
+
+NOTED = {
+    "derivative": ("VALUES", "((scores - targets) ** 2).mean(1), 2 / 7 * (scores - targets)", "loss",
+                   "its losses differ between NumPy arrays and torch tensors"),
+    "precision": ("COMPUTE", "float(np.mean([(truth[said == c] == c).mean() for c in range(7)]))", "metric",
+                  "it cannot be computed of a fit that takes all images for one class (it is nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOTED)
+def test_what_is_worth_knowing_is_said_and_no_fault(case: str, tmp_path: Path, here: Command) -> None:
+    name, code, kind, message = NOTED[case]
+    status, lines = check(here, tmp_path, **{name: code})
+    assert status == 0 and message in lines[kind] and "own.py" in lines[kind]

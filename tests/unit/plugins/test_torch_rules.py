@@ -129,6 +129,8 @@ import numpy as np
 import torch
 from runner.api import *
 
+MADE = {}
+
 @dataclass(frozen=True)
 class Rule(TorchRule):
     def build_optimizer(self, parameters):
@@ -157,6 +159,12 @@ REFUSED = {
     "matrices only": ({"RETURN": "return torch.optim.Muon(parameters, lr=self.lr)"}, "2D parameters"),
     "a wrong setting": ({"RETURN": "return torch.optim.SGD(parameters, lr=-1)"}, ": Invalid learning rate: -1"),
     "a raise": ({"RETURN": "return self.optimizer"}, "AttributeError: 'Rule' object has no attribute 'optimizer'"),
+    "other parameters": ({"RETURN": "return torch.optim.SGD([torch.nn.Parameter(torch.zeros(3))], lr=0.1)"},
+                         "build_optimizer returns an optimizer of other parameters; make a new one of those given"),
+    "the one of another fit": ({"RETURN": "return MADE.setdefault(1, torch.optim.SGD(parameters, lr=0.1))"},
+                               "build_optimizer returns an optimizer of other parameters"),
+    "upwards": ({"RETURN": "return torch.optim.SGD(parameters, lr=0.1, maximize=True)"},
+                "update goes along the gradient, so that the loss rises"),
     "forgotten": ({"    def build_optimizer": "    def build_optimiser"}, "Rule has no build_optimizer(parameters)"),
     "no such engine": ({"BUILD": "return Arrays()", "ENGINE": "troch"},
                        "builds a rule whose engine is 'troch'; did you mean 'torch'? allowed: numpy, torch"),
