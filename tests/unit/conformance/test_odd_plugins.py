@@ -93,3 +93,15 @@ def test_what_a_refused_plugin_set_for_the_process_is_set_back(tmp_path: Path) -
              "of_errors": "numpy.seterr", "elsewhere": "os.chdir"}  # fmt: skip
     for name, line in checked.items():
         assert f"it calls {calls[name]} for the whole process" in line and "p.py:" in line
+
+
+@pytest.mark.parametrize(("stacking", "status"), [("2", 2), ("off", 0)])
+def test_random_numbers_of_the_process_are_for_fits_that_are_trained_alone(
+    stacking: str, status: int, tmp_path: Path
+) -> None:
+    text = STUDY.replace("FILE", str(FILE.with_name("broken_augmentations.py"))).replace(
+        "{epochs: 1}", f"{{epochs: 1, engine: torch, stacking: {stacking}}}"
+    )
+    (tmp_path / "s.yaml").write_text(f"{text}augmentation: of_the_process\n")
+    done = run_here(tmp_path, "plan", "s.yaml")
+    assert done.returncode == status, done.stderr
