@@ -39,10 +39,12 @@ def probe_transform(subject: Subject) -> list[str]:
     return []
 
 
-def _draw(subject: Subject, transform: Any, seed: int, count: int) -> dict[str, np.ndarray]:
-    """The numbers for a batch."""
+def _draw(
+    subject: Subject, transform: Any, seed: int, count: int, turn: AbstractContextManager[None] | None = None
+) -> dict[str, np.ndarray]:
+    """The numbers for a batch, drawn in the context `turn`, by default `_turn`."""
     rng = np.random.default_rng(seed)
-    with _turn(subject):
+    with turn or _turn(subject):
         drawn = subject.call("draw", transform.draw, rng, count, subject.shape)
     try:
         return {name: array.copy() for name, array in drawn_arrays(drawn).items()}
@@ -56,10 +58,11 @@ def _check_draws(subject: Subject, transform: Any, drawn: list[dict[str, np.ndar
     if not same(drawn, again[::-1]):
         cure = "draw all of them from rng, which each fit has of its own"
         raise subject.fault(f"draw gives other numbers for an equal rng; {cure}", transform.draw)
-    (_, count), (_, other) = BATCHES[:2]
-    for name, array in drawn[0].items():
-        per_image = array.ndim > 0 and len(array) == count == other and array.dtype.kind == "f"
-        if per_image and len(np.unique(array)) > 1 and same_array(array, drawn[1].get(name)):
+    # One after the other, as the batches of a fit, whose random numbers need not be those of rng.
+    one, other = (_draw(subject, transform, seed, IMAGES, nullcontext()) for seed in (0, 1))
+    for name, array in one.items():
+        per_image = array.ndim > 0 and len(array) == IMAGES and array.dtype.kind == "f"
+        if per_image and len(np.unique(array)) > 1 and same_array(array, other.get(name)):
             text = f"draw gives the same {name} for every rng, so that every batch is changed alike; draw it from rng"
             raise subject.fault(text, transform.draw)
 
