@@ -29,7 +29,7 @@ def probe_loss(subject: Subject) -> list[str]:
             subject.check_signature(loss, method, "scores", "targets")
             with _placed(subject, getattr(loss, method)):
                 tried.append(loss_check.refuse_wrong(loss, classes, engine))
-    if len(tried) > 1 and not np.allclose(*tried, 1e-3, 1e-4):
+    if len(tried) > 1 and not np.allclose(tried[0], tried[1], 1e-3, 1e-4):
         subject.note(f"its losses differ between {' and '.join(WORDS.values())}", loss.values)
     return []
 

@@ -28,11 +28,11 @@ Step = Sequence[np.ndarray]
 
 
 class Walk(NamedTuple):
-    """The `parameters` after some steps, the `states` of a rule with slots, and whether it drew from `random`,
-    `numpy.random` or torch."""
+    """The `parameters` after some steps, and of the rule: the slots that stayed 0, and whether it drew random numbers
+    from the generators of the process."""
 
     parameters: list[np.ndarray]
-    states: Sequence[dict[str, Any]]
+    unused: set[str]
     draws: bool
 
 
@@ -65,6 +65,8 @@ def take(subject: Subject, rule: Any, engine: str, steps: Sequence[Step], clear:
     """
     parameters, *gradients = [[to_engine(engine, array) for array in step] for step in steps]
     stepper = _stepper(subject, rule, engine, parameters, len(gradients))
+    states = getattr(stepper, "states", ())  # one around torch has none
+    unused = set(slots_of(rule)) if states else set()
     with seeded_globals(), _without_gradients(engine):
         before = global_states()
         for step in gradients:
@@ -73,13 +75,13 @@ def take(subject: Subject, rule: Any, engine: str, steps: Sequence[Step], clear:
                 subject.call("update", stepper.step, step, [True] * len(parameters[0]), given=given)
             except Fault as fault:
                 raise _undeclared(subject, rule, fault.__cause__) or fault from None
+            unused -= {name for name in unused if any(np.any(np.array(state[name] != 0)) for state in states)}
             for gradient in step if clear else ():
                 gradient *= 0
         draws = not same(global_states(), before)
-    states = getattr(stepper, "states", ())
     for state, parameter in zip(states, parameters, strict=False):
         _check_state(subject, rule, state, parameter)
-    return Walk([np.array(parameter) for parameter in parameters], states, draws)
+    return Walk([np.array(parameter) for parameter in parameters], unused, draws)
 
 
 def _stepper(subject: Subject, rule: Any, engine: str, parameters: Sequence[Any], steps: int) -> Any:

@@ -70,7 +70,7 @@ def _walk(subject: Subject, rule: Any, engine: str, fits: int) -> list[np.ndarra
     function = changing(rule)
     for count in (STEPS, MANY_STEPS):
         steps = sample_steps(count, fits)
-        first, states, _ = take(subject, rule, engine, steps)
+        first, unused, _ = take(subject, rule, engine, steps)
         if not all(map(same, first, steps[0])):
             break
     else:
@@ -84,11 +84,9 @@ def _walk(subject: Subject, rule: Any, engine: str, fits: int) -> list[np.ndarra
     _check_direction(subject, rule, engine, steps, first)
     if still := [array.shape[1:] for array, before in zip(first, steps[0], strict=True) if same(array, before)]:
         subject.note(f"it leaves parameters unchanged, such as one of shape {still[0]}", function)
-    for name in slots_of(rule) if states else ():
-        if not any(bool((state[name] != 0).any()) for state in states):
-            # Usually a variable was given another value in the place of the array's.
-            cure = f"change it in place, as by state[{name!r}][...] = value"
-            subject.note(f"update leaves state[{name!r}] at zero; {cure}", function)
+    for name in sorted(unused):  # usually a variable was given another value in the place of the array's
+        cure = f"change it in place, as by state[{name!r}][...] = value"
+        subject.note(f"update leaves state[{name!r}] at zero; {cure}", function)
     return first
 
 

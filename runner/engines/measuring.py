@@ -13,7 +13,6 @@ import numpy as np
 
 from runner.components.catalog import Catalog
 from runner.components.plugin_code import aside
-from runner.errors import PluginError
 from runner.fits.metrics import Metric
 
 Compute = Callable[[np.ndarray, np.ndarray], float]

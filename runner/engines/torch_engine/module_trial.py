@@ -57,8 +57,11 @@ def refuse_shared(module: nn.Module, again: nn.Module, fault: Place) -> None:
     That is a parameter, or a layer with parameters or running statistics; buffers may be constants of the plugin.
     """
     known = {id(part) for part in (*module.modules(), *module.parameters())}
-    shared = [f"layer {name}" if name else "module" for name, part in again.named_modules()
-              if id(part) in known and (any(True for _ in part.parameters()) or any(True for _ in part.buffers()))]
+    shared = [
+        f"layer {name}" if name else "module"
+        for name, part in again.named_modules()
+        if id(part) in known and (any(True for _ in part.parameters()) or any(True for _ in part.buffers()))
+    ]
     shared += [f"parameter {name}" for name, p in again.named_parameters() if id(p) in known and p.requires_grad]
     if shared:
         text = f"its {shared[0]} is the same object each time it is built, so that a fit goes on where another ended"
@@ -104,8 +107,9 @@ def _try_training(modules: list[nn.Module], images: Tensor, classes: int, fault:
     buffers = {name: buffer.clone() for name, buffer in first.named_buffers()}
 
     def train(module: nn.Module) -> Tensor:
+        module.train()
         with _seeded():
-            return _step(module.train(), images.clone(), classes, fault)
+            return _step(module, images.clone(), classes, fault)
 
     def refuse(text: str) -> Exception:
         return fault(f"the module {text}", first.forward, None)

@@ -34,9 +34,6 @@ class Net(nn.Module):
 
 
 class Plain(Net):
-    def __init__(self, channels, classes):  # HERE: one_module  # HERE: one_trunk
-        super().__init__(channels, classes)
-
     def forward(self, images):
         return self.scores(images)
 
@@ -188,11 +185,6 @@ class Rooted(Net):
     def forward(self, images):  # HERE: rooted
         signal = self.stem(images).mean((2, 3))
         return self.head(signal + torch.sqrt(signal * 0))
-
-
-class AlwaysDropping(Net):
-    def forward(self, images):  # HERE: always_dropping
-        return self.head(nn.functional.dropout(self.stem(images).mean((2, 3)), 0.5))
 
 
 class NoisyAnswers(Net):
@@ -378,14 +370,8 @@ def rooted(shape, classes):
 
 
 @architecture
-def always_dropping(shape, classes):
-    """gives other scores for the same images in evaluation; draw random numbers | only while self.training"""
-    return AlwaysDropping(shape[0], classes)
-
-
-@architecture
 def noisy_answers(shape, classes):
-    """gives other scores for the same images in evaluation; draw random numbers | only while self.training"""
+    """the module gives other scores in evaluation when it sees the same images again | training=self.training"""
     return NoisyAnswers(shape[0], classes)
 
 
@@ -407,17 +393,11 @@ def class_cache(shape, classes):
     return ClassCache(shape[0], classes)
 
 
-@architecture
-def one_module(shape, classes):
-    """it builds modules that share stem.weight, so that each fit would go on from | create a new module each time"""
-    return TRUNKS.setdefault(("whole", shape, classes), Plain(shape[0], classes))
-
-
-@architecture
-def one_trunk(shape, classes):
-    """it builds modules that share stem.weight | create a new module each time"""
+@architecture  # HERE: one_weight
+def one_weight(shape, classes):
+    """its parameter stem.weight is the same object each time it is built | create it in build, or copy it"""
     built = Plain(shape[0], classes)
-    built.stem = TRUNKS.setdefault(("trunk", shape), built.stem)
+    built.stem.weight = TRUNKS.setdefault(shape, built.stem.weight)
     return built
 
 
