@@ -10,7 +10,7 @@ import yaml
 from command import Command
 
 from runner.planning import plan_file
-from runner.tracking import mlflow_values
+from runner.tracking.parameters import Parameters
 
 PLUGIN = """\
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ def test_in_a_study(tmp_path: Path, here: Command) -> None:
     assert saved == {"low": 0.0, "high": 3.0, "mode": "cut", "file": "b"}
     assert "0 fits to train" in here("plan", "s.yaml").stdout
     plan = plan_file.read(file)
-    assert mlflow_values.parameters(plan, plan.cells[0])["augmentation"] == f"own(value={saved})"
+    assert Parameters(plan).of_cell(plan.cells[0])["augmentation"] == f"own(value={saved})"
 
 
 RANGE = {"low": 0, "high": 2, "mode": "wrap", "file": "a"}
