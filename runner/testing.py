@@ -13,6 +13,7 @@ Each component is a test of its own. The built-in components are tested with the
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -83,8 +84,10 @@ class PluginSuite:
     def test_component(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
         """The component keeps the promises of its kind: docs/reference/plugins.md says which."""
         checked = self.check(kind, name, given)
-        # What is worth a note of a component by itself is that it works on one engine only, or otherwise on the other.
-        if faults := (*checked.faults, *(() if self.engine else checked.notes)):
+        uneven = not checked.alike and not self.engine
+        if faults := (*checked.faults, *(checked.notes if uneven else ())):
             raise AssertionError("\n".join(faults))
+        for note in checked.notes if checked.alike else ():
+            warnings.warn(note, stacklevel=2)  # which pytest lists, as it is allowed
         if checked.skipped:
             raise AssertionError(f"{kind} {name} was not tried: {checked.skipped}; name them in `parameters`")

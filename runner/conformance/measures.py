@@ -30,7 +30,7 @@ def probe_loss(subject: Subject) -> list[str]:
             with _placed(subject, getattr(loss, method)):
                 tried.append(loss_check.refuse_wrong(loss, classes, engine))
     if len(tried) > 1 and not np.allclose(tried[0], tried[1], 1e-3, 1e-4):
-        subject.note(f"its losses differ between {' and '.join(WORDS.values())}", loss.values)
+        subject.note(f"its losses differ between {' and '.join(WORDS.values())}", loss.values, alike=False)
     return []
 
 

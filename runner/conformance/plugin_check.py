@@ -26,7 +26,8 @@ CANDIDATES: tuple[Any, ...] = (0.1, 1, 2, True, [1], [0.1], {})
 class Checked(NamedTuple):
     """A component that was tried: its `faults` (none: it is fine), `notes`, or why it was `skipped`.
 
-    `only` says of one that is written for one engine which that is, and by what.
+    `only` says of one that is written for one engine which that is, and by what. Of any other, `alike` is false if a
+    note is about one engine, or a difference between them.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Checked(NamedTuple):
     notes: tuple[str, ...] = ()
     skipped: str = ""
     only: str = ""
+    alike: bool = True
 
     @property
     def line(self) -> str:
@@ -97,29 +99,22 @@ def check_component(
     It has to work on the `engine`, or on some if that is "".
     """
     kind, name = entry.component.kind, entry.component.name
-    parameters = dict(given or {})
-    for parameter in entry.parameters.values():
-        if parameter.required and parameter.name not in parameters:
-            value = _some_value(parameter)
-            if value is None:
-                needed = f"{parameter.name} ({type_name(parameter.annotation)})"
-                return Checked(kind, name, skipped=f"it needs the parameter {needed}; a plan that sets it tries it")
-            parameters[parameter.name] = value
+    missing = [p for p in entry.parameters.values() if p.required and p.name not in (given or {})]
+    values = {parameter.name: _some_value(parameter) for parameter in missing}
+    if unknown := [parameter for parameter in missing if values[parameter.name] is None]:
+        needed = f"{unknown[0].name} ({type_name(unknown[0].annotation)})"
+        return Checked(kind, name, skipped=f"it needs the parameter {needed}; a plan that sets it tries it")
     try:
-        ref = entry.bind(parameters)
+        ref = entry.bind({**values, **(given or {})})
     except InvalidValues as invalid:
         return Checked(kind, name, (f"{kind} {name} of {entry.source}: {invalid}",))
-    subjects = [
-        Subject(catalog, kind, ref, engine, shape, CLASSES)
-        for shape in (SHAPES if kind in ("architecture", "augmentation") else SHAPES[:1])
-    ]
     first: tuple[str, ...] = ()
-    for subject in subjects:
-        if not (faults := tuple(probe(subject))):
-            return Checked(kind, name, notes=tuple(subject.notes), only=subject.only)
+    for shape in SHAPES if kind in ("architecture", "augmentation") else SHAPES[:1]:
+        subject = Subject(catalog, kind, ref, engine, shape, CLASSES)
+        faults = tuple(probe(subject))
+        if subject.fits or not faults:
+            return Checked(kind, name, faults, tuple(subject.notes), "", subject.only, subject.alike)
         first = first or faults
-        if subject.fits:
-            return Checked(kind, name, faults)
     return Checked(kind, name, first)
 
 

@@ -20,10 +20,10 @@ BUILDS = 8
 
 
 @contextmanager
-def seeded_globals(fold: int = 0) -> Iterator[None]:
-    """The generators that are seeded for each fit, as at the start of one of `fold`; set back at the end."""
+def seeded_globals() -> Iterator[None]:
+    """The generators that are seeded for each fit, as at the start of one; set back at the end."""
     before = global_states()
-    seed_globals(0, 0, fold)
+    seed_globals(0, 0, 0)
     try:
         yield
     finally:

@@ -45,7 +45,7 @@ def probe_rule(subject: Subject) -> list[str]:
         _check_mixing(subject, rule, works)
     _check_zeros(subject, rule, works, FITS)
     if len(results) > 1 and not _close(*results.values()):
-        subject.note(f"its steps differ between {' and '.join(WORDS.values())}", rule.update)
+        subject.note(f"its steps differ between {' and '.join(WORDS.values())}", rule.update, alike=False)
     return []
 
 

@@ -40,8 +40,9 @@ class Subject:
 
     `engine` is the one that will train with it; "" if that is not known, and then it has to work on one. `shape`
     (C, H, W), `classes` and `class_names` (by default their numbers) are those of the images. With `together`, its fits
-    may be trained together. `notes` gets what is worth knowing and no fault, and `only` the engine that it is written
-    for, if that is one, and by what.
+    may be trained together. `notes` gets what is worth knowing and no fault, `alike` becomes false if a note is about
+    one engine or a difference between them, and `only` gets the engine that it is written for, if that is one, and by
+    what.
     """
 
     catalog: Catalog
@@ -53,6 +54,7 @@ class Subject:
     together: bool = True
     class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    alike: bool = True
     only: str = ""
     fits: bool = False
     """Of an architecture, once it is known: whether its shapes suit images of `shape`."""
@@ -130,10 +132,11 @@ class Subject:
                 raise self.fault(str(error), function, error=error) from error
             raise self.fault(f"{name}{given} raised {raised(error)}", function, error=error) from error
 
-    def note(self, text: str, *functions: Any) -> None:
-        """Add what is worth knowing to the notes, once."""
+    def note(self, text: str, *functions: Any, alike: bool = True) -> None:
+        """Add what is worth knowing to the notes, once; not `alike` if the engines are not treated alike."""
         line = self.at(text, *functions)
         self.notes += [line] * (line not in self.notes)
+        self.alike &= alike
 
     @contextmanager
     def only_faults(self) -> Iterator[None]:
@@ -197,6 +200,7 @@ class Subject:
             raise Fault(f"{fault}; it works on the {elsewhere} engine" if elsewhere else str(fault))
         only = f"it works on the {next(iter(results), '')} engine only"
         self.notes += [f"{fault.where}: {only}: {fault.text}" for fault in faults.values()]
+        self.alike &= not faults
         return results
 
     def _other_engine(self, attempt: Callable[[str], Any], tried: dict[str, Fault]) -> str:

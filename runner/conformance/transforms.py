@@ -139,4 +139,4 @@ def _compare(subject: Subject, one: list[list[np.ndarray]], other: list[list[np.
     differing = max(float(np.mean(np.abs(first - second) > 1e-3)) for first, second in pairs)
     if differing > MOST_DIFFERING:
         share = f"{100 * differing:.0f}% of its values differ between {' and '.join(WORDS.values())}"
-        subject.note(share)
+        subject.note(share, alike=False)

@@ -5,7 +5,7 @@ On torch's meta device nothing is computed, so that a module of any size is trie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -192,19 +192,19 @@ def _refuse_hidden(module: nn.Module, fault: Place) -> None:
     if where := module_promises.unregistered_tensor(module):
         text = f"{where} needs a gradient and is no parameter, so that no optimizer changes it; make it an nn.Parameter"
         raise fault(text, module.forward, None)
+    known = {id(parameter) for parameter in module.parameters()}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
             inside = value.values() if isinstance(value, dict) else value
-            if isinstance(value, (list, tuple, dict)) and not _registered(module, inside):
+            if isinstance(value, (list, tuple, dict)) and not _registered(known, inside):
                 kind = "ModuleDict" if isinstance(value, dict) else "ModuleList"
                 where = f"{path}.{name}".lstrip(".")
                 text = f"the module keeps layers in a {type(value).__name__}, {where}, where torch does not see them"
                 raise fault(f"{text}; use nn.{kind}", part.forward, None)
 
 
-def _registered(module: nn.Module, items: Any) -> bool:
-    """Whether all trainable parameters in `items` are among the module's own, as when a list only orders them."""
-    known = {id(parameter) for parameter in module.parameters()}
+def _registered(known: Collection[int], items: Any) -> bool:
+    """Whether the ids of all trainable parameters in `items` are `known`, as when a list only orders layers."""
     found = [p for item in items for p in (item.parameters() if isinstance(item, nn.Module) else [item])]
     return all(id(p) in known for p in found if isinstance(p, nn.Parameter) and p.requires_grad)
 

@@ -66,6 +66,12 @@ def test_the_suite_fails_for_a_broken_plugin_and_for_one_of_one_engine() -> None
             suite.test_component(*case)
 
 
+def test_the_suite_warns_of_what_is_allowed_and_perhaps_not_meant() -> None:
+    suite = type("Odd", (PluginSuite,), {"plugin": f"{FOLDER}/odd.py"})()
+    with pytest.warns(UserWarning, match="architecture probable of .*odd.py:[0-9]+: its scores are all"):
+        suite.test_component("architecture", "probable", {})
+
+
 def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "reference" / "plugins.md").read_text()
     (block,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "PluginSuite" in block]
@@ -92,7 +98,8 @@ def test_the_check_of_a_package_or_of_nothing(tmp_path: Path) -> None:
     done = run_here(tmp_path, "plugins", "--check", "my_block.py")
     assert (done.returncode, done.stdout) == (0, "architecture wide: ok\n")
     (checked,) = json.loads(run_here(tmp_path, "plugins", "--check", "my_block.py", "--json").stdout)
-    assert checked == {"kind": "architecture", "name": "wide", "faults": [], "notes": [], "skipped": "", "only": ""}
+    wide = {"kind": "architecture", "name": "wide", "faults": [], "notes": []}
+    assert checked == wide | {"skipped": "", "only": "", "alike": True}
 
 
 @pytest.mark.parametrize(

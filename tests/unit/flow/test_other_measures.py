@@ -293,7 +293,7 @@ def refusal(folder: Path) -> list[str]:
 WRONG_METRICS = {
     "lambda truth, said: 2.5": "it is 2.5, and not in 0 to 1; expected a number, 0 to 1",
     "lambda truth, said: None": "tried on random probabilities (N, classes): it returns nothing; end it",
-    "lambda truth: 0.5": "TypeError: ",
+    "lambda truth: 0.5": "(truth) is called as compute(truth, probabilities); write it so",
     "lambda truth, said: truth[999]": "IndexError: index 999 is out of bounds",
     "lambda truth, said: np.random.default_rng().random()": "for the same answers; it must not draw random numbers",
     "None": "builds nothing (None); is its return missing?",
@@ -359,8 +359,8 @@ def test_a_wrong_record_of_a_metric_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_wrong_derivative_of_a_plugin_is_found(tmp_path: Path, here: Command) -> None:
-    rule = "    def value_and_gradient(self, scores, targets): return (scores**2).sum(1), {}\n"
-    for gradient, status in (("2 * scores", 0), ("scores", 2)):
+    rule = "    def value_and_gradient(self, scores, targets): return ((scores - targets) ** 2).sum(1), {}\n"
+    for gradient, status in (("2 * (scores - targets)", 0), ("scores - targets", 2)):
         code = LOSS.replace("    gamma: float\n", "    gamma: float\n" + rule.format(gradient))
         (tmp_path / "loss.py").write_text(code)
         write(tmp_path, plugins=["./loss.py"], loss="my_focal")
