@@ -49,11 +49,6 @@ class Named(Net):
         return {"out": self.scores(images)} if self.training else self.scores(images)
 
 
-class Listing(Net):
-    def forward(self, images):  # HERE: listing
-        return [self.scores(images)] if self.training else self.scores(images)
-
-
 class Doubled(Net):
     def forward(self, images):  # HERE: doubled
         scores = self.scores(images)
@@ -187,11 +182,6 @@ class Rooted(Net):
         return self.head(signal + torch.sqrt(signal * 0))
 
 
-class NoisyAnswers(Net):
-    def forward(self, images):  # HERE: noisy_answers
-        return self.scores(images + torch.randn_like(images))
-
-
 class Spectral(Net):
     def forward(self, images):  # HERE: spectral
         return torch.fft.fft(self.scores(images))
@@ -230,12 +220,6 @@ def auxiliary(shape, classes):
 def named(shape, classes):
     """the module's output in training is dict | return the scores alone"""
     return Named(shape[0], classes)
-
-
-@architecture
-def listing(shape, classes):
-    """the module's output in training is list | return the scores alone"""
-    return Listing(shape[0], classes)
 
 
 @architecture
@@ -370,12 +354,6 @@ def rooted(shape, classes):
 
 
 @architecture
-def noisy_answers(shape, classes):
-    """the module gives other scores in evaluation when it sees the same images again | training=self.training"""
-    return NoisyAnswers(shape[0], classes)
-
-
-@architecture
 def spectral(shape, classes):
     """the module's output in training is complex64; return scores that are real numbers"""
     return Spectral(shape[0], classes)
@@ -405,13 +383,6 @@ def one_weight(shape, classes):
 def without_gradients(shape, classes):
     """it calls torch.set_grad_enabled for the whole process, and so for all other fits"""
     torch.set_grad_enabled(False)
-    return Plain(shape[0], classes)
-
-
-@architecture  # HERE: of_doubles
-def of_doubles(shape, classes):
-    """it calls torch.set_default_dtype for the whole process, and so for all other fits"""
-    torch.set_default_dtype(torch.float64)
     return Plain(shape[0], classes)
 
 
