@@ -28,8 +28,8 @@ Step = Sequence[np.ndarray]
 
 
 class Walk(NamedTuple):
-    """The `parameters` after some steps, and of the rule: the slots that stayed 0, and whether it drew random numbers
-    from the generators of the process."""
+    """The `parameters` after some steps, and of the rule: the slots that stayed 0, and whether it drew from `random` or
+    `numpy.random`."""
 
     parameters: list[np.ndarray]
     unused: set[str]

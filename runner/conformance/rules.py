@@ -125,6 +125,9 @@ def _check_order(subject: Subject, rule: Any, engine: str) -> None:
 
 def _check_mixing(subject: Subject, rule: Any, engine: str) -> None:
     """Raise Fault if the rule mixes fits that are trained together."""
+    if take(subject, rule, engine, sample_steps(1)).draws:
+        text = "update draws random numbers, of which fits that are trained together get others than alone"
+        raise subject.fault(f"{text}; leave them out, or set training.stacking: off", rule.update)
     try:
         require_independent_updates(rule, partial(to_engine, engine))
     except RunnerError as error:

@@ -198,6 +198,17 @@ def joined():
     return Joined()
 
 
+class Scattering(Rule):
+    def update(self, parameter, gradient, state, step):  # HERE: scattering
+        parameter -= 0.1 * gradient * np.random.uniform(0.5, 1)
+
+
+@optimizer
+def scattering():
+    """update draws random numbers, of which fits that are trained together get others than alone | stacking: off"""
+    return Scattering()
+
+
 @optimizer  # HERE: a_class_of_torch
 def a_class_of_torch():
     """builds SGD, an optimizer of torch's kind and not an update rule; name it in YAML, optimizer: {name: SGD}, or"""
