@@ -59,8 +59,8 @@ from runner.network.layers import (
     Upsample,
 )
 
-VERSION = (1, 1)
-"""The version of this interface, (major, minor), which can be compared: ``runner.api.VERSION >= (1, 1)``."""
+VERSION = (1, 0)
+"""The version of this interface, (major, minor), which can be compared: ``runner.api.VERSION >= (1, 0)``."""
 
 __all__ = [
     "AdaptiveAvgPool",
