@@ -13,6 +13,7 @@ from browser import chromium, needs_browser, wait_for
 from mlflow_runs import free_port, ui
 
 from runner.cli import main
+from runner.tracking.new_store import create_store
 from runner.tracking.saved_views import CURVES, FIRST, OURS
 from runner.tracking.ui_address import Server, view_page
 
@@ -203,9 +204,12 @@ def test_names_and_ports_that_cannot_be_are_one_line(address: str, tmp_path: Pat
     assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use; `--port N` takes another port\n"
 
 
-def test_a_server_that_cannot_start_is_one_line(tmp_path: Path, capsys) -> None:
-    """Here for a folder of files, a kind of store that MLflow no longer opens."""
-    assert main(["ui", "--tracking-uri", f"file://{tmp_path}", "--port", str(free_port())]) == 2
+def test_a_server_that_cannot_start_is_one_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here for a setting of MLflow's own that it refuses."""
+    create_store(tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_WORKERS", "many")
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert main(["ui", "--tracking-uri", store, "--port", str(free_port())]) == 2
     printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and printed.startswith("the MLflow server ended with status 1: ")
-    assert "maintenance mode" in printed
+    assert printed.count("\n") == 1 and printed.startswith("the MLflow server ended with status ")
+    assert "many" in printed

@@ -171,20 +171,3 @@ def test_artifacts_of_a_data_base_are_in_the_reports(tmp_path: Path) -> None:
     assert artifact_root("postgresql+psycopg://host/store", tmp_path) == str(tmp_path / "mlartifacts")
     assert artifact_root("sqlite:////srv/mlflow.db", tmp_path) == "/srv/mlartifacts"
     assert artifact_root("http://host", tmp_path) is None
-
-
-def test_the_server_of_the_ui_sends_no_telemetry_unless_the_user_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_store(tmp_path / "reports" / "mlflow.db")
-    started: list[dict[str, str]] = []
-
-    def execve(program: str, command: list[str], variables: dict[str, str]) -> int:
-        started.append(variables)
-        return 0
-
-    monkeypatch.setattr("os.execve", execve)
-    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)  # the tracker sets it for this process
-    run_here(tmp_path, "ui", publish=True)
-    run_here(tmp_path, "ui", publish=True, MLFLOW_DISABLE_TELEMETRY="false")
-    assert [variables["MLFLOW_DISABLE_TELEMETRY"] for variables in started] == ["true", "false"]

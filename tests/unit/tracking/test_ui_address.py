@@ -15,7 +15,7 @@ from reporting_samples import FACTORS, make_plan
 
 from runner.cli import main
 from runner.errors import RunnerError
-from runner.tracking.mlflow_values import factor_parameters
+from runner.tracking.parameters import factor_parameters
 from runner.tracking.saved_views import CURVES, FIRST, KNOWN_VERSIONS, changed_tags
 from runner.tracking.ui_address import Experiment, NoAnswer, Server, view_page
 from runner.tracking.views import make_views

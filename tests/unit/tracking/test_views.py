@@ -18,7 +18,7 @@ from reporting_samples import FACTORS, make_plan
 
 from runner.fits.metrics import Metric
 from runner.planning.plan import Plan
-from runner.tracking.mlflow_values import factor_parameters
+from runner.tracking.parameters import factor_parameters
 from runner.tracking.publish_views import NOTE, link_report, publish_views
 from runner.tracking.saved_views import FIRST, KNOWN_VERSIONS, MOST_CHARACTERS, PREFIX, View, changed_tags, find_view
 from runner.tracking.views import MOST_FACTORS, make_views
