@@ -5,7 +5,7 @@
 # (systemd's Restart=on-failure, a shell's `||`) takes the end for a success and leaves it down. The web server that
 # MLflow starts as a child does fail; its status is not passed on. The first free port is no such case: it serves.
 #
-# Seen: [Errno 98] Address already in use   status 0
+# Seen: address already in use   status 0
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill "${taken:-}" 2> /dev/null || true; rm -rf "$folder"' EXIT
@@ -28,6 +28,6 @@ until [ -s port ]; do sleep 0.2; done
 status=0
 env/bin/mlflow server --port "$(cat port)" --workers 1 --backend-store-uri sqlite:///mlflow.db > log 2>&1 || status=$?
 env/bin/mlflow --version
-grep -o 'Address already in use' log
+grep -oi 'address already in use' log
 echo "status $status"
 test "$status" = 0  # fails once MLflow passes the failure on

@@ -12,7 +12,7 @@ from runner.files.content_hash import content_id
 from runner.planning.plan import Plan
 from runner.text import markdown
 from runner.tracking.connection import Connection
-from runner.tracking.refusals import Refused, concerns_one_item
+from runner.tracking.refusals import Refused, concerns_one_item, refused
 from runner.tracking.store_address import artifact_root
 
 STUDY = "runner.study"
@@ -45,7 +45,7 @@ def open_experiment(connection: Connection, plan: Plan, name: str, reports: Path
             id = client.create_experiment(name, artifact_root(connection.uri, reports), tags=tags)
         except Exception as error:
             if concerns_one_item(error):  # another machine may have created it since
-                raise Refused(str(error)) from error
+                raise Refused(refused(error) or str(error)) from error
             raise
         return Experiment(id, name, tags, True)
     if found.lifecycle_stage == "deleted":

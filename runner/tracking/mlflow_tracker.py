@@ -27,7 +27,7 @@ from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import Parameters
 from runner.tracking.publish_views import link_report, publish_views
-from runner.tracking.refusals import Refused, concerns_one_item
+from runner.tracking.refusals import Refused, concerns_one_item, refused
 from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
@@ -186,7 +186,7 @@ class MlflowTracker:
         except Exception as error:
             if not concerns_one_item(error):
                 raise
-            self._refused.append(f"{name}: {error}")
+            self._refused.append(f"{name}: {refused(error) or error}")
 
     def _publish_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], growing: bool) -> None:
         is_complete = len(fits) == len(plan.fits[cell.id]) and not growing
