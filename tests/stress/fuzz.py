@@ -183,6 +183,7 @@ class Fuzz:
         if outcome.problem:
             saved = self.folder / "failed" / f"{number}"
             shutil.rmtree(saved, ignore_errors=True)
+            case_folder.mkdir(parents=True, exist_ok=True)  # it may hang before it has files
             shutil.copytree(case_folder, saved, symlinks=True)
             (saved / "COMMAND").write_text(
                 describe_failure(self.make_case(number), outcome.problem, outcome.printed), errors="backslashreplace"

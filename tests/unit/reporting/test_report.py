@@ -6,6 +6,7 @@ import dataclasses
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from runner.planning.plan import Plan
 from runner.reporting.pages.content import provenance
 from runner.reporting.pages.write import FORMATS, write_report
 from runner.text import markdown, markdown_code
-from runner.tracking.mlflow_values import experiment_tags
+from runner.tracking.experiment import open_experiment
 
 FIGURES = {
     "effects", "differences", "interactions", "cost", "curves", "confusion", "mistakes", "filters", "activations",
@@ -183,9 +184,12 @@ def test_no_name_description_or_reason_adds_an_element_to_the_markdown_report(tm
 
 
 @pytest.mark.parametrize("description", MARKUP)
-def test_the_description_is_plain_text_in_the_note_of_the_mlflow_experiment(description: str) -> None:
-    note = experiment_tags(dataclasses.replace(make_plan({}), description=description))["mlflow.note.content"]
-    assert kinds(note) == kinds("word")
+def test_the_description_is_plain_text_in_the_note_of_the_mlflow_experiment(description: str, tmp_path: Path) -> None:
+    client = Mock()
+    client.get_experiment_by_name.return_value = None
+    plan = dataclasses.replace(make_plan({}), description=description)
+    open_experiment(Mock(client=client, uri="sqlite:///s.db"), plan, "s", tmp_path, restore=False)
+    assert kinds(client.create_experiment.call_args.kwargs["tags"]["mlflow.note.content"]) == kinds("word")
 
 
 def test_an_entry_in_brackets_is_no_option_of_the_row_before_in_latex(tmp_path: Path) -> None:

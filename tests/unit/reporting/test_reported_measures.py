@@ -23,7 +23,9 @@ from runner.reporting.text import best, numbers, text_tables, warnings
 from runner.reporting.text.sentences import sentence
 from runner.reporting.text.verdict import verdict
 from runner.tracking.metrics import cell_metrics, fit_metrics
-from runner.tracking.mlflow_values import fit_key, metric_points, parameters
+from runner.tracking.mlflow_values import fit_key, metric_points
+from runner.tracking.names import safe
+from runner.tracking.parameters import Parameters
 
 KAPPA = Metric("kappa", "kappa", True, "", -1.0, 1.0, component=ComponentRef("kappa"), key="kappa 0123abcd")
 ERROR = Metric("error(k=2)", "top-2 error", False, "%", component=ComponentRef("error", {"k": 2}))
@@ -141,15 +143,16 @@ def test_mlflow_gets_them_for_fits_and_cells() -> None:
     assert of_cell["kappa"] == pytest.approx(np.mean(known))
     assert of_cell["kappa_std"] == pytest.approx(np.std(known, ddof=1))
     # A name that MLflow takes.
-    assert "error_k_2_" in {point.key for point in metric_points(values, 0)}
+    assert safe("error(k=2)") in {point.key for point in metric_points(values, 0)}
     assert fit_key(own[0])[1] != fit_key(unknown)[1]
 
 
 def test_mlflow_gets_the_loss_of_every_cell_if_one_has_its_own() -> None:
     plan, _ = study("kappa")
-    assert "loss" not in parameters(plan, plan.cells[0])
+    assert "loss" not in Parameters(plan).of_cell(plan.cells[0])
     focal = dataclasses.replace(plan.cells[1].settings, loss=ComponentRef("focal", {"gamma": 2.0}))
     cells = (plan.cells[0], dataclasses.replace(plan.cells[1], settings=focal), *plan.cells[2:])
     plan = dataclasses.replace(plan, cells=cells)
-    assert parameters(plan, cells[0])["loss"] == "cross_entropy"
-    assert {"loss": "focal", "loss.gamma": "2.0"}.items() <= parameters(plan, cells[1]).items()
+    parameters = Parameters(plan)
+    assert parameters.of_cell(cells[0])["loss"] == "cross_entropy"
+    assert {"loss": "focal", "loss.gamma": "2.0"}.items() <= parameters.of_cell(cells[1]).items()
