@@ -25,7 +25,7 @@ from runner.tracking.connection import Connection
 from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
-from runner.tracking.parameters import Parameters
+from runner.tracking.parameters import MOST_CHARACTERS_OF_TAG, Parameters
 from runner.tracking.publish_views import link_report, publish_views
 from runner.tracking.refusals import Refused, concerns_one_item, refused
 from runner.tracking.server_address import ledger_name
@@ -36,9 +36,6 @@ ALL_FITS = "all fits"
 
 PROGRESS = "runner.progress"
 """The tag that says how many fits of a cell have ended, until all have."""
-
-MAX_TAG_CHARACTERS = 8000
-"""MLflow's limit for the value of a tag, in characters."""
 
 MAX_BATCH_VALUES, MAX_BATCH_PARAMETERS = 1000, 100
 """MLflow's limits for one `log_batch` call: the values in total, and the parameters among them."""
@@ -222,7 +219,9 @@ class MlflowTracker:
         If `is_stale`, a new one in place of one whose values are no longer true.
         """
         key = values.cell_key(plan, cell)
-        new = (key, cell.name, {**values.cell_tags(cell), **self._of(plan).source}, start)
+        prepared = self._of(plan)
+        tags = {**values.cell_tags(cell), **prepared.source, **prepared.parameters.original_tags(cell)}
+        new = (key, values.cell_name(cell), tags, start)
         run = self.runs.replace(*new) if is_stale else self.runs.get(*new)
         if run is not None and describe and run not in self._described:
             self._log(run, parameters=self._describe(plan, cell, run))
@@ -334,7 +333,7 @@ class MlflowTracker:
         metrics = {} if page.half_width is None else {f"{plan.metric}_half_width": page.half_width}
         # Later than any other value of the run: of several at one time, MLflow shows the largest.
         points = values.metric_points(metrics, int(time.time() * 1000))
-        self._log(entry.run, metrics=points, tags={NOTE: page.description[:MAX_TAG_CHARACTERS]})
+        self._log(entry.run, metrics=points, tags={NOTE: page.description[:MOST_CHARACTERS_OF_TAG]})
         self.client.log_text(entry.run, page.page, "first-fit.html")
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from runner.fits.records import FitResult
 from runner.planning.plan import Plan, PlannedCell
 from runner.text import markdown
 from runner.tracking.experiment import NOTE
-from runner.tracking.names import safe
+from runner.tracking.names import safe, shortened
 from runner.tracking.stored_runs import KIND, PARENT, Expected
 
 CURVE_NAMES = {
@@ -27,6 +27,9 @@ CURVE_NAMES = {
     "inner_loss": "inner/loss",
 }
 """The MLflow metric of each curve. The slash makes MLflow's UI group them by the part that they are measured on."""
+
+MOST_CHARACTERS = 200
+"""Of a cell's name. The data bases of servers hold 250 characters of a run's name, and that of a fit is longer."""
 
 
 def cell_key(plan: Plan, cell: PlannedCell) -> str:
@@ -86,8 +89,12 @@ def cell_tags(cell: PlannedCell) -> dict[str, str]:
     return {KIND: "cell", "runner.cell": cell.id}
 
 
+def cell_name(cell: PlannedCell) -> str:
+    return shortened(cell.name, MOST_CHARACTERS)
+
+
 def fit_name(cell: PlannedCell, repeat: int, fold: int) -> str:
-    return f"{cell.name} · repeat {repeat + 1} fold {fold + 1}"
+    return f"{cell_name(cell)} · repeat {repeat + 1} fold {fold + 1}"
 
 
 def fit_identity(cell: PlannedCell, fit: str, parent_run: str) -> dict[str, str]:

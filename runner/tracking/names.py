@@ -8,8 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-MOST_CHARACTERS = 250
-"""MLflow's limit for the name of a parameter or metric."""
+FACTOR, LEVEL = "runner.factor.", "runner.level."
+"""How the tags of a cell begin that have a factor's own name, and its whole level, if MLflow has another; the factor's
+name in MLflow follows.
+"""
+
+MOST_CHARACTERS = 250 - len(FACTOR)
+"""MLflow's limit for the name of a parameter, metric or tag, of which the last begins as above."""
 
 _REFUSED = re.compile(r"[^\w\-. /]")
 """MLflow allows these characters only (and a colon, but not on Windows)."""
@@ -30,21 +35,33 @@ def safe(name: str) -> str:
     # A name that looks like a changed one is changed too, so that it cannot be taken for the other.
     if clean == name and len(name) <= MOST_CHARACTERS and not _MARKED.search(name):
         return name
-    return f"{clean[: MOST_CHARACTERS - 9]} {hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return _marked(clean, name, MOST_CHARACTERS)
 
 
-def factor_names(factors: Sequence[str], settings: Collection[str] = ()) -> dict[str, str]:
+def shortened(text: str, most: int) -> str:
+    """The text if it has fewer than `most` characters, else its beginning and a hash; two texts never become one."""
+    return text if len(text) < most else _marked(text, text, most)
+
+
+def _marked(text: str, original: str, most: int) -> str:
+    return f"{text[: most - 9]} {hashlib.sha256(original.encode()).hexdigest()[:8]}"
+
+
+def factor_names(
+    factors: Sequence[str], settings: Collection[str] = (), of_fits: Collection[str] = ()
+) -> dict[str, str]:
     """The parameter's name of each factor, in their order.
 
     Of a factor that is a path, such as ``architecture.width``, the last part, unless another factor or setting has that
-    name.
+    name. Settings give way to a factor; the parameters `of_fits`, which only their runs have, do not.
     """
     short = {factor: factor.rsplit(".", 1)[-1].strip() or factor for factor in factors}
     count = Counter(short.values())
     names = {}
     for factor, name in short.items():
-        is_clear = count[name] == 1 and name not in settings and name not in factors
-        names[factor] = safe(name if is_clear else factor)
+        is_clear = count[name] == 1 and not any(name in taken for taken in (settings, of_fits, factors))
+        own = name if is_clear else factor
+        names[factor] = _marked(own, own, MOST_CHARACTERS) if own in of_fits else safe(own)
     return names
 
 

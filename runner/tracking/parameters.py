@@ -7,10 +7,13 @@ from typing import Any
 
 from runner.planning.plan import Plan, PlannedCell
 from runner.text import yaml_value
-from runner.tracking.names import factor_names, setting_name
+from runner.tracking.names import FACTOR, LEVEL, factor_names, original_names, setting_name, shortened
 
 MOST_CHARACTERS = 6000
 """MLflow's limit for the value of a parameter."""
+
+MOST_CHARACTERS_OF_TAG = 8000
+"""MLflow's limit for the value of a tag."""
 
 OF_FITS = ("repeat", "fold")
 """Parameters that only the runs of fits have."""
@@ -27,7 +30,7 @@ class Parameters:
     def __init__(self, plan: Plan) -> None:
         self._settings = {cell.id: _settings(plan, cell) for cell in plan.cells}
         keys = {key for settings in self._settings.values() for key in settings}
-        self.factors = factor_names(plan.factors, {*keys, *OF_FITS})
+        self.factors = factor_names(plan.factors, keys, OF_FITS)
         # A factor that is a path, such as optimizer.lr, is the setting itself; one of that name with own levels is not.
         same = {factor for factor in plan.factors if all(self._is_setting(cell, factor) for cell in plan.cells)}
         self._names = {key: setting_name(key, self.factors.values()) for key in keys - same}
@@ -37,7 +40,14 @@ class Parameters:
         values = {self.factors[factor]: level for factor, level in cell.levels.items()}
         settings = self._settings[cell.id]
         values |= {self._names[key]: str(value) for key, value in settings.items() if key in self._names}
-        return {name: value[:MOST_CHARACTERS] for name, value in values.items()}
+        return {name: shortened(value, MOST_CHARACTERS) for name, value in values.items()}
+
+    def original_tags(self, cell: PlannedCell) -> dict[str, str]:
+        """The factors' own names and levels, where MLflow's names and values are others."""
+        levels = {self.factors[factor]: level for factor, level in cell.levels.items()}
+        tags = {f"{FACTOR}{name}": factor for name, factor in original_names(self.factors).items()}
+        tags |= {f"{LEVEL}{name}": level for name, level in levels.items() if len(level) >= MOST_CHARACTERS}
+        return {key: shortened(value, MOST_CHARACTERS_OF_TAG) for key, value in tags.items()}
 
     def _is_setting(self, cell: PlannedCell, factor: str) -> bool:
         value = self._settings[cell.id].get(factor)

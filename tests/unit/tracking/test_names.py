@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_param_name
 
-from runner.tracking.names import factor_names, original_names, safe, setting_name
+from runner.tracking.names import FACTOR, factor_names, original_names, safe, setting_name, shortened
 
 ODD = ["pool/", "a//b", "a/b", "./x", "x", "..", ".", "", " ", "/", "/x", "a:b", "größe", "`x`", "x" * 300, "x" * 301,
-       "pool_", safe("pool/"), safe(safe("pool/")), "a_b", "../x", "a/../b", "b"]  # fmt: skip
+       "pool_", safe("pool/"), safe(safe("pool/")), "a_b", "../x", "a/../b", "b", "fold",
+       "architecture.fold", safe("fold") + " 00000000"]  # fmt: skip
 
 names = st.one_of(st.sampled_from(ODD), st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
 
 
 def accepted(name: str) -> bool:
     _validate_param_name(name)
-    return len(name) <= 250
+    return len(FACTOR + name) <= 250  # it is the end of a tag too
 
 
 @given(st.lists(names, unique=True))
@@ -27,14 +28,22 @@ def test_every_name_is_accepted_and_no_two_become_one(given: list[str]) -> None:
     assert len(set(made)) == len(given)
 
 
-@given(st.lists(names, unique=True), st.sets(names))
-def test_no_factor_is_lost(factors: list[str], settings: set[str]) -> None:
-    made = factor_names(factors, settings)
+@given(st.lists(names, unique=True), st.sets(names), st.sets(st.sampled_from(["fold", "repeat", "x", "a_b"])))
+def test_no_factor_is_lost(factors: list[str], settings: set[str], of_fits: set[str]) -> None:
+    made = factor_names(factors, settings, of_fits)
     assert list(made) == factors and len(set(made.values())) == len(factors)
+    assert not of_fits & set(made.values())
     assert all(map(accepted, made.values()))
     given = [setting_name(name, set(made.values())) for name in settings]
     assert not set(given) & set(made.values()) and len(set(given)) == len(settings)
     assert {factor: name for name, factor in original_names(made).items()}.items() <= made.items()
+
+
+@given(st.lists(st.text("ab", min_size=5, max_size=30), unique=True), st.integers(12, 20))
+def test_texts_that_are_cut_stay_apart(given: list[str], most: int) -> None:
+    made = [shortened(text, most) for text in given]
+    assert len(set(made)) == len(given) and all(len(text) <= most for text in made)
+    assert all(short == text for text, short in zip(given, made, strict=True) if len(text) < most)
 
 
 @pytest.mark.parametrize(
