@@ -21,6 +21,7 @@ from runner.planning.plan import Plan, PlannedCell
 from runner.text import plural
 from runner.tracking import mlflow_values as values
 from runner.tracking.base import PageOf
+from runner.tracking.colours import COLOUR, cell_colours
 from runner.tracking.connection import Connection
 from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
@@ -63,7 +64,11 @@ class Prepared:
         self.plan = plan
         self.expected = values.expected_runs(plan)
         self.parameters = Parameters(plan)
-        self.source = values.source_tags(plan)
+        self._source, self._colours = values.source_tags(plan), cell_colours(plan)
+
+    def tags(self, cell: PlannedCell | None = None) -> dict[str, str]:
+        """The tags that all runs have, and the colour of the runs of `cell`."""
+        return {**self._source, **({COLOUR: self._colours[cell.id]} if cell else {})}
 
 
 class MlflowTracker:
@@ -220,7 +225,7 @@ class MlflowTracker:
         """
         key = values.cell_key(plan, cell)
         prepared = self._of(plan)
-        tags = {**values.cell_tags(cell), **prepared.source, **prepared.parameters.original_tags(cell)}
+        tags = {**values.cell_tags(cell), **prepared.tags(cell), **prepared.parameters.original_tags(cell)}
         new = (key, values.cell_name(cell), tags, start)
         run = self.runs.replace(*new) if is_stale else self.runs.get(*new)
         if run is not None and describe and run not in self._described:
@@ -254,7 +259,7 @@ class MlflowTracker:
         for fit, curves in zip(group.fits, group.curves, strict=False) if parent is not None else ():
             place = plan.fits[cell.id].index(fit)
             repeat, fold = place // plan.folds, place % plan.folds
-            tags = {**values.fit_identity(cell, fit, parent or ""), LIVE: "yes", **self._of(plan).source}
+            tags = {**values.fit_identity(cell, fit, parent or ""), LIVE: "yes", **self._of(plan).tags(cell)}
             run = self.runs.get(f"fit:{fit}", values.fit_name(cell, repeat, fold), tags, group.began)
             if run is None:
                 continue
@@ -268,14 +273,14 @@ class MlflowTracker:
 
     def _complete_cell(self, plan: Plan, cell: PlannedCell, fits: list[FitResult], run: str) -> None:
         ended = max(fit.finished for fit in fits)
-        metrics, curves = cell_metrics(cell, fits, plan.measures), cell_curves(fits)
+        metrics, curves = cell_metrics(cell, fits, plan.measures, plan.metric), cell_curves(fits)
         points = [*values.metric_points(metrics, ended), *values.curve_points(curves, ended)]
         self._log(run, points, self._describe(plan, cell, run), {CONTENT: values.fits_hash(fits)})
         self.client.set_terminated(run, values.status(*fits), end_time=ended)
 
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
-        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).source, CONTENT: content}
+        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).tags(cell), CONTENT: content}
         name = values.fit_name(cell, fit.repeat, fit.fold)
         present = self.ledger.entries.get(key)
         run = self.runs.get(key, name, tags, start)
@@ -283,7 +288,7 @@ class MlflowTracker:
             return
         if self.ledger.entries[key].content:  # it was trained again, with another result
             run = self.runs.replace(key, name, tags, start)
-        metrics = values.metric_points(fit_metrics(fit, plan.measures), fit.finished)
+        metrics = values.metric_points(fit_metrics(fit, plan.measures, plan.metric), fit.finished)
         # Those that were logged while it was trained would stand there twice.
         curves = values.curve_points(fit.curves, fit.finished, after=self._sent.pop(fit.id, 0))
         parameters = self._fit_parameters(plan, cell, fit.repeat, fit.fold)
@@ -313,7 +318,7 @@ class MlflowTracker:
             for cell in cells:
                 with self._item(cell.name):
                     self._publish_page(plan, cell)
-            run = None if is_known else self.runs.get(key, "report", {KIND: "report", **self._of(plan).source}, None)
+            run = None if is_known else self.runs.get(key, "report", {KIND: "report", **self._of(plan).tags()}, None)
             if run is not None:
                 for file in files:
                     self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)

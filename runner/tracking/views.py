@@ -63,7 +63,7 @@ def _cells(plan: Plan, factors: Sequence[str]) -> State:
     """The current cells with their factors, their result and their cost, best first."""
     metrics = [
         plan.metric, f"{plan.metric}_{HALF_WIDTH}", *(name for name in plan.columns if name != plan.metric),
-        *(["test_accuracy"] if plan.test else []), "fits_ok", "parameters", "macs", "seconds",
+        *(["test_accuracy"] if plan.test else []), "fits_ok", "fits_planned", "parameters", "macs", "seconds",
     ]  # fmt: skip
     columns = [*(_column("params", name) for name in factors), *(_column("metrics", safe(name)) for name in metrics)]
     runs = _runs(CELLS, _column("metrics", safe(plan.metric)), not plan.measure.higher_is_better, columns)

@@ -38,6 +38,7 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
             assert curve == [float(f"{value:.6g}") for value in fit["curves"]["val_accuracy"]]
             assert run.data.metrics["val_accuracy"] == curve[-1]
             assert run.data.metrics["best_val_accuracy"] == max(curve)
+            assert run.data.tags["mlflow.runColor"] == parent.data.tags["mlflow.runColor"]
     assert not fits
     places = sorted((r.data.params["repeat"], r.data.params["fold"]) for r in runs if "fold" in r.data.params)
     assert places == sorted([("1", "1"), ("1", "2"), ("1", "3")] * 4)
@@ -48,9 +49,12 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
         assert [m.step for m in curve] == [1, 2]
         assert curve[-1].value == pytest.approx(sum(values) / 3, abs=1e-6) == cell.data.metrics["val_accuracy"]
         assert {"parameters", "macs", "receptive_field_height", "val_accuracy_std"} <= cell.data.metrics.keys()
+        assert list(cell.data.metrics)[:2] == ["val_accuracy", "val_accuracy_std"], "what MLflow's pages open on"
+        assert (cell.data.metrics["fits_ok"], cell.data.metrics["fits_planned"]) == (3, 3)
         assert cell.data.params["downsample"] in cell.info.run_name
         assert [i.dataset.name for i in cell.inputs.dataset_inputs] == ["digits"]
         assert "runner.made_with.torch" in cell.data.tags
+    assert len({cell.data.tags["mlflow.runColor"] for cell in cells.values()}) == 4
     (report,) = (run for run in runs if run.data.tags["runner.kind"] == "report")
     names = {file.path for file in client.list_artifacts(report.info.run_id)}
     assert {"report.html", "report.md", "plan.yaml", "tables"} <= names
