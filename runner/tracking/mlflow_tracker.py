@@ -280,7 +280,8 @@ class MlflowTracker:
 
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
-        tags = {**values.fit_tags(cell, fit, parent_run), **self._of(plan).tags(cell), CONTENT: content}
+        known = {**values.fit_tags(cell, fit, parent_run), CONTENT: content}
+        tags = {**self._of(plan).tags(cell), **known}
         name = values.fit_name(cell, fit.repeat, fit.fold)
         present = self.ledger.entries.get(key)
         run = self.runs.get(key, name, tags, start)
@@ -293,7 +294,7 @@ class MlflowTracker:
         curves = values.curve_points(fit.curves, fit.finished, after=self._sent.pop(fit.id, 0))
         parameters = self._fit_parameters(plan, cell, fit.repeat, fit.fold)
         # A run that was created while its fit was trained has the tags of its beginning only.
-        self._log(run, [*metrics, *curves], parameters, tags if present else {})
+        self._log(run, [*metrics, *curves], parameters, known if present else {})
         log = self.folder / "fits" / f"{fit.id}.log"
         if fit.status != "ok" and log.is_file():
             self.client.log_artifact(run, str(log))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.text import plural
+from runner.tracking.colours import COLOUR
 from runner.tracking.connection import Connection
 from runner.tracking.ledger import Ledger
 
@@ -128,8 +129,9 @@ class StoredRuns:
         if old:
             present = self.client.get_run(old).data.tags
             kept = {tag: value for tag, value in present.items() if not tag.startswith(("runner.", "mlflow."))}
+            kept |= {COLOUR: present[COLOUR]} if COLOUR in present else {}  # a person may have picked it
             self.retire(old)
-        return self._create(key, name, {**kept, **tags}, start)
+        return self._create(key, name, {**tags, **kept}, start)
 
     def move(self, key: str, parent: str) -> None:
         """Put the run of a fit under another run of its cell."""

@@ -285,6 +285,7 @@ def test_a_fit_with_another_result_replaces_its_run(folder: Path) -> None:
     cell = client.get_run(first).data.tags["mlflow.parentRunId"]
     client.set_tag(cell, "runner.content", "other results")
     client.set_tag(cell, "mine", "a person's tag")
+    client.set_tag(cell, "mlflow.runColor", "#123456")  # as the UI does when somebody picks a colour
     ledger.unlink()
     assert "MLflow has 6 fits\n" in publish(folder)
     assert counts(folder) == EVERYTHING
@@ -292,7 +293,8 @@ def test_a_fit_with_another_result_replaces_its_run(folder: Path) -> None:
     (now,) = runs(folder, kind="fit", fit=fit)
     assert now.info.run_id != first
     (parent,) = (run for run in runs(folder, kind="cell") if run.info.run_id == now.data.tags["mlflow.parentRunId"])
-    assert parent.info.run_id != cell and parent.data.tags["mine"] == "a person's tag"
+    assert parent.info.run_id != cell
+    assert (parent.data.tags["mine"], parent.data.tags["mlflow.runColor"]) == ("a person's tag", "#123456")
     history = client.get_metric_history(now.info.run_id, "val/accuracy")
     assert [point.step for point in history] == [1]
     assert publish(folder) == "MLflow has 6 fits\n"
