@@ -36,7 +36,7 @@ def chromium(profile: Path, size: tuple[int, int] = (1200, 900)) -> Iterator[Any
         driver.quit()
 
 
-def wait_for(read: Callable[[], T], is_expected: Callable[[T], bool] = bool, seconds: float = 30) -> T:
+def wait_for(read: Callable[[], T], is_expected: Callable[[T], bool] = bool, seconds: float = 120) -> T:
     """What `read` returns, as soon as that is expected; what it returns in the end, if it never is.
 
     A page that is being drawn has elements that are gone when they are read, which counts as not expected.

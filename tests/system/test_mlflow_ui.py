@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsed_study import make_study, publish_study
 from browser import chromium, needs_browser, wait_for
+from command import run_here
 from mlflow_runs import free_port, ui
+from team_server import mlflow_server, postgresql, skip_without
 
 from runner.cli import main
+from runner.tracking.colours import PALETTE
 from runner.tracking.new_store import create_store
 from runner.tracking.saved_views import CURVES, FIRST, OURS
 from runner.tracking.ui_address import Server, view_page
@@ -23,14 +27,36 @@ WIDE = (1920, 1080)
 """The table leaves out the columns for which the window has no room."""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address that `runner ui` prints for a study of twelve cells."""
-    folder = tmp_path_factory.mktemp("study")
-    make_study(folder / "reports", NAME)
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    """The store that `runner run` writes; its page is served by `runner ui`."""
     publish_study(folder / "reports", NAME)
     with ui(folder) as (_, address, lines):
         assert address, lines
+        yield address
+
+
+@contextmanager
+def team(folder: Path) -> Iterator[str]:
+    """A team's server on PostgreSQL, through which the artifacts go; `runner ui` prints its page."""
+    skip_without("psycopg")
+    artifacts = ("--artifacts-destination", str(folder / "artifacts"))
+    with (
+        postgresql("mlflow") as databases,
+        mlflow_server(folder, *artifacts, MLFLOW_BACKEND_STORE_URI=f"{databases}/mlflow") as server,
+    ):
+        publish_study(folder / "reports", NAME, server)
+        opened = run_here(folder, "ui", publish=True, MLFLOW_TRACKING_URI=server)
+        assert opened.stderr == ""
+        yield opened.stdout.strip()
+
+
+@pytest.fixture(scope="module", params=[sqlite, team], ids=lambda store: store.__name__)
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address that `runner ui` prints for a study of twelve cells."""
+    folder = tmp_path_factory.mktemp("study")
+    make_study(folder / "reports", NAME)
+    with request.param(folder) as address:
         yield address
 
 
@@ -100,7 +126,7 @@ def test_the_printed_address_shows_all_cells_with_their_factors_best_first(brows
     assert len({(cell["filters"], cell["downsample"], cell["optimizer"]) for cell in cells}) == 12
     accuracies = [float(cell["val_accuracy"]) for cell in cells]
     assert accuracies == sorted(accuracies, reverse=True) and len(set(accuracies)) == 12
-    assert {"fits_ok", "parameters", "macs"} <= cells[0].keys()
+    assert {"fits_ok", "fits_planned", "parameters", "macs"} <= cells[0].keys()
     assert "12 matching runs" in text(browser)
 
 
@@ -114,10 +140,20 @@ def lines(page: Any) -> dict[str, int]:
     return dict(found)
 
 
+def colours(page: Any) -> set[str]:
+    """Of the lines of the first chart, as in ``#0072b2``."""
+    found = page.execute_script(
+        """return [...document.querySelector(".js-plotly-plot").querySelectorAll(".scatterlayer .trace .js-line")]
+          .map((line) => line.style.stroke.match(/\\d+/g).map(Number));"""
+    )
+    return {"#" + "".join(f"{part:02x}" for part in colour[:3]) for colour in found}
+
+
 def test_the_curves_of_all_cells_are_lines_and_those_of_four_are_four(browser: Any, address: str) -> None:
     visit(browser, other_view(address, CURVES))
     charts = wait_for(lambda: lines(browser), lambda found: found.get("val/accuracy") == 12)
     assert list(charts)[:3] == ["val/accuracy", "val/loss", "train/loss"] and charts["val/accuracy"] == 12
+    assert colours(browser) == set(PALETTE)
     box = browser.find_element("css selector", "[data-testid=search-box]")
     box.send_keys(" and params.filters = '7x7'\n")
     charts = wait_for(lambda: lines(browser), lambda found: found.get("val/accuracy") == 4)
@@ -149,6 +185,8 @@ def test_the_page_of_a_cell_has_its_result_its_factors_and_its_fits(browser: Any
     name = open_cell(browser, address)
     shown = wait_for(lambda: text(browser), lambda found: "val_accuracy" in found and "downsample" in found)
     assert "val_accuracy" in shown and "downsample\nstrided_conv" in shown
+    assert re.search(r"Does it matter\?\nValidation accuracy: \S+ \(\d of 3 fits", shown), "the description"
+    assert re.search(r"Metric\nValue\nval_accuracy\n", shown), "the metric of the study comes first"
     fits = [link.text for link in browser.find_elements("partial link text", "fold ")]
     assert sorted(fits) == [f"{name} · repeat 1 fold {fold}" for fold in (1, 2, 3)]
     browser.find_element("link text", fits[0]).click()
@@ -163,6 +201,7 @@ def test_two_cells_are_compared_by_their_factors(browser: Any, address: str) -> 
     shown = wait_for(lambda: text(browser), lambda found: "Comparing 2 Runs" in found and "downsample" in found)
     assert "Comparing 2 Runs from 1 Experiment" in shown
     assert {"filters", "downsample", "optimizer"} <= set(shown.split())
+    assert "Metrics:\nval_accuracy\nClear All" in shown, "the metric that the chart opens on"
 
 
 def test_the_report_and_its_pictures_are_a_click_away(browser: Any, address: str) -> None:
