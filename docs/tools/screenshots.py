@@ -85,7 +85,8 @@ def take(page: Any, name: str, address: str, shown: str, prepare: Callable[[Any]
     prepare(page)
     file = PICTURES / f"{name}.png"
     picture = Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    # This method keeps the colours of small dots, which are those of the cells.
+    picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes")
 
 
