@@ -8,6 +8,7 @@ Its last line on stderr is JSON: CPU seconds of the main process in total and by
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -19,10 +20,13 @@ import numpy as np
 
 from runner.engines import selection
 from runner.engines.base import BuiltFit, TrainedFit
+from runner.engines.inspection import MAX_MISTAKES
 from runner.fits.answers import pack
 from runner.fits.records import FitResult
 
 MISTAKES = 0.06
+WITH_PICTURES = "STUB_PICTURES"
+"""The environment variable by which the first fit of each cell gets arrays for pictures, as a trained one does."""
 
 
 class Stub:
@@ -50,7 +54,21 @@ class Stub:
         predicted = np.where(random.random(len(truth)) < MISTAKES, (truth + 1) % fit.spec.classes, truth)
         accuracy = [*curve[:-1], float((predicted == truth).mean())]
         curves = dict.fromkeys(names, curve) | {"val_accuracy": accuracy}
-        return TrainedFit(curves, pack(truth, predicted, fit.spec.classes))
+        pictures = _pictures(fit, truth, predicted, random) if WITH_PICTURES in os.environ and fit.spec.inspected else {}
+        return TrainedFit(curves, pack(truth, predicted, fit.spec.classes), pictures)
+
+
+def _pictures(
+    fit: BuiltFit, truth: np.ndarray, predicted: np.ndarray, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """The arrays that the page of a cell is made from; see `runner.engines.inspection`."""
+    index, mistakes = fit.spec.validation, np.flatnonzero(predicted != truth)[:MAX_MISTAKES]
+    filters = random.normal(size=(2, 16, fit.images.shape[1], 3, 3)).astype(np.float32)
+    return {
+        "index": index, "truth": truth.astype(np.int64), "predicted": predicted.astype(np.int64),
+        "confidence": np.full(len(truth), 0.9, np.float32), "mistakes": mistakes,
+        "mistake_images": fit.images[index[mistakes]], "filters_before": filters[0], "filters_after": filters[1],
+    }  # fmt: skip
 
 
 # At module level, so that it holds in the workers too: they import this file.
@@ -101,15 +119,15 @@ def main() -> int:
     from runner.flow import study
     from runner.journal.journal import Journal
     from runner.tracking import mlflow_tracker
-    from runner.tracking.connection import Connection
+    from runner.tracking.publisher import Publisher
 
     watch = Watch()
     watch.sample_memory(Journal, "append", every=200)
     parts = (
         (Journal, "append", "journal"), (Journal, "__enter__", "index"),
         (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
-        (mlflow_tracker.MlflowTracker, "publish_report", "mlflow report"), (Connection, "_connect", "mlflow start"),
-        (study, "runnable_plan", "plan"),
+        (mlflow_tracker.MlflowTracker, "publish_report", "mlflow report"), (study, "runnable_plan", "plan"),
+        (mlflow_tracker.MlflowTracker, "prepare", "mlflow start"), (Publisher, "_work", "publisher"),
         (study, "plan_fits", "schedule"), (study.report, "write", "report"), (study.plan_file, "save", "plan.yaml"),
         (study.training, "train", "training"),
     )  # fmt: skip

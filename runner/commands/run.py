@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--publish-wait", type=seconds, default=10.0, metavar="SECONDS",
         help="how long the end of the run waits for an MLflow server that answers (%(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--require-published", action="store_true",
+        help="look into MLflow, and end with status 1 if not everything is there",
+    )  # fmt: skip
     parser.add_argument("--only", choices=["failed"], help="train the failed fits again, and nothing else")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first failed fit")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
@@ -54,7 +58,8 @@ def run(given: argparse.Namespace) -> int:
     chosen = {"workers": given.workers} if given.workers else {}
     options = Options(
         executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
-        only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait, **chosen,
+        only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait,
+        require_published=given.require_published, **chosen,
     )  # fmt: skip
     # By stderr, where progress goes; stdout may be a file while someone watches the terminal.
     progress = Live() if sys.stderr.isatty() else Lines()
@@ -109,7 +114,8 @@ def _remarks(outcome: Outcome, file: str) -> Iterator[str]:
     yield from (f"MLflow: {note}" for note in outcome.found)
     if outcome.unpublished:
         more = f"`runner publish {outcome.plan.name}` sends the rest, and so does the next run"
-        yield f"not everything is in MLflow ({outcome.unpublished}); {more}"
+        required = "--require-published: " if outcome.must_publish else ""
+        yield f"{required}not everything is in MLflow ({outcome.unpublished}); {more}"
     elif not outcome.trained and not outcome.missing:
         yield "nothing to train: all fits are in the journal"
 

@@ -38,6 +38,8 @@ class Options:
     fail_fast: bool = False
     publish_wait: float = DEFAULT_WAIT
     """Seconds that the end of the run waits for an MLflow server that answers."""
+    require_published: bool = False
+    """Look into the store even if the ledger says that it has everything, and count what it lacks as a failure."""
 
     def __post_init__(self) -> None:
         try:
@@ -72,6 +74,7 @@ class Outcome(StudyResults):
 
     `stopped` is the exit status of the signal that stopped the run, 0 if none did. `unpublished` says why MLflow lacks
     something, and `mixed` which versions of libraries made the fits if there were several; both are "" otherwise.
+    That counts as a failure if everything had to be published, as `must_publish` says.
     `decided` says after how many repeats the study is decided or that it is not, "" if their number is fixed or the
     last one is incomplete. `goes_on` says that it is not and that another repeat may be trained. `found` are sentences
     about what was found in MLflow and put in order.
@@ -92,6 +95,7 @@ class Outcome(StudyResults):
     decided: str = ""
     goes_on: bool = False
     found: tuple[str, ...] = ()
+    must_publish: bool = False
 
     @classmethod
     def of(
@@ -107,13 +111,14 @@ class Outcome(StudyResults):
         decided: str = "",
         goes_on: bool = False,
         found: Sequence[str] = (),
+        must_publish: bool = False,
     ) -> Outcome:
         """The outcome whose counts and versions are those of `results`, all that the plan's fits came to."""
         failed = results.count_status("failed")
         mixed = library_versions.mixture_warning(plan, library_versions.count_versions(results.versions()))
         return cls(
             plan, verdict, folder, trained, len(results) - failed, failed, plan.fit_count - len(results), stopped,
-            unpublished, mixed, make_tables, decided, goes_on, tuple(found),
+            unpublished, mixed, make_tables, decided, goes_on, tuple(found), must_publish,
         )  # fmt: skip
 
     @cached_property
@@ -148,4 +153,5 @@ class Outcome(StudyResults):
     @property
     def exit_status(self) -> int:
         # The signal first: a run that was stopped has missing fits too, and would otherwise exit with 1.
-        return self.stopped or int(bool(self.failed or self.missing or self.goes_on))
+        unpublished = self.must_publish and self.unpublished
+        return self.stopped or int(bool(self.failed or self.missing or self.goes_on or unpublished))

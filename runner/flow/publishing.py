@@ -22,18 +22,29 @@ from runner.tracking.store_address import NONE, mask_credentials, store_uri
 from runner.trained.file import SUFFIX
 
 if TYPE_CHECKING:
+    from runner.flow.outcome import Options
     from runner.tracking.logged_networks import SavedNetwork
 
 
+def store_of(options: Options) -> str:
+    """The address of the store to publish to. Raises RunnerError if it is malformed, or required and none."""
+    uri = store_uri(options.tracking_uri, options.reports)
+    if options.require_published and uri == NONE:
+        where = "--tracking-uri" if options.tracking_uri else "$MLFLOW_TRACKING_URI"
+        raise RunnerError(f"--require-published: {where} is none, so that nothing would be published")
+    return uri
+
+
 def publisher_for(
-    uri: str, plan: Plan, results: Results, folder: Path, patience: float, expecting: bool, plugins: tuple[str, ...]
+    uri: str, plan: Plan, results: Results, folder: Path, options: Options, expecting: bool, plugins: tuple[str, ...]
 ) -> Publisher:
     """The writer that feeds the store at `uri`; `expecting` says that results will be added.
 
     `plugins` are the files of plugins, whose code networks may need.
     """
     watched = folder / "fits" if expecting and uri != NONE else None
-    return Publisher(partial(_tracker, uri, folder, plugins), plan, results, patience, expecting, watched)
+    make_tracker = partial(_tracker, uri, folder, plugins, verify=options.require_published)
+    return Publisher(make_tracker, plan, results, options.publish_wait, expecting, watched)
 
 
 ATTEMPTS = 3

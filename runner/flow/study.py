@@ -16,7 +16,7 @@ from runner.fits.records import FitSpec, Look
 from runner.flow import measures, report, training
 from runner.flow.outcome import Options, Outcome
 from runner.flow.progress import Progress
-from runner.flow.publishing import publisher_for
+from runner.flow.publishing import publisher_for, store_of
 from runner.flow.repeats import Reached, Repeats, opening_lines
 from runner.flow.saved_networks import SavedNetworks
 from runner.journal.journal import open_journal
@@ -26,7 +26,6 @@ from runner.planning.make_plan import runnable_plan
 from runner.planning.notices import before_training
 from runner.planning.plan import Plan
 from runner.tracking.publisher import Publisher
-from runner.tracking.store_address import store_uri
 
 if TYPE_CHECKING:
     from runner.experiment.load import Given
@@ -44,7 +43,7 @@ def run(
     """
     options, progress = options or Options(), progress or Progress()
     # First, so that a malformed tracking URI is refused before anything is trained.
-    store = store_uri(options.tracking_uri, options.reports)
+    store = store_of(options)
     experiment = load(given, overrides)
     plan = runnable_plan(experiment)
     folder = options.reports / plan.name
@@ -73,7 +72,7 @@ def run(
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)
             plugins = experiment.plugin_files
-            writer = publisher_for(store, plan, journal.results, folder, options.publish_wait, expecting, plugins)
+            writer = publisher_for(store, plan, journal.results, folder, options, expecting, plugins)
             with writer as publisher:
                 if missing:
                     report.load_in_background()
@@ -96,7 +95,7 @@ def run(
                 publisher.finish(folder, reached.decided)
     return Outcome.of(
         plan, folder, results, len(journal.results) - recorded, stopped, publisher.problem, verdict, tables,
-        reached.decided, reached.goes_on, publisher.notes,
+        reached.decided, reached.goes_on, publisher.notes, options.require_published,
     )  # fmt: skip
 
 
