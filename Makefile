@@ -45,6 +45,8 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/publishing.py
+	$(BIN)/python benchmarks/live.py
 	-$(BIN)/python benchmarks/mlflow_ui.py
 	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 

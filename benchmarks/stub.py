@@ -54,7 +54,8 @@ class Stub:
         predicted = np.where(random.random(len(truth)) < MISTAKES, (truth + 1) % fit.spec.classes, truth)
         accuracy = [*curve[:-1], float((predicted == truth).mean())]
         curves = dict.fromkeys(names, curve) | {"val_accuracy": accuracy}
-        pictures = _pictures(fit, truth, predicted, random) if WITH_PICTURES in os.environ and fit.spec.inspected else {}
+        drawn = WITH_PICTURES in os.environ and fit.spec.inspected
+        pictures = _pictures(fit, truth, predicted, random) if drawn else {}
         return TrainedFit(curves, pack(truth, predicted, fit.spec.classes), pictures)
 
 
@@ -119,15 +120,15 @@ def main() -> int:
     from runner.flow import study
     from runner.journal.journal import Journal
     from runner.tracking import mlflow_tracker
-    from runner.tracking.publisher import Publisher
+    from runner.tracking.connection import Connection
 
     watch = Watch()
     watch.sample_memory(Journal, "append", every=200)
     parts = (
         (Journal, "append", "journal"), (Journal, "__enter__", "index"),
         (mlflow_tracker.MlflowTracker, "publish", "mlflow"),
-        (mlflow_tracker.MlflowTracker, "publish_report", "mlflow report"), (study, "runnable_plan", "plan"),
-        (mlflow_tracker.MlflowTracker, "prepare", "mlflow start"), (Publisher, "_work", "publisher"),
+        (mlflow_tracker.MlflowTracker, "publish_report", "mlflow report"), (Connection, "_connect", "mlflow start"),
+        (study, "runnable_plan", "plan"),
         (study, "plan_fits", "schedule"), (study.report, "write", "report"), (study.plan_file, "save", "plan.yaml"),
         (study.training, "train", "training"),
     )  # fmt: skip
