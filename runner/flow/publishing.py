@@ -115,6 +115,7 @@ def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
         try:
             tracker.publish(plan, results)
             tracker.publish_report(plan, folder)
+            tracker.show(plan, results, None)
             tracker.close()
             return
         except Exception as error:

@@ -31,7 +31,8 @@ class Decision:
     """What a look at all repeats of a plan found.
 
     `done` if none of the `pairs` of levels is open; `open_pairs` of them are. `going_on` has the ids of the cells that
-    get another repeat if not; it only counts in a race. `states` has the state of each pair by its name.
+    get another repeat if not; it only counts in a race. `states` has the state of each pair by its name, and `lines` a
+    line about each.
     """
 
     done: bool
@@ -39,6 +40,7 @@ class Decision:
     open_pairs: int
     pairs: int
     states: Mapping[str, str]
+    lines: tuple[str, ...] = ()
 
     @property
     def still_open(self) -> str:
@@ -75,6 +77,12 @@ class Reached:
         most = f"of at most {plan.most} repeats" if self.goes_on else "repeats, the most that the experiment allows"
         return f"not decided after {plan.repeats} {most}: {look.still_open}"
 
+    @property
+    def state(self) -> str:
+        """What the last look found, as a whole and then a line per comparison; "" if there was none."""
+        look = self.decision or self.opened_by
+        return "\n".join([*([self.decided] if self.decided else opening_lines(self)), *look.lines]) if look else ""
+
 
 def decide(plan: Plan, fits: Sequence[FitSpec], results: SelectedResults, labels: np.ndarray) -> Decision:
     """The look at `results`, one for each of `fits`; a pure function. `labels` (N,) are those of the data set."""
@@ -84,7 +92,7 @@ def decide(plan: Plan, fits: Sequence[FitSpec], results: SelectedResults, labels
 
     splits = SavedSplits.of(labels, fits, len(plan.data["class_names"]))
     found = look(plan, frames(results, splits))
-    return Decision(found.done, tuple(found.going_on), found.open_pairs, found.pairs, dict(found.states))
+    return Decision(found.done, tuple(found.going_on), found.open_pairs, found.pairs, dict(found.states), found.lines)
 
 
 def go_on(reached: Reached, journal: Journal, labels: np.ndarray, extend: Extend, begin: bool = True) -> Reached:

@@ -74,6 +74,7 @@ def run(
             plugins = experiment.plugin_files
             writer = publisher_for(store, plan, journal.results, folder, options, expecting, plugins)
             with writer as publisher:
+                publisher.follow(plan, reached.state)
                 if missing:
                     report.load_in_background()
                 with progress:
@@ -92,7 +93,7 @@ def run(
                     journal.record_look(Look(plan.repeats, adaptive=False))  # before anybody can read the report
                 verdict, tables = report.write(plan, results, folder)
                 # After the report, whose files are published too.
-                publisher.finish(folder, reached.decided)
+                publisher.finish(folder, reached.state)
     return Outcome.of(
         plan, folder, results, len(journal.results) - recorded, stopped, publisher.problem, verdict, tables,
         reached.decided, reached.goes_on, publisher.notes, options.require_published,
@@ -115,7 +116,7 @@ def _begin_repeat(
 def _use(reached: Reached, labels: np.ndarray, folder: Path, publisher: Publisher) -> Plan:
     """The plan that is reached, from now on also that of the files on disk and of what is published."""
     _save(reached, labels, folder)
-    publisher.follow(reached.plan)
+    publisher.follow(reached.plan, reached.state)
     return reached.plan
 
 

@@ -60,8 +60,15 @@ class Tracker(Protocol):
         """Show how far the fits are that are being trained."""
         ...
 
+    def show(self, plan: Plan, results: Results, state: str | None) -> None:
+        """Say on the experiment how many fits of `plan` have ended, if anything was published by this process.
+
+        `state` is what the last look at a study with looks found, "" if there was none, None if it is unknown.
+        """
+        ...
+
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None:
-        """Publish the report in `folder` if it changed; `state` says whether a study with looks is decided."""
+        """Publish the report in `folder` if it changed; `state` is that of `show`."""
         ...
 
     def count(self, fits: Iterable[str]) -> int:
@@ -94,6 +101,8 @@ class NullTracker:
     ) -> None: ...
 
     def watch(self, plan: Plan, groups: Iterable[Watched]) -> None: ...
+
+    def show(self, plan: Plan, results: Results, state: str | None) -> None: ...
 
     def publish_report(self, plan: Plan, folder: Path, state: str = "") -> None: ...
 

@@ -13,12 +13,12 @@ from runner.planning.plan import PlannedCell
 
 
 def fit_metrics(fit: FitResult, measures: Sequence[Metric] = (), first: str = "val_accuracy") -> dict[str, float]:
-    """The value of each curve in the fit's result, the best values of the validation curves, and the seconds.
+    """The value of each curve in the fit's result, the best values of the validation curves, and what it took.
 
     If the fit could stop early, also the epoch of its result, and the plan's `measures` that are known of it. A failed
-    fit has only the seconds. The metric `first` comes first, as MLflow's pages open on that.
+    fit has only what it took. The metric `first` comes first, as MLflow's pages open on that.
     """
-    metrics = {"seconds": fit.seconds}
+    metrics = {"seconds": fit.seconds, **_system_metrics([fit])}
     if fit.status == "ok":
         metrics |= {name: fit.final(name) for name in fit.curves}
         metrics["best_val_accuracy"] = max(fit.curves["val_accuracy"])
@@ -48,6 +48,7 @@ def cell_metrics(
         metrics["receptive_field_height"], metrics["receptive_field_width"] = cell.receptive_field
     if successful:
         metrics["seconds"] = statistics.fmean(fit.seconds for fit in successful)
+        metrics |= _system_metrics(successful)
     # The fits of a plan have the same curves: either all of them measured the held-out test, or none.
     for name in successful[0].curves if successful else ():
         metrics |= _spread(name, [fit.final(name) for fit in successful])
@@ -59,6 +60,15 @@ def cell_metrics(
 
 def _with_first(metrics: dict[str, float], name: str) -> dict[str, float]:
     return {**{key: metrics[key] for key in (name, f"{name}_std") if key in metrics}, **metrics}
+
+
+def _system_metrics(fits: Sequence[FitResult]) -> dict[str, float]:
+    """The mean processor time in seconds, and the highest peak of memory in MB, where they are known."""
+    times, peaks = [fit.cpu for fit in fits if fit.cpu], [fit.memory for fit in fits if fit.memory]
+    return {
+        **({"cpu_seconds": statistics.fmean(times)} if times else {}),
+        **({"peak_memory_mb": max(peaks) / 1e6} if peaks else {}),
+    }
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:

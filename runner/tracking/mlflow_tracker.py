@@ -27,16 +27,13 @@ from runner.tracking.experiment import NOTE, open_experiment
 from runner.tracking.ledger import EXPERIMENT, Ledger
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 from runner.tracking.parameters import MOST_CHARACTERS_OF_TAG, Parameters
-from runner.tracking.publish_views import link_report, publish_views
+from runner.tracking.publish_views import PROGRESS, STATE, link_report, publish_state, publish_views
 from runner.tracking.refusals import Refused, concerns_one_item, refused
 from runner.tracking.server_address import ledger_name
 from runner.tracking.stored_runs import CONTENT, KIND, LIVE, StoredRuns
 
 ALL_FITS = "all fits"
 """The ledger's key for the hash of all results of a plan, which shows at once that nothing is left to publish."""
-
-PROGRESS = "runner.progress"
-"""The tag that says how many fits of a cell have ended, until all have."""
 
 MAX_BATCH_VALUES, MAX_BATCH_PARAMETERS = 1000, 100
 """MLflow's limits for one `log_batch` call: the values in total, and the parameters among them."""
@@ -70,6 +67,10 @@ class Prepared:
         """The tags that all runs have, and the colour of the runs of `cell`."""
         return {**self._source, **({COLOUR: self._colours[cell.id]} if cell else {})}
 
+    def tags_of_fit(self, cell: PlannedCell) -> dict[str, str]:
+        """As `tags`, without the versions that the plan was made with: a fit has those of its result."""
+        return {tag: value for tag, value in self.tags(cell).items() if not tag.startswith(values.MADE_WITH)}
+
 
 class MlflowTracker:
     """Publishes to the store at `uri`; a ledger in `folder` records what is published."""
@@ -84,6 +85,7 @@ class MlflowTracker:
         named = self.ledger.entries.get(EXPERIMENT)
         self.experiment_name = wishes.name or (named.run if named else "")
         self._begun = ""
+        self._tags: dict[str, str] = {}  # those of the experiment
         self._sent: dict[str, int] = {}  # the epochs that were logged of each fit while it was trained
         self._described = set[str]()  # the cells' runs that have their parameters
         self._refused: list[str] = []
@@ -163,6 +165,7 @@ class MlflowTracker:
         if self.wishes.name:
             self.ledger.record(EXPERIMENT, self.wishes.name)
         publish_views(self.client, experiment.id, plan, experiment.tags)
+        self._tags = dict(experiment.tags)
         # Last: if the search fails, the next attempt has to repeat it.
         self._begun = expected.plan
 
@@ -259,7 +262,7 @@ class MlflowTracker:
         for fit, curves in zip(group.fits, group.curves, strict=False) if parent is not None else ():
             place = plan.fits[cell.id].index(fit)
             repeat, fold = place // plan.folds, place % plan.folds
-            tags = {**values.fit_identity(cell, fit, parent or ""), LIVE: "yes", **self._of(plan).tags(cell)}
+            tags = {**values.fit_identity(cell, fit, parent or ""), LIVE: "yes", **self._of(plan).tags_of_fit(cell)}
             run = self.runs.get(f"fit:{fit}", values.fit_name(cell, repeat, fold), tags, group.began)
             if run is None:
                 continue
@@ -267,6 +270,10 @@ class MlflowTracker:
             parameters = {} if sent else self._fit_parameters(plan, cell, repeat, fold)
             self._log(run, values.curve_points(curves, group.written, after=sent), parameters)
             self._sent[fit] = max(map(len, curves.values()), default=0)
+
+    def show(self, plan: Plan, results: Results, state: str | None) -> None:
+        if self._begun == self._of(plan).expected.plan:  # else nothing was published, so that nothing has changed
+            publish_state(self.client, self.runs.experiment, plan, results, state, self._tags)
 
     def _is_published(self, fits: list[FitResult]) -> bool:
         return all(self.ledger.is_published(*values.fit_key(fit)) for fit in fits)
@@ -281,7 +288,7 @@ class MlflowTracker:
     def _publish_fit(self, plan: Plan, cell: PlannedCell, fit: FitResult, parent_run: str, start: int) -> None:
         key, content = values.fit_key(fit)
         known = {**values.fit_tags(cell, fit, parent_run), CONTENT: content}
-        tags = {**self._of(plan).tags(cell), **known}
+        tags = {**self._of(plan).tags_of_fit(cell), **known}
         name = values.fit_name(cell, fit.repeat, fit.fold)
         present = self.ledger.entries.get(key)
         run = self.runs.get(key, name, tags, start)
@@ -323,7 +330,7 @@ class MlflowTracker:
             if run is not None:
                 for file in files:
                     self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
-                self._log(run, tags={CONTENT: content, **({"runner.state": state} if state else {})})
+                self._log(run, tags={CONTENT: content, **({STATE: state[:MOST_CHARACTERS_OF_TAG]} if state else {})})
                 if candidates[0] in files:
                     link_report(self.client, self.runs.experiment, plan, run)
                 self.client.set_terminated(run)

@@ -32,6 +32,10 @@ MOST_CHARACTERS = 200
 """Of a cell's name. The data bases of servers hold 250 characters of a run's name, and that of a fit is longer."""
 
 
+MADE_WITH = "runner.made_with."
+"""How the tags of the environment begin that the plan records."""
+
+
 def cell_key(plan: Plan, cell: PlannedCell) -> str:
     """The key of a cell's run. A cell with other fits, such as more repeats, gets a run of its own.
 
@@ -117,7 +121,7 @@ def source_tags(plan: Plan) -> dict[str, str]:
     """
     commit = plan.made_with.get("commit")
     return {
-        **{f"runner.made_with.{name}": version for name, version in plan.made_with.items()},
+        **{f"{MADE_WITH}{name}": version for name, version in plan.made_with.items()},
         "runner.host": platform.node(),
         "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",

@@ -78,14 +78,14 @@ class Publisher:
         """Announce a result that is in the journal; the thread reads it from there. Returns at once."""
         self._queue.put(result.cell)
 
-    def follow(self, plan: Plan) -> None:
-        """Publish for `plan` from now on, which has more repeats."""
-        self._plan = plan
+    def follow(self, plan: Plan, state: str = "") -> None:
+        """Publish for `plan` from now on, which has more repeats; `state` is that of `Tracker.show`."""
+        self._plan, self._state = plan, state
 
     def finish(self, folder: Path, state: str = "") -> None:
         """Publish the remaining results and the report in `folder`; returns when done or after the longest wait.
 
-        `state` is that of `Tracker.publish_report`.
+        `state` is that of `Tracker.show`.
         """
         # Before the event is set, as the thread looks for the folder after that.
         self._folder, self._state, self._growing = folder, state, False
@@ -152,6 +152,7 @@ class Publisher:
         if self._watched is not None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + INTERVAL
             tracker.watch(self._plan, read_all(self._watched))
+            tracker.show(self._plan, self._results, self._state)
 
     def _publish_all(self, tracker: Tracker) -> None:
         if self._plan.most is not None:
@@ -159,6 +160,7 @@ class Publisher:
         self._publish(tracker)
         if self._folder:
             tracker.publish_report(self._plan, self._folder, self._state)
+        tracker.show(self._plan, self._results, self._state)
         tracker.close()
 
     def _attempt(self, action: Callable[[Tracker], None]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import statistics
 import sys
 import time
 import urllib.request
@@ -39,6 +40,9 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
             assert run.data.metrics["val_accuracy"] == curve[-1]
             assert run.data.metrics["best_val_accuracy"] == max(curve)
             assert run.data.tags["mlflow.runColor"] == parent.data.tags["mlflow.runColor"]
+            assert run.data.metrics["cpu_seconds"] == float(f"{fit['cpu']:.6g}")
+            assert run.data.metrics["peak_memory_mb"] == float(f"{fit['memory'] / 1e6:.6g}") > 1
+            assert run.data.tags["runner.version.torch"] == fit["versions"]["torch"]
     assert not fits
     places = sorted((r.data.params["repeat"], r.data.params["fold"]) for r in runs if "fold" in r.data.params)
     assert places == sorted([("1", "1"), ("1", "2"), ("1", "3")] * 4)
@@ -51,6 +55,8 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
         assert {"parameters", "macs", "receptive_field_height", "val_accuracy_std"} <= cell.data.metrics.keys()
         assert list(cell.data.metrics)[:2] == ["val_accuracy", "val_accuracy_std"], "what MLflow's pages open on"
         assert (cell.data.metrics["fits_ok"], cell.data.metrics["fits_planned"]) == (3, 3)
+        for name, of_all in (("cpu_seconds", statistics.fmean), ("peak_memory_mb", max)):
+            assert cell.data.metrics[name] == pytest.approx(of_all(run.data.metrics[name] for run in folds), rel=1e-5)
         assert cell.data.params["downsample"] in cell.info.run_name
         assert [i.dataset.name for i in cell.inputs.dataset_inputs] == ["digits"]
         assert "runner.made_with.torch" in cell.data.tags

@@ -26,6 +26,7 @@ from runner.reporting.statistics.sequential import (
     race_states,
 )
 from runner.reporting.tables.fits import fits_table
+from runner.reporting.text.looks import state_lines
 
 NO_RESULT = "no result"
 """The state of a pair, or a cell, without complete repeats to compare: more of them are not expected either."""
@@ -42,6 +43,7 @@ class LookResult:
     open_pairs: int
     pairs: int
     states: dict[str, str]
+    lines: tuple[str, ...] = ()
 
 
 def look(plan: Plan, journal: Frames) -> LookResult:
@@ -55,7 +57,7 @@ def look(plan: Plan, journal: Frames) -> LookResult:
     compared = last["state"] != LEADER
     return LookResult(
         not is_open.any(), tuple(going_on), int(is_open.sum()), int(compared.sum()),
-        dict(zip(names, last["state"], strict=True)),
+        dict(zip(names, last["state"], strict=True)), tuple(state_lines(plan, last)),
     )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from reporting_samples import make_frames, make_plan
 
@@ -16,6 +18,7 @@ from runner.reporting.pages.write import write_report
 from runner.reporting.statistics import sequential
 from runner.reporting.tables.looks import NO_RESULT, look
 from runner.reporting.tables.study_tables import Tables, make_tables
+from runner.reporting.text.looks import state_lines
 from runner.reporting.text.race import answer
 
 WIDTHS = tuple("12345678")
@@ -61,6 +64,27 @@ def test_what_the_flow_gets_does_not_depend_on_the_order_of_the_journal() -> Non
     assert found.done == (found.open_pairs == 0) and set(found.going_on) == {cell.id for cell in plan.cells}
     shuffled = dataclasses.replace(frames, fits=frames.fits.iloc[::-1], right=dict(reversed(frames.right.items())))
     assert look(plan, shuffled) == found
+
+
+def test_the_state_of_each_comparison_is_a_line() -> None:
+    plan, frames = study(GRID, 2)
+    rows = [
+        ("architecture.downsample", "max_pool", "avg_pool", 0.008, -0.003, 0.019, "open"),
+        ("optimizer.lr", "0.1", "0.01", -0.0521, -0.06, -0.0441, "different"),
+        ("pool", "max", "avg", np.nan, np.nan, np.nan, NO_RESULT),
+        ("", "width=8", "width=4", 0.01, np.nan, np.nan, "out"),
+        ("", "", "width=8", np.nan, np.nan, np.nan, "leader"),
+    ]
+    columns = ["factor", "a", "b", "difference", "ci_low", "ci_high", "state"]
+    assert state_lines(plan, pd.DataFrame(rows, columns=columns).assign(repeats=2)) == [
+        "downsample: max_pool − avg_pool open after 2 repeats, +0.80 points (−0.30 to +1.90)",
+        "lr: 0.1 − 0.01 different after 2 repeats, −5.21 points (−6.00 to −4.41)",
+        "pool: max − avg no result after 2 repeats",
+        "width=8 − width=4 out after 2 repeats, +1.00 points",
+        "width=8 leader after 2 repeats",
+    ]
+    found = look(plan, frames)
+    assert [line.split(" after 2")[0].rpartition(" ")[2] for line in found.lines] == list(found.states.values())
 
 
 def test_the_first_look_is_after_the_repeats_that_a_study_begins_with() -> None:
