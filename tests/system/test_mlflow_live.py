@@ -174,15 +174,21 @@ class Slow:
         return {"first": float(rng.random())}
 
     def apply(self, images, draws):
-        if len(images) > 20 and not Path("allowed").exists():  # in training, not where the plan tries it
+        if len(images) > 8:  # fewer are those that the plan tries it on
+            steps.append(len(images))
+        if steps and not Path("allowed").exists():
             time.sleep(0.3)
+        while len(steps) > 60 and not Path("allowed").exists():
+            time.sleep(0.02)
         return images
+
+steps = []
 
 @hookimpl
 def register_augmentations():
     yield Augmentation(name="held", build=Slow)
 """
-"""A fit takes many times the interval at which its worker writes how far it is."""
+"""A fit takes several times the interval at which its worker writes how far it is, and then waits for `allowed`."""
 
 
 def test_fits_that_were_live_when_a_run_was_killed_are_whole_after_the_next_run(tmp_path: Path) -> None:
