@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import ROOT, Command, stable_tables
+from command import ROOT, Command
+from kept_tables import assert_kept_tables
 
 GALLERY = ROOT / "reports" / "gallery"
 
@@ -17,7 +18,7 @@ def test_a_report_of_the_gallery_equals_that_of_its_journal(name: str, tmp_path:
     shutil.copytree(GALLERY / name, tmp_path / "reports" / name, ignore=shutil.ignore_patterns("tables", "report.*"))
     done = runner("report", name)
     assert done.returncode == 0, done.stderr
-    assert stable_tables(tmp_path / "reports" / name) == stable_tables(GALLERY / name)
+    assert_kept_tables(tmp_path / "reports" / name, GALLERY / name)
     assert (tmp_path / "reports" / name / "report.md").read_text() == (GALLERY / name / "report.md").read_text()
     assert f"gallery/{name}/report.md" in (GALLERY.parent / "README.md").read_text()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from command import ROOT, run_here
 from faulty_server import FAULTS, address, faulty
+from kept_tables import assert_kept_tables
 from mlflow import MlflowClient
 
 from runner.flow.fetched_study import fetch
@@ -66,8 +67,7 @@ def test_a_fetched_study_is_brought_up_to_date_and_no_other_is_touched(store: St
     done = store.report()
     folder = store.reports / "depth"
     assert (done.returncode, done.stdout) == (0, "reports/depth\n"), done.stderr
-    for table in (GALLERY / "tables").glob("*.csv"):
-        assert (folder / "tables" / table.name).read_bytes() == table.read_bytes()
+    assert_kept_tables(folder, GALLERY)
     assert run_here(store.reports.parent, "report", "depth", "--format", "csv").returncode == 0
     content = (folder / "plan.yaml").read_text()
     (folder / "plan.yaml").write_text("damaged")
