@@ -267,7 +267,7 @@ class MlflowTracker:
             if run is None:
                 continue
             sent = self._sent.get(fit, 0)
-            parameters = {} if sent else self._fit_parameters(plan, cell, repeat, fold)
+            parameters = {} if sent else self._of(plan).parameters.of_fit(cell, repeat, fold)
             self._log(run, values.curve_points(curves, group.written, after=sent), parameters)
             self._sent[fit] = max(map(len, curves.values()), default=0)
 
@@ -299,7 +299,7 @@ class MlflowTracker:
         metrics = values.metric_points(fit_metrics(fit, plan.measures, plan.metric), fit.finished)
         # Those that were logged while it was trained would stand there twice.
         curves = values.curve_points(fit.curves, fit.finished, after=self._sent.pop(fit.id, 0))
-        parameters = self._fit_parameters(plan, cell, fit.repeat, fit.fold)
+        parameters = self._of(plan).parameters.of_fit(cell, fit.repeat, fit.fold)
         # A run that was created while its fit was trained has the tags of its beginning only.
         self._log(run, [*metrics, *curves], parameters, known if present else {})
         log = self.folder / "fits" / f"{fit.id}.log"
@@ -356,9 +356,6 @@ class MlflowTracker:
                 with self._item(key):
                     self.client.set_terminated(run, "KILLED")
                     self.runs.open.pop(key)
-
-    def _fit_parameters(self, plan: Plan, cell: PlannedCell, repeat: int, fold: int) -> dict[str, str]:
-        return {**self._of(plan).parameters.of_cell(cell), "repeat": str(repeat + 1), "fold": str(fold + 1)}
 
     def _of(self, plan: Plan) -> Prepared:
         if self._prepared is None or self._prepared.plan is not plan:

@@ -36,11 +36,17 @@ class Parameters:
         self._names = {key: setting_name(key, self.factors.values()) for key in keys - same}
 
     def of_cell(self, cell: PlannedCell) -> dict[str, str]:
-        """Names and values as MLflow accepts them."""
-        values = {self.factors[factor]: level for factor, level in cell.levels.items()}
+        """The factors and every setting, by names and with values that MLflow accepts."""
         settings = self._settings[cell.id]
-        values |= {self._names[key]: str(value) for key, value in settings.items() if key in self._names}
-        return {name: shortened(value, MOST_CHARACTERS) for name, value in values.items()}
+        values = {self._names[key]: str(value) for key, value in settings.items() if key in self._names}
+        return {**self._levels(cell), **{name: shortened(value, MOST_CHARACTERS) for name, value in values.items()}}
+
+    def of_fit(self, cell: PlannedCell, repeat: int, fold: int) -> dict[str, str]:
+        """The factors, and which fit it is: what else its cell has is on the cell's run, and costs MLflow time."""
+        return {**self._levels(cell), "repeat": str(repeat + 1), "fold": str(fold + 1)}
+
+    def _levels(self, cell: PlannedCell) -> dict[str, str]:
+        return {self.factors[factor]: shortened(level, MOST_CHARACTERS) for factor, level in cell.levels.items()}
 
     def original_tags(self, cell: PlannedCell) -> dict[str, str]:
         """The factors' own names and levels, where MLflow's names and values are others."""

@@ -74,9 +74,9 @@ def test_no_factor_shares_its_name_with_another_or_with_a_setting(study: Path, r
     names = factor_parameters(plan_file.read(study.parent / "reports" / "tiny" / "plan.yaml"))
     assert set(names) == set(GRID) and len({*names.values()}) == len(GRID)
     for run in of_kind(runs, "fit"):
-        params = run.data.params
-        assert (params["repeat"], params["fold"]) in {("1", "1"), ("1", "2")}
-        assert params["optimizer"].startswith("a long name") and params["setting optimizer"] == "adam"
+        assert (run.data.params["repeat"], run.data.params["fold"]) in {("1", "1"), ("1", "2")}
+    for run in of_kind(runs, "cell"):
+        assert run.data.params["optimizer"].startswith("a long name") and run.data.params["setting optimizer"] == "adam"
 
 
 def test_names_of_one_beginning_stay_apart_however_long_they_are(runs: list[Run]) -> None:
