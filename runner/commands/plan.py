@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runner.experiment.schema import Experiment
     from runner.fits.records import FitResult
     from runner.planning.estimate import TimeEstimate
-    from runner.planning.plan import Plan
+    from runner.planning.plan import Plan, PlannedCell
 
 
 EXAMPLES = ("runner plan study.yaml", "runner plan study.yaml --set training.epochs=3 --json")
@@ -134,10 +134,14 @@ def print_plan(
     """
     from runner.planning.class_balance import counts_text
 
-    print_table(
-        ("cell", "parameters", "MACs", "receptive field"),
-        ((c.name, count_text(c.parameters), count_text(c.macs), field_text(c.receptive_field)) for c in plan.cells),
-    )
+    titles: tuple[str, ...] = ("cell", "parameters", "MACs", "receptive field")
+    rows = [_costs(cell) for cell in plan.cells]
+    if any(cell.matched for cell in plan.cells):
+        from runner.planning.match_text import plan_columns, plan_lines  # rarely needed
+
+        titles, rows = plan_columns(plan, titles, rows)
+        notices = [*plan_lines(plan), *notices]
+    print_table(titles, rows)
     print()
     print_line(f"data: {_data(plan)}")
     if counts := counts_text(plan):
@@ -166,6 +170,10 @@ def print_plan(
         print_line(
             f"{how_often} {repeats} repeats: {plural(total.fits, 'fit')} to train, about {duration(total.seconds)}"
         )
+
+
+def _costs(cell: PlannedCell) -> tuple[str, ...]:
+    return cell.name, count_text(cell.parameters), count_text(cell.macs), field_text(cell.receptive_field)
 
 
 def _data(plan: Plan) -> str:
@@ -248,6 +256,7 @@ def document(plan: Plan) -> dict[str, Any]:
             "receptive_field": cell.receptive_field,
             "problem": cell.problem or None,
             "warnings": cell.warnings,
+            **({"matched": asdict(cell.matched) | {"off": cell.matched.off}} if cell.matched else {}),
         }
         for cell in plan.cells
     ]

@@ -31,9 +31,11 @@ class _Factor:
         self.first_block: dict[str, int] = {}
         for number, level in ((n, level) for n, block in enumerate(blocks) for level in block.get(name, ())):
             values = {path: node.to_data() for path, node in level.settings.items()}
-            if written.setdefault((level.label, repr(values)), level) is not level:
+            if written.setdefault((level.label, repr([values, level.match])), level) is not level:
                 continue
             self.by_label[level.label].append(level)
+            if level.match:  # what it amounts to differs from cell to cell
+                continue
             self.by_form[tuple(sorted(values))].append(level)
             if list(values) == [name] and level.label == level_label(values[name]):
                 self.unnamed.append(level)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.components.catalog import load_catalog
@@ -14,22 +15,31 @@ from runner.experiment.apply import apply_levels
 from runner.experiment.load import parse_settings
 from runner.experiment.schema import BASE, Block, Experiment, Level, Settings
 from runner.files.yaml_nodes import Node
+from runner.fits.records import Matched
 from runner.text import level_name
 
 if TYPE_CHECKING:
     from runner.experiment.bound_sections import Resolve
     from runner.experiment.cell_levels import CellLevels
 
+Solve = Callable[[Node, list[Complaint]], tuple[Node, Matched | None]]
+Matcher = Callable[[Block, dict[str, Level], Node, list[Complaint]], tuple[Node, Matched | None]]
+"""Solves what a cell's rule leaves open: a combination of levels of a block, and its document before and after."""
+
 MAX_CELLS = 10_000
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of levels. `document` is the YAML with these levels applied; later errors take lines from it."""
+    """One combination of levels. `document` is the YAML with these levels applied; later errors take lines from it.
+
+    `matched` says which of the settings were solved to match the cell with another.
+    """
 
     levels: dict[str, str]
     settings: Settings
     document: Node
+    matched: Matched | None = None
 
     @property
     def short_name(self) -> str:
@@ -42,13 +52,17 @@ class Cell:
 
 
 def expand(
-    experiment: Experiment, resolve: Resolve = lambda training: training, excluded: dict[int, int] | None = None
+    experiment: Experiment,
+    resolve: Resolve = lambda training: training,
+    excluded: dict[int, int] | None = None,
+    match: Matcher | None = None,
 ) -> list[Cell]:
     """All cells in file order: the union of the blocks' products minus the excluded combinations.
 
     A combination that occurs in two blocks is one cell, whether or not both write out its defaults; `resolve` says what
-    ``auto`` means. `excluded` gets the number of combinations that each exclusion is the first to match. Raises
-    InputError if levels do not form valid settings.
+    ``auto`` means. `excluded` gets the number of combinations that each exclusion is the first to match. `match`
+    solves the settings of the cells that the grid matches with others. Raises InputError if levels do not form valid
+    settings.
     """
     _check_cell_count(experiment)
     complaints: list[Complaint] = []
@@ -59,7 +73,8 @@ def expand(
     for block in experiment.blocks:
         written: dict[tuple[str, ...], dict[str, Level]] = {}
         for combination in _product(block):
-            cell = _create_cell(experiment, combination, union, used_rules, complaints)
+            solve = partial(match, block, combination) if match else None
+            cell = _create_cell(experiment, combination, union, used_rules, complaints, solve)
             if cell is None:
                 continue
             key = tuple(cell.levels.values())
@@ -133,6 +148,7 @@ def _create_cell(
     union: CellLevels | None,
     used_rules: dict[int, int],
     complaints: list[Complaint],
+    solve: Solve | None,
 ) -> Cell | None:
     """The cell of a combination of levels; None if it is excluded or, with a new complaint, invalid.
 
@@ -141,6 +157,10 @@ def _create_cell(
     new_complaints: list[Complaint] = []
     document = apply_levels(experiment.document, combination.values(), new_complaints)
     levels = written = {factor: level.label for factor, level in combination.items()}
+    matched = None
+    # What is excluded may well be excluded because it cannot be matched.
+    if solve and not any(rule.items() <= written.items() for rule in experiment.exclude):
+        document, matched = solve(document, new_complaints)
     if union:
         levels = union.labels(combination, document, new_complaints)
     complaints += new_complaints
@@ -151,7 +171,7 @@ def _create_cell(
     if matching_rules or new_complaints:
         return None
     settings = parse_settings(document, complaints)
-    return Cell(levels, settings, document) if settings is not None else None
+    return Cell(levels, settings, document, matched) if settings is not None else None
 
 
 def _matches(rule: dict[str, str], levels: dict[str, str], written: dict[str, str]) -> bool:

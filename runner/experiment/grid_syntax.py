@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.errors import Complaint
@@ -83,6 +83,10 @@ def _parse_block(section: Node, complaints: list[Complaint]) -> Block:
         return {}
     block = {factor: _parse_levels(section, factor, node, complaints) for factor, node in section.items()}
     _check_shared_paths(section, block, complaints)
+    if any(level.match for levels in block.values() for level in levels):
+        from runner.experiment.match_rules import check_rules  # rarely needed
+
+        check_rules(block, complaints)
     for factor, levels in block.items():
         for kind, name in (("factor", factor), *(("level", level.label) for level in levels)):
             if not is_name(name) or name != name.strip() or not name:
@@ -103,7 +107,7 @@ def _parse_levels(section: Node, factor: str, node: Node, complaints: list[Compl
         complaints.append(Complaint(where, path, message))
         return []
     if isinstance(node.value, dict):
-        return [_parse_named_level(node, path, name, inner, complaints) for name, inner in node.items()]
+        return _parse_named_levels(node, factor, complaints)
     _check_path(node, path, factor, complaints, f"'{factor}' is not a path to a setting, so it needs named levels")
     levels = [Level(level_label(item.to_data()), {factor: item}) for item in node.value]
     for index, level in enumerate(levels):
@@ -113,7 +117,31 @@ def _parse_levels(section: Node, factor: str, node: Node, complaints: list[Compl
     return levels
 
 
-def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
+def _parse_named_levels(node: Node, factor: str, complaints: list[Complaint]) -> list[Level]:
+    """The levels of a factor; those without a rule of their own have that of the factor, if it has one."""
+    path, rule = f"grid.{factor}", None
+    named = dict(node.items())
+    if "match" in named and not _sets_paths(named["match"]):
+        from runner.experiment.match_rules import parse_rule  # rarely needed
+
+        rule = parse_rule(named.pop("match"), f"{path}.match", factor, complaints, node.find(("match",)))
+    levels = [_parse_named_level(node, factor, name, inner, complaints) for name, inner in named.items()]
+    if rule is None:
+        return levels
+    # Not to the level that the others are matched with, if nothing else tells the two cells apart.
+    own = [level.label for level in levels if not level.match and rule.like != {factor: level.label}]
+    if not own:
+        complaints.append(rule.complaint("", "there is no level to match; expected one beside that of like"))
+    return [replace(level, match=rule) if level.label in own else level for level in levels]
+
+
+def _sets_paths(node: Node) -> bool:
+    """Whether this is a level that happens to be called match, and not a rule."""
+    return isinstance(node.value, dict) and all(key.partition(".")[0] in FACTOR_ROOTS for key in node.value)
+
+
+def _parse_named_level(node: Node, factor: str, name: str, inner: Node, complaints: list[Complaint]) -> Level:
+    path = f"grid.{factor}"
     where = node.find((name,))
     # An empty mapping is a level too, at which the factor sets nothing.
     if not isinstance(inner.value, dict):
@@ -122,9 +150,15 @@ def _parse_named_level(node: Node, path: str, name: str, inner: Node, complaints
         complaints.append(Complaint(where, f"{path}.{name}", message))
         # The complaint ends the load; the name is still needed to check `exclude`.
         return Level(name, {})
-    for key, value in inner.items():
+    settings, rule = dict(inner.items()), None
+    if "match" in settings:
+        from runner.experiment.match_rules import parse_rule  # rarely needed
+
+        place = inner.find(("match",))
+        rule = parse_rule(settings.pop("match"), f"{path}.{name}.match", factor, complaints, place)
+    for key, value in settings.items():
         _check_path(value, f"{path}.{name}", key, complaints, f"'{key}' is not a path that a level can set")
-    return Level(name, dict(inner.items()))
+    return Level(name, settings, rule)
 
 
 def _check_path(node: Node, path: str, key: str, complaints: list[Complaint], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 
 from runner.components.records import ComponentRef
+from runner.errors import Complaint, Location
 from runner.files.yaml_nodes import Node
 from runner.fits.records import Precision, SplitDesign
 from runner.text import yaml_value
@@ -273,11 +275,32 @@ class Header(Section):
 
 
 @dataclass(frozen=True)
+class Match:
+    """A rule that a plan solves: values of the paths `vary` with which a cell has as much of `keep` as another cell.
+
+    The other cell is the same but for the levels `like`. `within` is the largest difference, as a fraction. `path` and
+    `places` (the rule's own, under "", and those of its keys) are for messages: equal rules may stand in two places.
+    """
+
+    vary: tuple[str, ...]
+    keep: str
+    like: dict[str, str]
+    within: float
+    path: str = field(compare=False, repr=False)
+    places: Mapping[str, Location] = field(compare=False, repr=False)
+
+    def complaint(self, key: str, message: str) -> Complaint:
+        """A complaint about one of the rule's keys, or with "" about the whole of it."""
+        return Complaint(self.places.get(key, self.places[""]), f"{self.path}.{key}".rstrip("."), message)
+
+
+@dataclass(frozen=True)
 class Level:
-    """One value of a factor: its label and the paths it sets."""
+    """One value of a factor: its label, the paths it sets, and the rule by which a plan solves others."""
 
     label: str
     settings: dict[str, Node]
+    match: Match | None = None
 
 
 Block = dict[str, list[Level]]

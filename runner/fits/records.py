@@ -34,6 +34,35 @@ class EarlyStop:
     on: Literal["inner"] = "inner"
 
 
+Solved = int | float | tuple[int, ...]
+"""A setting that a plan solves: a number, or those of a list."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a plan solved in a cell so that it costs as much as another one, which differs in the levels `like`.
+
+    `values` are those of the paths that were solved, which are among the cell's settings too. `found` is what the cell
+    has of the quantity `keep`, and `target` what the other one has: one number, or of a receptive field height and
+    width; of seconds, what they are estimated by, multiply-adds x gradients a step x epochs. `within` is the largest
+    difference that was allowed, as a fraction.
+    """
+
+    keep: str
+    like: dict[str, str]
+    within: float
+    values: dict[str, Solved]
+    found: tuple[int, ...]
+    target: tuple[int, ...]
+
+    @property
+    def off(self) -> float:
+        """How much more the cell has, as a fraction of the other's; below 0 if it has less."""
+        return max(
+            ((found - target) / max(target, 1) for found, target in zip(self.found, self.target, strict=True)), key=abs
+        )
+
+
 @dataclass(frozen=True)
 class SplitDesign:
     """How images are split other than by stratified k-fold cross-validation of single images.

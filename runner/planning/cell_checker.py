@@ -147,7 +147,7 @@ class CellChecker:
             kind, bound = str(path[0]), self._bind(str(path[0]), ref)
             how = (training.engine, data, together)
             notes += self.attempt("try_component", kind, bound, document, path, *how)
-        return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)))
+        return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)), matched=cell.matched)
 
     def network(self, architecture: ComponentRef) -> str:
         """The text that identifies the network of an architecture that a checked cell without a problem has."""

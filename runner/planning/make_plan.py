@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from runner.components.catalog import Catalog, PluginFileError, load_catalog, reload_edited
 from runner.components.records import ComponentRef, ImageData
 from runner.errors import Complaint, InputError, Location
-from runner.experiment.expand import Cell, cell_names, expand
+from runner.experiment.expand import Cell, Matcher, cell_names, expand
 from runner.experiment.schema import Experiment, Keep
 from runner.fits.metrics import COMPARED, Metric
 from runner.planning import no_effect
@@ -29,7 +29,7 @@ def make_plan(experiment: Experiment) -> Plan:
     data = checker.check_dataset()
     checker.check_replaced()
     excluded: dict[int, int] = {}
-    expanded = expand(experiment, resolve_auto, excluded)
+    expanded = expand(experiment, resolve_auto, excluded, _matcher(experiment, checker, data))
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     asked = _measures(experiment, catalog, data, checker.complaints)
@@ -84,6 +84,16 @@ def _measures(
     from runner.planning.measures import find_measures  # rarely needed
 
     return find_measures(experiment, catalog, data.class_names, complaints)
+
+
+def _matcher(experiment: Experiment, checker: CellChecker, data: ImageData | None) -> Matcher | None:
+    """What solves the cells that the grid matches with others; None if it matches none."""
+    levels = (level for block in experiment.blocks for levels in block.values() for level in levels)
+    if data is None or not any(level.match for level in levels):
+        return None
+    from runner.planning.matching import CellMatcher  # rarely needed
+
+    return CellMatcher(experiment, checker.catalog, data)
 
 
 def _keep(experiment: Experiment, cells: Sequence[Cell]) -> Keep:

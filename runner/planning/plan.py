@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import CURVES, METRICS, TEST_METRICS, Metric, find_metric
-from runner.fits.records import EarlyStop, SplitDesign, TrainingPlan
+from runner.fits.records import EarlyStop, Matched, SplitDesign, TrainingPlan
 from runner.network.base import Pair
 from runner.shown import Shown, Table
 from runner.text import plural
@@ -62,6 +62,7 @@ class PlannedCell:
 
     `timeout` is the longest time in seconds for a fit of the cell, `checkpoint` the interval in seconds between saved
     states, and `retries` how often a fit is trained again after a transient failure. They are not part of the id.
+    `matched` says which of the settings were solved, for a cell that the grid matches with another.
     """
 
     id: str
@@ -76,6 +77,7 @@ class PlannedCell:
     checkpoint: float | None = None
     warnings: tuple[str, ...] = ()
     retries: int = 0
+    matched: Matched | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -90,7 +90,7 @@ def as_lists(value: Any) -> Any:
 
 def _to_dict(plan: Plan) -> dict[str, Any]:
     """The content of the file."""
-    cells = [vars(cell) | {"settings": cell.settings.to_dict()} for cell in plan.cells]
+    cells = [_cell(cell) for cell in plan.cells]
     # vars() instead of asdict(), which would copy the ids of all fits.
     content = vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
     # Only where there is one, so that all other plans have the text that they have always had.
@@ -99,6 +99,13 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     content = {key: value for key, value in content.items() if key not in further}
     content |= {key: value for key, value in further.items() if value}
     return content | ({"split_design": design.to_dict()} if design else {})
+
+
+def _cell(cell: PlannedCell) -> dict[str, Any]:
+    content = vars(cell) | {"settings": cell.settings.to_dict()}
+    matched = content.pop("matched")
+    # As above: only where there is one.
+    return content | ({"matched": asdict(matched)} if matched else {})
 
 
 def _measure(metric: Metric) -> dict[str, Any]:
