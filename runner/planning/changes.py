@@ -219,6 +219,8 @@ def _reasons_for_cell(old: Plan, new: Plan, old_cell: PlannedCell, cell: Planned
     if old_cell.id == cell.id:
         return []
     settings = _setting_changes(old_cell.settings.to_dict(), cell.settings.to_dict())
+    solved = {path for each in (old_cell, cell) if each.matched for path in each.matched.values}
+    settings = [f"{text} (solved by match)" if text.partition(" ")[0] in solved else text for text in settings]
     reasons = settings + _edited_plugins(old, new, cell, ("augmentation", "optimizer", "loss"))
     # Images of another shape, or other classes, change the ids of all cells; `_dataset_changes` reports them.
     if reasons or any(as_lists(old.data.get(key)) != as_lists(new.data.get(key)) for key in ("shape", "class_names")):

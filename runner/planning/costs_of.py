@@ -16,7 +16,8 @@ from runner.planning.best_integer import Values
 def costs_of(catalog: Catalog, ref: ComponentRef, data: ImageData, kind: str) -> Values | None:
     """The `kind` of cost of a network, as the analysis has it; None if it is unknown.
 
-    It is one of parameters, macs, activations and receptive_field. Raises RunnerError if the architecture cannot be built, or its layers do not fit the images.
+    It is one of parameters, macs, activations and receptive_field. Raises RunnerError if the architecture cannot be
+    built, or its layers do not fit the images.
     """
     with watched(catalog.find("architecture", ref.name), ref):
         built = build_on_meta(lambda: catalog.build("architecture", ref, data.shape, data.classes))

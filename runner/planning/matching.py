@@ -23,7 +23,7 @@ from runner.files.yaml_nodes import Node
 from runner.fits.records import Matched, Solved
 from runner.planning.best_integer import Values, best_integer, distance
 from runner.planning.costs_of import costs_of
-from runner.planning.match_text import off_text, quantity_text, solved_text
+from runner.planning.match_text import NAMES, off_text, quantity_text, solved_text
 from runner.text import did_you_mean, level_name, yaml_value
 
 CELL = "{cell}"
@@ -132,7 +132,7 @@ class CellMatcher:
         except (RunnerError, ValueError) as error:
             raise _NotMatched(f"the cell that {_like(rule)} has is not valid: {error}", "like") from None
         if found is None:
-            raise _NotMatched(f"the {rule.keep} of {settings.architecture} are unknown", "keep")
+            raise _NotMatched(f"the {NAMES[rule.keep]} of {settings.architecture} cannot be known", "keep")
         return found
 
     def _solve(self, rule: Match, own: _Settings, target: Values) -> Matched:
@@ -152,9 +152,9 @@ class CellMatcher:
         found = quantity(number) if number else None
         paths = " and ".join(rule.vary)
         if number is None or found is None:
-            raise _NotMatched(f"{CELL} has no {rule.keep} at any value of {paths}", "vary")
+            raise _NotMatched(f"{CELL} is a network that cannot be built at any {paths}", "vary")
         if _is_flat(quantity, found):
-            raise _NotMatched(f"{paths} does not change the {rule.keep} of {own.architecture.name}", "vary")
+            raise _NotMatched(f"{paths} does not change the {NAMES[rule.keep]} of {own.architecture.name}", "vary")
         matched = Matched(rule.keep, rule.like, rule.within, scale.at(number), found, target)
         if distance(found, target) > rule.within * (1 + 1e-9):
             raise _NotMatched(

@@ -14,7 +14,7 @@ from runner.planning.plan import Plan
 from runner.planning.split_text import design_text
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
-from runner.reporting.text import numbers, text_tables
+from runner.reporting.text import equal_cost, numbers, text_tables
 from runner.reporting.text.early_stops import early_stops
 from runner.reporting.text.methods import methods
 from runner.reporting.text.verdict import all_answers
@@ -41,8 +41,9 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "answers": all_answers(plan, tables),
         "methods": methods(plan, tables.comparisons, tables.looks, frames.seen),
         "equivalent": f"{numbers.number(plan.measure, plan.equivalent)} {plan.measure.unit}".rstrip(),
-        "cells": text_tables.leaderboard(plan, tables),
-        "comparisons": text_tables.comparisons(plan, tables),
+        "cells": text_tables.leaderboard(plan, tables, equal_cost.cell_columns(plan)),
+        "comparisons": text_tables.comparisons(plan, tables, equal_cost.comparison_columns(tables)),
+        "matched": equal_cost.table(plan, tables),
         "learning": text_tables.learning(tables),
         "recall": text_tables.class_recall(best or "", tables.recall),
         "confused": text_tables.confused_classes(best or "", pairs),

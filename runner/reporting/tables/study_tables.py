@@ -26,6 +26,7 @@ from runner.reporting.tables.curves import curves_table, learning_table
 from runner.reporting.tables.fits import fits_table
 from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
 from runner.reporting.tables.looks import looks_table
+from runner.reporting.tables.matched import matched_table, with_equal_costs
 from runner.reporting.tables.recall import balanced_accuracies, recall_table
 
 
@@ -39,7 +40,8 @@ class Tables:
     """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
     (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
     (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); class of
-    a cell (`recall`); layer of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`).
+    a cell (`recall`); layer of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`); level that
+    is there matched and unmatched (`matched`).
     """
 
     fits: pd.DataFrame
@@ -54,10 +56,14 @@ class Tables:
     recall: pd.DataFrame
     layers: pd.DataFrame
     looks: pd.DataFrame
+    matched: pd.DataFrame
 
     def write(self, folder: Path) -> None:
         """Write each table to `folder` as NAME.csv, numbers with all their digits."""
         for table in fields(self):
+            # Few studies match cells, and all others have the files that they have always had.
+            if table.name == "matched" and self.matched.empty:
+                continue
             atomic_write.write(folder / f"{table.name}.csv", csv_text(getattr(self, table.name)))
 
 
@@ -78,7 +84,7 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
     return Tables(
         fits,
         cells_table(plan, fits, matrix, pairs, recall),
-        comparisons_table(plan, of_all),
+        with_equal_costs(plan, comparisons_table(plan, of_all)),
         cell_comparisons_table(matrix, pairs),
         levels_table(plan, of_all),
         interactions_table(plan, of_all),
@@ -88,6 +94,7 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
         recall,
         layers_table(array_files(plan, arrays)),
         looks_table(plan, matrix),
+        matched_table(plan, of_all),
     )
 
 

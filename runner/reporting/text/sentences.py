@@ -11,6 +11,7 @@ import pandas as pd
 
 from runner.fits.metrics import Metric, find_metric
 from runner.fits.records import SplitDesign
+from runner.planning.match_text import equal_text
 from runner.planning.plan import Plan
 from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.corrected_t import CONFIDENCE, MAX_REPEATS
@@ -126,7 +127,8 @@ def _survivors(row: Mapping[str, Any]) -> str:
 def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
     difference = level_difference(metric, row)
     better, worse = difference.better, difference.worse
-    cost = cost_phrase(difference.costs)
+    equal = equal_phrase(row)
+    cost = cost_phrase(difference.costs, equal, row.get("equal_cost", ""))
     gain = f"{number(metric, difference.gain)} {_unit(metric)}"
     ci = f"{confidence(row['alpha'])} interval {interval(metric, difference.low, difference.high)}"
     # Equivalence comes before significance: with many repeats, a difference too small to matter is significant, too.
@@ -141,7 +143,8 @@ def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], re
     if row["p"] < row["alpha"]:
         adjusted = f"adjusting for {plural(family, 'comparison')} (Holm-adjusted p = {chance(row['p_holm'])})"
         return f"{better} seems to outperform {worse} by {gain} ({ci}), but this is not significant after {adjusted}."
-    return f"Inconclusive: {better} is ahead of {worse} by {gain} ({ci}). {_what_it_takes(row, repeats)}"
+    at_equal = f", {equal}" if equal else ""
+    return f"Inconclusive: {better} is ahead of {worse} by {gain} ({ci}){at_equal}. {_what_it_takes(row, repeats)}"
 
 
 def _unit(metric: str | Metric) -> str:
@@ -177,11 +180,23 @@ def _two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.0f}"
 
 
-def cost_phrase(costs: tuple[float, float]) -> str:
+def equal_phrase(row: Mapping[str, Any]) -> str:
+    """``at equal MACs`` for two levels whose cells were matched; "" for others."""
+    return equal_text(row["equal_cost"], row["equal_off"]) if row.get("equal_cost") else ""
+
+
+def cost_phrase(costs: tuple[float, float], equal: str = "", kept: str = "") -> str:
     """The ratios of parameters and MACs in words: ``with 18% more parameters and 9% fewer MACs``.
 
-    What is equal or unknown is left out; if both are equal, ``at the same cost``, and "" if nothing is known.
+    What is equal or unknown is left out; if both are equal, ``at the same cost``, and "" if nothing is known. `equal`
+    is said first, of levels that were matched in the quantity `kept`.
     """
+    if equal:
+        others = (
+            math.nan if kept == name else ratio for name, ratio in zip(("parameters", "macs"), costs, strict=True)
+        )
+        more = cost_phrase((next(others), next(others)))
+        return f"{equal}, {more}" if more not in ("", SAME_COST) else equal
     # nan compares as false, so that unknown ratios are left out, too.
     known = [(ratio, name) for ratio, name in zip(costs, ("parameters", "MACs"), strict=True) if 0 < ratio < math.inf]
     parts = [_ratio(ratio, name) for ratio, name in known if max(ratio, 1 / ratio) > SAME_RATIO]
@@ -252,7 +267,9 @@ def best_against_others(metric: str | Metric, rows: Sequence[Mapping[str, Any]],
         sign, other = (1, difference.worse) if best == difference.better else (-1, difference.better)
         others.setdefault(_outcome(row, sign * difference.gain), []).append((other, sign * difference.gain))
         survivors += [other] * is_incomplete(row)
-    lines = [f"Of {len(levels)} levels, {best} is the best on average."]
+    at_equal = {equal_phrase(row) for row, _ in known}
+    at_equal = at_equal if len(at_equal) == 1 and any(at_equal) else set()
+    lines = [f"Of {len(levels)} levels, {best} is the best on average{''.join(f', {text}' for text in at_equal)}."]
     alpha = rows[0]["alpha"]
     lines += [_outcome_sentence(metric, outcome, others[outcome], alpha) for outcome in OUTCOMES if outcome in others]
     if survivors:

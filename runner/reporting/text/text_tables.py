@@ -98,8 +98,8 @@ def _number_column(title: str, name: str, write: Callable[[Any], str]) -> Column
     return Column(title, lambda row: write(row[name]), lambda row: row[name])
 
 
-def leaderboard(plan: Plan, tables: Tables) -> TextTable:
-    """The cells, best first."""
+def leaderboard(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> TextTable:
+    """The cells, best first; `more` columns come after the costs."""
     metric = plan.measure
 
     def value(number: float) -> str:
@@ -139,6 +139,7 @@ def leaderboard(plan: Plan, tables: Tables) -> TextTable:
         _number_column("parameters", "parameters", numbers.count),
         _number_column("MACs/image", "macs", numbers.count),
         Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
+        *more,
         _number_column("s/fit", "seconds", _seconds),
         Column("completed fits", completed, lambda row: row["ok"]),
     )
@@ -191,8 +192,8 @@ def _area(row: Row) -> int | None:
     return int(sides[0]) * int(sides[1]) if len(sides) == 2 else None
 
 
-def comparisons(plan: Plan, tables: Tables) -> TextTable:
-    """The pairs of levels of each factor."""
+def comparisons(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> TextTable:
+    """The pairs of levels of each factor; `more` columns come after the costs."""
     metric = plan.measure
     alpha = tables.comparisons["alpha"].iloc[0] if len(tables.comparisons) else ALPHA
 
@@ -214,6 +215,7 @@ def comparisons(plan: Plan, tables: Tables) -> TextTable:
         _number_column("effect size", "effect_size", _three_digits),
         _number_column("parameters", "parameters_ratio", _ratio),
         _number_column("MACs", "macs_ratio", _ratio),
+        *more,
         Column("cells × folds", _extent),
     )
     unit = f"{metric.unit} of " if metric.unit else ""

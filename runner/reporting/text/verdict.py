@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
-from runner.reporting.text import best, race, sentences, text_tables
+from runner.reporting.text import best, equal_cost, race, sentences, text_tables
 from runner.reporting.text.numbers import mark_notes
 from runner.reporting.text.warnings import warnings
 
@@ -18,6 +18,8 @@ a sentence each of `answers`, `warnings` and `failures`."""
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
     """The sentences by factor, then those about the best cell; in a race they answer the question, and are first."""
     answers = sentences.answers(plan, tables.comparisons)
+    if matched := equal_cost.answers(plan, tables):
+        answers["at equal cost"] = matched
     about = race.answer(tables.looks) if plan.race else [best.sentence(plan, tables.cells)]
     best_cell = {"best cell": about} if any(about) else {}
     return best_cell | answers if plan.race else answers | best_cell

@@ -1,4 +1,4 @@
-"""The whole number nearest to a target: the same as by trying all of them, with far fewer tries where it is monotone."""
+"""The whole number nearest to a target: the same as by trying all, with few tries where the quantity is monotone."""
 
 from __future__ import annotations
 
