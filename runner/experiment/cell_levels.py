@@ -100,6 +100,8 @@ class CellLevels:
         namesakes = factor.by_label.get(found.label if found else BASE, [])
         if found and len(namesakes) == 1:
             return found, True
+        if found and any(level.match != found.match for level in namesakes):
+            return found, False
         return found, not any(self._tables.contradicts(document, level, inner) for level in namesakes)
 
     def _setting_nothing(self, factor: _Factor, document: Node) -> Level | None:

@@ -6,6 +6,7 @@ the name of a level in `exclude`, is left to the plan.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,6 +26,7 @@ from runner.experiment.component_schemas import (
     takes_any_name,
 )
 from runner.experiment.grid_syntax import RESERVED
+from runner.experiment.match_rules import EPOCHS, QUANTITIES
 from runner.experiment.schema import FACTOR_ROOTS, Header, Settings
 
 COMMENT = "Experiments of archrunner, written by: runner schema"
@@ -79,11 +81,19 @@ def _keys(catalog: Catalog) -> tuple[dict[str, Schema], dict[str, Schema]]:
             definitions[inner.__name__]["properties"] |= _components(inner)
     definitions |= {kind: component(catalog, kind) for kind in KINDS}
     paths = _paths(catalog, definitions)
+    definitions["match"] = or_variable(_match())
+    definitions["level"] = {
+        "type": "object",
+        "properties": {**paths, "match": {"$ref": "#/$defs/match"}},
+        "propertyNames": any_of({"const": "match"}, _path_names(catalog, paths)),
+    }
     definitions["levels"] = {
         "description": "Named levels, each with the paths that it sets; {} sets nothing.",
         "type": "object",
         "minProperties": 1,
-        "additionalProperties": {"type": "object", "properties": paths, "propertyNames": _path_names(catalog, paths)},
+        # A level may be called match as well.
+        "properties": {"match": any_of({"$ref": "#/$defs/match"}, {"$ref": "#/$defs/level"})},
+        "additionalProperties": {"$ref": "#/$defs/level"},
     }
     factors = _factors(catalog, paths)
     text_or_list = any_of({"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1})
@@ -96,6 +106,24 @@ def _keys(catalog: Catalog) -> tuple[dict[str, Schema], dict[str, Schema]]:
             "items": {"type": "object", "minProperties": 1},
         },
     }, definitions
+
+
+def _match() -> Schema:
+    """A rule that a plan solves; which names there are in `like` and `vary` is left to the plan."""
+    path: Schema = {"type": "string", "pattern": rf"^(architecture\.[^.]+|{re.escape(EPOCHS)})$"}
+    level: Schema = {"not": {"type": ["array", "null"]}}
+    return {
+        "description": "Solve the paths in vary, so that a cell has as much of keep as the cell with the levels like.",
+        "type": "object",
+        "properties": {
+            "vary": any_of(path, {"type": "array", "items": path, "minItems": 1, "uniqueItems": True}),
+            "keep": {"enum": [*QUANTITIES]},
+            "like": {"description": "A level of this factor, or a mapping from factors to levels.", **level},
+            "within": {"description": "The largest difference, such as 2%.", "type": ["number", "string"]},
+        },
+        "required": ["vary", "keep", "like"],
+        "additionalProperties": False,
+    }
 
 
 def _components(section: type[BaseModel]) -> dict[str, Schema]:

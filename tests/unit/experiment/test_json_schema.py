@@ -90,13 +90,20 @@ VALID = {
     "what extends another file": "extends: [a.yaml, b.yaml]\narchitecture: {width: 4}\nreport: null\n"
     "grid: {architecture.convs: null}\n",
     "excluded levels": TINY + "exclude: [{architecture.convs: 2}]\n",
+    "a factor's rule": TINY + "  filters: {7x7: {architecture.kernel: 7}, 3x3: {}, match: {vary: architecture.width,"
+    " keep: macs, like: {filters: 7x7}, within: 2%}}\n",
+    "a level's rule": TINY + "  filters: {1: {}, 2: {architecture.kernel: 5, match: {vary: [architecture.width],"
+    " keep: parameters, like: 1, within: 0.1}}}\n",
+    "a level called match": TINY + "  filters: {match: {architecture.kernel: 7}, other: {}}\n",
+    "a variable in a rule": TINY + "  filters: {a: {}, b: {architecture.kernel: 7}, match: {vary: architecture.width,"
+    " keep: '${KEEP}', like: a}}\n",
     "what the grid gives": TINY.replace("training: {epochs: 2, batch_size: 100}\n", "") + "  training.epochs: [1, 2]\n",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", VALID)
 def test_what_the_plan_takes_is_valid(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"N": "1", "E": "0.1", "ENGINE": "numpy", "T": "3min"}.items():
+    for name, value in {"N": "1", "E": "0.1", "KEEP": "macs", "ENGINE": "numpy", "T": "3min"}.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "case.yaml").write_text(VALID[case])
     for name in ("a.yaml", "b.yaml"):
@@ -128,6 +135,9 @@ BROKEN = {
     "a level that is no path": (TINY + "  filters: {a: {kernel: 3}}\n", "$.grid"),
     "the data set in the grid": (TINY + "  dataset: [digits, mnist-5k]\n", "$.grid"),
     "a reserved factor": (TINY + "  fold: {a: {architecture.kernel: 3}}\n", "$.grid"),
+    "a rule's key": (TINY + "  f: {a: {}, match: {vary: architecture.width, kepe: macs, like: a}}\n", "$.grid"),
+    "a quantity": (TINY + "  f: {a: {}, match: {vary: architecture.width, keep: mac, like: a}}\n", "$.grid"),
+    "a rule's path": (TINY + "  f: {a: {match: {vary: optimizer.lr, keep: macs, like: b}}, b: {}}\n", "$.grid"),
     "an empty factor": (TINY + "  architecture.kernel: []\n", "$.grid"),
     "a name that is no folder": (TINY.replace("name: tiny", "name: ../tiny"), "$.name"),
 }
