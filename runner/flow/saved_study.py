@@ -102,6 +102,11 @@ class StudyResults(Shown):
         return self._typed("looks")
 
     @cached_property
+    def matched(self) -> pd.DataFrame:
+        """A row a level that the study has both as written and matched: its differences from the same cells."""
+        return self._typed("matched")
+
+    @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row an epoch of each good fit: id, cell, levels, repeat, fold, epoch and the curves."""
         columns = ["cell", *self.plan.factors, "repeat", "fold"]

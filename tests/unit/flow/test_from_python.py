@@ -59,10 +59,10 @@ def study(outcome: Outcome) -> Study:
 def test_a_loaded_study_has_the_frames_of_the_run(outcome: Outcome, study: Study) -> None:
     names = [name for name, kind in vars(Outcome.__base__).items() if hasattr(kind, "func")]
     frames = [name for name in names if not name.startswith("_")]
-    assert len(frames) == 13
+    assert len(frames) == 14
     for name in frames:
         pd.testing.assert_frame_equal(getattr(outcome, name), getattr(study, name))
-        assert len(getattr(study, name)) or name in ("layers", "looks")
+        assert len(getattr(study, name)) or name in ("layers", "looks", "matched")
     assert outcome.answers == study.answers and len(study.answers) == 3
     assert outcome.verdict == study.verdict and outcome.plan == study.plan
     assert outcome.progress == study.progress == "8 of 8 fits are finished"
