@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from runner.network.analysis import Analysis
+from runner.planning.match_text import against_text, solved_text
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.pages.write import make_template
 from runner.reporting.tables.inspected import read_arrays
@@ -69,6 +70,7 @@ def cell_page(plan: Plan, cell: PlannedCell, report: Reported, analysis: Analysi
         "result": _result(plan, row),
         "against": _against_best(plan, cell, report), "cost": _cost(cell, row), "study": study_command(plan),
         "describe": describe_command(plan, cell),
+        "matched": f"{solved_text(cell.matched)} to match {against_text(cell.matched)}" if cell.matched else "",
     }  # fmt: skip
     first = plan.fits.get(cell.id, [""])[0]
     file = report.folder / "fits" / f"{first}.npz"

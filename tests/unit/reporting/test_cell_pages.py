@@ -6,11 +6,13 @@ import csv
 import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reporting_samples import HOSTILE, sample
 
+from runner.fits.records import Matched
 from runner.flow.cell_pages import CellPages
 from runner.planning.plan import Plan, PlannedCell
 from runner.reporting.pages.cells import CellPage
@@ -53,6 +55,17 @@ def test_the_description_says_the_result_and_the_distance_to_the_best(study: tup
             difference = float(row["mean"]) - float(best["mean"])
             assert abs(difference) == pytest.approx(abs(float(pair["difference"])))
             assert f"this one minus the best: −{100 * abs(difference):.2f} points" in text
+
+
+def test_a_matched_cell_says_what_was_solved(study: tuple[Plan, Path, Maker]) -> None:
+    plan, _, make = study
+    found = Matched("macs", {"filters": "7*7*"}, 0.02, {"architecture.width": 13}, (990,), (1000,))
+    page = make(plan, replace(plan.cells[1], matched=found))
+    assert page is not None
+    assert r"Solved: width=13 to match MACs of 7\*7\* (−1.0%)." in page.description
+    assert "<p>Solved: width=13 to match MACs of 7*7* (−1.0%)</p>" in page.page
+    other = make(plan, plan.cells[0])
+    assert other is not None and "Solved" not in other.description + other.page
 
 
 def test_it_has_the_network_and_the_commands_to_repeat_it(study: tuple[Plan, Path, Maker]) -> None:
