@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runner.experiment.typed import UntilDecided as UntilDecided
     from runner.flow.description import Description
     from runner.flow.outcome import Outcome
+    from runner.flow.power import Power
     from runner.flow.progress import Progress
     from runner.flow.saved_study import Study, StudyResults
     from runner.planning.plan import Plan
@@ -51,7 +52,7 @@ _TYPED = (
 _LAZY = dict.fromkeys(_TYPED, "runner.experiment.typed") | {"RunnerError": "runner.errors"}
 """Names that are imported when they are used, and from where."""
 
-__all__ = ["compare", "describe", "load", "plan", "report", "run", *_LAZY]  # noqa: PLE0604
+__all__ = ["compare", "describe", "load", "plan", "power", "report", "run", *_LAZY]  # noqa: PLE0604
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,7 +103,7 @@ def run(
     from runner.flow import study
     from runner.flow.notebook import progress_for
     from runner.flow.outcome import Options
-    from runner.workers.executors.choose import default_workers
+    from runner.planning.estimate import default_workers
 
     count = default_workers() if workers is None else workers
     options = Options(count, executor, reports, tracking_uri, only_failed, fail_fast, publish_wait)  # type: ignore[arg-type]
@@ -122,6 +123,30 @@ def plan(experiment: Given, *, overrides: Mapping[str, Any] | Sequence[str] = ()
     from runner.planning.make_plan import make_plan
 
     return make_plan(load_experiment(experiment, overrides))
+
+
+@_checks_names
+def power(
+    experiment: Given,
+    *,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    like: AnyStudy | None = None,
+    reports: AnyPath = "reports",
+    workers: int | None = None,
+) -> Power:
+    """The smallest difference that an experiment, given as for `run`, finds with 80% power, for each factor.
+
+    By the variances in the journal of `like`, a study as for `load`; else of the experiment's own journal, if it has
+    one. Raises RunnerError for wrong input.
+    """
+    from runner.experiment.load import load as load_experiment
+    from runner.flow.power import power as power_of
+    from runner.planning.estimate import default_workers
+    from runner.planning.make_plan import runnable_plan
+
+    planned = runnable_plan(load_experiment(experiment, overrides))
+    other = None if like is None else _folder(like, reports)
+    return power_of(planned, Path(reports) / planned.name, other, workers or default_workers())
 
 
 @_checks_names

@@ -22,6 +22,7 @@ from runner.text import printable
 COMMANDS = {
     "run": "train what is missing, publish it to MLflow, write the report",
     "plan": "show every cell, its cost and its problems; train nothing",
+    "power": "show how small a difference an experiment finds, and what more fits would buy",
     "describe": "show a component: an architecture layer by layer, an optimizer's learning rate and so on",
     "report": "write the report again from the journal",
     "publish": "publish to MLflow what it lacks; train nothing",

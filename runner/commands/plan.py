@@ -84,8 +84,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace, experiment: Experiment) -
     """With the notices and the estimate that follow from what the journal already holds."""
     from runner.planning import library_versions
     from runner.planning.environment import installed_versions
-    from runner.planning.estimate import estimate
-    from runner.workers.executors.choose import default_workers
+    from runner.planning.estimate import default_workers, estimate
 
     folder, workers = given.reports / plan.name, given.workers or default_workers()
     known, changes, all_again = _last_run(folder, plan, experiment) if os.path.lexists(folder) else ([], [], False)
@@ -133,6 +132,7 @@ def print_plan(
     `later` has numbers of repeats that an undecided study goes on to, and what is to be trained up to there.
     """
     from runner.planning.class_balance import counts_text
+    from runner.planning.power import summary
 
     titles: tuple[str, ...] = ("cell", "parameters", "MACs", "receptive field")
     rows = [_costs(cell) for cell in plan.cells]
@@ -170,6 +170,8 @@ def print_plan(
         print_line(
             f"{how_often} {repeats} repeats: {plural(total.fits, 'fit')} to train, about {duration(total.seconds)}"
         )
+    if power := summary(plan):
+        print_line(printable(power))
 
 
 def _costs(cell: PlannedCell) -> tuple[str, ...]:

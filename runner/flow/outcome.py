@@ -15,11 +15,12 @@ from runner.errors import RunnerError
 from runner.flow.saved_study import StudyResults
 from runner.journal.index import SelectedResults
 from runner.planning import library_versions
+from runner.planning.estimate import default_workers
 from runner.planning.plan import Plan
 from runner.text import did_you_mean, plural
 from runner.tracking.publisher import DEFAULT_WAIT
 from runner.tracking.store_address import SQLITE
-from runner.workers.executors.choose import NAMES, default_workers
+from runner.workers.executors.choose import NAMES
 
 if TYPE_CHECKING:
     from runner.reporting.tables.study_tables import Tables

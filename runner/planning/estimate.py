@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,12 @@ class TimeEstimate:
     seconds: float
     fits: int
     measured: bool
+
+
+def default_workers() -> int:
+    """One worker per core that this process may use."""
+    # sched_getaffinity respects taskset and cpusets, which cpu_count does not; macOS lacks it.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all: bool = False) -> TimeEstimate:

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from runner.planning.plan import Plan
 
@@ -45,8 +45,8 @@ class Variances:
     whole: bool = False
 
 
-TYPICAL = Variances(0.01, 0.4)
-LOW, HIGH = Variances(0.002, 0.1), Variances(0.03, 1.2)
+LOW, HIGH = Variances(0.003, 0.2), Variances(0.03, 1.6)
+"""Without a journal: what pairs of networks that train well showed on four data sets (benchmarks/power_promises.py)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Design:
     images: int
     folds: int
     repeats: int
-    pairs: int
+    pairs: float
     comparisons: int
     alpha: float
     ratio: float
@@ -128,13 +128,39 @@ def designs(plan: Plan) -> dict[str, Design]:
     return found
 
 
-def matched_pairs(plan: Plan, factor: str) -> tuple[int, int]:
-    """The matched pairs of cells of the two levels of `factor` that have fewest, and how many pairs of levels have any."""
+def matched_pairs(plan: Plan, factor: str) -> tuple[float, int]:
+    """The matched pairs of cells of the two levels that have fewest, and how many pairs of levels have any."""
     beside: dict[tuple[str, ...], list[str]] = {}
     for cell in plan.cells:
         others = tuple(level for name, level in cell.levels.items() if name != factor)
         beside.setdefault(others, []).append(cell.levels[factor])
-    counts = Counter(
-        frozenset((a, b)) for levels in beside.values() for i, a in enumerate(levels) for b in levels[:i]
-    )
+    counts = Counter(frozenset((a, b)) for levels in beside.values() for i, a in enumerate(levels) for b in levels[:i])
     return min(counts.values(), default=0), len(counts)
+
+
+def typical(plan: Plan) -> tuple[Variances, ...]:
+    """The variances without a journal, the low and the high ones; none for a metric of which nothing is known."""
+    return (LOW, HIGH) if plan.measure.share_of_images else ()
+
+
+def span(plan: Plan, design: Design, variances: Sequence[Variances]) -> str:
+    """The difference that is found, without its unit: ``1.2``, or ``1.2 to 4.6`` with low and high variances."""
+    found = [design.detectable(v) for v in variances]
+    texts = dict.fromkeys("none" if value is None else _short(plan, value) for value in found)
+    return " to ".join(texts) if texts else "unknown"
+
+
+def _short(plan: Plan, value: float) -> str:
+    """Two digits, as more of them would promise too much; a difference of 100 points or more is not possible."""
+    most = plan.measure.limits()[1]
+    return f"{plan.measure.scale * value:#.2g}".rstrip(".") if value < most else f">{plan.measure.scale * most:g}"
+
+
+def summary(plan: Plan) -> str:
+    """One line on what the plan can find; "" without a comparison, or if nothing is known of the metric's variances."""
+    found, variances = designs(plan), typical(plan)
+    if not found or not variances:
+        return ""
+    listed = ", ".join(f"{span(plan, design, variances)} in {factor}" for factor, design in found.items())
+    unit = plan.measure.unit or plan.measure.quantity
+    return f"{unit} found with 80% power, by how much fits vary: {listed} (runner power says what more would buy)"

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
-# For annotations only: `runner plan` asks for the number of workers alone.
-if TYPE_CHECKING:
-    from runner.workers.executors.base import Executor
+from runner.workers.executors.base import Executor
 
 NAMES = ("process", "serial")
-
-
-def default_workers() -> int:
-    """One worker per core that this process may use."""
-    # sched_getaffinity respects taskset and cpusets, which cpu_count does not; macOS lacks it.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def create_executor(name: str, workers: int) -> Executor:
