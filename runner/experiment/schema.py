@@ -241,12 +241,15 @@ class Search(Section):
 class ReportSettings(Section):
     """`metric` is what the report compares; differences below `equivalent` count as practically equivalent.
 
-    `metrics` are more columns of the table of cells.
+    `metrics` are more columns of the table of cells. `baseline` has, by factor, the level that all others are compared
+    with (its label, or the value that it sets).
     """
 
     metric: Component = ComponentRef("val_accuracy")
     metrics: Metrics = ()
     equivalent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+    # pydantic copies a default, so the mapping is not shared.
+    baseline: dict[str, Any] = {}
 
 
 class Settings(Section):

@@ -8,6 +8,7 @@ from runner.components.catalog import Catalog, PluginFileError, load_catalog, re
 from runner.components.records import ComponentRef, ImageData
 from runner.errors import Complaint, InputError, Location
 from runner.experiment.expand import Cell, Matcher, cell_names, expand
+from runner.experiment.grid_syntax import level_label
 from runner.experiment.schema import Experiment, Keep
 from runner.fits.metrics import COMPARED, Metric
 from runner.planning import no_effect
@@ -15,7 +16,7 @@ from runner.planning.cell_checker import CellChecker, loss_arguments, resolve_au
 from runner.planning.duplicates import refuse_duplicates
 from runner.planning.plan import Plan, PlannedCell
 from runner.planning.plugin_facts import describe_plugins
-from runner.text import dotted, plural
+from runner.text import did_you_mean, dotted, plural
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -33,6 +34,7 @@ def make_plan(experiment: Experiment) -> Plan:
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     asked = _measures(experiment, catalog, data, checker.complaints)
+    baseline = _baseline(experiment, expanded, checker.complaints)
     if checker.complaints:
         raise InputError(checker.complaints)
     assert data is not None  # otherwise there was a complaint
@@ -70,6 +72,7 @@ def make_plan(experiment: Experiment) -> Plan:
         columns=asked[1],
         measures=asked[2],
         split_design=header.cross_validation.design,
+        baseline=baseline,
     )
 
 
@@ -94,6 +97,22 @@ def _matcher(experiment: Experiment, checker: CellChecker, data: ImageData | Non
     from runner.planning.matching import CellMatcher  # rarely needed
 
     return CellMatcher(experiment, checker.catalog, data)
+
+
+def _baseline(experiment: Experiment, cells: Sequence[Cell], complaints: list[Complaint]) -> dict[str, str]:
+    """`report.baseline` with the labels of its levels; those that no cell has are complaints."""
+    given = experiment.header.report.baseline
+    found = {factor: level_label(value) for factor, value in given.items()}
+    for factor, level in found.items():
+        levels = list(dict.fromkeys(cell.levels[factor] for cell in cells if factor in cell.levels))
+        if level in levels:
+            continue
+        message = f"unknown level '{level}' of factor '{factor}'{did_you_mean(level, levels)}"
+        if not levels:
+            message = f"unknown factor '{factor}'{did_you_mean(factor, experiment.factors) or '; there is no grid'}"
+        path = ("report", "baseline", factor)
+        complaints.append(Complaint(experiment.document.find(path), dotted(path), message))
+    return found
 
 
 def _keep(experiment: Experiment, cells: Sequence[Cell]) -> Keep:

@@ -101,6 +101,7 @@ class Plan(Shown):
     `split_design` is None for stratified k-fold cross-validation of single images. With `split` there is one fold.
     `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one, and with `test`
     the same ones on the test images. `columns` are the metrics that the table of cells shows beside it.
+    `baseline` has, by factor, the level that all others are compared with.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Plan(Shown):
     split_design: SplitDesign | None = None
     measures: tuple[Metric, ...] = ()
     columns: tuple[str, ...] = ()
+    baseline: dict[str, str] = field(default_factory=dict)
 
     @property
     def test_train_ratio(self) -> float:

@@ -95,7 +95,11 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     content = vars(plan) | {"dataset": plan.dataset.to_dict(), "training": plan.training.to_dict(), "cells": cells}
     # Only where there is one, so that all other plans have the text that they have always had.
     design = content.pop("split_design")
-    further = {"measures": [_measure(measure) for measure in plan.measures], "columns": plan.columns}
+    further = {
+        "measures": [_measure(measure) for measure in plan.measures],
+        "columns": plan.columns,
+        "baseline": plan.baseline,
+    }
     content = {key: value for key, value in content.items() if key not in further}
     content |= {key: value for key, value in further.items() if value}
     return content | ({"split_design": design.to_dict()} if design else {})
@@ -199,6 +203,8 @@ def _check_consistency(plan: Plan) -> None:
         raise ValueError("class_counts does not have one number per class")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
         raise ValueError("a cell does not have one level per factor")
+    if any(level not in {cell.levels.get(factor) for cell in plan.cells} for factor, level in plan.baseline.items()):
+        raise ValueError("no cell has the level of the baseline")
     levels = chain.from_iterable(cell.levels.values() for cell in plan.cells)
     columns = (str(value) for value in (plan.split_design.to_dict() if plan.split_design else {}).values())
     names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels, columns)

@@ -14,6 +14,7 @@ from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
 from runner.reporting.statistics.crossed import POWER, crossed_differences
 from runner.reporting.statistics.crossed import repeats_needed as crossed_repeats_needed
+from runner.reporting.statistics.dunnett import against_baseline
 from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete
 from runner.reporting.statistics.metric_test import least_std, metric_test
 
@@ -30,6 +31,8 @@ VARIANCE_COLUMNS = ("spread", "variance", "floor", "per_repeat")
 repeats leave as it is, and that they divide."""
 TEST_COLUMNS = ("n", "difference", "ci_low", "ci_high", "t", "df", "p", "p_holm", "p_better", "p_same", "p_worse")
 PAIR_COLUMNS = ("cells", *TEST_COLUMNS, "effect_size", "pairs", "n_planned", "missing_a", "missing_b", *METHOD_COLUMNS)
+P_DUNNETT = "p_dunnett"
+"""A column of studies with a baseline: p adjusted for all comparisons with it, empty for other pairs."""
 COST_RATIOS = ("parameters_ratio", "macs_ratio", "seconds_ratio")
 """Cost of a over that of b, the geometric mean over the matched cells. Seconds vary between equal runs, hence last."""
 
@@ -45,7 +48,8 @@ def comparisons_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     """
     tables = [listed_pairs(factor_pairs(plan, matrix, factor)) for factor in plan.factors]
     extra = FIVE_BY_TWO if is_five_by_two(plan) else ()
-    columns = ["factor", "level_a", "level_b", *PAIR_COLUMNS, *extra, *COST_RATIOS]
+    baseline = (P_DUNNETT,) if plan.baseline else ()
+    columns = ["factor", "level_a", "level_b", *PAIR_COLUMNS, *baseline, *extra, *COST_RATIOS]
     tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
@@ -60,8 +64,11 @@ def factor_pairs(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
     others, other = matrix.codes(tuple(name for name in plan.factors if name != factor))
     cell_at = np.full((len(levels), len(others)), -1)
     cell_at[level, other] = np.arange(len(matrix.cells))
-    table = compare_pairs(plan, matrix, cell_at)
     names = np.array([name for (name,) in levels], dtype=object)
+    baseline = levels.index((plan.baseline[factor],)) if (plan.baseline.get(factor),) in levels else None
+    table = compare_pairs(plan, matrix, cell_at, baseline)
+    if plan.baseline:
+        table = table.assign(**{P_DUNNETT: np.nan if baseline is None else against_baseline(table, baseline)})
     return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]])
 
 
@@ -99,13 +106,14 @@ def rank_ranges(plan: Plan, pairs: pd.DataFrame, ranked: np.ndarray) -> tuple[np
     return (low, high) if known.all() else (np.where(known, low, np.nan), np.where(known, high, np.nan))
 
 
-def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> pd.DataFrame:
-    """One row per pair a < b of rows of `cell_at`.
+def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, baseline: int | None = None) -> pd.DataFrame:
+    """One row per pair a < b of rows of `cell_at`; however many there are, all with the row `baseline` are computed.
 
     `cell_at` (levels, others) has the cell with each level and combination of the other factors, -1 if there is none.
-    The columns are `a`, `b`, `best` (whether the best level is one of them), VARIANCE_COLUMNS and those of the tables.
+    The columns are `a`, `b`, `best` (whether the best level or the baseline is one of them), VARIANCE_COLUMNS and those
+    of the tables.
     """
-    best = _best_level(plan, matrix, cell_at)
+    best = [_best_level(plan, matrix, cell_at), *([] if baseline is None else [baseline])]
     # Level by level: the differences of all pairs at once would take memory for pairs x cells x folds.
     parts = [part for a in range(len(cell_at)) if (part := _compare_with_later(plan, matrix, cell_at, best, a))]
     if not parts:
@@ -123,7 +131,7 @@ def compare_with(plan: Plan, matrix: MetricMatrix, cell: int) -> pd.DataFrame:
     in the order that puts it first.
     """
     order = np.r_[cell, np.delete(np.arange(len(matrix.cells)), cell)]
-    part = _compare_with_later(plan, matrix, order[:, None], 0, 0)
+    part = _compare_with_later(plan, matrix, order[:, None], [0], 0)
     return _judged(plan, matrix, order[:, None], [part], None)
 
 
@@ -206,12 +214,17 @@ def _best_level(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> int:
     return int(lead.idxmax()) if lead.notna().any() else 0
 
 
-def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, best: int, a: int) -> dict[str, Any]:
-    """The columns of the pairs of level `a` with the levels after it; empty if there are none."""
+def _compare_with_later(
+    plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, best: Sequence[int], a: int
+) -> dict[str, Any]:
+    """The columns of the pairs of level `a` with the levels after it; empty if there are none.
+
+    Of too many levels, only the pairs with those in `best`.
+    """
     others = cell_at[a] >= 0
     b = np.arange(a + 1, len(cell_at))
-    if len(cell_at) > MAX_COMPARED and a != best:
-        b = b[b == best]
+    if len(cell_at) > MAX_COMPARED and a not in best:
+        b = b[np.isin(b, best)]
     if not len(b):
         return {}
     partners, own = cell_at[b][:, others], cell_at[a, others]
@@ -230,7 +243,7 @@ def _compare_with_later(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, b
         included = np.where(used.any(axis=1, keepdims=True), used, matched)[:, :, None]
         logs = np.where(included, costs[own] - costs[partners], 0.0).sum(axis=1) / included.sum(axis=1)
     return {
-        "a": np.full(len(b), a), "b": b, "best": (b == best) | (a == best),
+        "a": np.full(len(b), a), "b": b, "best": np.isin(b, best) | (a in best),
         "cells": used.sum(axis=1), "pairs": matched.sum(axis=1),
         "n_planned": np.full(len(b), values.shape[2]),
         "missing_a": (matched * missing[own]).sum(axis=1), "missing_b": (matched * missing[partners]).sum(axis=1),

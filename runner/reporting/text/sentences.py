@@ -13,7 +13,7 @@ from runner.fits.metrics import Metric, find_metric
 from runner.fits.records import SplitDesign
 from runner.planning.match_text import equal_text
 from runner.planning.plan import Plan
-from runner.reporting.statistics.comparisons import CROSSED
+from runner.reporting.statistics.comparisons import CROSSED, P_DUNNETT
 from runner.reporting.statistics.corrected_t import CONFIDENCE, MAX_REPEATS
 from runner.reporting.text.numbers import chance, confidence, interval, number
 from runner.text import level_name, plural
@@ -224,12 +224,42 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
         seen = _levels_beside(plan, rows[0]["factor"])
         rows = [row | {"apart": _never_shared(seen[row["level_a"]], seen[row["level_b"]])} for row in rows]
     rows = [row | {"design": plan.split_design} for row in rows]
+    first = baseline_sentences(plan, rows)
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
-        return best_against_others(plan.measure, rows, levels)
+        return first + best_against_others(plan.measure, rows, levels)
     # With so few levels the table lists all pairs, and Holm's adjustment counts those that have a p-value.
     family = sum(not math.isnan(row["p"]) for row in rows)
-    return [sentence(plan.measure, plan.equivalent, row, plan.repeats, family) for row in rows]
+    return first + [sentence(plan.measure, plan.equivalent, row, plan.repeats, family) for row in rows]
+
+
+def baseline_sentences(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the other levels compare with the factor's baseline, best first; none without a baseline or a comparison."""
+    factor = rows[0]["factor"]
+    known = [row for row in rows if not math.isnan(row.get(P_DUNNETT, math.nan))]
+    if not known:
+        return []
+    baseline = level_name(factor, plan.baseline[factor])
+    phrases = []
+    for row in known:
+        difference = level_difference(plan.measure, row)
+        name, sign = (difference.better, 1) if difference.worse == baseline else (difference.worse, -1)
+        size = f"{number(plan.measure, difference.gain)} {plan.measure.unit}".rstrip()
+        lead = f"{'better' if sign > 0 else 'worse'} by {size}"
+        found = (
+            f"{name} is {lead}" if row[P_DUNNETT] < row["alpha"] else f"{name} cannot be distinguished from it ({lead}"
+        )
+        p = f"Dunnett-adjusted p {_equals(chance(row[P_DUNNETT]))}"
+        text = f"{found} ({p})" if row[P_DUNNETT] < row["alpha"] else f"{found}; {p})"
+        phrases.append((-sign * difference.gain, text))
+    listed = [text for _, text in sorted(phrases)]
+    more = len(listed) - MAX_NAMES
+    listed = listed if more <= 0 else [*listed[:MAX_NAMES], f"{plural(more, 'other')} follow"]
+    return [f"Against the baseline {baseline}: {'; '.join(listed)}."]
+
+
+def _equals(chance: str) -> str:
+    return chance if chance[:1].isalpha() else f"= {chance}"
 
 
 def _levels_beside(plan: Plan, factor: str) -> dict[str, dict[str, set[str]]]:

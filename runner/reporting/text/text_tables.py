@@ -12,10 +12,11 @@ import pandas as pd
 from runner.fits.metrics import Metric
 from runner.planning.class_balance import largest_class
 from runner.planning.plan import Plan
+from runner.reporting.statistics.comparisons import P_DUNNETT
 from runner.reporting.statistics.metric_matrix import ALPHA
 from runner.reporting.tables.study_tables import Tables, records
 from runner.reporting.text import numbers, sentences, warnings
-from runner.text import plural
+from runner.text import level_name, plural
 
 Row = dict[str, Any]
 
@@ -211,6 +212,7 @@ def comparisons(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> Text
         Column("t (df)", lambda row: _t_statistic(row["t"], row["df"]), lambda row: row["t"]),
         _number_column("p", "p", numbers.probability),
         _number_column("p (Holm)", "p_holm", numbers.probability),
+        _number_column("p (Dunnett)", P_DUNNETT, numbers.probability) if plan.baseline else None,
         Column("P(better / equivalent / worse)", probabilities, lambda row: row["p_better"]),
         _number_column("effect size", "effect_size", _three_digits),
         _number_column("parameters", "parameters_ratio", _ratio),
@@ -219,9 +221,12 @@ def comparisons(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> Text
         Column("cells × folds", _extent),
     )
     unit = f"{metric.unit} of " if metric.unit else ""
+    levels = sentences.enumeration([level_name(*chosen) for chosen in plan.baseline.items()])
+    dunnett = f"p (Dunnett): adjusted for all comparisons with the baseline, {levels}. " if plan.baseline else ""
     note = (
         f"Difference: first level minus second, in {unit}{metric.name}, averaged over the other "
-        "factors. p: against no difference; p (Holm): adjusted for all pairs of levels of the factor. P: probability "
+        "factors. p: against no difference; p (Holm): adjusted for all pairs of levels of the factor. "
+        f"{dunnett}P: probability "
         "that the first level is better, practically equivalent or worse, from the same t distribution. Effect size: "
         "difference divided by its standard deviation over folds. Parameters and MACs: first level divided by second."
     )
