@@ -154,6 +154,8 @@ def print_plan(
     if plan.excluded:
         rules = "; ".join(f"{count:,} by {rule}" for rule, count in plan.excluded.items())
         print_line(f"excluded: {plural(sum(plan.excluded.values()), 'combination')} ({rules})")
+    for line in subset_lines(plan):
+        print_line(printable(line))
     engine, device, precision = (_varied(plan, name) for name in ("engine", "device", "precision"))
     print_line(f"engine {engine} on {device} in {precision}{_stacking(plan)}; {_epochs(plan)}")
     for line in (*_early_stops(plan), *notices):
@@ -176,6 +178,15 @@ def print_plan(
 
 def _costs(cell: PlannedCell) -> tuple[str, ...]:
     return cell.name, count_text(cell.parameters), count_text(cell.macs), field_text(cell.receptive_field)
+
+
+def subset_lines(plan: Plan) -> list[str]:
+    """What is left out of the grid, and what can no longer be told; none if all of it is run."""
+    if not plan.subset:
+        return []
+    from runner.planning.subset_text import left_out, limits
+
+    return [f"design: {left_out(plan.subset, len(plan.cells))}", *limits(plan.subset)]
 
 
 def _data(plan: Plan) -> str:
@@ -273,6 +284,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "excluded": plan.excluded,
         "warnings": plan_warnings(plan),
         **({"splits": plan.split_design.to_dict()} if plan.split_design else {}),
+        **({"design": vars(plan.subset) | {"cells": len(plan.cells)}} if plan.subset else {}),
     }
 
 

@@ -238,6 +238,34 @@ class Search(Section):
     race: Literal["best"] | None = None
 
 
+@dataclass(frozen=True)
+class GridDesign:
+    """Which cells of the grid are run: all (`full`), a balanced part (`fraction`), or `cells` of them (`random`)."""
+
+    kind: Literal["full", "fraction", "random"] = "full"
+    cells: int | None = None
+
+
+def _parse_design(value: Any) -> GridDesign:
+    if isinstance(value, GridDesign):
+        return value
+    if value in ("full", "fraction"):
+        return GridDesign(value)
+    number = value.get("random") if isinstance(value, dict) and value.keys() == {"random"} else None
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 1:
+        return GridDesign("random", number)
+    raise ValueError(f"found {yaml_value(value)}; expected full, fraction, or a mapping such as {{random: 20}}")
+
+
+# For `runner schema`, as pydantic cannot know what the validator takes.
+_RANDOM = {"type": "object", "properties": {"random": {"type": "integer", "minimum": 1}}, "required": ["random"]}
+Design = Annotated[
+    GridDesign,
+    PlainValidator(_parse_design),
+    WithJsonSchema({"anyOf": [{"enum": ["full", "fraction"]}, _RANDOM | {"additionalProperties": False}]}),
+]
+
+
 class ReportSettings(Section):
     """`metric` is what the report compares; differences below `equivalent` count as practically equivalent.
 
@@ -275,6 +303,7 @@ class Header(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     report: ReportSettings = ReportSettings()
     search: Search = Search()
+    design: Design = GridDesign()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from runner.fits.metrics import COMPARED, Metric
 from runner.planning import no_effect
 from runner.planning.cell_checker import CellChecker, loss_arguments, resolve_auto
 from runner.planning.duplicates import refuse_duplicates
-from runner.planning.plan import Plan, PlannedCell
+from runner.planning.plan import Plan, PlannedCell, Subset
 from runner.planning.plugin_facts import describe_plugins
 from runner.text import did_you_mean, dotted, plural
 
@@ -30,7 +30,8 @@ def make_plan(experiment: Experiment) -> Plan:
     data = checker.check_dataset()
     checker.check_replaced()
     excluded: dict[int, int] = {}
-    expanded = expand(experiment, resolve_auto, excluded, _matcher(experiment, checker, data))
+    cells_of_grid = expand(experiment, resolve_auto, excluded, _matcher(experiment, checker, data))
+    expanded, subset = _part(experiment, cells_of_grid)
     keep = _keep(experiment, expanded)
     checked = [checker.check_cell(cell, name, data) for cell, name in zip(expanded, cell_names(expanded), strict=True)]
     asked = _measures(experiment, catalog, data, checker.complaints)
@@ -73,6 +74,7 @@ def make_plan(experiment: Experiment) -> Plan:
         measures=asked[2],
         split_design=header.cross_validation.design,
         baseline=baseline,
+        subset=subset,
     )
 
 
@@ -97,6 +99,22 @@ def _matcher(experiment: Experiment, checker: CellChecker, data: ImageData | Non
     from runner.planning.matching import CellMatcher  # rarely needed
 
     return CellMatcher(experiment, checker.catalog, data)
+
+
+def _part(experiment: Experiment, cells: list[Cell]) -> tuple[list[Cell], Subset | None]:
+    """The cells that `design` takes from those of the grid, and what that leaves out; None if it takes all."""
+    design = experiment.header.design
+    if design.kind == "full":
+        return cells, None
+    # Only here: it takes NumPy, without which other plans answer sooner.
+    from runner.planning.subset import choose, describe
+
+    levels = [tuple(cell.levels.values()) for cell in cells]
+    try:
+        chosen = choose(levels, design, experiment.header.seed)
+    except ValueError as error:
+        raise InputError([Complaint(experiment.document.find(("design",)), "design", str(error))]) from None
+    return [cells[i] for i in chosen], describe(experiment.factors, levels, chosen, design.kind)
 
 
 def _baseline(experiment: Experiment, cells: Sequence[Cell], complaints: list[Complaint]) -> dict[str, str]:

@@ -80,6 +80,23 @@ class PlannedCell:
     matched: Matched | None = None
 
 
+@dataclass(frozen=True)
+class Subset:
+    """The part of a grid that is run: `kind` is ``fraction`` or ``random``, and `of` the number of all its cells.
+
+    `even` says that every two levels of different factors are in equally many cells. `cells_a_level` has, by factor,
+    the matched pairs of cells that would tell two of its levels apart as well. `mixed` has, by factor, the interactions
+    that shift the differences between its levels if they exist, and `unknown` those that cannot be told.
+    """
+
+    kind: Literal["fraction", "random"]
+    of: int
+    even: bool
+    cells_a_level: dict[str, float]
+    mixed: dict[str, tuple[str, ...]]
+    unknown: tuple[str, ...]
+
+
 @dataclass(frozen=True, repr=False)
 class Plan(Shown):
     """A whole experiment.
@@ -101,7 +118,8 @@ class Plan(Shown):
     `split_design` is None for stratified k-fold cross-validation of single images. With `split` there is one fold.
     `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one, and with `test`
     the same ones on the test images. `columns` are the metrics that the table of cells shows beside it.
-    `baseline` has, by factor, the level that all others are compared with.
+    `baseline` has, by factor, the level that all others are compared with. `subset` is None if all cells of the grid
+    are run.
     """
 
     name: str
@@ -131,6 +149,7 @@ class Plan(Shown):
     measures: tuple[Metric, ...] = ()
     columns: tuple[str, ...] = ()
     baseline: dict[str, str] = field(default_factory=dict)
+    subset: Subset | None = None
 
     @property
     def test_train_ratio(self) -> float:

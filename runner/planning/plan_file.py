@@ -99,6 +99,7 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
         "measures": [_measure(measure) for measure in plan.measures],
         "columns": plan.columns,
         "baseline": plan.baseline,
+        "subset": plan.subset and asdict(plan.subset),
     }
     content = {key: value for key, value in content.items() if key not in further}
     content |= {key: value for key, value in further.items() if value}
@@ -191,6 +192,7 @@ class _Data(_AllowsExtra):
 def _check_consistency(plan: Plan) -> None:
     """Raise ValueError if the parts of a plan contradict each other."""
     _check_measures(plan)
+    _check_grid(plan)
     least = 1 if plan.split_design and plan.split_design.split is not False else 2
     if plan.folds < least or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
@@ -203,8 +205,6 @@ def _check_consistency(plan: Plan) -> None:
         raise ValueError("class_counts does not have one number per class")
     if any(cell.levels.keys() != set(plan.factors) for cell in plan.cells):
         raise ValueError("a cell does not have one level per factor")
-    if any(level not in {cell.levels.get(factor) for cell in plan.cells} for factor, level in plan.baseline.items()):
-        raise ValueError("no cell has the level of the baseline")
     levels = chain.from_iterable(cell.levels.values() for cell in plan.cells)
     columns = (str(value) for value in (plan.split_design.to_dict() if plan.split_design else {}).values())
     names = chain(plan.factors, plan.data["class_names"], (cell.name for cell in plan.cells), levels, columns)
@@ -215,6 +215,15 @@ def _check_consistency(plan: Plan) -> None:
     for unique in (ids, [cell.name for cell in plan.cells], list(chain.from_iterable(plan.fits.values()))):
         if len(set(unique)) != len(unique):
             raise ValueError("a cell or a fit is listed twice")
+
+
+def _check_grid(plan: Plan) -> None:
+    """Raise ValueError if what is said of the grid is not about the cells."""
+    if plan.subset and (plan.subset.of < len(plan.cells) or not plan.subset.cells_a_level.keys() <= set(plan.factors)):
+        raise ValueError("subset does not belong to the cells")
+    for factor, level in plan.baseline.items():
+        if all(cell.levels.get(factor) != level for cell in plan.cells):
+            raise ValueError(f"no cell has the level {level} of the baseline")
 
 
 def _check_fold_sizes(plan: Plan) -> None:

@@ -129,7 +129,13 @@ def designs(plan: Plan) -> dict[str, Design]:
 
 
 def matched_pairs(plan: Plan, factor: str) -> tuple[float, int]:
-    """The matched pairs of cells of the two levels that have fewest, and how many pairs of levels have any."""
+    """The matched pairs of cells of the two levels that have fewest, and how many pairs of levels have any.
+
+    In a part of a grid, which is not judged by them, as many as tell equally much; all pairs of levels are compared.
+    """
+    if plan.subset:
+        levels = len({cell.levels[factor] for cell in plan.cells})
+        return plan.subset.cells_a_level.get(factor, 0), levels * (levels - 1) // 2
     beside: dict[tuple[str, ...], list[str]] = {}
     for cell in plan.cells:
         others = tuple(level for name, level in cell.levels.items() if name != factor)

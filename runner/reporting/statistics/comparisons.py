@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from runner.planning.main_effects import level_weights
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
 from runner.reporting.statistics.crossed import POWER, crossed_differences
@@ -61,12 +62,17 @@ def is_five_by_two(plan: Plan) -> bool:
 def factor_pairs(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
     """`compare_pairs` of the levels of one factor, with their names."""
     levels, level = matrix.codes((factor,))
-    others, other = matrix.codes(tuple(name for name in plan.factors if name != factor))
-    cell_at = np.full((len(levels), len(others)), -1)
-    cell_at[level, other] = np.arange(len(matrix.cells))
     names = np.array([name for (name,) in levels], dtype=object)
     baseline = levels.index((plan.baseline[factor],)) if (plan.baseline.get(factor),) in levels else None
-    table = compare_pairs(plan, matrix, cell_at, baseline)
+    apart = tuple(name for name in plan.factors if name != factor)
+    if plan.subset:
+        codes = np.column_stack([matrix.codes((name,))[1] for name in (factor, *apart)])
+        table = _compare_additively(plan, matrix, codes)
+    else:
+        others, other = matrix.codes(apart)
+        cell_at = np.full((len(levels), len(others)), -1)
+        cell_at[level, other] = np.arange(len(matrix.cells))
+        table = compare_pairs(plan, matrix, cell_at, baseline)
     if plan.baseline:
         table = table.assign(**{P_DUNNETT: np.nan if baseline is None else against_baseline(table, baseline)})
     return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]])
@@ -126,6 +132,47 @@ def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, baselin
     return _judged(plan, matrix, cell_at, parts, family)
 
 
+def _compare_additively(plan: Plan, matrix: MetricMatrix, codes: np.ndarray) -> pd.DataFrame:
+    """As `compare_pairs` where a part of a grid was run, for the factor of the first of the columns of `codes`.
+
+    `codes` (cells, factors) number the levels of each cell.
+
+    A difference is that of the additive model fitted to the cells that have all their fits, for each image and for each
+    (repeat, fold): see `planning.main_effects`. `cells` are those cells, and `pairs` all of them.
+    """
+    levels = int(codes[:, 0].max()) + 1
+    complete = np.asarray(~np.isnan(matrix.values).any(axis=1))
+    weights, told = np.zeros((levels, len(codes))), np.zeros((levels, levels), dtype=np.bool_)
+    present = np.unique(codes[complete, 0])
+    if len(present):
+        dense = np.column_stack([np.unique(column, return_inverse=True)[1] for column in codes[complete].T])
+        weights[np.ix_(present, complete)], told[np.ix_(present, present)] = level_weights(dense, 0)
+    a, b = np.triu_indices(levels, 1)
+    contrasts, known = weights[a] - weights[b], told[a, b]
+    values = contrasts @ np.where(complete[:, None], matrix.values, 0.0)
+    values[~known] = np.nan
+    # As many matched pairs of cells as tell equally much: their squared weights add up to 2 / M.
+    with np.errstate(divide="ignore"):
+        pairs = 2 / (contrasts**2).sum(axis=1)
+    least = least_std(plan, values[:, None], np.full((len(a), 1), True)) / np.sqrt(pairs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        costs = np.exp(contrasts @ np.nan_to_num(np.log(matrix.costs), nan=0.0, neginf=0.0))
+    costs[~known | np.isnan(matrix.costs[complete]).any(axis=0)] = np.nan
+    missing = np.bincount(codes[:, 0], np.isnan(matrix.values).sum(axis=1), minlength=levels).astype(np.int64)
+    lead = weights @ np.where(complete[:, None], matrix.values, 0.0).mean(axis=1) * plan.measure.direction
+    best = int(lead.argmax())
+    found = {
+        "a": a, "b": b, "best": (a == best) | (b == best), "cells": np.where(known, complete.sum(), 0),
+        "pairs": np.full(len(a), len(codes)), "n_planned": np.full(len(a), matrix.values.shape[1]),
+        "missing_a": missing[a], "missing_b": missing[b],
+        **_test_columns(plan, values, least, matrix.alpha), **dict(zip(COST_RATIOS, costs.T, strict=True)),
+    }  # fmt: skip
+    cell_at = np.tile(np.flatnonzero(complete), (levels, 1))
+    used = known[:, None] & np.full((1, cell_at.shape[1]), True)
+    table = pd.DataFrame(_methods(plan, matrix, cell_at, found, used, weights[:, complete]))
+    return table.assign(p_holm=holm(table["p"]))
+
+
 def compare_with(plan: Plan, matrix: MetricMatrix, cell: int) -> pd.DataFrame:
     """As `compare_cells`, only the pairs of one cell with each of the others, in their order; `a` and `b` are positions
     in the order that puts it first.
@@ -145,11 +192,16 @@ def _judged(
 
 
 def _methods(
-    plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, found: Mapping[str, np.ndarray], used: np.ndarray
+    plan: Plan,
+    matrix: MetricMatrix,
+    cell_at: np.ndarray,
+    found: Mapping[str, np.ndarray],
+    used: np.ndarray,
+    weights: Floats | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns of the pairs that replace or complete those `found` by the corrected t-test, where others may be trusted.
 
-    `used` (pairs, others) marks the matched cells that are averaged.
+    `used` (pairs, others) marks the matched cells that are averaged; `weights` are those of `crossed_differences`.
     """
     square = found["spread"] ** 2
     with np.errstate(divide="ignore"):  # of pairs without values, whose spread is unknown
@@ -162,7 +214,7 @@ def _methods(
         "repeats_needed": _repeats_needed(plan, found, matrix.alpha),
     }  # fmt: skip
     if matrix.answers:
-        crossed = crossed_differences(matrix.answers, cell_at, found["a"], found["b"], used)
+        crossed = crossed_differences(matrix.answers, cell_at, found["a"], found["b"], used, weights)
         new = _named(plan, {
             **crossed.tests(plan.equivalent, matrix.alpha),
             "mean": crossed.mean, "n": crossed.repeats * plan.folds, "df": crossed.df,

@@ -92,13 +92,18 @@ class Crossed:
         }  # fmt: skip
 
 
-def crossed_differences(answers: Answers, cell_at: Integers, a: Integers, b: Integers, used: Bools) -> Crossed:
+def crossed_differences(
+    answers: Answers, cell_at: Integers, a: Integers, b: Integers, used: Bools, weights: Floats | None = None
+) -> Crossed:
     """The differences of the pairs of levels `a` and `b` (pairs,), averaged over matched cells.
 
     `cell_at` (levels, others) has the cell with each level and combination of the other factors, -1 if there is none;
     `used` (pairs, others) marks the combinations that a pair is averaged over. A pair rests on the repeats that all of
     its used cells completed; without any, or without used cells, it has 0 repeats and nan. Raises ValueError if a used
     cell does not exist.
+
+    With `weights` (levels, others), which need a single group of used cells, a difference is that of two weighted sums
+    over the cells of a level, in place of two means.
     """
     pairs = len(a)
     columns = {name: np.full(pairs, np.nan) for name in ("mean", "variance", "df", "floor", "per_repeat")}
@@ -115,7 +120,7 @@ def crossed_differences(answers: Answers, cell_at: Integers, a: Integers, b: Int
             chosen, index = np.flatnonzero(shared[part[0]]), group[part]
             repeats[index] = len(chosen)
             if len(chosen):
-                _fill(columns, index, answers, cells, chosen, a[index], b[index])
+                _fill(columns, index, answers, cells, chosen, a[index], b[index], weights)
     folds_ok = (repeats >= LEAST_REPEATS) | ((repeats >= 1) & (answers.folds >= LEAST_FOLDS))
     method_ok = folds_ok & (answers.images >= max(LEAST_IMAGES, 2 * answers.folds)) & (answers.folds >= 2)
     return Crossed(repeats=repeats, method_ok=method_ok, **columns)
@@ -152,7 +157,7 @@ def _equal_rows(marks: Bools) -> Iterator[Integers]:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums over images of the levels (L,) of a group of pairs; all are integers, exact in float64.
+    """Sums over images of the levels (L,) of a group of pairs; all are integers, exact in float64, unless weighted.
 
     x[l, r, i] counts the right answers of the used cells of level l, y[l, i] its sum over the R repeats, at most `top`.
     `squares` (L, L) are the products of y, `by_repeat` (L, L) those of x. `powers` are the products of y^2 with y, y^2
@@ -170,10 +175,10 @@ class _Sums:
     sizes: Floats
 
 
-def _sum_levels(answers: Answers, cells: Integers, repeats: Integers) -> _Sums:
-    """The sums of levels whose used cells are `cells` (L, used), over `repeats`."""
-    levels, top, n = len(cells), cells.shape[1] * len(repeats), answers.images
-    powers = n * top**4 < EXACT
+def _sum_levels(answers: Answers, cells: Integers, repeats: Integers, weights: Floats | None = None) -> _Sums:
+    """The sums of levels whose used cells are `cells` (L, used), over `repeats`; with `weights` (L, used) if given."""
+    levels, top, n = len(cells), (cells.shape[1] if weights is None else 1) * len(repeats), answers.images
+    powers = weights is None and n * top**4 < EXACT
     products = {name: np.zeros((levels, levels)) for name in ("11", "rr", "21", "22", "31")}
     inside, summed = (np.zeros((levels, len(repeats), answers.folds)) for _ in range(2))
     sizes = np.zeros((len(repeats), answers.folds))
@@ -182,8 +187,11 @@ def _sum_levels(answers: Answers, cells: Integers, repeats: Integers) -> _Sums:
     for start in range(0, n, step):
         stop = min(start + step, n)
         x = np.zeros((levels, len(repeats), stop - start))
-        for cell in cells.T:
-            x += answers.right(cell, repeats, start, stop)
+        for position, cell in enumerate(cells.T):
+            right = answers.right(cell, repeats, start, stop)
+            x += right if weights is None else weights[:, position, None, None] * right
+        if weights is not None:
+            x = np.round(x, 12)  # equal answers of all cells leave exactly 0
         y = x.sum(axis=1)
         member = (answers.fold_of[repeats, start:stop, None] == np.arange(answers.folds)).astype(np.float64)
         for r in range(len(repeats)):
@@ -221,17 +229,17 @@ def _powers(products: dict[str, Floats], top: int) -> tuple[Floats, Floats, Floa
 
 def _fill(
     columns: dict[str, Floats], index: Integers, answers: Answers, cells: Integers, repeats: Integers, a: Integers,
-    b: Integers,
+    b: Integers, weights: Floats | None = None,
 ) -> None:  # fmt: skip
     """Compute the pairs of levels `a` and `b`, which share used cells and repeats, into the rows `index`."""
     levels, position = np.unique(np.concatenate([a, b]), return_inverse=True)
     if len(a) > FEW and len(levels) ** 2 > 8 * len(a):
         # As with one level against thousands: products of all levels would fill the memory, mostly in vain.
         for part in np.array_split(np.arange(len(a)), -(-len(a) // FEW)):
-            _fill(columns, index[part], answers, cells, repeats, a[part], b[part])
+            _fill(columns, index[part], answers, cells, repeats, a[part], b[part], weights)
         return
     own, other = position[: len(a)], position[len(a) :]
-    sums = _sum_levels(answers, cells[levels], repeats)
+    sums = _sum_levels(answers, cells[levels], repeats, None if weights is None else weights[levels])
     # All arrays of a pair together have about this many numbers.
     step = max(1, BLOCK // (8 * (2 * sums.sizes.size + 16 + (answers.images if sums.powers is None else 0))))
     for start in range(0, len(a), step):

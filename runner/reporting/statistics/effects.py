@@ -86,7 +86,19 @@ def _comparable_cells(
     shared = np.bincount(other[complete], minlength=len(other)) == len(np.unique(code[complete]))
     # Without any complete cell, all combinations would count as shared: 0 cells at 0 levels.
     balanced = bool(complete.any()) and bool(shared[other].any())
+    if plan.subset and complete.all() and len(factors) == 1 and _evenly_together(plan, matrix, factors[0], code):
+        return np.full(len(code), True), True
     return (shared[other] if balanced else np.full(len(code), True)), balanced
+
+
+def _evenly_together(plan: Plan, matrix: MetricMatrix, factor: str, code: np.ndarray) -> bool:
+    """Whether the levels (cells,) of `factor` are equally often with every level of the others, as in a fraction.
+
+    Then their means differ by what the additive model says, without a matched pair of cells.
+    """
+    others = (matrix.codes((name,))[1] for name in plan.factors if name != factor)
+    tables = (pd.crosstab(code, other).to_numpy() for other in others)
+    return all((counts == counts[0]).all() for counts in tables)
 
 
 def _means(plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], dict[str, Any]]:

@@ -17,24 +17,26 @@ def measured_variances(plan: Plan, journal: Frames) -> dict[str, Variances]:
     """The mean over a factor's pairs of levels, by factor; without those that have no finished comparison."""
     matrix = metric_matrix(plan, fits_table(plan, journal.fits), journal)
     matrix = matrix.first(min(map(plan.repeats_of, plan.fits), default=plan.repeats), plan.folds)
-    found = {factor: _of_factor(plan, factor_pairs(plan, matrix, factor)) for factor in plan.factors}
+    found = {factor: _of_factor(plan, factor, factor_pairs(plan, matrix, factor)) for factor in plan.factors}
     return {factor: variances for factor, variances in found.items() if variances}
 
 
-def _of_factor(plan: Plan, pairs: pd.DataFrame) -> Variances | None:
+def _of_factor(plan: Plan, factor: str, pairs: pd.DataFrame) -> Variances | None:
     known = pairs[pairs["variance"].notna()]
     if known.empty:
         return None
     column = {name: known[name].to_numpy(np.float64) for name in ("variance", "floor", "per_repeat", "n", "cells")}
     images, repeats = plan.data["size"], column["n"] / plan.folds
+    # In a part of a grid, as many matched pairs as would tell equally much.
+    cells = plan.subset.cells_a_level[factor] if plan.subset else column["cells"]
     if (known["method"] != CROSSED).any():
         # s^2 / K for each image: `Design.variance` adds the correction.
         return Variances(float(images * column["per_repeat"].mean()), 0.0, whole=True)
     # At least what the interval was made from, which is wider where a few repeats say little.
-    fits = np.maximum(column["per_repeat"], repeats * (column["variance"] - column["floor"])) * column["cells"]
+    fits = np.maximum(column["per_repeat"], repeats * (column["variance"] - column["floor"])) * cells
     # One repeat cannot tell the two parts from each other: they are taken in their usual proportion.
     share = HIGH.images / HIGH.fits
-    alone = column["variance"] / (share + 1 / column["cells"])
+    alone = column["variance"] / (share + 1 / cells)
     one = np.isnan(column["floor"])
     parts = np.where(one, share * alone, column["floor"]), np.where(one, alone, fits)
     shared, divided = (float(images * part.mean()) for part in parts)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from runner.fits.records import SplitDesign
 from runner.planning.plan import Plan
+from runner.planning.subset_text import left_out, limits
 from runner.reporting.statistics.comparisons import CROSSED
 from runner.reporting.statistics.crossed import LEAST_FOLDS, LEAST_IMAGES, LEAST_REPEATS
 from runner.reporting.statistics.metric_matrix import ALPHA
@@ -39,7 +40,7 @@ def methods(plan: Plan, comparisons: pd.DataFrame, looks: pd.DataFrame, seen: tu
         lines = [f"Intervals of differences {BY_IMAGE}{some}."] if some else [
             f"Intervals of differences {BY_FOLD}, as {_reason(plan)}."
         ]  # fmt: skip
-    return [*lines, *_ratio(plan), *_level(plan, seen), *_state(plan, looks)]
+    return [*lines, *_part(plan), *_ratio(plan), *_level(plan, seen), *_state(plan, looks)]
 
 
 def _reason(plan: Plan) -> str:
@@ -63,6 +64,19 @@ def dependence(design: SplitDesign) -> str:
     if design.fold_column is not False:
         return "the folds are given, and their images need not be independent of each other"
     return "not every image validates"
+
+
+def _part(plan: Plan) -> list[str]:
+    """What differences are, where a part of the grid was run."""
+    if not plan.subset:
+        return []
+    part = left_out(plan.subset, len(plan.cells))
+    estimated = "Differences are those of the additive model fitted to all cells, as few or none match in all factors"
+    return [f"A part of the grid was run: {part}.", f"{estimated}.", *(f"{_sentence(x)}." for x in limits(plan.subset))]
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _ratio(plan: Plan) -> list[str]:

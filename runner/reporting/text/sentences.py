@@ -115,13 +115,13 @@ def _survivors(row: Mapping[str, Any]) -> str:
     """What a comparison rests on, and which fits it lacks; "" if it has all."""
     if not is_incomplete(row):
         return ""
-    pairs = f"matched {'pair' if row['pairs'] == 1 else 'pairs'} of cells"
+    pairs = "cells" if row.get("subset") else f"matched {'pair' if row['pairs'] == 1 else 'pairs'} of cells"
     folds = "fold" if row["n_planned"] == 1 else "folds"
     parts = [(row["cells"], row["pairs"], pairs), (row["n"], row["n_planned"], folds)]
     kept = " and ".join(f"{part} of {whole} {noun}" for part, whole, noun in parts if part < whole)
     missing = zip((row["missing_a"], row["missing_b"]), level_names(row), strict=True)
     lost = " and ".join(f"{plural(count, 'fit')} of {name}" for count, name in missing if count)
-    return f" This rests on survivors: {kept}, as {lost} failed or did not run."
+    return f" This rests on survivors: {kept}, as {lost or 'fits of other levels'} failed or did not run."
 
 
 def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], repeats: int, family: int) -> str:
@@ -223,7 +223,7 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     if not all(row["pairs"] for row in rows):
         seen = _levels_beside(plan, rows[0]["factor"])
         rows = [row | {"apart": _never_shared(seen[row["level_a"]], seen[row["level_b"]])} for row in rows]
-    rows = [row | {"design": plan.split_design} for row in rows]
+    rows = [row | {"design": plan.split_design, "subset": plan.subset} for row in rows]
     first = baseline_sentences(plan, rows)
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:

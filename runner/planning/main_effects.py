@@ -1,0 +1,76 @@
+"""The additive model of a grid's cells: what each is, in place of a matched pair, to the difference of two levels.
+
+With the metric of a cell taken as a constant plus one effect for each of its levels, least squares gives the difference
+of two levels as a weighted sum over cells. In a full grid that is the mean over matched pairs. In a part of it, it is
+what can be told without them, and holds as far as effects add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+"""The number of each cell's level of each factor: (cells, factors)."""
+
+NEGLIGIBLE = 1e-9
+
+
+def coded(levels: Sequence[Sequence[str]]) -> Codes:
+    """The codes of cells given by the labels of their levels, in the order in which these occur."""
+    columns = []
+    for labels in zip(*levels, strict=True):
+        numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+        columns.append([numbers[label] for label in labels])
+    return np.array(columns, dtype=np.int64).T.reshape(len(levels), -1)
+
+
+def effects(codes: NDArray[np.int64], levels: int) -> Floats:
+    """The columns of one factor (cells, levels - 1) that sum to 0 over its levels: the last one has -1 in all."""
+    return np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])[codes]
+
+
+def columns_of(codes: Codes) -> list[Floats]:
+    """The columns of each factor."""
+    return [effects(codes[:, f], int(codes[:, f].max()) + 1) for f in range(codes.shape[1])]
+
+
+def level_weights(codes: Codes, factor: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """How much each cell counts in the effect of each level of a factor: (levels, cells), and which pairs of levels
+    (levels, levels) have a difference that the cells can tell.
+    """
+    columns = columns_of(codes)
+    model = np.hstack([np.ones((len(codes), 1)), *columns])
+    start = 1 + sum(part.shape[1] for part in columns[:factor])
+    levels = columns[factor].shape[1] + 1
+    wanted = np.zeros((levels, model.shape[1]))
+    wanted[:, start : start + levels - 1] = effects(np.arange(levels), levels)
+    weights = wanted @ np.linalg.pinv(model)
+    # What is not in the span of the cells is estimated as something else.
+    off = weights @ model - wanted
+    told = np.abs(off[:, None] - off[None]).max(axis=2) < NEGLIGIBLE
+    return weights, told
+
+
+def cells_a_level(codes: Codes, factor: int) -> float:
+    """As many matched pairs of cells would tell the two levels of a factor apart that the cells tell worst.
+
+    M matched pairs count 1 / M each, on either side, so that their squares add up to 2 / M.
+    """
+    weights, _ = level_weights(codes, factor)
+    a, b = np.triu_indices(len(weights), 1)
+    return float((2 / ((weights[a] - weights[b]) ** 2).sum(axis=1)).min())
+
+
+def interaction(codes: Codes, first: int, second: int) -> Floats:
+    """The columns of the interaction of two factors."""
+    a, b = (columns_of(codes)[f] for f in (first, second))
+    return np.asarray((a[:, :, None] * b[:, None, :]).reshape(len(codes), -1))
+
+
+def rank(codes: Codes, *more: Floats) -> int:
+    """The number of main effects that cells can tell, with the constant, and of `more` columns beside them."""
+    return int(np.linalg.matrix_rank(np.hstack([np.ones((len(codes), 1)), *columns_of(codes), *more])))
