@@ -31,7 +31,7 @@ from runner.seeding import stream
 Kind = Literal["fraction", "random"]
 PRIME = 2**31 - 1
 """Ranks are taken modulo this prime, without rounding."""
-MOST_STARTS, EFFORT = 40, 2e7
+MOST_STARTS, EFFORT = 200, 2e7
 """Fractions begin at so many random ones, fewer if the grid is so large that these would take long."""
 
 

@@ -407,7 +407,7 @@ def test_one_level_against_many_does_not_multiply_all_with_all(monkeypatch):
     arguments = (answers, np.arange(90)[:, None], *pairs, np.ones((89, 1), dtype=bool))
     sizes: list[int] = []
     sums = module._sum_levels
-    monkeypatch.setattr(module, "_sum_levels", lambda a, cells, r: sizes.append(len(cells)) or sums(a, cells, r))
+    monkeypatch.setattr(module, "_sum_levels", lambda a, cells, *r: sizes.append(len(cells)) or sums(a, cells, *r))
     at_once = crossed_differences(*arguments)
     monkeypatch.setattr(module, "FEW", 16)
     in_parts = crossed_differences(*arguments)
