@@ -95,6 +95,7 @@ class Experiment:
     seed: int | None = None
     report: schema.ReportSettings | Mapping[str, Any] | None = None
     search: schema.Search | Mapping[str, Any] | None = None
+    design: str | Mapping[str, int] | None = None
     plugins: Sequence[Any] | None = None
     description: str | None = None
     extends: Any = None

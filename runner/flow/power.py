@@ -116,7 +116,7 @@ class Power(Shown):
                     "repeats": option.plan.most or option.plan.repeats,
                     "fits": option.fits,
                     "seconds": option.seconds,
-                    "differences": {factor: self.difference(factor, index) for factor in option.designs},
+                    "differences": {factor: [*self.difference(factor, index)] for factor in option.designs},
                 }
                 for index, option in enumerate(self.options)
             ],
