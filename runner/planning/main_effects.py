@@ -8,6 +8,7 @@ what can be told without them, and holds as far as effects add up.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,31 @@ def level_weights(codes: Codes, factor: int) -> tuple[Floats, NDArray[np.bool_]]
     off = weights @ model - wanted
     told = np.abs(off[:, None] - off[None]).max(axis=2) < NEGLIGIBLE
     return weights, told
+
+
+@dataclass(frozen=True)
+class LackOfFit:
+    """How far cells deviate from the additive model beyond noise: a `variance`, of `df` cells more than it has effects.
+
+    With `df` 0 no cell is left to show it, and the variance is 0.
+    """
+
+    variance: float
+    df: int
+
+
+def lack_of_fit(codes: Codes, values: Floats) -> LackOfFit:
+    """By the contrasts of the cells that the model sets to 0; `values` (cells, repeats * folds) are the metric's.
+
+    The mean square of their means, less that of their noise, which is their variance over the folds.
+    """
+    model = np.hstack([np.ones((len(codes), 1)), *columns_of(codes)])
+    left, singular, _ = np.linalg.svd(model)
+    contrasts = left[:, int((singular > NEGLIGIBLE * singular[0]).sum()) :].T @ values
+    if not len(contrasts) or values.shape[1] < 2:
+        return LackOfFit(0.0, 0)
+    noise = contrasts.var(axis=1, ddof=1).mean() / values.shape[1]
+    return LackOfFit(max(0.0, float((contrasts.mean(axis=1) ** 2).mean() - noise)), len(contrasts))
 
 
 def cells_a_level(codes: Codes, factor: int) -> float:

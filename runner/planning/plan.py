@@ -86,11 +86,13 @@ class Subset:
 
     `even` says that every two levels of different factors are in equally many cells. `cells_a_level` has, by factor,
     the matched pairs of cells that would tell two of its levels apart as well. `mixed` has, by factor, the interactions
-    that shift the differences between its levels if they exist, and `unknown` those that cannot be told.
+    that shift the differences between its levels if they exist, and `unknown` those that cannot be told. `spare` is how
+    many cells there are more than main effects; without any, nothing shows whether effects add up.
     """
 
     kind: Literal["fraction", "random"]
     of: int
+    spare: int
     even: bool
     cells_a_level: dict[str, float]
     mixed: dict[str, tuple[str, ...]]

@@ -1,7 +1,8 @@
 """A part of a grid that still tells the main effects: which cells it has, and what it can no longer tell.
 
 `fraction` takes the smallest number of cells in which every two levels of different factors meet equally often (an
-orthogonal array of strength 2), and if it finds none, the smallest in which they can all meet. It starts with the
+orthogonal array of strength 2), and if it finds none, the smallest in which they can all meet. At least two cells more
+than main effects, which show whether effects add up. It starts with the
 regular fraction (Box and Hunter 1961), where all factors have equally many levels, and then with random cells, and
 exchanges cells one by one for better ones, as Xu 2002 does ("An algorithm for constructing orthogonal and
 nearly-orthogonal arrays with mixed levels and small runs"): with d the agreements of two chosen cells, each counted as
@@ -29,6 +30,8 @@ from runner.planning.plan import Subset
 from runner.seeding import stream
 
 Kind = Literal["fraction", "random"]
+SPARE = 2
+"""So many cells more than main effects has a fraction at least: they show whether effects add up."""
 PRIME = 2**31 - 1
 """Ranks are taken modulo this prime, without rounding."""
 MOST_STARTS, EFFORT = 200, 2e7
@@ -104,7 +107,7 @@ def fraction_sizes(codes: Codes, least: int) -> list[int]:
     if len(sizes) < 2:
         return []
     products = [a * b for a, b in itertools.combinations(sizes, 2)]
-    enough = max(least, max(products))
+    enough = max(least + SPARE, max(products))
     for step in (math.lcm(*products), math.lcm(*sizes), 1):
         first = math.ceil(enough / step) * step
         if first < len(codes):
@@ -198,6 +201,7 @@ def describe(factors: Sequence[str], levels: Sequence[Sequence[str]], chosen: Se
         mixed[factors[f]] = tuple(pairs[pair] for pair, shift in shifts.items() if shift > main_effects.NEGLIGIBLE)
     return Subset(
         kind=kind,
+        spare=len(codes) - main_effects.rank(codes),
         of=len(levels),
         even=unevenness(codes[:, varied], (whole.max(axis=0) + 1)[varied]) == 0,
         cells_a_level={factors[f]: main_effects.cells_a_level(codes, f) for f in varied},

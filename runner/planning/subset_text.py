@@ -33,6 +33,8 @@ def limits(subset: Subset) -> list[str]:
             "differences between levels suppose that effects add up; those of factors outside of it are shifted by "
             f"{_listed(subset, shifting)}, if there is one"
         )
+    if not subset.spare:
+        lines.append("no cell is left to show whether effects add up, so that claims rest on that alone")
     return lines
 
 

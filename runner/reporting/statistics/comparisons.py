@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from runner.planning.main_effects import level_weights
+from runner.planning.main_effects import LackOfFit, lack_of_fit, level_weights
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
-from runner.reporting.statistics.crossed import POWER, crossed_differences
+from runner.reporting.statistics.crossed import POWER, Crossed, crossed_differences
 from runner.reporting.statistics.crossed import repeats_needed as crossed_repeats_needed
 from runner.reporting.statistics.dunnett import against_baseline
 from runner.reporting.statistics.metric_matrix import MetricMatrix, average_complete
@@ -169,8 +169,34 @@ def _compare_additively(plan: Plan, matrix: MetricMatrix, codes: np.ndarray) -> 
     }  # fmt: skip
     cell_at = np.tile(np.flatnonzero(complete), (levels, 1))
     used = known[:, None] & np.full((1, cell_at.shape[1]), True)
-    table = pd.DataFrame(_methods(plan, matrix, cell_at, found, used, weights[:, complete]))
+    columns = _methods(plan, matrix, cell_at, found, used, weights[:, complete])
+    if complete.any():
+        columns |= _with_lack_of_fit(plan, matrix, columns, lack_of_fit(dense, matrix.values[complete]), pairs)
+    table = pd.DataFrame(columns)
     return table.assign(p_holm=holm(table["p"]))
+
+
+def _with_lack_of_fit(
+    plan: Plan, matrix: MetricMatrix, columns: Mapping[str, np.ndarray], lack: LackOfFit, pairs: Floats
+) -> dict[str, np.ndarray]:
+    """The tests and intervals with what cells deviate from the additive model, which is an error of a difference, too.
+
+    Its variance is that of a cell times the sum of squared weights, 2 / `pairs`; the degrees of freedom are after
+    Satterthwaite.
+    """
+    own, added = columns["variance"], 2 * lack.variance / pairs
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = (own + added) ** 2 / (own**2 / columns["df"] + (added**2 / lack.df if lack.df else 0.0))
+    tested = Crossed(
+        columns["difference"], own + added, df, columns["n"] // plan.folds, np.full(len(own), True),
+        columns["floor"] + added, columns["per_repeat"],
+    )  # fmt: skip
+    new = _named(plan, {
+        **tested.tests(plan.equivalent, matrix.alpha), "mean": tested.mean, "n": columns["n"], "df": df,
+        "effect_size": columns["effect_size"],
+    })  # fmt: skip
+    new |= {"variance": own + added, "floor": columns["floor"] + added}
+    return new | {"images_needed": _images_needed(plan, dict(columns) | new)}
 
 
 def compare_with(plan: Plan, matrix: MetricMatrix, cell: int) -> pd.DataFrame:

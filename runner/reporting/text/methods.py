@@ -71,7 +71,10 @@ def _part(plan: Plan) -> list[str]:
     if not plan.subset:
         return []
     part = left_out(plan.subset, len(plan.cells))
-    estimated = "Differences are those of the additive model fitted to all cells, as few or none match in all factors"
+    estimated = (
+        "Differences are those of the additive model fitted to all cells, as few or none match in all factors; "
+        "intervals and p have what the cells deviate from it"
+    )
     return [f"A part of the grid was run: {part}.", f"{estimated}.", *(f"{_sentence(x)}." for x in limits(plan.subset))]
 
 

@@ -84,18 +84,33 @@ def test_networks_that_all_answer_alike_differ_by_the_least_that_images_show():
     assert found.mean == 0 and found.variance == pytest.approx(alone.variance)
 
 
-@pytest.mark.parametrize("by_image", [True, False])
+def test_what_cells_deviate_from_the_model_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    codes = np.array([(a, b, (a + b) % 3) for a, b in itertools.product(range(3), repeat=2)])
+    values = rng.normal(size=9)[:, None] + 0.001 * rng.normal(size=(9, 4))
+    frame = pd.DataFrame(codes, columns=list(FACTORS)).assign(mean=values.mean(axis=1))
+    fitted = smf.ols("mean ~ C(one) + C(two) + C(three)", frame).fit()
+    lack = main_effects.lack_of_fit(codes, values)
+    assert lack.df == fitted.df_resid == 2
+    assert lack.variance == pytest.approx(fitted.mse_resid, rel=1e-4)
+    # Where effects add up there is noise alone.
+    added = codes.sum(axis=1)[:, None] + rng.normal(size=(9, 40))
+    assert main_effects.lack_of_fit(codes, added).variance < 0.1
+
+
+@pytest.mark.parametrize("by_image, adds_up", [(True, True), (False, True), (True, False)])
 @pytest.mark.parametrize("kind", DESIGNS)
-def test_null_studies_hold_their_level(kind, by_image):
+def test_null_studies_hold_their_level(kind, by_image, adds_up):
     """Factor `one` makes no difference, the other two large ones; no two cells of a fraction match in both."""
     plan, _ = part(kind, repeats=2)
     plan = replace(plan, data=plan.data | {"size": 300, "train": 240, "validation": 60})
     level = np.array([[list(FACTORS[f]).index(cell.levels[f]) for f in FACTORS] for cell in plan.cells])
-    rng, studies, claims = np.random.default_rng(5), 200, 0
+    rng, studies, claims = np.random.default_rng(5), 120, 0
     for _ in range(studies):
         fold_of = np.stack([rng.permutation(np.arange(300) % 5) for _ in range(2)])
-        # Effects add up in accuracy, as the model supposes; docs/explanation/statistics.md says what if they do not.
-        strength = np.sqrt(1.5125) * ndtri(0.5 + 0.1 * level[:, 1] + 0.08 * level[:, 2])
+        # Effects add up in accuracy, as the model supposes, or meet a ceiling.
+        sums = ndtri(0.5 + 0.1 * level[:, 1] + 0.08 * level[:, 2]) if adds_up else 0.1 + 0.45 * level[:, 1:].sum(axis=1)
+        strength = np.sqrt(1.5125) * sums
         fits = 0.15 * rng.normal(size=(len(level), 2, 5))
         noise = 0.7 * rng.normal(size=(len(level), 2, 300)) + rng.normal(size=300)
         right = noise < strength[:, None, None] + np.stack([fits[:, r, fold_of[r]] for r in range(2)], axis=1)
