@@ -38,7 +38,7 @@ def test_it_is_the_multivariate_t(correlation: float, df: int, levels: int) -> N
 
 
 def test_critical_values_of_dunnetts_table() -> None:
-    # Dunnett 1964, two-sided 5% of 3 comparisons and 20 degrees of freedom: 2.54; of 5 and 10: 3.02 (at 6: 3.19).
+    # Dunnett 1964 ("New tables for multiple comparisons with a control"), two-sided 5%.
     for levels, df, critical in ((3, 20, 2.54), (9, 20, 2.95), (2, 60, 2.27)):
         p = np.full(levels, 2 * t.sf(critical, df))
         assert dunnett_p(p, df, 0.5) == pytest.approx(np.full(levels, 0.05), abs=1e-3)
