@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,25 @@ class Answers:
         """0 or 1 (cells, repeats, images) for the images `start` to `stop`; `start` has to be a multiple of 8."""
         packed = self.bits[np.ix_(cells, repeats, np.arange(start // 8, -(-stop // 8)))]
         return np.unpackbits(packed, axis=-1, count=stop - start)
+
+    def blocks(
+        self, cells: Integers, repeats: Integers, numbers: int, weights: NDArray[np.float64] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+        """The images in blocks of at most `numbers` answers of a cell, or 8 images: the position of the first one; the
+        right answers (levels, repeats, images) summed over the `cells` (levels, any) of each level; and 1 where an
+        image is in a fold, else 0 (repeats, images, folds). The sums are weighted if `weights` (levels, any) are given.
+        """
+        step = 8 * max(1, numbers // (8 * len(repeats)))
+        for start in range(0, self.images, step):
+            stop = min(start + step, self.images)
+            sums = np.zeros((len(cells), len(repeats), stop - start))
+            for position, cell in enumerate(cells.T):
+                right = self.right(cell, repeats, start, stop)
+                sums += right if weights is None else weights[:, position, None, None] * right
+            if weights is not None:
+                sums = np.round(sums, 12)  # equal answers of all cells leave exactly 0
+            member = self.fold_of[repeats, start:stop, None] == np.arange(self.folds)
+            yield start, sums, member.astype(np.float64)
 
 
 def pack_answers(

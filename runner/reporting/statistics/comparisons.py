@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from runner.planning.main_effects import LackOfFit, lack_of_fit, level_weights
@@ -61,7 +62,7 @@ def is_five_by_two(plan: Plan) -> bool:
 
 def factor_pairs(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
     """`compare_pairs` of the levels of one factor, with their names."""
-    levels, level = matrix.codes((factor,))
+    levels, cell_at = level_cells(plan, matrix, (factor,))
     names = np.array([name for (name,) in levels], dtype=object)
     baseline = levels.index((plan.baseline[factor],)) if (plan.baseline.get(factor),) in levels else None
     apart = tuple(name for name in plan.factors if name != factor)
@@ -69,13 +70,23 @@ def factor_pairs(plan: Plan, matrix: MetricMatrix, factor: str) -> pd.DataFrame:
         codes = np.column_stack([matrix.codes((name,))[1] for name in (factor, *apart)])
         table = _compare_additively(plan, matrix, codes)
     else:
-        others, other = matrix.codes(apart)
-        cell_at = np.full((len(levels), len(others)), -1)
-        cell_at[level, other] = np.arange(len(matrix.cells))
         table = compare_pairs(plan, matrix, cell_at, baseline)
     if plan.baseline:
         table = table.assign(**{P_DUNNETT: np.nan if baseline is None else against_baseline(table, baseline)})
     return table.assign(factor=factor, level_a=names[table["a"]], level_b=names[table["b"]])
+
+
+def level_cells(
+    plan: Plan, matrix: MetricMatrix, factors: tuple[str, ...]
+) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:
+    """The combinations of levels of `factors` that occur, and the cell (combinations, others) with each of them and
+    each combination of the other factors, -1 if there is none.
+    """
+    levels, level = matrix.codes(factors)
+    others, other = matrix.codes(tuple(name for name in plan.factors if name not in factors))
+    cell_at = np.full((len(levels), len(others)), -1)
+    cell_at[level, other] = np.arange(len(matrix.cells))
+    return levels, cell_at
 
 
 def compare_cells(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
@@ -119,7 +130,7 @@ def compare_pairs(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray, baselin
     The columns are `a`, `b`, `best` (whether the best level or the baseline is one of them), VARIANCE_COLUMNS and those
     of the tables.
     """
-    best = [_best_level(plan, matrix, cell_at), *([] if baseline is None else [baseline])]
+    best = [best_level(plan, matrix, cell_at), *([] if baseline is None else [baseline])]
     # Level by level: the differences of all pairs at once would take memory for pairs x cells x folds.
     parts = [part for a in range(len(cell_at)) if (part := _compare_with_later(plan, matrix, cell_at, best, a))]
     if not parts:
@@ -278,7 +289,7 @@ def listed_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["best"]].reset_index(drop=True) if many else pairs
 
 
-def _best_level(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> int:
+def best_level(plan: Plan, matrix: MetricMatrix, cell_at: np.ndarray) -> int:
     """The level whose cells are furthest, on average, above the mean of the cells equal in the other factors."""
     n = (~np.isnan(matrix.values)).sum(axis=1)
     # Not nanmean, which warns about cells without results.

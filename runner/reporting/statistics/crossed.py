@@ -27,7 +27,7 @@ docs/explanation/calibration.md says how often these intervals hold the truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,22 +105,37 @@ def crossed_differences(
     With `weights` (levels, others), which need a single group of used cells, a difference is that of two weighted sums
     over the cells of a level, in place of two means.
     """
-    pairs = len(a)
-    columns = {name: np.full(pairs, np.nan) for name in ("mean", "variance", "df", "floor", "per_repeat")}
-    repeats = np.zeros(pairs, dtype=np.int64)
+
+    def fill(columns: dict[str, Floats], index: Integers, cells: Integers, repeats: Integers) -> None:
+        _fill(columns, index, answers, cells, repeats, a[index], b[index], weights)
+
+    return crossed_rows(answers, cell_at, np.column_stack([a, b]), used, fill)
+
+
+Fill = Callable[[dict[str, Floats], Integers, Integers, Integers], None]
+"""Computes the given rows of the columns, from the used cells (levels, used) of all levels, over the given repeats."""
+
+
+def crossed_rows(answers: Answers, cell_at: Integers, members: Integers, used: Bools, fill: Fill) -> Crossed:
+    """Any differences of the levels `members` (rows, k), computed by `fill` for those that share cells and repeats.
+
+    For the other arguments, and what is raised, see `crossed_differences`.
+    """
+    columns = {name: np.full(len(members), np.nan) for name in ("mean", "variance", "df", "floor", "per_repeat")}
+    repeats = np.zeros(len(members), dtype=np.int64)
     for group in _equal_rows(used):
         cells = cell_at[:, used[group[0]]]
         if not cells.shape[1]:
             continue
-        if (cells[a[group]] < 0).any() or (cells[b[group]] < 0).any():
+        if (cells[members[group]] < 0).any():
             raise ValueError("a pair is averaged over a cell that does not exist")
         complete = np.asarray(answers.complete[cells].all(axis=1))
-        shared = complete[a[group]] & complete[b[group]]
+        shared = np.asarray(complete[members[group]].all(axis=1))
         for part in _equal_rows(shared):
             chosen, index = np.flatnonzero(shared[part[0]]), group[part]
             repeats[index] = len(chosen)
             if len(chosen):
-                _fill(columns, index, answers, cells, chosen, a[index], b[index], weights)
+                fill(columns, index, cells, chosen)
     folds_ok = (repeats >= LEAST_REPEATS) | ((repeats >= 1) & (answers.folds >= LEAST_FOLDS))
     method_ok = folds_ok & (answers.images >= max(LEAST_IMAGES, 2 * answers.folds)) & (answers.folds >= 2)
     return Crossed(repeats=repeats, method_ok=method_ok, **columns)
@@ -183,24 +198,15 @@ def _sum_levels(answers: Answers, cells: Integers, repeats: Integers, weights: F
     inside, summed = (np.zeros((levels, len(repeats), answers.folds)) for _ in range(2))
     sizes = np.zeros((len(repeats), answers.folds))
     counts = None if powers else np.empty((levels, n))
-    step = 8 * max(1, BLOCK // (8 * levels * len(repeats)))
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        x = np.zeros((levels, len(repeats), stop - start))
-        for position, cell in enumerate(cells.T):
-            right = answers.right(cell, repeats, start, stop)
-            x += right if weights is None else weights[:, position, None, None] * right
-        if weights is not None:
-            x = np.round(x, 12)  # equal answers of all cells leave exactly 0
+    for start, x, member in answers.blocks(cells, repeats, BLOCK // levels, weights):
         y = x.sum(axis=1)
-        member = (answers.fold_of[repeats, start:stop, None] == np.arange(answers.folds)).astype(np.float64)
         for r in range(len(repeats)):
             inside[:, r] += x[:, r] @ member[r]
             summed[:, r] += y @ member[r]
         sizes += member.sum(axis=1)
         _add_products(products, x, y, top, powers)
         if counts is not None:
-            counts[:, start:stop] = y
+            counts[:, start : start + y.shape[1]] = y
     around = len(repeats) * inside - summed
     return _Sums(
         top, products["11"], products["rr"], _powers(products, top) if powers else None, counts, inside, around, sizes
@@ -244,13 +250,13 @@ def _fill(
     step = max(1, BLOCK // (8 * (2 * sums.sizes.size + 16 + (answers.images if sums.powers is None else 0))))
     for start in range(0, len(a), step):
         chunk = slice(start, start + step)
-        found = _variances(_moments(sums, own[chunk], other[chunk]), len(repeats), answers.folds, answers.images)
+        found = variances(_moments(sums, own[chunk], other[chunk]), len(repeats), answers.folds, answers.images)
         for name, values in found.items():
             columns[name][index[chunk]] = values
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments:
+class Moments:
     """Of each pair: m, Q, sum q_i^2, sum d^2 - R sum d_i^2; (pairs, R, K) the fold means of d and of d - d_i; the means
     of d (pairs, R) over each repeat.
     """
@@ -264,21 +270,35 @@ class _Moments:
     repeats: Floats
 
 
-def _moments(sums: _Sums, a: Integers, b: Integers) -> _Moments:
-    repeats, n = len(sums.sizes), sums.sizes[0].sum()
-    unit = sums.top / repeats  # a fit's difference is that of counts over the number of used cells
-    folds, around = sums.inside[a] - sums.inside[b], sums.around[a] - sums.around[b]
-    total, square = folds.sum(axis=(1, 2)), _square(sums.squares, a, b)
-    return _Moments(
-        mean=total / (n * sums.top),
-        # Multiplied by n first, so that a difference that all images share leaves exactly 0.
-        image=(n * square - total**2) / (n * sums.top**2),
-        fourth=_fourth(sums, a, b, total, square, n) / sums.top**4,
-        repeat=(repeats * _square(sums.by_repeat, a, b) - square) / (repeats * unit**2),
-        folds=folds / (unit * sums.sizes),
-        around=around / (sums.top * sums.sizes),
-        repeats=folds.sum(axis=2) / (n * unit),
+def moments(
+    top: int, sizes: Floats, inside: Floats, around: Floats, square: Floats, by_repeat: Floats, image: Floats,
+    fourth: Floats,
+) -> Moments:  # fmt: skip
+    """From integer sums over images of x, a difference (rows, R, n) of counts of right answers, and y, its sum over R.
+
+    `top`, `sizes`, `inside`, `around`, `square` and `by_repeat` are those of `_Sums`; `image` is n times the sum of
+    (y - mean y)^2, and `fourth` the sum of (y - mean y)^4.
+    """
+    repeats, n = len(sizes), sizes[0].sum()
+    unit = top / repeats  # a fit's difference is that of counts over the number of used cells
+    return Moments(
+        mean=inside.sum(axis=(1, 2)) / (n * top),
+        image=image / (n * top**2),
+        fourth=fourth / top**4,
+        repeat=(repeats * by_repeat - square) / (repeats * unit**2),
+        folds=inside / (unit * sizes),
+        around=around / (top * sizes),
+        repeats=inside.sum(axis=2) / (n * unit),
     )
+
+
+def _moments(sums: _Sums, a: Integers, b: Integers) -> Moments:
+    n = sums.sizes[0].sum()
+    inside, around = sums.inside[a] - sums.inside[b], sums.around[a] - sums.around[b]
+    total, square = inside.sum(axis=(1, 2)), _square(sums.squares, a, b)
+    # Multiplied by n first, so that a difference that all images share leaves exactly 0.
+    image, fourth = n * square - total**2, _fourth(sums, a, b, total, square, n)
+    return moments(sums.top, sums.sizes, inside, around, square, _square(sums.by_repeat, a, b), image, fourth)
 
 
 def _square(products: Floats, a: Integers, b: Integers) -> Floats:
@@ -307,7 +327,7 @@ def _fourth(sums: _Sums, a: Integers, b: Integers, total: Floats, square: Floats
     return np.asarray(f4 - 4 * rest * f3 + 6 * rest**2 * f2 - 3 * n * rest**4)
 
 
-def _variances(moments: _Moments, repeats: int, folds: int, n: int) -> dict[str, Floats]:
+def variances(moments: Moments, repeats: int, folds: int, n: int) -> dict[str, Floats]:
     """The columns of `Crossed`; the letters are those of the module's docstring."""
     m = moments
     flat = m.image <= 0
@@ -330,7 +350,7 @@ def _variances(moments: _Moments, repeats: int, folds: int, n: int) -> dict[str,
     }  # fmt: skip
 
 
-def _components(m: _Moments, repeats: int, folds: int, n: int) -> tuple[Floats, Floats, Floats, Floats, int]:
+def _components(m: Moments, repeats: int, folds: int, n: int) -> tuple[Floats, Floats, Floats, Floats, int]:
     """N, sm2, se2 (the variance of one answer of one fit), su2 and the degrees of freedom f, by moments.
 
     At one repeat, se2 and su2 can't be told apart and are 0.

@@ -42,7 +42,10 @@ class MetricMatrix:
     def codes(self, factors: tuple[str, ...]) -> tuple[list[tuple[str, ...]], Codes]:
         """The combinations of levels of `factors` that occur, in the plan's order, and the index of each cell's."""
         index: dict[tuple[str, ...], int] = {}
-        codes = [index.setdefault(tuple(c.levels[name] for name in factors), len(index)) for c in self.cells]
+        columns = [[cell.levels[name] for cell in self.cells] for name in factors]
+        # Of no factors, zip would make no rows at all.
+        rows = zip(*columns, strict=True) if columns else [()] * len(self.cells)
+        codes = [index.setdefault(row, len(index)) for row in rows]
         return list(index), np.array(codes, dtype=np.int64)
 
     def first(self, repeats: int, folds: int) -> MetricMatrix:

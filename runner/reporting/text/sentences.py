@@ -129,7 +129,7 @@ def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], re
     better, worse = difference.better, difference.worse
     equal = equal_phrase(row)
     cost = cost_phrase(difference.costs, equal, row.get("equal_cost", ""))
-    gain = f"{number(metric, difference.gain)} {_unit(metric)}"
+    gain = f"{number(metric, difference.gain)} {difference_unit(metric)}"
     ci = f"{confidence(row['alpha'])} interval {interval(metric, difference.low, difference.high)}"
     # Equivalence comes before significance: with many repeats, a difference too small to matter is significant, too.
     if row["p_same"] >= CONFIDENCE:
@@ -147,7 +147,7 @@ def _finding(metric: str | Metric, equivalent: float, row: Mapping[str, Any], re
     return f"Inconclusive: {better} is ahead of {worse} by {gain} ({ci}){at_equal}. {_what_it_takes(row, repeats)}"
 
 
-def _unit(metric: str | Metric) -> str:
+def difference_unit(metric: str | Metric) -> str:
     """What follows a difference: ``points of accuracy``; ``in AUC`` if it has no unit."""
     found = find_metric(metric)
     return f"{found.unit} of {found.quantity}" if found.unit else f"in {found.quantity}"
@@ -322,7 +322,7 @@ def _outcome_sentence(metric: str | Metric, outcome: str, others: Sequence[tuple
     """`others` are levels with the lead of the best one over them."""
     sizes = [abs(gain) for _, gain in others]
     low, high = number(metric, min(sizes)), number(metric, max(sizes))
-    span = f"{low if low == high else f'{low} to {high}'} {_unit(metric)}"
+    span = f"{low if low == high else f'{low} to {high}'} {difference_unit(metric)}"
     return OUTCOMES[outcome].format(names=enumeration([name for name, _ in others]), span=span, alpha=alpha)
 
 
