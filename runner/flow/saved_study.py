@@ -77,6 +77,11 @@ class StudyResults(Shown):
         return self._typed("interactions")
 
     @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """A row a pair of levels of one factor and of another: how far the effect of one depends on the other."""
+        return self._typed("contrasts")
+
+    @cached_property
     def curves(self) -> pd.DataFrame:
         """A row an epoch of a level: mean curves with their bands. Those of single fits are in `epochs`."""
         return self._typed("curves")

@@ -44,6 +44,7 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "cells": text_tables.leaderboard(plan, tables, equal_cost.cell_columns(plan)),
         "comparisons": text_tables.comparisons(plan, tables, equal_cost.comparison_columns(tables)),
         "matched": equal_cost.table(plan, tables),
+        "contrasts": text_tables.contrasts(plan, tables),
         "learning": text_tables.learning(tables),
         "recall": text_tables.class_recall(best or "", tables.recall),
         "confused": text_tables.confused_classes(best or "", pairs),

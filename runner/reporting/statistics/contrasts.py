@@ -11,6 +11,7 @@ is (see `comparisons`): image by image where that may be trusted, else fold by f
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,19 +55,22 @@ def contrasts_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     larger one of theirs, and 1 if their signs are equal; adjusted for all contrasts and both factors.
     """
     found = [_of_two(plan, matrix, *factors) for factors in itertools.combinations(plan.factors, 2)]
-    tables = [table for table, _ in found if len(table)]
-    if not tables:
+    parts, family = [columns for columns, _ in found if columns], sum(tests for _, tests in found)
+    if not parts:
         return pd.DataFrame(columns=COLUMNS)
-    table, family = pd.concat(tables, ignore_index=True), sum(tests for _, tests in found)
-    reversals = holm(table[list(REVERSALS)].to_numpy().ravel(), len(REVERSALS) * family)
-    table[list(REVERSALS)] = reversals.reshape(len(table), -1)
-    return table.assign(p_holm=holm(table["p"], family))[list(COLUMNS)]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns["p_holm"] = holm(columns["p"], family)
+    reversals = holm(np.concatenate([columns[name] for name in REVERSALS]), len(REVERSALS) * family)
+    columns |= dict(zip(REVERSALS, np.split(reversals, len(REVERSALS)), strict=True))
+    return pd.DataFrame({name: columns[name] for name in COLUMNS})
 
 
-def _of_two(plan: Plan, matrix: MetricMatrix, factor_a: str, factor_b: str) -> tuple[pd.DataFrame, int]:
-    """The rows of two factors, their p not yet adjusted, and the number of tests they stand for."""
+def _of_two(plan: Plan, matrix: MetricMatrix, factor_a: str, factor_b: str) -> tuple[dict[str, np.ndarray], int]:
+    """The columns of two factors, their p not yet adjusted, and the number of tests they stand for; none if no four
+    cells of theirs are matched.
+    """
     combinations, cell_at = level_cells(plan, matrix, (factor_a, factor_b))
-    names = [list(dict.fromkeys(levels)) for levels in zip(*combinations, strict=True)]
+    names = [list(dict.fromkeys(levels[i] for levels in combinations)) for i in (0, 1)]
     index_a, index_b = ({name: i for i, name in enumerate(levels)} for levels in names)
     # The position of each combination in `cell_at`.
     at = np.full((len(index_a), len(index_b)), -1)
@@ -81,14 +85,17 @@ def _of_two(plan: Plan, matrix: MetricMatrix, factor_a: str, factor_b: str) -> t
     corners = np.stack([at[chosen[:, a], chosen[:, b]] for a, b in itertools.product((0, 1), (2, 3))], axis=1)
     matched = (cell_at[corners] >= 0).all(axis=1).any(axis=1)
     chosen, corners = chosen[matched], corners[matched]
+    if not len(corners):
+        return {}, 0
     # All contrasts at once would take memory for contrasts x cells x fits.
     step = max(1, BLOCK // (len(SIGNS) * cell_at.shape[1] * matrix.values.shape[1]))
     parts = [_judge(plan, matrix, cell_at, corners[i : i + step]) for i in range(0, len(corners), step)]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
-    levels = {name: np.array(names[i // 2], dtype=object)[chosen[:, i]] for i, name in enumerate(LEVELS)}
-    table = pd.DataFrame({"factor_a": factor_a, "factor_b": factor_b} | levels | columns)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns |= {name: np.array(names[i // 2], dtype=object)[chosen[:, i]] for i, name in enumerate(LEVELS)}
+    factors = {"factor_a": factor_a, "factor_b": factor_b}
+    columns |= {name: np.full(len(corners), factor, dtype=object) for name, factor in factors.items()}
     # As for differences, what has no p counts as no test, but what was not computed does.
-    return table, count if count > MAX_CONTRASTS else int(np.count_nonzero(~np.isnan(columns.get("p", np.empty(0)))))
+    return columns, count if count > MAX_CONTRASTS else np.count_nonzero(~np.isnan(columns["p"]))
 
 
 def _count(present: Bools) -> int:
@@ -139,15 +146,17 @@ def _judge(plan: Plan, matrix: MetricMatrix, cell_at: Integers, corners: Integer
         "ci_low": np.maximum(tests["low"][0], lowest), "ci_high": np.minimum(tests["high"][0], highest),
         "t": tests["t"][0], "df": tests["df"][0], "p": p["contrast"], "p_same": tests["p_within"][0],
         **{name: mean[name] for name in EFFECTS},
-        **{
-            # The power keeps nan.
-            name: np.where(mean[one] * mean[two] < 0, np.maximum(p[one], p[two]), p["contrast"] ** 0)
-            for name, (one, two) in REVERSALS.items()
-        },
+        **{name: _reversal([mean[i] for i in two], [p[i] for i in two]) for name, two in REVERSALS.items()},
         "matched": matched.sum(axis=1), "n_planned": np.full(len(corners), values.shape[3]),
         "missing": (np.isnan(values).sum(axis=(1, 3)) * matched).sum(axis=1),
         "method": tests["method"][0], "alpha": np.full(len(corners), matrix.alpha),
     }  # fmt: skip
+
+
+def _reversal(effects: Sequence[Floats], p: Sequence[Floats]) -> Floats:
+    """The p (contrasts,) of the claim that two effects have different signs, from their own p."""
+    larger = np.maximum(*p)
+    return np.where(effects[0] * effects[1] < 0, larger, np.where(np.isnan(larger), np.nan, 1.0))
 
 
 def _least(plan: Plan, sums: dict[str, Floats], used: Bools) -> Floats:

@@ -18,6 +18,7 @@ from runner.reporting.statistics.comparisons import (
     comparisons_table,
     rank_ranges,
 )
+from runner.reporting.statistics.contrasts import contrasts_table
 from runner.reporting.statistics.effects import interactions_table, levels_table
 from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
 from runner.reporting.statistics.metric_test import metric_test
@@ -39,9 +40,10 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 class Tables:
     """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
     (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
-    (`interactions`); epoch of a level (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); class of
-    a cell (`recall`); layer of a cell (`layers`); pair of levels, or in a race cell, at each look (`looks`); level that
-    is there matched and unmatched (`matched`).
+    (`interactions`); pair of levels of one factor and pair of levels of another (`contrasts`); epoch of a level
+    (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); class of a cell (`recall`); layer of a cell
+    (`layers`); pair of levels, or in a race cell, at each look (`looks`); level that is
+    there matched and unmatched (`matched`).
     """
 
     fits: pd.DataFrame
@@ -50,6 +52,7 @@ class Tables:
     cell_comparisons: pd.DataFrame
     levels: pd.DataFrame
     interactions: pd.DataFrame
+    contrasts: pd.DataFrame
     curves: pd.DataFrame
     learning: pd.DataFrame
     confusions: pd.DataFrame
@@ -88,6 +91,7 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
         cell_comparisons_table(matrix, pairs),
         levels_table(plan, of_all),
         interactions_table(plan, of_all),
+        contrasts_table(plan, of_all),
         curves_table(plan, journal, of_all),
         learning_table(plan, journal),
         confusions,

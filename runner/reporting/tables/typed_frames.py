@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from runner.planning.plan import Plan
+from runner.reporting.statistics.contrasts import LEVELS
 
 LARGEST = 2**63
 """NumPy's whole numbers end here; a level beyond is a name."""
@@ -21,8 +22,8 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
     """The table with typed columns and, if `index` is given, that column as its index.
 
     A factor's own column has numbers or booleans if all its levels are, else ordered categories as in the grid. In
-    `level`, `level_a` and `level_b`, where factors share a column, each level has the type that it has there. Names of
-    factors and cells are ordered categories, too.
+    `level`, `level_a`, `level_b`, and in `level_a1` and its like, where factors share a column, each level has the type
+    that it has there. Names of factors and cells are ordered categories, too.
     """
     types = {factor: _type(plan, factor) for factor in plan.factors}
     table = table.copy()
@@ -31,8 +32,8 @@ def typed(plan: Plan, table: pd.DataFrame, index: str | None = None) -> pd.DataF
     ours = set(table.columns) - own - {index}
     for factor in own:
         table[factor] = _column(table[factor], types[factor])
-    for level in {"level", "level_a", "level_b", "a", "b"} & ours:
-        factors = table["factor" if "factor" in ours else level.replace("level", "factor")]
+    for level in {"level", "level_a", "level_b", *LEVELS, "a", "b"} & ours:
+        factors = table["factor" if "factor" in ours else level.replace("level", "factor").rstrip("12")]
         values = [_value(text, types.get(name)) for text, name in zip(table[level], factors, strict=True)]
         table[level] = pd.Series(values, index=table.index, dtype=object)
     names = {"factor": plan.factors, "cell": [cell.name for cell in plan.cells]}

@@ -19,6 +19,8 @@ from runner.reporting.text import numbers, sentences, warnings
 from runner.text import level_name, plural
 
 Row = dict[str, Any]
+MAX_CONTRASTS = 40
+"""With more, a report lists those with the smallest p."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,57 @@ def _extent(row: Row) -> str:
     if not sentences.is_incomplete(row):
         return f"{row['cells']} × {row['n']}"
     return f"{row['cells']} of {row['pairs']} × {row['n']} of {row['n_planned']} {numbers.SURVIVORS}"
+
+
+def contrasts(plan: Plan, tables: Tables) -> TextTable:
+    """Whether the effect of one factor depends on another; of many contrasts, those with the smallest p."""
+    metric, found = plan.measure, tables.contrasts
+    alpha = found["alpha"].iloc[0] if len(found) else ALPHA
+    if many := len(found) > MAX_CONTRASTS:
+        found = found.loc[found["p"].sort_values(kind="stable").index[:MAX_CONTRASTS].sort_values()]
+
+    def names(row: Row, letter: str) -> list[str]:
+        return [level_name(row[f"factor_{letter}"], row[f"level_{letter}{i}"]) for i in (1, 2)]
+
+    def effect(row: Row, i: int) -> str:
+        return f"{numbers.number(metric, row[f'effect_a_at_b{i}'], sign=True)} with {names(row, 'b')[i - 1]}"
+
+    def interval(row: Row) -> str:
+        return numbers.interval(metric, row["ci_low"], row["ci_high"], sign=True)
+
+    columns = (
+        Column("factors", lambda row: f"{row['factor_a']} × {row['factor_b']}", is_text=True),
+        Column("effect of", lambda row: f" {numbers.MINUS} ".join(names(row, "a")), is_text=True),
+        Column("first effect", lambda row: effect(row, 1), lambda row: row["effect_a_at_b1"]),
+        Column("second effect", lambda row: effect(row, 2), lambda row: row["effect_a_at_b2"]),
+        _number_column("difference", "contrast", lambda v: numbers.number(metric, v, sign=True)),
+        Column(f"{numbers.confidence(alpha)} interval", interval, lambda row: row["ci_low"]),
+        _number_column("p", "p", numbers.probability),
+        _number_column("p (Holm)", "p_holm", numbers.probability),
+        Column("sets × folds", _sets),
+    )
+    unit = f"{metric.unit} of " if metric.unit else ""
+    note = (
+        f"Effects: first level minus second, in {unit}{metric.name}, with each of two levels of the other factor; "
+        "difference: first effect minus second. Each is over sets of four cells that are equal in all other factors. "
+        "p: against no difference; p (Holm): adjusted for all contrasts of all pairs of factors."
+    )
+    if many:
+        note += f" Listed: the {MAX_CONTRASTS} of {len(tables.contrasts):,} with the smallest p."
+    rows = records(found)
+    note += f" {numbers.mark_notes(survivors=any(map(_lacks_fits, rows)))}".rstrip()
+    return text_table("contrasts", "Does the effect of one factor depend on another?", note, columns, rows)
+
+
+def _lacks_fits(row: Row) -> bool:
+    return bool(row["sets"] < row["matched"] or row["n"] < row["n_planned"])
+
+
+def _sets(row: Row) -> str:
+    """The matched sets of cells and the folds of a contrast, as in `_extent`."""
+    if not _lacks_fits(row):
+        return f"{row['sets']} × {row['n']}"
+    return f"{row['sets']} of {row['matched']} × {row['n']} of {row['n_planned']} {numbers.SURVIVORS}"
 
 
 def learning(tables: Tables) -> TextTable:

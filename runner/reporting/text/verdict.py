@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.planning.plan import Plan
 from runner.reporting.tables.study_tables import Tables, records
-from runner.reporting.text import best, equal_cost, race, sentences, text_tables
+from runner.reporting.text import best, equal_cost, interactions, race, sentences, text_tables
 from runner.reporting.text.numbers import mark_notes
 from runner.reporting.text.warnings import warnings
 
@@ -16,8 +16,13 @@ a sentence each of `answers`, `warnings` and `failures`."""
 
 
 def all_answers(plan: Plan, tables: Tables) -> dict[str, list[str]]:
-    """The sentences by factor, then those about the best cell; in a race they answer the question, and are first."""
+    """The sentences by factor and by two factors, then those about the best cell; in a race these answer the question,
+    and are first.
+    """
     answers = sentences.answers(plan, tables.comparisons)
+    for factor, lines in interactions.reversals(plan, tables.comparisons, tables.contrasts).items():
+        answers[factor] += lines
+    answers |= interactions.answers(plan, tables.contrasts)
     if matched := equal_cost.answers(plan, tables):
         answers["at equal cost"] = matched
     about = race.answer(tables.looks) if plan.race else [best.sentence(plan, tables.cells)]
