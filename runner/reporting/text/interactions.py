@@ -14,7 +14,7 @@ from runner.reporting.statistics.contrasts import LEVELS
 from runner.reporting.statistics.corrected_t import CONFIDENCE
 from runner.reporting.text.numbers import chance, confidence, interval, number
 from runner.reporting.text.sentences import difference_unit, enumeration
-from runner.text import level_name, plural
+from runner.text import level_name
 
 MAX_PAIRS = 6
 """Of more pairs of factors that depend on each other, those with the smaller contrasts are only named."""
@@ -77,15 +77,11 @@ def _sentence(plan: Plan, rows: pd.DataFrame, count: int) -> str:
     one, two = (number(metric, gain) for gain in effect.gains)
     low, high = sorted(np.sign(row["contrast"]) * row[end] for end in ("ci_low", "ci_high"))
     apart = f"{number(metric, abs(row['contrast']))} apart, {confidence(row['alpha'])} interval"
-    more = (
-        f" {len(rows)} of {plural(count, 'contrast')} of these factors are found; this is the largest."
-        if len(rows) > 1
-        else ""
-    )
+    others = f" {len(rows)} of {count} such contrasts are significant; this is the largest."
     return (
         f"The gain from {effect.better} over {effect.worse} is {one} {unit} with {effect.first} and {two} with "
-        f"{effect.second} ({apart} {interval(metric, low, high)}; Holm-adjusted p = {chance(row['p_holm'])})."
-        f"{_reversal(effect, row['alpha'])}{more}"
+        f"{effect.second} ({apart} {interval(metric, low, high)}; Holm-adjusted {_p(row['p_holm'])})."
+        f"{_reversal(effect, row['alpha'])}{others if len(rows) > 1 else ''}"
     )
 
 
@@ -93,7 +89,7 @@ def _reversal(effect: Conditional, alpha: float) -> str:
     if effect.gains[1] >= 0:
         return ""
     if effect.p_reversed < alpha:
-        return f" With {effect.second}, the order is reversed (Holm-adjusted p = {chance(effect.p_reversed)})."
+        return f" With {effect.second}, the order is reversed (Holm-adjusted {_p(effect.p_reversed)})."
     return f" Whether the order is reversed with {effect.second} is not certain."
 
 
@@ -125,8 +121,14 @@ def _reversed(plan: Plan, row: Mapping[str, Any], own: str, other: str, overall:
     better, worse = names if effect * plan.measure.direction > 0 else reversed(names)
     where = level_name(row[f"factor_{other}"], row[f"level_{other}{against[0]}"])
     size = f"{number(plan.measure, abs(effect))} {difference_unit(plan.measure)}"
-    p = chance(row[f"p_reversed_{own}"])
-    return f"Not everywhere: with {where}, {better} outperforms {worse} by {size} (reversal: Holm-adjusted p = {p})."
+    p = _p(row[f"p_reversed_{own}"])
+    return f"Not everywhere: with {where}, {better} outperforms {worse} by {size} (reversal: Holm-adjusted {p})."
+
+
+def _p(value: float) -> str:
+    """``p = 0.012``, or ``p below 0.001``."""
+    text = chance(value)
+    return f"p {text}" if text.startswith("below") else f"p = {text}"
 
 
 def _records(table: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
