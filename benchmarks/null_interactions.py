@@ -125,17 +125,15 @@ def designs() -> Iterator[Design]:
 
 
 def tables(rows: list[dict[str, str]]) -> Iterator[str]:
-    """The lines of the table of the page: the lowest and the highest rates over the splits, in %."""
-    heads = [f"{a} × {b} levels, {plural}" for a, b, c in SHAPES for plural in [f"{c} cell{'s' * (c > 1)} each"]]
-    yield f"| effects | found | {' | '.join(heads)} |"
-    yield "|---|---|" + "---:|" * len(heads)
-    for effects, what in itertools.product(EFFECTS, ("interaction", "reversal")):
-        entries = []
-        for shape in SHAPES:
-            own = [row for row in rows if row["effects"] == effects and _shape(row) == shape]
-            rates = [float(row[what]) for row in own]
-            entries.append(f"{min(rates):.1f} to {max(rates):.1f}")
-        yield f"| {effects} | {what} | {' | '.join(entries)} |"
+    """The lines of the table of the page: the rates of each split, in %."""
+    heads = [f"{folds} x {repeats}, {images} images" for folds, repeats, images in SPLITS]
+    yield f"| effects | levels | other cells | found | {' | '.join(heads)} |"
+    yield "|---|---:|---:|---|" + "---:|" * len(heads)
+    for effects, (a, b, others) in itertools.product(EFFECTS, SHAPES):
+        own = [row for row in rows if row["effects"] == effects and _shape(row) == (a, b, others)]
+        for what in ("interaction", "reversal") if own else ():
+            rates = " | ".join(f"{float(row[what]):.1f}" for row in own)
+            yield f"| {effects} | {a} x {b} | {others} | {what} | {rates} |"
 
 
 def _shape(row: dict[str, str]) -> tuple[int, ...]:

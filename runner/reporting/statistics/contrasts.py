@@ -95,7 +95,7 @@ def _of_two(plan: Plan, matrix: MetricMatrix, factor_a: str, factor_b: str) -> t
     factors = {"factor_a": factor_a, "factor_b": factor_b}
     columns |= {name: np.full(len(corners), factor, dtype=object) for name, factor in factors.items()}
     # As for differences, what has no p counts as no test, but what was not computed does.
-    return columns, count if count > MAX_CONTRASTS else np.count_nonzero(~np.isnan(columns["p"]))
+    return columns, count if count > MAX_CONTRASTS else int(np.count_nonzero(~np.isnan(columns["p"])))
 
 
 def _count(present: Bools) -> int:
