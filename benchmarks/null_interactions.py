@@ -127,7 +127,7 @@ def designs() -> Iterator[Design]:
 def tables(rows: list[dict[str, str]]) -> Iterator[str]:
     """The lines of the table of the page: the rates of each split, in %."""
     heads = [f"{folds} x {repeats}, {images} images" for folds, repeats, images in SPLITS]
-    yield f"| effects | levels | other cells | found | {' | '.join(heads)} |"
+    yield f"| effects | levels | others | found | {' | '.join(heads)} |"
     yield "|---|---:|---:|---|" + "---:|" * len(heads)
     for effects, (a, b, others) in itertools.product(EFFECTS, SHAPES):
         own = [row for row in rows if row["effects"] == effects and _shape(row) == (a, b, others)]
