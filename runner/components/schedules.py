@@ -60,13 +60,24 @@ def _increasing(epochs: list[int]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiStepSchedule(RateSchedule):
-    """Multiplies the rate by `factor` at each of the epochs `at`, as torch's MultiStepLR."""
+    """Multiplies the rate by `factor` at each of the epochs `at`, as torch's MultiStepLR.
+
+    With `of`, these are epochs of a schedule that is so long, which is stretched to the length of the fit: at 200 of
+    350 is at 20 of 35, and between two steps of an epoch where that is no whole number.
+    """
 
     at: Annotated[list[Count], AfterValidator(_increasing)]
     factor: Positive = 0.1
+    of: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.of is not None and self.at[-1] >= self.of:
+            raise ValueError(f"found at {self.at} of {self.of}; allowed: epochs before {self.of}")
 
     def without_warmup(self, step: Step, done: int, steps: int) -> float:
-        return float(self.factor ** sum(step.epochs >= milestone for milestone in self.at))
+        # Multiplied first: where the exact value is a whole number of epochs, so is this.
+        epochs = (at if self.of is None else at * (step.total / step.in_epoch) / self.of for at in self.at)
+        return float(self.factor ** sum(step.epochs >= milestone for milestone in epochs))
 
 
 @dataclass(frozen=True, kw_only=True)

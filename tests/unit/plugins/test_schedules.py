@@ -71,6 +71,7 @@ SCHEDULES = [
     ({"name": "cosine", "final": 0.1}, cosine(TOTAL, 0.1)),
     (STEP, step_decay(3, 6, 9, factor=0.5)),
     ({"name": "multi_step", "at": [2, 9]}, step_decay(2, 9)),
+    ({"name": "multi_step", "at": [20, 90], "of": 120}, step_decay(2, 9)),
     ({"name": "warm_restarts", "first": 3}, restarts(3 * IN_EPOCH)),
     ({"name": "warm_restarts", "first": 1, "growth": 2, "final": 0.1}, restarts(IN_EPOCH, 2, 0.1)),
     ({"name": "warm_restarts", "first": 0.5, "growth": 3}, restarts(4, 3)),
@@ -98,6 +99,20 @@ def test_epochs_are_those_of_torchs_schedulers():
     assert ours(STEP) == pytest.approx(step_lr, rel=0, abs=1e-14)
     multi_step = theirs(lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 9]), each=IN_EPOCH)
     assert ours({"name": "multi_step", "at": [2, 9]}) == pytest.approx(multi_step, rel=0, abs=1e-14)
+
+
+@pytest.mark.parametrize("epochs", [7, 35, 70, 350])
+def test_a_published_schedule_is_stretched_to_the_length_of_the_fit(epochs):
+    """Springenberg et al. 2015: divided by 10 at epochs 200, 250 and 300 of 350, and so at 20, 25 and 30 of 35."""
+    rates = ours({"name": "multi_step", "at": [200, 250, 300], "of": 350}, epochs * 3, 3)
+    drops = [n / 3 for n in range(1, epochs * 3) if rates[n] != rates[n - 1]]
+    assert drops == [epochs * at // 350 for at in (200, 250, 300)]
+    assert [rates[0], rates[-1]] == pytest.approx([LR, LR / 1000])
+
+
+def test_a_stretched_step_may_lie_within_an_epoch():
+    rates = ours({"name": "multi_step", "at": [1], "of": 4}, total=20, in_epoch=10)  # after 0.5 of 2 epochs
+    assert rates == pytest.approx([LR] * 5 + [LR / 10] * 15)
 
 
 def test_a_cycle_begins_where_its_warm_up_ends():
@@ -153,6 +168,9 @@ step                              => .every: is required, but missing
 {name: multi_step, at: []}        => .at: found []; expected epochs in increasing order, such as [30, 60]
 {name: multi_step, at: [3, 2]}    => .at: found [3, 2]; expected epochs in increasing order, such as [30, 60]
 {name: multi_step, at: [1, x]}    => .at[1]: found 'x'; expected a whole number
+{name: multi_step, at: [3], of: 3} => : found at [3] of 3; allowed: epochs before 3
+{name: multi_step, at: [3], fo: 4} => .fo: multi_step has no parameter 'fo'; did you mean 'of'? allowed: at, factor, \
+of, warmup
 {name: cosine, final: 2}          => .final: found 2; allowed: 1.0 or less
 {name: cosine, warmup: x}         => .warmup: found 'x'; expected a number
 {name: cosine, warmup: -1}        => .warmup: found -1; allowed: 0.0 or more
