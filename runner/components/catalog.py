@@ -92,6 +92,10 @@ class Catalog:
             from runner.components import mistakes  # rarely needed
 
             raise PluginError(f"{product} {mistakes.of_product(kind, built, missing)}")
+        if kind == "dataset" and entry.common_values(ref.parameters).get("published_split"):
+            from runner.components.published_split import with_published_split  # rarely needed
+
+            return with_published_split(built, ref.name)
         return built
 
     def rule_options(self, optimizer: ComponentRef) -> RuleOptions:

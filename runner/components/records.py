@@ -100,6 +100,8 @@ class Dataset(Component):
 
     With ``subset: N``, an experiment uses a stratified part of N images, drawn with its seed. With
     ``deduplicate: true``, it uses one of several images with equal pixels, and none that the held-out test part has.
+    ``preprocess`` is what `fits.preprocessing` makes of each image, and with ``published_split: true`` the held-out
+    test part is the validation part of a given split.
 
     If its images come from image files, `read_image(path, shape, parameters)` reads another one as it reads its own:
     an array (C, H, W) uint8, for the bound parameters of `build` and a network that takes images of `shape`.
@@ -107,7 +109,12 @@ class Dataset(Component):
 
     kind: ClassVar[str] = "dataset"
     hook: ClassVar[str] = "register_datasets"
-    common: ClassVar[Mapping[str, Any]] = {"subset": Count, "deduplicate": bool}
+    common: ClassVar[Mapping[str, Any]] = {
+        "subset": Count,
+        "deduplicate": bool,
+        "preprocess": Literal["none", "contrast", "zca"],
+        "published_split": bool,
+    }
     read_image: Callable[[str, tuple[int, int, int], Mapping[str, Any]], np.ndarray] | None = None
 
 

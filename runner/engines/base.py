@@ -13,6 +13,7 @@ from runner.components.protocols import LossFunction, Transform, UpdateRule
 from runner.components.rule_options import RuleOptions
 from runner.engines.checkpoint import Checkpoint
 from runner.engines.measuring import BuiltMetric
+from runner.fits.preprocessing import Preprocessing
 from runner.fits.records import Curves, FitSpec, Learned
 from runner.network.analysis import LayerWithInput
 from runner.seeding import Key
@@ -27,7 +28,7 @@ class BuiltFit:
     (N,) hold the whole data set; `spec.train`, `spec.inner` and `spec.validation` index into them. `test` holds the
     images and labels of the held-out test part if the result is to be evaluated on it. `checkpoint` stores the
     state of the whole group, so only the first fit of a group has one. `options` say what is done around the rule.
-    `loss` is None for the plain cross-entropy.
+    `loss` is None for the plain cross-entropy. `preprocessing`, if there is one, replaces the normalisation by channel.
     """
 
     spec: FitSpec
@@ -41,6 +42,7 @@ class BuiltFit:
     options: RuleOptions = RuleOptions()
     loss: LossFunction | None = None
     metrics: tuple[BuiltMetric, ...] = ()
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import Metric
+from runner.fits.preprocessing import Preprocess, Preprocessing
 from runner.network.base import Shape
 
 # For types only: `runner plan` uses these records, and answers sooner without NumPy.
@@ -126,6 +127,7 @@ class FitSpec:
     else refuses the fit. `dataset` is the name of the data set's component. `cost` is MACs/image x training images x
     epochs (all of them, and with the inner images), to compare fits with; 0 if the MACs are unknown. With `keep` the
     result has what the fit has learned. If it is `watched`, its worker writes how far it is (see `fits.live`).
+    `preprocess` is what is made of each image, as far as it must be fitted, from the images of `train` alone.
     """
 
     id: str
@@ -157,6 +159,7 @@ class FitSpec:
     metrics: tuple[Metric, ...] = ()
     class_names: tuple[str, ...] = ()
     watched: bool = False
+    preprocess: Preprocess | None = None
 
     @property
     def inspected(self) -> bool:
@@ -177,7 +180,8 @@ class Learned:
     `arrays` are the parameters and running statistics: by ``"<layer path>.<name>"``, in the shapes of the layers'
     ParameterSpecs, or as a plugin's own torch module names them. `network` describes the layer records (see
     `network.description`); None for such a module. `mean` and `deviation` (C,) are those by which each channel of an
-    image in [0, 1] is normalised. The fit is at `place` in a group of `together` fits.
+    image in [0, 1] is normalised; with a `preprocessing` that is done instead, and they are 0 and 1. The fit is at
+    `place` in a group of `together` fits.
     """
 
     arrays: dict[str, np.ndarray]
@@ -186,6 +190,7 @@ class Learned:
     deviation: tuple[float, ...]
     together: int = 1
     place: int = 0
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class SavedNetworks:
         code = entry.version if result.learned.network is None else ""
         names = [str(name) for name in self.plan.data["class_names"]]
         facts = file.Facts.of(spec, result.learned, self.plan.name, names, code)
-        atomic_write.write(file.path_of(self.folder, result.id), file.encode(facts, result.learned.arrays))
+        atomic_write.write(file.path_of(self.folder, result.id), file.encode(facts, file.arrays_of_fit(result.learned)))
 
     def recorded(self, results: Iterable[FitResult]) -> None:
         """Take note of results that are in the journal now; a fit that one of them beats loses its file."""

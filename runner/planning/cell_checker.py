@@ -59,6 +59,10 @@ class CellChecker:
                 from runner.planning.rare_checks import check_columns
 
                 check_columns(self, data)
+            if {"preprocess", "published_split"} & ref.parameters.keys():
+                from runner.planning.rare_checks import check_images
+
+                check_images(self, data)
         if data is None or subset is None:
             return data
         if subset > data.size:

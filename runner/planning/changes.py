@@ -204,6 +204,8 @@ def _dataset_changes(old: Plan, new: Plan) -> list[str]:
     # `deduplicate` only if it left something out, as it changes nothing otherwise.
     selecting = ["subset", "deduplicate"] if dropped(old) != dropped(new) else ["subset"]
     old_part, new_part = ({key: plan.dataset.parameters.get(key) for key in selecting} for plan in (old, new))
+    for part, plan in ((old_part, old), (new_part, new)):
+        part["preprocess"] = plan.preprocess or "none"
     return _setting_changes(old_part, new_part, "dataset")
 
 

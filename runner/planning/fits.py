@@ -144,6 +144,7 @@ def assign_fit_ids(
                 own = [*content, split_id, len(group)]
                 # Without groups, the split, the keys and the cell's share say which images the inner part has.
                 own += [array_id(parts[1])] if image_groups is not None and parts[1] is not None else []
+                own += [{"preprocess": plan.preprocess}] if plan.preprocess else []
                 fits.append(_fit_spec(cell, split, own, common, parts))
     saved = SavedSplits.of(data.labels, splits, len(plan.data["class_names"]))
     by_cell: dict[str, list[str]] = {cell.id: [] for cell in plan.cells}
@@ -216,6 +217,7 @@ def _shared_fields(plan: Plan, cell: PlannedCell) -> dict[str, Any]:
         "checkpoint": cell.checkpoint,
         "retries": cell.retries,
         "keep": plan.keep != "none",
+        "preprocess": plan.preprocess,
     }
 
 

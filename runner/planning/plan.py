@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from runner.components.records import ComponentRef
 from runner.fits.metrics import CURVES, METRICS, TEST_METRICS, Metric, find_metric
+from runner.fits.preprocessing import Preprocess
 from runner.fits.records import EarlyStop, Matched, SplitDesign, TrainingPlan
 from runner.network.base import Pair
 from runner.shown import Shown, Table
@@ -167,6 +168,12 @@ class Plan(Shown):
         if sizes := self.split_design and self.data.get("fold_sizes"):
             return float(len(sizes) / sum(1 / size for size in sizes))
         return self.data.get("validation")
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """What is made of each image before a network sees it; None for the usual normalisation of each channel."""
+        found = self.dataset.parameters.get("preprocess")
+        return None if found == "none" else found
 
     @property
     def metrics(self) -> tuple[str, ...]:

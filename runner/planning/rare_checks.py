@@ -10,6 +10,9 @@ from runner.components.records import ComponentRef, ImageData
 from runner.data import columns
 from runner.experiment.expand import Cell
 
+MOST_NUMBERS = 4096
+"""Per image that is whitened: the matrix has the square of this, and computing it takes its cube."""
+
 if TYPE_CHECKING:
     from runner.planning.cell_checker import CellChecker
 
@@ -44,6 +47,20 @@ def check_columns(checker: CellChecker, data: ImageData) -> None:
         if not isinstance(wanted, float):
             path = ("cross_validation", key)
             checker.guarded(checker.experiment.document, path, partial(columns.find, data, key, wanted))
+
+
+def check_images(checker: CellChecker, data: ImageData) -> None:
+    """Complain if images are too large to be whitened, or if a published split is not the one that is used."""
+    header, complain = checker.experiment.header, partial(checker.complain, checker.experiment.document)
+    numbers = math.prod(data.shape)
+    if header.dataset.parameters.get("preprocess") == "zca" and numbers > MOST_NUMBERS:
+        size = "x".join(map(str, data.shape))
+        found = f"found zca, for images of {size} = {numbers:,} numbers, whose matrix has the square of that"
+        allowed = f"at most {MOST_NUMBERS:,} numbers, such as 3x36x36; or contrast"
+        complain(("dataset", "preprocess"), f"{found}; allowed: {allowed}")
+    if header.dataset.parameters.get("published_split") and header.cross_validation.split is not True:
+        message = "found true, which says which images validate; it needs cross_validation: {split: true}"
+        complain(("dataset", "published_split"), message)
 
 
 def check_last_batch(checker: CellChecker, cell: Cell, architecture: ComponentRef, data: ImageData) -> None:

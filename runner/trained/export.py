@@ -75,7 +75,8 @@ def _program(path: Path, plugins: Sequence[str | Path]) -> tuple[Any, dict[str, 
 
     from runner.engines.torch_engine.raw_pixels import RawPixels
 
-    raw: Any = RawPixels(network.module.network, network.facts.mean, network.facts.deviation, softmax=True)
+    facts, fitted = network.facts, network.learned.preprocessing
+    raw: Any = RawPixels(network.module.network, facts.mean, facts.deviation, softmax=True, preprocessing=fitted)
     raw = raw.to("cpu", torch.float32, memory_format=torch.contiguous_format).eval().requires_grad_(False)
     # Two images, as torch takes an axis of length 1 for one that always has this length.
     images = torch.zeros((2, *network.shape), dtype=torch.uint8)

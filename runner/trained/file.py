@@ -19,16 +19,21 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from runner.errors import RunnerError
 from runner.files.own_files import opener
+from runner.fits.preprocessing import Preprocess, Preprocessing
 from runner.fits.records import FitSpec, Learned
 from runner.text import is_name, printable
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from runner.engines.saved_arrays import Form
+
 FORMAT, SUFFIX = 1, ".safetensors"
 DISTRIBUTION = KEY = "archrunner"
 MOST_METADATA = 10_000_000
 """In characters: more than the description of a network takes."""
+PREPROCESSING = "(preprocessing)/"
+"""Before the names of the arrays that preprocess an image. A layer's have a dot after its path, as torch's have."""
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 _DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
@@ -41,7 +46,8 @@ class Facts:
     `repeat` and `fold` are counted from 0, as in the journal. `architecture` is the component with its parameters, and
     `network` the layers that it built; null for a plugin's own torch module, whose code has the hash `code`. `input` is
     [C, H, W]. A raw image of bytes is divided by 255; then `mean` is subtracted from each channel, which is divided by
-    `deviation`. The fit was trained, and is evaluated, at `place` (from 0) among `together` fits.
+    `deviation`. With `preprocess` that is done instead; what was fitted for it is in the arrays that `PREPROCESSING`
+    begins. The fit was trained, and is evaluated, at `place` (from 0) among `together` fits.
     """
 
     format: int
@@ -63,6 +69,7 @@ class Facts:
     precision: str
     together: Annotated[int, Field(ge=1, le=100_000)] = 1
     place: Annotated[int, Field(ge=0)] = 0
+    preprocess: Preprocess | None = None
 
     @classmethod
     def of(cls, spec: FitSpec, learned: Learned, study: str, class_names: list[str], code: str) -> Facts:
@@ -88,15 +95,48 @@ class Facts:
             training.precision,
             learned.together,
             learned.place,
+            learned.preprocessing.kind if learned.preprocessing else None,
         )
 
     def text(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        # Files of networks without preprocessing have the text that they have always had.
+        content = {key: value for key, value in asdict(self).items() if key != "preprocess" or value}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def path_of(folder: Path, fit: str) -> Path:
     """The file of a fit in a report's `folder`."""
     return folder / "fits" / f"{fit}{SUFFIX}"
+
+
+def arrays_of_fit(learned: Learned) -> dict[str, np.ndarray]:
+    """All arrays of the file: the parameters, and those of the preprocessing."""
+    fitted = learned.preprocessing.arrays if learned.preprocessing else {}
+    return learned.arrays | {f"{PREPROCESSING}{name}": array for name, array in fitted.items()}
+
+
+def forms_of_preprocessing(facts: Facts) -> dict[str, Form]:
+    """The types and shapes of the arrays that preprocess an image, by name."""
+    if facts.preprocess != "zca":
+        return {}
+    dtype, numbers = "float64" if facts.precision == "float64" else "float32", math.prod(facts.input)
+    return {f"{PREPROCESSING}mean": (dtype, (numbers,)), f"{PREPROCESSING}matrix": (dtype, (numbers, numbers))}
+
+
+def split_preprocessing(
+    facts: Facts, arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], Preprocessing | None]:
+    """The parameters of the network, and what preprocesses its images; raises ValueError if that is not complete."""
+    forms = forms_of_preprocessing(facts)
+    fitted = {name: array for name, array in arrays.items() if name.startswith(PREPROCESSING)}
+    if {name: (str(array.dtype), array.shape) for name, array in fitted.items()} != forms:
+        raise ValueError("its preprocessing is not complete, or not for its images")
+    parameters = {name: array for name, array in arrays.items() if name not in fitted}
+    if facts.preprocess is None:
+        return parameters, None
+    return parameters, Preprocessing(
+        facts.preprocess, **{name.removeprefix(PREPROCESSING): array for name, array in fitted.items()}
+    )
 
 
 def encode(facts: Facts, arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -73,7 +73,7 @@ class TrainedNetwork:
         from runner.engines.torch_engine.raw_pixels import RawPixels
 
         single = self.trained.inspectable(self.facts.place).module
-        return RawPixels(single, self.facts.mean, self.facts.deviation).eval()
+        return RawPixels(single, self.facts.mean, self.facts.deviation, preprocessing=self.learned.preprocessing).eval()
 
     def predict(self, images: Any) -> np.ndarray:
         """The probability of each class (N, classes) for raw images of bytes, computed as after the last epoch.
@@ -133,8 +133,11 @@ def open_network(
         if fit is not None and facts.fit != fit:
             raise ValueError(f"it is of the fit {facts.fit}")
         network, shapes = _network(facts, path, plugins)
-        arrays = file.read_arrays(opened, shapes)
-        learned = Learned(arrays, facts.network, tuple(facts.mean), tuple(facts.deviation), facts.together, facts.place)
+        expected = None if shapes is None else shapes | file.forms_of_preprocessing(facts)
+        arrays, preprocessing = file.split_preprocessing(facts, file.read_arrays(opened, expected))
+        learned = Learned(
+            arrays, facts.network, tuple(facts.mean), tuple(facts.deviation), facts.together, facts.place, preprocessing
+        )
         return _assemble(facts, network, learned, engine or facts.engine)
 
 
@@ -207,7 +210,8 @@ def _assemble(facts: Facts, network: Any, learned: Learned, engine: str) -> Trai
         ComponentRef("none"), TrainingPlan(1, 1, engine, device, precision), facts.input, len(facts.class_names),
         "", none, none,
     )  # fmt: skip
-    fit = BuiltFit(spec, network, (), _NoRule(), np.empty((0, *facts.input), np.uint8), none)
+    images = np.empty((0, *facts.input), np.uint8)
+    fit = BuiltFit(spec, network, (), _NoRule(), images, none, preprocessing=learned.preprocessing)
     loaded = selection.get(engine)
     return TrainedNetwork(facts, learned, loaded, loaded.load([fit] * facts.together, learned), network)
 

@@ -15,7 +15,7 @@ from runner.network.base import Shape
 from runner.network.description import describe
 from runner.network.graph import Network
 from runner.planning.plan import Plan, PlannedCell
-from runner.trained.file import DISTRIBUTION, FORMAT, Facts, size
+from runner.trained.file import DISTRIBUTION, FORMAT, Facts, forms_of_preprocessing, size
 
 LONGEST_NUMBER = -1.2345678901234567e-100
 """No float has more characters in JSON."""
@@ -86,12 +86,13 @@ def _bytes(catalog: Catalog, plan: Plan, cell: PlannedCell) -> int:
         training.precision,
         most,
         most - 1,
+        plan.preprocess,
     )
     ours = isinstance(built, Network)
     described = describe(built) if ours else None
     code = "" if described else catalog.find("architecture", ref.name).version
     arrays = arrays_of(built, shape, training.precision) if ours else _module_arrays(built, training)
-    return size(replace(facts, network=described, code=code), arrays)
+    return size(replace(facts, network=described, code=code), arrays | forms_of_preprocessing(facts))
 
 
 def _module_arrays(module: Any, training: Any) -> dict[str, Form]:

@@ -22,6 +22,7 @@ from runner.engines.checkpoint import Checkpoint
 from runner.engines.measuring import build_metrics, load_libraries
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
+from runner.fits.preprocessing import Preprocess, Preprocessing
 from runner.fits.records import FitResult, FitSpec, clocks, failed_result, now, since
 from runner.seeding import seed_globals
 from runner.workers.memory import peak_bytes, reset_peak
@@ -37,7 +38,7 @@ def run_group(group: FitGroup) -> list[FitResult]:
     An exception becomes a failed result with its message as the reason and its traceback as the log. If this process
     imported other code of a plugin than was planned, every result is a refused one.
     """
-    _prepare(group[0])
+    _prepare(group)
     reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
@@ -59,8 +60,9 @@ def run_group(group: FitGroup) -> list[FitResult]:
     return [_result(engine, spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
 
 
-def _prepare(spec: FitSpec) -> None:
+def _prepare(group: FitGroup) -> None:
     """Load what all fits of this worker share, before the clock of the first one starts."""
+    spec = group[0]
     # Whatever is wrong is raised again, and reported, when the fit is built.
     with suppress(Exception, SystemExit):
         warm_up(spec.training)
@@ -68,6 +70,8 @@ def _prepare(spec: FitSpec) -> None:
         _load_metrics(catalog, spec)
         for folder in filter(None, (spec.data, spec.test)):
             _read_cached(folder)
+        for fit in group:
+            _preprocessing(fit)
 
 
 def _load_metrics(catalog: Catalog, spec: FitSpec) -> None:
@@ -148,6 +152,7 @@ def _build_fit(spec: FitSpec, checkpoint: Checkpoint | None) -> BuiltFit:
         options=catalog.rule_options(spec.optimizer),
         loss=_build_loss(catalog, spec, labels) if spec.loss else None,
         metrics=build_metrics(catalog, spec.metrics, spec.class_names),
+        preprocessing=_preprocessing(spec),
     )
 
 
@@ -158,6 +163,26 @@ def _build_loss(catalog: Catalog, spec: FitSpec, labels: np.ndarray) -> LossFunc
     return loss
 
 
+def _preprocessing(spec: FitSpec) -> Preprocessing | None:
+    if spec.preprocess is None:
+        return None
+    return _fitted(spec.data, spec.preprocess, spec.train.tobytes(), spec.training.precision == "float64")
+
+
+# The cells share the splits, so that a worker whitens once for each fold and not for each fit.
+@lru_cache(maxsize=10)
+def _fitted(folder: str, kind: Preprocess, train: bytes, double: bool) -> Preprocessing:
+    from runner.data.whitening import fit_preprocessing  # rarely needed
+
+    images = _read_cached(folder)[0]
+    return fit_preprocessing(kind, images, np.frombuffer(train, np.int64), np.float64 if double else np.float32)
+
+
 # Two entries: the training data and the held-out test part, which all fits of a worker share.
 _read_cached = lru_cache(maxsize=2)(read)
-forget_data = _read_cached.cache_clear
+
+
+def forget_data() -> None:
+    """Forget what was read, and what was fitted to it."""
+    _read_cached.cache_clear()
+    _fitted.cache_clear()

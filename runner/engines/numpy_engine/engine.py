@@ -28,6 +28,7 @@ from runner.engines.training_loop import (
 )
 from runner.engines.two_step import Ascent
 from runner.errors import RunnerError
+from runner.fits.preprocessing import Preprocessing, preprocess
 from runner.fits.records import Learned
 from runner.network.analysis import LayerWithInput, iterate_layers
 from runner.network.base import kinds_of
@@ -94,7 +95,10 @@ class NumpyLearner:
         self.storage, self.dtype = DTYPES[spec.training.precision]
         values = initial_values(fit.network, spec.shape, *spec.keys)
         self.network = build(fit.network, spec.shape, values, self.masks[0], self.storage, self.dtype)
-        self._set_normalisation(*channel_statistics(fit.images, spec.train))
+        if fit.preprocessing:
+            self._set_normalisation(np.zeros(spec.shape[0]), np.ones(spec.shape[0]), fit.preprocessing)
+        else:
+            self._set_normalisation(*channel_statistics(fit.images, spec.train), None)
         specs = {e.path: e.layer.parameters(e.input) for e in iterate_layers(fit.network, spec.shape)}
         self.trainable = [
             (layer, name)
@@ -107,8 +111,9 @@ class NumpyLearner:
         self.rule = OptimizerStep(group, [layer.arrays[name][None] for layer, name in self.trainable], factors)
         self.begin_epoch()
 
-    def _set_normalisation(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+    def _set_normalisation(self, mean: np.ndarray, deviation: np.ndarray, preprocessing: Preprocessing | None) -> None:
         self.mean, self.deviation = (v.astype(self.dtype)[:, None, None] for v in (mean, deviation))
+        self.preprocessing = preprocessing
 
     @property
     def module(self) -> Chain:
@@ -213,7 +218,8 @@ class NumpyLearner:
 
     def learned(self, fit: int) -> Learned:
         mean, deviation = (tuple(v.astype(np.float64).ravel().tolist()) for v in (self.mean, self.deviation))
-        return Learned(self.network_state(fit), describe(self.fit.network), mean, deviation)
+        described = describe(self.fit.network)
+        return Learned(self.network_state(fit), described, mean, deviation, preprocessing=self.preprocessing)
 
     def load(self, learned: Learned) -> None:
         """Take over the parameters `learned`; raises ValueError if they are not the network's."""
@@ -221,7 +227,7 @@ class NumpyLearner:
         refuse_differing(*({n: (str(a.dtype), a.shape) for n, a in them.items()} for them in (mine, learned.arrays)))
         for name, array in mine.items():
             array[...] = learned.arrays[name]
-        self._set_normalisation(np.array(learned.mean), np.array(learned.deviation))
+        self._set_normalisation(np.array(learned.mean), np.array(learned.deviation), learned.preprocessing)
 
     def state(self) -> dict[str, Any]:
         # Copies, because `restore` writes into these arrays, and a resume that fails goes back to a state saved before.
@@ -270,9 +276,17 @@ class NumpyLearner:
         return images.astype(self.dtype) / 255
 
     def _normalise(self, images: np.ndarray) -> np.ndarray:
-        """(N, C, H, W) in [0, 1] -> (N, H, W, C), with mean 0 and deviation 1 per channel over the training part."""
+        """(N, C, H, W) in [0, 1] -> (N, H, W, C), with mean 0 and deviation 1 per channel over the training part.
+
+        Or preprocessed, if the study says so.
+        """
+        if self.preprocessing:
+            flat = images.reshape(len(images), -1)
+            images = preprocess(flat, **self.preprocessing.arrays).reshape(images.shape)
+        else:
+            images = (images - self.mean) / self.deviation
         # Rounded like every value between layers.
-        images = ((images - self.mean) / self.deviation).astype(self.storage).astype(self.dtype, copy=False)
+        images = images.astype(self.storage).astype(self.dtype, copy=False)
         # A copy, as in a transposed view the channels of a pixel would not lie together in memory (see `windows`).
         return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 

@@ -11,19 +11,58 @@ from torch import Tensor
 
 from runner.engines.base import BuiltFit
 from runner.engines.training_loop import channel_statistics
+from runner.fits.preprocessing import Preprocessing, preprocess
 from runner.fits.records import Learned
 
 
 @dataclass(frozen=True)
+class Whitening:
+    """Each fit's preprocessing: the mean (F, 1, D) and the matrix (F, D, D) of images of D numbers.
+
+    Both are None for contrast normalisation alone.
+    """
+
+    mean: Tensor | None = None
+    matrix: Tensor | None = None
+
+    @classmethod
+    def of(cls, fitted: Sequence[Preprocessing], device: torch.device) -> Whitening:
+        arrays = [one.arrays for one in fitted]
+        if not arrays[0]:
+            return cls()
+        mean, matrix = (
+            torch.stack([torch.from_numpy(own[name]) for own in arrays]).to(device) for name in ("mean", "matrix")
+        )
+        return cls(mean[:, None], matrix)
+
+    def __getitem__(self, fits: slice) -> Whitening:
+        return self if self.mean is None or self.matrix is None else Whitening(self.mean[fits], self.matrix[fits])
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Images (F, N, C, H, W) in [0, 1] as `fits.preprocessing` says; same shape."""
+        preprocessed: Tensor = preprocess(images.flatten(2), self.mean, self.matrix)
+        return preprocessed.view(images.shape)
+
+
+@dataclass(frozen=True)
 class Normalisation:
-    """Each fit's mean and standard deviation per channel, (F, 1, C, 1, 1), over its own training part."""
+    """Each fit's mean and standard deviation per channel, (F, 1, C, 1, 1), over its own training part.
+
+    With `whitening`, which is used instead, they are 0 and 1.
+    """
 
     mean: Tensor
     deviation: Tensor
+    whitening: Whitening | None = None
 
     @classmethod
     def of(cls, group: Sequence[BuiltFit], dtype: torch.dtype, device: torch.device) -> Normalisation:
         """Computed from the training images of each fit."""
+        fitted = [fit.preprocessing for fit in group if fit.preprocessing]
+        if fitted:
+            shape = (len(group), 1, group[0].spec.shape[0], 1, 1)
+            zeros = torch.zeros(shape, dtype=dtype, device=device)
+            return cls(zeros, torch.ones_like(zeros), Whitening.of(fitted, device))
         moments = [np.stack(channel_statistics(fit.images, fit.spec.train)) for fit in group]
         # (2, F, C), with axes of length 1 for N, H and W, to broadcast over images (F, N, C, H, W).
         mean, deviation = torch.tensor(np.stack(moments, 1), dtype=dtype, device=device)[:, :, None, :, None, None]
@@ -36,13 +75,16 @@ class Normalisation:
             torch.tensor([moments] * fits, dtype=dtype, device=device)[:, None, :, None, None]
             for moments in (learned.mean, learned.deviation)
         )
-        return cls(mean, deviation)
+        fitted = learned.preprocessing
+        return cls(mean, deviation, Whitening.of([fitted] * fits, device) if fitted else None)
 
     def __getitem__(self, fits: slice) -> Normalisation:
-        return Normalisation(self.mean[fits], self.deviation[fits])
+        return Normalisation(self.mean[fits], self.deviation[fits], self.whitening and self.whitening[fits])
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images (F, N, C, H, W) in [0, 1] minus their fit's mean, divided by its deviation; same shape."""
+        """Images (F, N, C, H, W) in [0, 1] normalised by their fit's moments, or whitened; same shape."""
+        if self.whitening:
+            return self.whitening.apply(images)
         return images.sub(self.mean).div_(self.deviation)
 
 

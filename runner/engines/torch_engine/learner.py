@@ -267,7 +267,7 @@ class TorchLearner:
         return Learned(
             parameters.of_fit(self.module, fit, self.is_plugin_module),
             None if self.is_plugin_module else describe(self.group[fit].network),
-            mean, deviation, len(self.group), fit,
+            mean, deviation, len(self.group), fit, self.group[fit].preprocessing,
         )  # fmt: skip
 
     def load(self, learned: Learned) -> None:
