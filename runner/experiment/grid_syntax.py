@@ -197,14 +197,11 @@ def _parse_exclude(node: Node, blocks: tuple[Block, ...], complaints: list[Compl
         message = f"found {yaml_value(node.to_data())}; expected a list of mappings from factors to levels"
         complaints.append(Complaint(node.where, "exclude", message))
         return ()
-    return tuple(
-        _parse_exclusion(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value)
-    )
+    return tuple(parse_levels(item, f"exclude[{index}]", labels, complaints) for index, item in enumerate(node.value))
 
 
-def _parse_exclusion(
-    item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]
-) -> dict[str, str]:
+def parse_levels(item: Node, path: str, labels: dict[str, list[str]], complaints: list[Complaint]) -> dict[str, str]:
+    """The levels that the mapping at `path` names, by factor; `labels` has the levels that each factor has."""
     if not isinstance(item.value, dict) or not item.value:
         message = f"found {yaml_value(item.to_data())}; expected a mapping from factors to levels"
         complaints.append(Complaint(item.where, path, message))

@@ -117,7 +117,7 @@ def _adapter(schema: type[M]) -> TypeAdapter[M]:
 
 def _allowed_keys(schema: type[BaseModel], path: KeyPath) -> Iterable[str]:
     """The keys allowed in the section at `path`."""
-    for part in path:
+    for part in filter(lambda part: isinstance(part, str), path):  # sections in a list have no names
         (schema,) = _sections(schema.model_fields[str(part)].annotation)
     return schema.model_fields
 

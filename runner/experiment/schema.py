@@ -8,13 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
 
 from runner.components.records import ComponentRef
 from runner.errors import Complaint, Location
 from runner.files.yaml_nodes import Node
 from runner.fits.records import Precision, SplitDesign
-from runner.text import yaml_value
+from runner.text import is_name, yaml_value
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "loss", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
@@ -115,6 +125,19 @@ def _mapping_or_nothing(value: Any) -> Any:
     if value is not None and not isinstance(value, (dict, Stop)):
         raise ValueError(f"found {yaml_value(value)}; expected a mapping such as {{patience: 5, on: inner}}, or null")
     return value
+
+
+def _published_mapping(value: Any) -> Any:
+    if value is not None and not isinstance(value, (dict, Section)):
+        example = "{source: TEXT, cells: [{cell: {FACTOR: LEVEL}, value: NUMBER}]}"
+        raise ValueError(f"found {yaml_value(value)}; expected a mapping such as {example}")
+    return value
+
+
+def _one_line(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"found {yaml_value(text)}; expected text on one line")
+    return text
 
 
 class Stop(Section):
@@ -266,11 +289,26 @@ Design = Annotated[
 ]
 
 
+class PublishedValue(Section):
+    """The value that a publication gives for one cell, which `cell` names by levels of factors, as `exclude` does."""
+
+    cell: dict[str, Any]
+    value: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class PublishedValues(Section):
+    """What a publication gives for some of the cells, of `metric` (that of the report, if it is left out)."""
+
+    source: Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
+    metric: str | None = None
+    cells: Annotated[list[PublishedValue], Field(min_length=1)]
+
+
 class ReportSettings(Section):
     """`metric` is what the report compares; differences below `equivalent` count as practically equivalent.
 
     `metrics` are more columns of the table of cells. `baseline` has, by factor, the level that all others are compared
-    with (its label, or the value that it sets).
+    with (its label, or the value that it sets). `published` is shown beside the results.
     """
 
     metric: Component = ComponentRef("val_accuracy")
@@ -278,6 +316,7 @@ class ReportSettings(Section):
     equivalent: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     # pydantic copies a default, so the mapping is not shared.
     baseline: dict[str, Any] = {}
+    published: Annotated[PublishedValues | None, BeforeValidator(_published_mapping)] = None
 
 
 class Settings(Section):

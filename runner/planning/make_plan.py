@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from runner.components.catalog import Catalog, PluginFileError, load_catalog, reload_edited
 from runner.components.records import ComponentRef, ImageData
@@ -48,7 +49,7 @@ def make_plan(experiment: Experiment) -> Plan:
     runnable = [(cell.settings, found) for cell, found in zip(expanded, cells, strict=True) if not found.problem]
     header = experiment.header
     plugin_files = zip(header.plugins, experiment.plugin_files, strict=True)
-    return Plan(
+    plan = Plan(
         name=header.name,
         description=header.description,
         factors=tuple(experiment.factors),
@@ -76,6 +77,11 @@ def make_plan(experiment: Experiment) -> Plan:
         baseline=baseline,
         subset=subset,
     )
+    if header.report.published is None:
+        return plan
+    from runner.planning.published import find_published  # rarely needed
+
+    return replace(plan, published=find_published(experiment, plan))
 
 
 def _measures(

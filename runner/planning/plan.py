@@ -100,6 +100,15 @@ class Subset:
     unknown: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Published:
+    """The values of `metric` that a publication, `source`, gives for cells, by their ids."""
+
+    source: str
+    metric: str
+    values: dict[str, float]
+
+
 @dataclass(frozen=True, repr=False)
 class Plan(Shown):
     """A whole experiment.
@@ -122,7 +131,8 @@ class Plan(Shown):
     `measures` are the metrics of plugins that fits are measured by, `metric` among them if it is one, and with `test`
     the same ones on the test images. `columns` are the metrics that the table of cells shows beside it.
     `baseline` has, by factor, the level that all others are compared with. `subset` is None if all cells of the grid
-    are run.
+    are run. `published` has what a publication found, for the report to show beside the
+    results.
     """
 
     name: str
@@ -153,6 +163,7 @@ class Plan(Shown):
     columns: tuple[str, ...] = ()
     baseline: dict[str, str] = field(default_factory=dict)
     subset: Subset | None = None
+    published: Published | None = None
 
     @property
     def test_train_ratio(self) -> float:

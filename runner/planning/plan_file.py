@@ -103,6 +103,8 @@ def _to_dict(plan: Plan) -> dict[str, Any]:
     }
     content = {key: value for key, value in content.items() if key not in further}
     content |= {key: value for key, value in further.items() if value}
+    published = content.pop("published")
+    content |= {"published": asdict(published)} if published else {}
     return content | ({"split_design": design.to_dict()} if design else {})
 
 
@@ -197,6 +199,7 @@ def _check_consistency(plan: Plan) -> None:
     if plan.folds < least or plan.repeats < 1:
         raise ValueError(f"found {plan.folds} folds and {plan.repeats} repeats; expected at least 2 folds and 1 repeat")
     _check_fold_sizes(plan)
+    _check_published(plan)
     if not 0 <= plan.equivalent < math.inf:  # not for nan
         raise ValueError(f"equivalent is {yaml_value(plan.equivalent)}; allowed: 0 or more")
     if not plan.cells:
@@ -232,6 +235,18 @@ def _check_fold_sizes(plan: Plan) -> None:
     expected = plan.folds * plan.repeats if plan.split_design else 0
     if len(sizes) != expected or any(size >= images for size in sizes):
         raise ValueError(f"fold_sizes does not have {expected} numbers of fewer images than there are")
+
+
+def _check_published(plan: Plan) -> None:
+    """Raise ValueError if what was published is not about the plan's cells and metrics."""
+    if plan.published is None:
+        return
+    if plan.published.metric not in plan.metrics or len(plan.published.source) > LONGEST_NAME:
+        raise ValueError(f"published.metric is {plan.published.metric}; allowed: {', '.join(plan.metrics)}")
+    if unknown := plan.published.values.keys() - {cell.id for cell in plan.cells}:
+        raise ValueError(f"published: there is no cell {min(unknown)}")
+    if not all(map(math.isfinite, plan.published.values.values())):
+        raise ValueError("published: a value is not a finite number")
 
 
 def _check_measures(plan: Plan) -> None:

@@ -14,7 +14,7 @@ from runner.planning.plan import Plan
 from runner.planning.split_text import design_text
 from runner.reporting.tables.inspected import best_cell, most_confused
 from runner.reporting.tables.study_tables import Tables
-from runner.reporting.text import equal_cost, numbers, text_tables
+from runner.reporting.text import equal_cost, numbers, published, text_tables
 from runner.reporting.text.early_stops import early_stops
 from runner.reporting.text.methods import methods
 from runner.reporting.text.verdict import all_answers
@@ -45,6 +45,8 @@ def context(plan: Plan, tables: Tables, frames: Frames) -> dict[str, Any]:
         "comparisons": text_tables.comparisons(plan, tables, equal_cost.comparison_columns(tables)),
         "matched": equal_cost.table(plan, tables),
         "contrasts": text_tables.contrasts(plan, tables),
+        "published": published.published(plan, tables),
+        "published_order": published.order(plan, tables),
         "learning": text_tables.learning(tables),
         "recall": text_tables.class_recall(best or "", tables.recall),
         "confused": text_tables.confused_classes(best or "", pairs),

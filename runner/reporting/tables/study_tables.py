@@ -28,6 +28,7 @@ from runner.reporting.tables.fits import fits_table
 from runner.reporting.tables.inspected import array_files, confusions_table, layers_table
 from runner.reporting.tables.looks import looks_table
 from runner.reporting.tables.matched import matched_table, with_equal_costs
+from runner.reporting.tables.published import image_noise, order_table, published_table
 from runner.reporting.tables.recall import balanced_accuracies, recall_table
 
 
@@ -36,14 +37,19 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+OPTIONAL = ("matched", "published", "published_order")
+"""Tables that are not written if they are empty."""
+
+
 @dataclass(frozen=True)
 class Tables:
     """The tables of a report, each with one row per: fit (`fits`); cell (`cells`); pair of levels of a factor
     (`comparisons`); pair of cells (`cell_comparisons`); level (`levels`); combination of levels of two factors
     (`interactions`); pair of levels of one factor and pair of levels of another (`contrasts`); epoch of a level
     (`curves`); cell (`learning`); pair of classes of a cell (`confusions`); class of a cell (`recall`); layer of a cell
-    (`layers`); pair of levels, or in a race cell, at each look (`looks`); level that is
-    there matched and unmatched (`matched`).
+    (`layers`); pair of levels, or in a race cell, at each look (`looks`). Those in OPTIONAL are empty in most studies:
+    level that is there matched and unmatched (`matched`); cell with a published value (`published`); factor and levels
+    of the others (`published_order`).
     """
 
     fits: pd.DataFrame
@@ -60,14 +66,18 @@ class Tables:
     layers: pd.DataFrame
     looks: pd.DataFrame
     matched: pd.DataFrame
+    published: pd.DataFrame
+    published_order: pd.DataFrame
 
     def write(self, folder: Path) -> None:
         """Write each table to `folder` as NAME.csv, numbers with all their digits."""
         for table in fields(self):
-            # Few studies match cells, and all others have the files that they have always had.
-            if table.name == "matched" and self.matched.empty:
-                continue
-            atomic_write.write(folder / f"{table.name}.csv", csv_text(getattr(self, table.name)))
+            frame, file = getattr(self, table.name), folder / f"{table.name}.csv"
+            # Most studies have the files that they have always had.
+            if table.name in OPTIONAL and frame.empty:
+                file.unlink(missing_ok=True)  # of an earlier report
+            else:
+                atomic_write.write(file, csv_text(frame))
 
 
 def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tables:
@@ -84,11 +94,13 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
     of_all = matrix.first(shared, plan.folds)
     confusions = confusions_table(plan, journal.confusions)
     recall = recall_table(plan, confusions)
+    cells, cell_comparisons = cells_table(plan, fits, matrix, pairs, recall), cell_comparisons_table(matrix, pairs)
+    published = published_table(plan, fits, cells) if plan.published else pd.DataFrame()
     return Tables(
         fits,
-        cells_table(plan, fits, matrix, pairs, recall),
+        cells,
         with_equal_costs(plan, comparisons_table(plan, of_all)),
-        cell_comparisons_table(matrix, pairs),
+        cell_comparisons,
         levels_table(plan, of_all),
         interactions_table(plan, of_all),
         contrasts_table(plan, of_all),
@@ -99,6 +111,8 @@ def make_tables(plan: Plan, journal: Frames, arrays: Path | None = None) -> Tabl
         layers_table(array_files(plan, arrays)),
         looks_table(plan, matrix),
         matched_table(plan, of_all),
+        published,
+        order_table(plan, published, cell_comparisons) if plan.published else pd.DataFrame(),
     )
 
 
@@ -150,9 +164,7 @@ def _test_spread(plan: Plan, accuracies: Any, names: list[str]) -> dict[str, np.
     distribution gives a mean accuracy p on N test images, 1.96 sqrt(p (1 - p) / N) with two images of either kind added
     (Agresti and Coull 1998): all fits have the same test images, so more fits make it no smaller.
     """
-    images = plan.data.get("test_size") or np.nan
-    p = (accuracies.mean().reindex(names).to_numpy() * images + 2) / (images + 4)
-    noise = 1.96 * np.sqrt(p * (1 - p) / (images + 4))
+    noise = image_noise(accuracies.mean().reindex(names).to_numpy(), plan.data.get("test_size"))
     return {"test_accuracy_std": accuracies.std(ddof=1).reindex(names).to_numpy(), "test_accuracy_noise": noise}
 
 

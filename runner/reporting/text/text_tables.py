@@ -93,11 +93,11 @@ def _t_statistic(t: float, df: float) -> str:
     return f"{t:z.2f} ({df:.0f})".replace("-", numbers.MINUS) if math.isfinite(t) else "–"
 
 
-def _text_column(title: str, name: str) -> Column:
+def text_column(title: str, name: str) -> Column:
     return Column(title, lambda row: str(row[name]), lambda row: str(row[name]), is_text=True)
 
 
-def _number_column(title: str, name: str, write: Callable[[Any], str]) -> Column:
+def number_column(title: str, name: str, write: Callable[[Any], str]) -> Column:
     return Column(title, lambda row: write(row[name]), lambda row: row[name])
 
 
@@ -127,23 +127,23 @@ def leaderboard(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> Text
     largest = largest_class(plan.data.get("class_names", ()), counts)
     # Unless it is asked for, as the mean of the fits' own.
     pooled = largest if "balanced_accuracy" not in (plan.metric, *plan.columns) else None
-    balanced = _number_column("balanced accuracy %", "balanced_accuracy", points)
+    balanced = number_column("balanced accuracy %", "balanced_accuracy", points)
     columns = (
-        _text_column("cell", "cell"),
-        _number_column(_title(metric), "mean", value),
-        _number_column("std", "std", value),
+        text_column("cell", "cell"),
+        number_column(titled(metric), "mean", value),
+        number_column("std", "std", value),
         Column("95% interval", interval, lambda row: row["ci_low"]),
         Column("rank", rank, lambda row: row["rank_low"]),
         *(_metric_column(plan.find_metric(name)) for name in plan.columns),
         balanced if pooled and pooled.is_imbalanced else None,
         Column("test accuracy %", with_noise, lambda row: row["test_accuracy_mean"]) if plan.test else None,
-        _number_column("test std", "test_accuracy_std", points) if plan.test else None,
+        number_column("test std", "test_accuracy_std", points) if plan.test else None,
         *(_metric_column(plan.find_metric(name)) for name in plan.test_measures),
-        _number_column("parameters", "parameters", numbers.count),
-        _number_column("MACs/image", "macs", numbers.count),
+        number_column("parameters", "parameters", numbers.count),
+        number_column("MACs/image", "macs", numbers.count),
         Column("receptive field", lambda row: str(row["receptive_field"]).replace("x", "×") or "–", _area),
         *more,
-        _number_column("s/fit", "seconds", _seconds),
+        number_column("s/fit", "seconds", _seconds),
         Column("completed fits", completed, lambda row: row["ok"]),
     )
     note = (
@@ -165,13 +165,13 @@ def leaderboard(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> Text
     return text_table("cells", "Cells", note, columns, records(best_first))
 
 
-def _title(metric: Metric) -> str:
+def titled(metric: Metric) -> str:
     return f"{metric.name} {metric.value_unit}".rstrip()
 
 
 def _metric_column(metric: Metric) -> Column:
     """The means of a metric that the report does not compare."""
-    return _number_column(_title(metric), f"{metric.name}_mean", lambda value: numbers.number(metric, value))
+    return number_column(titled(metric), f"{metric.name}_mean", lambda value: numbers.number(metric, value))
 
 
 def _test_note(plan: Plan) -> str:
@@ -207,18 +207,18 @@ def comparisons(plan: Plan, tables: Tables, more: Sequence[Column] = ()) -> Text
         return " / ".join(numbers.probability(row[key]) for key in ("p_better", "p_same", "p_worse"))
 
     columns = (
-        _text_column("factor", "factor"),
+        text_column("factor", "factor"),
         Column("levels", lambda row: f" {numbers.MINUS} ".join(sentences.level_names(row)), is_text=True),
-        _number_column("difference", "difference", lambda v: numbers.number(metric, v, sign=True)),
+        number_column("difference", "difference", lambda v: numbers.number(metric, v, sign=True)),
         Column(f"{numbers.confidence(alpha)} interval", interval, lambda row: row["ci_low"]),
         Column("t (df)", lambda row: _t_statistic(row["t"], row["df"]), lambda row: row["t"]),
-        _number_column("p", "p", numbers.probability),
-        _number_column("p (Holm)", "p_holm", numbers.probability),
-        _number_column("p (Dunnett)", P_DUNNETT, numbers.probability) if plan.baseline else None,
+        number_column("p", "p", numbers.probability),
+        number_column("p (Holm)", "p_holm", numbers.probability),
+        number_column("p (Dunnett)", P_DUNNETT, numbers.probability) if plan.baseline else None,
         Column("P(better / equivalent / worse)", probabilities, lambda row: row["p_better"]),
-        _number_column("effect size", "effect_size", _three_digits),
-        _number_column("parameters", "parameters_ratio", _ratio),
-        _number_column("MACs", "macs_ratio", _ratio),
+        number_column("effect size", "effect_size", _three_digits),
+        number_column("parameters", "parameters_ratio", _ratio),
+        number_column("MACs", "macs_ratio", _ratio),
         *more,
         Column("cells × folds", _extent),
     )
@@ -265,10 +265,10 @@ def contrasts(plan: Plan, tables: Tables) -> TextTable:
         Column("effect of", lambda row: f" {numbers.MINUS} ".join(names(row, "a")), is_text=True),
         Column("first effect", lambda row: effect(row, 1), lambda row: row["effect_a_at_b1"]),
         Column("second effect", lambda row: effect(row, 2), lambda row: row["effect_a_at_b2"]),
-        _number_column("difference", "contrast", lambda v: numbers.number(metric, v, sign=True)),
+        number_column("difference", "contrast", lambda v: numbers.number(metric, v, sign=True)),
         Column(f"{numbers.confidence(alpha)} interval", interval, lambda row: row["ci_low"]),
-        _number_column("p", "p", numbers.probability),
-        _number_column("p (Holm)", "p_holm", numbers.probability),
+        number_column("p", "p", numbers.probability),
+        number_column("p (Holm)", "p_holm", numbers.probability),
         Column("sets × folds", _sets),
     )
     unit = f"{metric.unit} of " if metric.unit else ""
@@ -301,11 +301,11 @@ def learning(tables: Tables) -> TextTable:
     # The target is the same in every row, so it can be in the titles.
     target = numbers.number("val_accuracy", rows[0]["target"]) if rows else "–"
     columns = (
-        _text_column("cell", "cell"),
-        _number_column("accuracy gap", "accuracy_gap", lambda v: numbers.number("val_accuracy", v, sign=True)),
-        _number_column("loss gap", "loss_gap", lambda v: numbers.number("val_loss", v, sign=True)),
-        _number_column(f"epochs to {target}%", "epochs_to_target", _three_digits),
-        _number_column(f"seconds to {target}%", "seconds_to_target", _seconds),
+        text_column("cell", "cell"),
+        number_column("accuracy gap", "accuracy_gap", lambda v: numbers.number("val_accuracy", v, sign=True)),
+        number_column("loss gap", "loss_gap", lambda v: numbers.number("val_loss", v, sign=True)),
+        number_column(f"epochs to {target}%", "epochs_to_target", _three_digits),
+        number_column(f"seconds to {target}%", "seconds_to_target", _seconds),
         Column("reached by", lambda row: f"{row['reached']} of {row['fits']}", lambda row: row["reached"]),
     )
     note = (
@@ -332,10 +332,10 @@ def class_recall(cell: str, recall: pd.DataFrame, limit: int = 20) -> TextTable:
         return "–" if math.isnan(value) else f"{100 * value:.1f}%"
 
     columns = (
-        _text_column("class", "class"),
-        _number_column("images", "images", numbers.count),
-        _number_column("recall", "recall", percent),
-        _number_column("precision", "precision", percent),
+        text_column("class", "class"),
+        number_column("images", "images", numbers.count),
+        number_column("recall", "recall", percent),
+        number_column("precision", "precision", percent),
     )
     which = f"The {limit} classes that {cell} recognises least" if many else f"The classes as {cell} recognises them"
     note = (
@@ -348,10 +348,10 @@ def class_recall(cell: str, recall: pd.DataFrame, limit: int = 20) -> TextTable:
 def confused_classes(cell: str, pairs: pd.DataFrame, limit: int = 10) -> TextTable:
     """The most frequent mistakes of a cell; `pairs` are those of `most_confused`."""
     columns = (
-        _text_column("true class", "truth"),
-        _text_column("predicted as", "predicted"),
-        _number_column("images", "count", numbers.count),
-        _number_column("share of class", "share", lambda v: f"{100 * v:.1f}%"),
+        text_column("true class", "truth"),
+        text_column("predicted as", "predicted"),
+        number_column("images", "count", numbers.count),
+        number_column("share of class", "share", lambda v: f"{100 * v:.1f}%"),
     )
     note = f"The most frequent mistakes of {cell} (at most {limit}), over the validation images of all its fits."
     return text_table("confusions", "Most confused classes", note, columns, records(pairs.head(limit)))
@@ -361,10 +361,10 @@ def failures(tables: Tables) -> TextTable:
     """The failed fits."""
     failed = tables.fits[tables.fits["status"] == "failed"]
     columns = (
-        _text_column("cell", "cell"),
-        _number_column("repeat", "repeat", str),
-        _number_column("fold", "fold", str),
-        _text_column("reason", "reason"),
+        text_column("cell", "cell"),
+        number_column("repeat", "repeat", str),
+        number_column("fold", "fold", str),
+        text_column("reason", "reason"),
     )
     note = "Excluded from all means; their logs are in fits/."
     return text_table("fits", "Failed fits", note, columns, records(failed))

@@ -23,7 +23,7 @@ from runner.reporting.statistics.comparisons import compare_cells
 from runner.reporting.statistics.metric_matrix import metric_matrix
 from runner.reporting.tables.csv_text import READ_AS_MISSING, csv_text
 from runner.reporting.tables.fits import fits_table
-from runner.reporting.tables.study_tables import Tables, cells_table, make_tables
+from runner.reporting.tables.study_tables import OPTIONAL, Tables, cells_table, make_tables
 
 
 def test_all_failed():
@@ -100,8 +100,7 @@ def test_the_files_have_all_digits(tmp_path):
     lines = (tmp_path / "tables" / "comparisons.csv").read_text().splitlines()
     assert float(lines[1].split(",")[lines[0].split(",").index("t")]) == tables.comparisons["t"][0]
     written = {path.stem for path in (tmp_path / "tables").iterdir()}
-    # Only studies that match cells have this one.
-    assert written == {field.name for field in fields(Tables)} - {"matched"} >= {"fits", "cells", "comparisons"}
+    assert written == {field.name for field in fields(Tables)} - {*OPTIONAL} >= {"fits", "cells", "comparisons"}
 
 
 @pytest.mark.parametrize("word", ["null", "NA", "None", "nan"])
