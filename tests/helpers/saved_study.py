@@ -84,7 +84,7 @@ def validated(report: Path) -> Iterator[tuple[FitResult, np.ndarray, np.ndarray,
     plan, catalog = plan_file.read(report / "plan.yaml"), load_catalog()
     results = {result.id: result for result in read(report / "journal.jsonl")[0]}
     images, labels = catalog.build("dataset", catalog.bind("dataset", plan.dataset)).load()
-    splits = stratified_splits(labels, plan.folds, plan.repeats, plan.seed, plan.dataset.parameters["subset"])
+    splits = stratified_splits(labels, plan.folds, plan.repeats, plan.seed, plan.dataset.parameters.get("subset"))
     for fit, _, repeat, fold in plan.fit_keys():
         index = splits[repeat * plan.folds + fold].validation
         predicted = answers.unpack(results[fit].answers, labels[index], len(plan.data["class_names"]))

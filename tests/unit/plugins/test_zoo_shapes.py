@@ -123,3 +123,54 @@ def test_a_depth_that_does_not_divide_into_blocks_is_refused(name, options, mess
 def test_an_option_that_does_not_exist_is_refused(name, options, message):
     with pytest.raises(InvalidValues, match=re.escape(message)):
         build(name, CIFAR, **options)
+
+
+# Springenberg et al. 2015, tables 1 and 2, and section 3.1 for B's: "KERNEL>FILTERS/STRIDE" for a convolution with its
+# ReLU, P for max pooling 3x3 with stride 2, D for dropout of one half; the first stage has 96 filters, the second 192.
+STAGES = {
+    ("A", "base"): "5/1 P D",
+    ("A", "strided"): "5/2 D",
+    ("A", "convpool"): "5/1 3/1 P D",
+    ("A", "all_cnn"): "5/1 3/2 D",
+    ("B", "base"): "5/1 1/1 P D",
+    ("B", "strided"): "5/1 1/2 D",
+    ("B", "convpool"): "5/1 1/1 3/1 P D",
+    ("B", "all_cnn"): "5/1 1/1 3/2 D",
+    ("C", "base"): "3/1 3/1 P D",
+    ("C", "strided"): "3/1 3/2 D",
+    ("C", "convpool"): "3/1 3/1 3/1 P D",
+    ("C", "all_cnn"): "3/1 3/1 3/2 D",
+}
+
+
+@pytest.mark.parametrize(("model", "variant"), STAGES)
+def test_all_cnn_has_the_papers_layers(model, variant):
+    built = build("all_cnn", CIFAR, model=model, variant=variant)
+    text = ["drop 0.2"]
+    for filters in (96, 192):
+        for part in STAGES[model, variant].split():
+            if part == "P":
+                text.append("pool 3x3/2")
+            elif part == "D":
+                text.append("drop 0.5")
+            else:
+                kernel, stride = part.split("/")
+                text += [f"conv {kernel}x{kernel} {filters}/{stride} same", "relu"]
+    text += ["conv 3x3 192/1 valid", "relu", "conv 1x1 192/1 same", "relu", "conv 1x1 10/1 same", "relu", "average"]
+    assert [shown(leaf) for leaf in leaves(built)] == text
+    outputs = [entry.output for entry in analyse_architecture("all_cnn", CIFAR, model=model, variant=variant).layers]
+    assert {(96, 16, 16), (192, 8, 8), (192, 6, 6)} <= set(outputs) and outputs[-1] == (10, 1, 1)
+
+
+def shown(leaf):
+    kind = {"conv": "conv", "max_pool": "pool", "dropout": "drop", "global_avg_pool": "average"}.get(leaf.type, leaf.type)
+    if kind == "conv":
+        return f"conv {side(leaf.kernel)} {leaf.filters}/{side(leaf.stride)[0]} {leaf.padding}"
+    if kind == "pool":
+        return f"pool {side(leaf.size)}/{side(leaf.stride)[0]}"
+    return f"drop {leaf.rate:g}" if kind == "drop" else kind
+
+
+def side(value):
+    pair = (value, value) if isinstance(value, int) else value
+    return f"{pair[0]}x{pair[1]}"

@@ -95,7 +95,8 @@ FIRST, AT = "{cell: {kernels: small, architecture.downsample: max_pool}, value: 
 REFUSED = {
     "a factor": (
         FIRST.replace("kernels", "kernel"),
-        f"{AT}.cells[0].cell: unknown factor 'kernel'; did you mean 'kernels'? allowed: architecture.downsample, kernels",
+        f"{AT}.cells[0].cell: unknown factor 'kernel'; did you mean 'kernels'? allowed: architecture.downsample, "
+        "kernels",
     ),
     "a level": (
         FIRST.replace("small", "smal"),
