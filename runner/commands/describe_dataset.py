@@ -33,6 +33,8 @@ def describe(catalog: Catalog, ref: ComponentRef, given: argparse.Namespace) -> 
 
     if ref.parameters.get("subset"):
         raise RunnerError("--set subset: the sheet is of all images; leave it out")
+    if ref.parameters.get("preprocess", "none") != "none":
+        raise RunnerError("--set preprocess: the sheet is of the images as they are; leave it out")
     data: ImageData = catalog.build("dataset", ref)
     entry, file = catalog.find("dataset", ref.name), given.out or Path(f"{given.name}.png")
     if not given.json:

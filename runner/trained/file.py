@@ -151,7 +151,7 @@ def size(facts: Facts, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> int
     """The length of the file in bytes, for arrays of these types, as NumPy names them, and shapes."""
     header: dict[str, Any] = {"__metadata__": {KEY: facts.text()}}
     end = 0
-    for name, (dtype, shape) in shapes.items():
+    for name, (dtype, shape) in sorted(shapes.items()):  # as safetensors lays them out, which the offsets' digits show
         start, end = end, end + math.prod(shape) * int("".join(filter(str.isdigit, dtype)) or 8) // 8
         header[name] = {"dtype": _DTYPES.get(dtype, "BOOL"), "shape": shape, "data_offsets": [start, end]}
     length = len(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode())

@@ -74,8 +74,15 @@ def test_many_classes_of_large_images_are_bounded(tmp_path: Path, here: Command)
     ("arguments", "words"),
     [
         (("npz", "--set", "file=b.npz"), "b.npz: no such file"),
+        (
+            ("digits", "--set", "preprocess=zca"),
+            "--set preprocess: the sheet is of the images as they are; leave it out",
+        ),
         (("digits", "--set", "subset=60"), "--set subset: the sheet is of all images; leave it out"),
-        (("digits", "--set", "root=x"), "--set root: digits has no parameter 'root'; allowed: deduplicate, subset"),
+        (
+            ("digits", "--set", "root=x"),
+            "--set root: digits has no parameter 'root'; allowed: deduplicate, preprocess, published_split, subset",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(arguments: tuple[str, ...], words: str, here: Command) -> None:

@@ -163,7 +163,9 @@ def test_all_cnn_has_the_papers_layers(model, variant):
 
 
 def shown(leaf):
-    kind = {"conv": "conv", "max_pool": "pool", "dropout": "drop", "global_avg_pool": "average"}.get(leaf.type, leaf.type)
+    kind = {"conv": "conv", "max_pool": "pool", "dropout": "drop", "global_avg_pool": "average"}.get(
+        leaf.type, leaf.type
+    )
     if kind == "conv":
         return f"conv {side(leaf.kernel)} {leaf.filters}/{side(leaf.stride)[0]} {leaf.padding}"
     if kind == "pool":

@@ -158,7 +158,7 @@ def test_what_cannot_be_is_one_line(dataset: str, message: str, tmp_path: Path, 
 
 
 def test_the_test_images_validate_the_published_split(tmp_path: Path, here: Command) -> None:
-    data = "{name: shapes, size: 12, extent: 8, shift: 1, count: 90, test_count: 30, published_split: true}"
+    data = "{name: shapes, size: 12, extent: 8, scale: 0, shift: 1, count: 90, test_count: 30, published_split: true}"
     text = STUDY.replace("{name: npz, file: images.npz, preprocess: zca}", data).replace("{folds: 2}", "{split: true}")
     (tmp_path / "white.yaml").write_text(text.partition("grid:")[0])
     assert here("run", "white.yaml").returncode == 0
