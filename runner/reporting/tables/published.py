@@ -68,7 +68,7 @@ def _images(plan: Plan, metric: str) -> float | None:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    return pd.Series(values).rank(ascending=False, method="min").to_numpy()
+    return np.asarray(pd.Series(values).rank(ascending=False, method="min"))
 
 
 def order_table(plan: Plan, table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
