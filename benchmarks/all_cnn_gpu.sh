@@ -6,7 +6,7 @@
 # CIFAR10 holds cifar-10-batches-py; OUT gets the study's folder: journal, checkpoints, report. Run it again with the
 # same OUT and it continues, within a fit too. WORKERS processes share the GPU (default 4: one fit does not fill it).
 # Its device and precision are part of a fit's identity: what a processor trained does not count here, nor the reverse.
-# To try it without a GPU: CIFAR10=FOLDER MINUTES=1 WORKERS=1 OUT=try benchmarks/all_cnn_gpu.sh \
+# To try it without a GPU: CIFAR10=FOLDER MINUTES=3 WORKERS=1 PRECISION=float32 OUT=try benchmarks/all_cnn_gpu.sh \
 #   --set training.device=cpu --set training.epochs=1 --set 'grid.architecture.model=[A]' \
 #   --set 'grid.architecture.variant=[strided]' --set 'dataset={name: cifar10, root: FOLDER, subset: 600}' \
 #   --set 'cross_validation={split: 0.2}' --set 'report={}'
@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 runner=${RUNNER:-.venv/bin/runner} out=${OUT:-reports} minutes=${MINUTES:-12}
 study=(experiments/all_cnn.yaml --reports "$out")
-settings=(--set "training.precision=bfloat16" --set "training.checkpoint=30s")
+settings=(--set "training.precision=${PRECISION:-bfloat16}" --set "training.checkpoint=30s")
 # A folder that is given with --set dataset=... is not set a second time.
 [[ " $* " == *" dataset="* ]] || settings+=(--set "dataset.root=$CIFAR10")
 
