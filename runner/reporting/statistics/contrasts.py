@@ -53,8 +53,11 @@ def contrasts_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
     `p_holm` is adjusted for all contrasts of all factors. `p_reversed_a` is for the claim that a1 - a2 has different
     signs with b1 and b2 (a qualitative interaction: Gail and Simon 1985): both have to be clear for it, so p is the
     larger one of theirs, and 1 if their signs are equal; adjusted for all contrasts and both factors.
+
+    A part of a grid has none: what its few matched sets would show of two factors may be the effect of a third.
     """
-    found = [_of_two(plan, matrix, *factors) for factors in itertools.combinations(plan.factors, 2)]
+    two_factors = [] if plan.subset else itertools.combinations(plan.factors, 2)
+    found = [_of_two(plan, matrix, *factors) for factors in two_factors]
     parts, family = [columns for columns, _ in found if columns], sum(tests for _, tests in found)
     if not parts:
         return pd.DataFrame(columns=COLUMNS)

@@ -15,6 +15,7 @@ from scipy import stats
 from small_study import ACCURACY, fits_of, folds, frames_of, make_plan
 from test_crossed import agree, splits
 
+from runner.planning.plan import Subset
 from runner.reporting.statistics import contrasts as module
 from runner.reporting.statistics.answers import pack_answers
 from runner.reporting.statistics.contrasts import COLUMNS, EFFECTS, LEVELS, SIGNS, contrasts_table
@@ -259,3 +260,10 @@ def test_infinite_losses_make_no_claim():
     plan = make_plan(ACCURACY, metric="val_loss")
     (row,) = contrasts(plan, ACCURACY | {("max", "1"): (-math.inf,) * 3}).to_dict("records")
     assert math.isnan(row["p_holm"]) and math.isnan(row["p_reversed_a"]) and math.isnan(row["ci_low"])
+
+
+def test_a_part_of_a_grid_has_none():
+    """Its matched sets are few, and a third factor differs between their cells in no way that was planned."""
+    plan = make_plan(list(ACCURACY))
+    assert len(contrasts(plan)) == 1
+    assert contrasts(replace(plan, subset=Subset("fraction", 8, 0, True, {}, {}, ()))).empty
