@@ -7,7 +7,9 @@ the name of a level in `exclude`, is left to the plan.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -74,8 +76,13 @@ def _keys(catalog: Catalog) -> tuple[dict[str, Schema], dict[str, Schema]]:
     definitions: dict[str, Schema] = {}
     for section in (Header, Settings):
         generated = section.model_json_schema(schema_generator=_Sections, ref_template="#/$defs/{model}")
-        for name, schema in generated.pop("$defs", {}).items():
-            definitions[name] = or_variable({key: part for key, part in schema.items() if key != "title"})
+        parts = generated.pop("$defs", {})
+        # What a section lacks may stand in the grid or in an extended file; an item of a list is given as a whole.
+        items = {part["items"]["$ref"] for schema in parts.values() for part in schema["properties"].values()
+                 if "$ref" in part.get("items", ())}  # fmt: skip
+        for name, schema in parts.items():
+            left_out = {"title"} if f"#/$defs/{name}" in items else {"title", "required"}
+            definitions[name] = or_variable({key: part for key, part in schema.items() if key not in left_out})
         keys |= or_variable(generated)["properties"] | _components(section)
         for inner in filter(None, map(_section, section.model_fields.values())):
             definitions[inner.__name__]["properties"] |= _components(inner)
@@ -181,14 +188,14 @@ def _factors(catalog: Catalog, paths: dict[str, Schema]) -> Schema:
 def _whole_file(catalog: Catalog) -> Schema:
     """What a file must say that extends no other: all of it, but for what its grid may add."""
     needed = {
-        key: {"required": _required(section)} if (section := _section(field)) else complete_component(catalog, key)
+        key: _complete(section) if (section := _section(field)) else complete_component(catalog, key)
         for key, field in Settings.model_fields.items()
         if field.is_required()
     }
     return {
         "required": _required(Header),
         "allOf": [
-            {"properties": {"dataset": complete_component(catalog, "dataset")}},
+            {"properties": {**_complete(Header)["properties"], "dataset": complete_component(catalog, "dataset")}},
             {"if": {"not": {"required": ["grid"]}}, "then": {"required": [*needed], "properties": needed}},
         ],
     }
@@ -198,6 +205,25 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
     """The section that stands under a key; None if something else does."""
     annotation = field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _complete(section: type[BaseModel]) -> Schema:
+    """A section and those within it with all that they require."""
+    within = {
+        key: {"if": {"type": "object"}, "then": _complete(inner)}
+        for key, field in section.model_fields.items()
+        if (inner := next(_models(field.annotation), None))
+    }
+    return {"required": _required(section), "properties": within}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a key may be given, one for `Stop | None`; not those in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated):
+        for part in get_args(annotation):
+            yield from _models(part)
 
 
 def _required(section: type[BaseModel]) -> list[str]:

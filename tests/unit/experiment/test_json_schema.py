@@ -98,6 +98,9 @@ VALID = {
     "a variable in a rule": TINY + "  filters: {a: {}, b: {architecture.kernel: 7}, match: {vary: architecture.width,"
     " keep: '${KEEP}', like: a}}\n",
     "what the grid gives": TINY.replace("training: {epochs: 2, batch_size: 100}\n", "") + "  training.epochs: [1, 2]\n",
+    "a key that the grid gives": TINY.replace("epochs: 2, ", "") + "  training.epochs: [1, 2]\n",
+    "parts of a section that extends others": "extends: a.yaml\ntraining: {batch_size: 10, stop: {'on': inner}}\n"
+    "cross_validation: {repeats: {most: 3}}\nreport: {published: {metric: val_loss}}\n",
 }  # fmt: skip
 
 
@@ -126,6 +129,11 @@ BROKEN = {
     "a parameter that is missing": (TINY.split("grid")[0].replace("adam, lr: 1e-2", "sgd"), "$.optimizer"),
     "a name that needs parameters": (TINY.split("grid")[0].replace("dataset: digits", "dataset: npz"), "$.dataset"),
     "a section's key that is missing": (TINY.split("grid")[0].replace("epochs: 2, ", ""), "$.training"),
+    "a key that is missing further in": (
+        TINY.replace("folds: 3", "folds: 3, repeats: {most: 3}"),
+        "$.cross_validation.repeats",
+    ),
+    "a key that is missing in a list": (TINY + "report: {published: {source: x, cells: [{value: 1}]}}\n", "$.report"),
     "a mapping without a name": (TINY.split("grid")[0].replace("name: stages, ", ""), "$.architecture"),
     "one fold": (TINY.replace("folds: 3", "folds: 1"), "$.cross_validation"),
     "no duration": (TINY.replace("epochs: 2", "epochs: 2, timeout: soon"), "$.training"),
