@@ -82,20 +82,23 @@ def run(
     *,
     overrides: Mapping[str, Any] | Sequence[str] = (),
     workers: int | None = None,
-    executor: Literal["process", "serial"] = "process",
+    executor: Literal["process", "serial", "ray"] | None = None,
     reports: AnyPath = "reports",
     tracking_uri: AnyPath | None = None,
     only_failed: bool = False,
     fail_fast: bool = False,
     publish_wait: float = 10.0,
     progress: bool | Progress = True,
+    address: str = "auto",
+    allow_mixed: bool = False,
 ) -> Outcome:
     """Train what is missing of an experiment, publish it to MLflow and write its report, as `runner run` does.
 
     `experiment` is the path of a YAML file, a mapping with the keys of the file, or an `Experiment`. `overrides` sets
     values first: ``{"training.epochs": 3}`` or ``["training.epochs=3"]``. `workers` is the number of worker processes,
-    one per core if None; with ``executor="serial"`` everything is trained in this process. `tracking_uri` is an
-    address, the path of an sqlite file, or ``"none"``. ``progress=False`` shows no progress.
+    one per core if None; with ``executor="serial"`` everything is trained in this process, and with "ray" on the Ray
+    cluster at `address`, by as many workers as it has room for. `tracking_uri` is an address, the path of an sqlite
+    file, or ``"none"``. ``progress=False`` shows no progress.
 
     A fit that fails is recorded and raises nothing: see `Outcome.failed`. Raises RunnerError for wrong input, before
     anything is trained, and KeyboardInterrupt, after the report of what is finished is written, if it is interrupted.
@@ -103,10 +106,18 @@ def run(
     from runner.flow import study
     from runner.flow.notebook import progress_for
     from runner.flow.outcome import Options
-    from runner.planning.estimate import default_workers
 
-    count = default_workers() if workers is None else workers
-    options = Options(count, executor, reports, tracking_uri, only_failed, fail_fast, publish_wait)  # type: ignore[arg-type]
+    options = Options(
+        workers,
+        executor or "",
+        reports,
+        tracking_uri,
+        only_failed,
+        fail_fast,
+        publish_wait,
+        address,
+        allow_mixed,  # type: ignore[arg-type]
+    )
     outcome = study.run(experiment, overrides, options, progress_for(progress))
     if outcome.stopped:
         raise KeyboardInterrupt(f"{outcome.progress}; the same call trains the rest")

@@ -151,6 +151,17 @@ def seconds(text: str) -> float:
     return float(text)
 
 
+def address(text: str) -> str:
+    """The address of a Ray cluster."""
+    from runner.workers.executors.choose import check_address
+
+    try:
+        check_address(text)
+    except RunnerError as error:
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from None
+    return text
+
+
 def shape(text: str) -> tuple[int, int, int]:
     """Channels, height and width, from CxHxW."""
     parts = text.lower().split("x")

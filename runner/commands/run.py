@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runner.commands.arguments import add_experiment, add_reports, add_tracking, positive, seconds
+from runner.commands.arguments import add_experiment, add_reports, add_tracking, address, positive, seconds
 from runner.commands.browse import browse_line
 from runner.commands.output import print_line, print_remark, print_table
 from runner.commands.studies import check_experiment_file
@@ -26,10 +26,18 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_experiment(parser)
-    parser.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one per core)")
     parser.add_argument(
-        "--executor", choices=["process", "serial"], default="process", help="where fits run (%(default)s)"
+        "--workers", type=positive, metavar="N", help="workers (default: one per core, or as many as Ray has CPUs)"
     )
+    parser.add_argument(
+        "--executor", choices=["process", "serial", "ray"], help="where fits run (default: the file's, or process)"
+    )
+    parser.add_argument(
+        "--address", type=address, default="auto", metavar="ADDRESS",
+        help="the Ray cluster: auto (one on this machine, or $RAY_ADDRESS), local (Ray on this machine alone), "
+        "HOST:PORT, or ray://HOST:PORT (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--allow-mixed", action="store_true", help="train on Ray nodes whose libraries differ too")
     add_reports(parser)
     add_tracking(parser)
     parser.add_argument(
@@ -55,11 +63,10 @@ def run(given: argparse.Namespace) -> int:
 
         return plan.run(argparse.Namespace(**vars(given), data=False, json=False))
     check_experiment_file(given.file, given.reports)
-    chosen = {"workers": given.workers} if given.workers else {}
     options = Options(
-        executor=given.executor, reports=given.reports, tracking_uri=given.tracking_uri,
+        workers=given.workers, executor=given.executor or "", reports=given.reports, tracking_uri=given.tracking_uri,
         only_failed=given.only == "failed", fail_fast=given.fail_fast, publish_wait=given.publish_wait,
-        require_published=given.require_published, **chosen,
+        address=given.address, allow_mixed=given.allow_mixed, require_published=given.require_published,
     )  # fmt: skip
     # By stderr, where progress goes; stdout may be a file while someone watches the terminal.
     progress = Live() if sys.stderr.isatty() else Lines()

@@ -343,6 +343,7 @@ class Header(Section):
     report: ReportSettings = ReportSettings()
     search: Search = Search()
     design: Design = GridDesign()
+    executor: Literal["process", "serial", "ray"] = "process"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -96,6 +96,7 @@ class Experiment:
     report: schema.ReportSettings | Mapping[str, Any] | None = None
     search: schema.Search | Mapping[str, Any] | None = None
     design: str | Mapping[str, int] | None = None
+    executor: Literal["process", "serial", "ray"] | None = None
     plugins: Sequence[Any] | None = None
     description: str | None = None
     extends: Any = None

@@ -15,12 +15,11 @@ from runner.errors import RunnerError
 from runner.flow.saved_study import StudyResults
 from runner.journal.index import SelectedResults
 from runner.planning import library_versions
-from runner.planning.estimate import default_workers
 from runner.planning.plan import Plan
 from runner.text import did_you_mean, plural
 from runner.tracking.publisher import DEFAULT_WAIT
 from runner.tracking.store_address import SQLITE
-from runner.workers.executors.choose import NAMES
+from runner.workers.executors.choose import NAMES, check_address
 
 if TYPE_CHECKING:
     from runner.reporting.tables.study_tables import Tables
@@ -29,28 +28,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. None of these changes a result. Raises RunnerError for values that are not allowed."""
+    """How to run. None of these changes a result. Raises RunnerError for values that are not allowed.
 
-    workers: int = default_workers()
-    executor: str = "process"
+    Without `workers` there are as many as there are cores, or as the Ray cluster at `address` has room for. Without an
+    `executor`, the experiment's own is used.
+    """
+
+    workers: int | None = None
+    executor: str = ""
     reports: Path = Path("reports")
     tracking_uri: str | None = None
     only_failed: bool = False
     fail_fast: bool = False
     publish_wait: float = DEFAULT_WAIT
     """Seconds that the end of the run waits for an MLflow server that answers."""
+    address: str = "auto"
+    allow_mixed: bool = False
     require_published: bool = False
     """Look into the store even if the ledger says that it has everything, and count what it lacks as a failure."""
 
     def __post_init__(self) -> None:
-        try:
-            workers = 0 if isinstance(self.workers, bool) else operator.index(self.workers)  # also NumPy's
-        except TypeError:
-            workers = 0
-        if workers < 1:
+        workers = self.workers
+        if workers is not None:
+            try:
+                workers = 0 if isinstance(workers, bool) else operator.index(workers)  # also NumPy's
+            except TypeError:
+                workers = 0
+        if workers is not None and workers < 1:
             raise RunnerError(f"workers: found {self.workers!r}; allowed: a whole number, 1 or more")
-        if self.executor not in NAMES:
+        if self.executor and self.executor not in NAMES:
             raise RunnerError(f"executor: found {self.executor!r}{did_you_mean(self.executor, NAMES)}")
+        check_address(self.address)
         if not isinstance(self.publish_wait, (int, float)) or not 0 <= self.publish_wait < math.inf:
             raise RunnerError(f"publish_wait: found {self.publish_wait!r}; allowed: seconds, 0 or more")
         if not isinstance(self.reports, (str, os.PathLike)):
@@ -62,11 +70,6 @@ class Options:
             raise RunnerError(f"tracking_uri: found {store!r}; expected an address or the path of an sqlite file")
         for name, value in {"workers": workers, "reports": Path(self.reports), "tracking_uri": store}.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def processes(self) -> int:
-        """How many groups of fits run at the same time."""
-        return self.workers if self.executor == "process" else 1
 
 
 @dataclass(frozen=True, repr=False)

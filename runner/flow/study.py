@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,8 @@ def run(
     plan = runnable_plan(experiment)
     folder = options.reports / plan.name
     # Before the data are read: the fork server loads torch in the meantime.
-    executor = training.start_executor(options, plan, folder)
-    with training.prepared_data(experiment, plan) as (data, test):
+    starting = closing(training.start_executor(options, experiment.header.executor, plan, folder))
+    with starting as executor, training.prepared_data(experiment, plan) as (data, test):
         # Before the journal is opened: an experiment that is refused here leaves no folder behind.
         first = Reached(*plan_fits(experiment, plan, data, test))
         with open_journal(folder) as journal:
@@ -78,7 +79,7 @@ def run(
                 if missing:
                     report.load_in_background()
                 with progress:
-                    progress.begin(plan, known, missing, options.processes)
+                    progress.begin(plan, known, missing, executor.workers if missing else 1)
                     train = partial(
                         training.train, executor, data=parts, fail_fast=options.fail_fast, journal=journal,
                         publisher=publisher, progress=progress, networks=networks,

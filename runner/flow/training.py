@@ -33,9 +33,13 @@ from runner.workers.executors.base import Executor
 log = logging.getLogger("runner.flow")
 
 
-def start_executor(options: Options, plan: Plan, folder: Path) -> Executor:
-    """The executor; it begins to load the engine unless the journal may already hold every fit."""
-    executor = choose.create_executor(options.executor, options.workers)
+def start_executor(options: Options, own: str, plan: Plan, folder: Path) -> Executor:
+    """The executor; it begins to load the engine unless the journal may already hold every fit.
+
+    `own` is the name of the experiment's own one, if the options have none.
+    """
+    name = options.executor or own
+    executor = choose.create_executor(name, options.workers, options.address, options.allow_mixed)
     if not (folder / "journal.jsonl").exists():
         executor.prepare(plan.training.engine)
     return executor

@@ -42,7 +42,7 @@ def run_group(group: FitGroup) -> list[FitResult]:
     reset_peak()
     started = clocks()
     engine = selection.get(group[0].training.engine)
-    versions = engine.versions() | _provider_versions(group[0]) | {"numerics": selection.numeric_settings()}
+    versions = engine.versions() | provider_versions(group[0]) | {"numerics": selection.numeric_settings()}
     earlier: dict[str, float] = {}
     outcomes: Sequence[TrainedFit | BaseException]
     try:
@@ -112,7 +112,7 @@ def _refusal(changed: Sequence[str]) -> str:
     )
 
 
-def _provider_versions(spec: FitSpec) -> dict[str, str]:
+def provider_versions(spec: FitSpec) -> dict[str, str]:
     """The version of each distribution that provides a component of the fit; none if the plugins cannot be loaded."""
     try:
         catalog = load_catalog(spec.plugin_files)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from concurrent.futures import BrokenExecutor
 from concurrent.futures import TimeoutError as PoolTimeout
 from dataclasses import dataclass, replace
@@ -29,18 +28,17 @@ class Attempt:
     future: Any = None
 
 
-def collect(done: Attempt, notes: WorkerNotes) -> list[FitResult]:
-    """The results of a finished attempt, one per fit of its group.
+def collect(done: Attempt, notes: WorkerNotes) -> tuple[list[FitResult], str]:
+    """The results of a finished attempt, one per fit of its group, and the output that is to go to stderr.
 
-    Failed ones carry the worker's output in their log; if all succeeded, the output goes to stderr.
+    That is the worker's if all fits succeeded; failed ones carry it in their log.
     """
     results = _outcome(done)
     printed, peak = notes.read_and_clear()
-    if printed and all(result.status == "ok" for result in results):
-        print(printed, end="", file=sys.stderr, flush=True)
-    return [
-        _add_details(result, printed, peak, done.number) if result.status == "failed" else result for result in results
+    detailed = [
+        add_details(result, printed, peak, done.number) if result.status == "failed" else result for result in results
     ]
+    return detailed, printed if all(result.status == "ok" for result in results) else ""
 
 
 def _outcome(done: Attempt) -> list[FitResult]:
@@ -67,7 +65,7 @@ def _cause_of_death(exitcode: int) -> str:
     return f"worker killed by {names.get(-exitcode, f'signal {-exitcode}')}"
 
 
-def _add_details(result: FitResult, printed: str, peak: int, tries: int) -> FitResult:
+def add_details(result: FitResult, printed: str, peak: int, tries: int) -> FitResult:
     """A failed result with its log, its peak memory in bytes, and in its reason the tries and the worker's last sign.
 
     The worker's last sign of life is added only if the reason has no details of its own after a colon.

@@ -21,6 +21,15 @@ class Executor(Protocol):
         """Start loading the engine in the background and return at once. Optional: `run` does it if nobody has."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """How many groups run at the same time."""
+        ...
+
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Yield the results of one group at a time, in the order in which the groups finish."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is kept from one `run` to the next. Optional if nothing was run."""
         ...

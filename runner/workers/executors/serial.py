@@ -16,6 +16,8 @@ class SerialExecutor:
     A fit that crashes the process ends the run, and `training.timeout` and `training.retries` have no effect.
     """
 
+    workers = 1
+
     def prepare(self, engine: str) -> None:
         """Does nothing: the engine is loaded by the first fit."""
 
@@ -26,3 +28,6 @@ class SerialExecutor:
             with aside():  # as those of workers are
                 results = run_group(group)
             yield results
+
+    def close(self) -> None:
+        """Does nothing."""

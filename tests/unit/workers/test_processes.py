@@ -84,7 +84,7 @@ def test_an_executor_stops_its_own_workers_and_no_others() -> None:
     executors = [ProcessExecutor(1), ProcessExecutor(1)]
     sleepers = [executor._context.Process(target=time.sleep, args=(60,)) for executor in executors]
     for executor, sleeper in zip(executors, sleepers, strict=True):
-        executor._pools = []
+        executor._workers = []
         sleeper.start()
 
     executors[0]._stop()

@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(worker, "load_catalog", lambda _: None)
     monkeypatch.setattr(worker, "_read_cached", lambda _: clock.pass_time(10))
     monkeypatch.setattr(worker, "_build_fit", lambda *_: fit)
-    monkeypatch.setattr(worker, "_provider_versions", lambda _: {})
+    monkeypatch.setattr(worker, "provider_versions", lambda _: {})
     monkeypatch.setattr(worker, "clocks", lambda: (clock.now, clock.now))
     monkeypatch.setattr(worker, "since", lambda started: {"seconds": clock.now - started[0], "cpu": 0.0})
     monkeypatch.setattr(worker, "now", lambda: int(1e12 + 1000 * clock.now))

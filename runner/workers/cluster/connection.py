@@ -1,0 +1,246 @@
+"""The connection to a Ray cluster. The one module that imports ray, and only once fits are to run there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runner.errors import RunnerError
+from runner.text import one_line
+from runner.workers.cluster.facts import NEUTRAL_FOLDER
+
+log = logging.getLogger("runner.executors")
+
+REACH_SECONDS = 5.0
+"""How long a head may take to accept a connection."""
+STARTS = 3
+"""How often Ray is started on this machine: on a busy one it may not be up within the time that it gives itself."""
+
+PATIENCE = {
+    # Of a machine that is busy with other work. Ray gives a worker 60 s to register, and a node 10 s for an answer.
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Variables of a Ray that is started here, unless the user has set them."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that is alive: its id, its name in messages, and the resources that it declares."""
+
+    id: str
+    name: str
+    resources: Mapping[str, float]
+
+
+def require_ray() -> None:
+    """Raise RunnerError, with the command that installs it, if ray is absent."""
+    if find_spec("ray") is None:
+        raise RunnerError("executor ray needs Ray, which is not installed: pip install 'archrunner[ray]'")
+
+
+class Connection:
+    """A connection to the cluster at `address`. It ends with `close`, unless the program had connected before."""
+
+    def __init__(self, address: str, workers: int) -> None:
+        """Connect, or with "local" start a Ray of `workers` CPUs; raises RunnerError, after seconds, if that fails."""
+        require_ray()
+        _reach(address)
+        with _patient(), _own_signals(), _in_neutral_folder():
+            import ray
+
+            _keep_quiet(ray)
+            self._ray: Any = ray
+            self._is_ours = not ray.is_initialized()
+            if self._is_ours:
+                self._connect(address, workers)
+
+    def close(self) -> None:
+        """Disconnect; a Ray that was started here ends."""
+        if self._is_ours:
+            self._is_ours = False
+            with _own_signals():
+                self._ray.shutdown()
+
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive and have CPUs."""
+        return [
+            Node(node["NodeID"], f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", node["Resources"])
+            for node in self._ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU", 0) > 0
+        ]
+
+    def ask(self, node: Node, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """What `function` returns on a node, even while all its CPUs are in use."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        import runner.workers.cluster.facts as sent
+
+        cloudpickle = self._ray.cloudpickle
+        cloudpickle.register_pickle_by_value(sent)
+        try:
+            there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+            task = self._ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+            return _future(task.remote(*arguments))
+        finally:
+            cloudpickle.unregister_pickle_by_value(sent)
+
+    def put(self, value: Any) -> Any:
+        """A reference to the value in the object store, from which each node gets it once."""
+        return self._ray.put(value)
+
+    def start(self, actor: type, resources: Mapping[str, float], excluded: Sequence[str], *arguments: Any) -> Any:
+        """An actor with the declared resources, on any node but those with an id in `excluded`."""
+        options: dict[str, Any] = {"num_cpus": resources.get("CPU", 1), "num_gpus": resources.get("GPU", 0)}
+        if resources.get("memory"):
+            options["memory"] = int(resources["memory"])
+        if excluded:
+            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(excluded)})"}
+        made = self._ray.remote(actor).options(max_restarts=0, max_task_retries=0, **options)
+        return made.remote(*arguments)
+
+    def call(self, actor: Any, method: str, *arguments: Any) -> Future[Any]:
+        """What the method of an actor returns; references among the arguments arrive as their values."""
+        return _future(getattr(actor, method).remote(*arguments))
+
+    def kill(self, actor: Any) -> None:
+        """End an actor at once, with its processes."""
+        with suppress(Exception):  # whatever Ray says of one that has ended, or of a cluster that has
+            self._ray.kill(actor)
+
+    def cause_of_loss(self, error: BaseException) -> str:
+        """Why an actor could not answer, in words; "" if it raised an exception itself."""
+        kinds = self._ray.exceptions
+        if isinstance(error, kinds.OutOfMemoryError):
+            return "out of memory: Ray ended the worker, as its node had little left"
+        if isinstance(error, kinds.RayTaskError) or not isinstance(error, kinds.RayError):
+            return ""
+        died = "node" in str(error) and re.search(
+            r"node (has |was |is )?(died|dead|marked dead|terminated)", str(error)
+        )
+        return "worker lost with its node" if died else "worker lost: its process on the node ended"
+
+    def raised(self, error: BaseException) -> BaseException:
+        """What an actor or a function on a node raised itself, if it did."""
+        return getattr(error, "cause", None) or error
+
+    def _connect(self, address: str, workers: int) -> None:
+        options: dict[str, Any] = {}
+        if not address.startswith("ray://"):
+            options = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+        if address == "local":
+            options |= {"num_cpus": workers, "include_dashboard": False}
+        for start in range(STARTS):
+            try:
+                self._ray.init(address, **options)
+                return
+            except Exception as error:  # of many kinds, by what went wrong
+                self._ray.shutdown()
+                if address != "local" or start == STARTS - 1:
+                    raise _refused(address, error) from error
+                log.warning("Ray did not start here (%s); trying again", one_line(str(error))[:200])
+
+
+def ray_folder() -> str:
+    """The folder of the package."""
+    import ray
+
+    return str(Path(ray.__file__).parent)
+
+
+def current_node() -> str:
+    """The id of the node of the actor that asks."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _refused(address: str, error: Exception) -> RunnerError:
+    reason = one_line(str(error))[:300]
+    if address == "auto" and isinstance(error, ConnectionError):
+        start = "start one with `ray start --head`, or give --address HOST:PORT or --address local"
+        return RunnerError(f"address auto: no Ray cluster runs on this machine; {start}")
+    if address == "local":
+        return RunnerError(f"address local: Ray did not start on this machine, which may be too busy: {reason}")
+    return RunnerError(f"address {address}: cannot connect to this Ray cluster: {reason}")
+
+
+def _reach(address: str) -> None:
+    """Raise RunnerError after seconds if nothing accepts connections there: Ray itself would try for minutes."""
+    if address == "local":
+        return
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise RunnerError(f"address {address}: no Ray head answers there ({reason}); is the cluster up?") from None
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Set PATIENCE for what is started inside."""
+    added = PATIENCE.keys() - os.environ.keys()
+    os.environ.update({key: PATIENCE[key] for key in added})
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handlers of signals: Ray installs one of its own for SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _in_neutral_folder() -> Iterator[None]:
+    """Connect in another folder: Ray's workers import from it first, and a file may be named like a library."""
+    here = Path.cwd()
+    os.chdir(NEUTRAL_FOLDER)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+def _keep_quiet(ray: ModuleType) -> None:
+    """Ray prints what happens to workers on standard output, which is for results. We say it in our own words."""
+    worker = ray._private.worker
+    if hasattr(worker, "listen_error_messages"):
+        worker.listen_error_messages = lambda *arguments, **options: None
+
+
+def _future(reference: Any) -> Future[Any]:
+    future: Future[Any] = reference.future()
+    return future
