@@ -107,17 +107,9 @@ def run(
     from runner.flow.notebook import progress_for
     from runner.flow.outcome import Options
 
-    options = Options(
-        workers,
-        executor or "",
-        reports,
-        tracking_uri,
-        only_failed,
-        fail_fast,
-        publish_wait,
-        address,
-        allow_mixed,  # type: ignore[arg-type]
-    )
+    where: Any = {"reports": reports, "tracking_uri": tracking_uri}  # of wider types, which it converts
+    how: Any = {"only_failed": only_failed, "fail_fast": fail_fast, "publish_wait": publish_wait}
+    options = Options(workers, executor or "", **where, **how, address=address, allow_mixed=allow_mixed)
     outcome = study.run(experiment, overrides, options, progress_for(progress))
     if outcome.stopped:
         raise KeyboardInterrupt(f"{outcome.progress}; the same call trains the rest")

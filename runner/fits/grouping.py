@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from runner.fits.records import FitSpec
+from runner.fits.schedule import run_order
 
 T = TypeVar("T")
 
@@ -20,8 +21,8 @@ def time_limit(group: FitGroup) -> float | None:
     return sum(limits) or None
 
 
-def groups_to_train(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[FitGroup]:
-    """The groups that contain a fit whose id is in `wanted`: repeat by repeat, in each the most costly first.
+def groups_to_train(fits: Sequence[FitSpec], wanted: Collection[str], workers: int = 1) -> list[FitGroup]:
+    """The groups that contain a fit whose id is in `wanted`, in the order in which so many workers start them.
 
     `fits` are all fits of a plan, in its order. A group is always trained as a whole, even if only one of its fits is
     wanted: the number of fits trained together affects the last bits of their results.
@@ -36,9 +37,8 @@ def groups_to_train(fits: Sequence[FitSpec], wanted: Collection[str]) -> list[Fi
         for group in split_into_groups(cell, cell[0].training.stacking, 1 + max(fit.fold for fit in cell))
     ]
     chosen = [group for group in all_groups if any(fit.id in wanted for fit in group)]
-    # Whole repeats first: an interrupted study can be judged by those that it has. The most costly first, so that at
-    # the end no worker is left alone with a long group; before the end, the short ones of a repeat fill the gaps.
-    return sorted(chosen, key=lambda group: (group[0].repeat, -sum(fit.cost for fit in group)))
+    keys = [(group[0].repeat, sum(fit.cost for fit in group)) for group in chosen]
+    return run_order(chosen, keys, workers)
 
 
 def split_into_groups(fits: Sequence[T], stacking: int | None, folds: int) -> list[Sequence[T]]:

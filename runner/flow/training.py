@@ -119,7 +119,8 @@ def train(
     folder.mkdir(exist_ok=True)  # where workers write how far they are
     specs = {fit.id: fit for fit in fits}
     todo = [
-        tuple(replace(fit, folder=here, watched=watched) for fit in group) for group in groups_to_train(fits, wanted)
+        tuple(replace(fit, folder=here, watched=watched) for fit in group)
+        for group in groups_to_train(fits, wanted, executor.workers)
     ]
     try:
         # Closing it stops the workers, also if the loop ends by `break` or by a signal.

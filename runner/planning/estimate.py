@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from runner.components.rule_options import passes
 from runner.fits.grouping import split_into_groups
 from runner.fits.records import FitResult
+from runner.fits.schedule import run_order, wall_time
 from runner.planning.plan import Plan
 
 NOMINAL_RATE = 5e9
@@ -33,30 +35,51 @@ def default_workers() -> int:
 def estimate(plan: Plan, results: Iterable[FitResult], workers: int, retrain_all: bool = False) -> TimeEstimate:
     """The time for the remaining fits of `plan`: proportional to multiply-adds x gradients a step x images x epochs.
 
-    Fits that may stop early count with all their epochs, so that they take at most this long.
+    The speed is that of the cell's own fits in the journal or, without any, of all; the fits start in the order of a
+    run on so many workers. Fits that may stop early count with all their epochs, so that they take at most this long.
     With `retrain_all`, the `results` only serve to measure the speed: all fits of the plan are still to be trained.
     """
     results = list(results)
     images = _training_images(plan)
     by_epoch = {cell.id: (cell.macs or 0) * passes(cell.settings.optimizer.parameters) * images for cell in plan.cells}
-    costs = {cell.id: by_epoch[cell.id] * cell.settings.training.epochs for cell in plan.cells}
-    done = [result for result in results if result.cell in costs and result.status == "ok"]
-    seconds = sum(result.seconds for result in done)
-    # Per worker, because the seconds of fits that ran at the same time are added up.
-    rate = sum(by_epoch[result.cell] * result.epochs for result in done) / seconds if seconds else 0.0
-    # Not by id: `runner plan` reads no data, and without it a plan has no fit ids.
-    slots = {(result.cell, result.repeat, result.fold) for result in results if not retrain_all}
-    # Failed fits count as well: a run trains them again only if asked to.
-    finished = {
-        (c, repeat, fold)
-        for c, repeat, fold in slots
-        if c in costs and repeat < plan.repeats_of(c) and fold < plan.folds
+    done = [result for result in results if result.cell in by_epoch and result.status == "ok"]
+    speeds = _speeds(done, by_epoch)
+    overall = _speeds(done, by_epoch, together=True).get("", NOMINAL_RATE)
+    seconds = {
+        cell.id: by_epoch[cell.id] * cell.settings.training.epochs / speeds.get(cell.id, overall) for cell in plan.cells
     }
-    planned = sum(plan.folds * plan.repeats_of(cell) * cost for cell, cost in costs.items())
-    remaining = planned - sum(costs[cell] for cell, _, _ in finished)
-    # A group is trained by one worker, so more workers than groups do not help.
-    busy = max(1, min(workers, _groups(plan)))
-    return TimeEstimate(max(remaining, 0.0) / (rate or NOMINAL_RATE) / busy, plan.fit_count - len(finished), bool(rate))
+    # Not by id: `runner plan` reads no data, and without it a plan has no fit ids. Failed fits count as well: a run
+    # trains them again only if asked to.
+    slots = {(result.cell, result.repeat, result.fold) for result in results if not retrain_all}
+    groups = [*_remaining(plan, seconds, slots)]
+    durations = [duration for _, duration, _ in groups]
+    order = run_order(durations, [(repeat, duration) for repeat, duration, _ in groups], workers)
+    return TimeEstimate(wall_time(order, workers), sum(fits for _, _, fits in groups), overall != NOMINAL_RATE)
+
+
+def _speeds(done: Iterable[FitResult], by_epoch: Mapping[str, float], together: bool = False) -> dict[str, float]:
+    """What one worker trained in a second, by cell or of all cells `together`, as "".
+
+    Per worker, because the seconds of fits that ran at the same time are added up.
+    """
+    work, seconds = defaultdict[str, float](float), defaultdict[str, float](float)
+    for result in done:
+        cell = "" if together else result.cell
+        work[cell] += by_epoch[result.cell] * result.epochs
+        seconds[cell] += result.seconds
+    return {cell: work[cell] / seconds[cell] for cell in work if work[cell] and seconds[cell]}
+
+
+def _remaining(
+    plan: Plan, seconds: Mapping[str, float], slots: Collection[tuple[str, int, int]]
+) -> Iterator[tuple[int, float, int]]:
+    """The repeat, the seconds and the number of fits of each group that a worker still has to train."""
+    for cell in plan.cells:
+        indices = range(plan.folds * plan.repeats_of(cell.id))
+        for group in split_into_groups(indices, cell.settings.training.stacking, plan.folds):
+            left = sum((cell.id, *divmod(index, plan.folds)) not in slots for index in group)
+            if left:
+                yield group[0] // plan.folds, seconds[cell.id] * left, left
 
 
 def _training_images(plan: Plan) -> float:
@@ -65,11 +88,3 @@ def _training_images(plan: Plan) -> float:
     if not split:
         return float(images * (plan.folds - 1) / plan.folds)
     return float(plan.data.get("train", images * (1 - split) if isinstance(split, float) else images))
-
-
-def _groups(plan: Plan) -> int:
-    """The number of groups of fits, and thus of workers that can be busy at the same time."""
-    indices = {cell.id: range(plan.folds * plan.repeats_of(cell.id)) for cell in plan.cells}
-    return sum(
-        len(split_into_groups(indices[cell.id], cell.settings.training.stacking, plan.folds)) for cell in plan.cells
-    )

@@ -54,6 +54,8 @@ class Odd:
             os._exit(3)
         if self.how == "hang":
             time.sleep(600)
+        if self.how == "slow":
+            time.sleep(0.1)
         if self.how == "held":
             while not (HERE / "allowed").exists():
                 time.sleep(0.02)
@@ -64,12 +66,13 @@ class Odd:
                 os.kill(os.getpid(), 9)
         return images
 
+def odd(*, how: str = "none"):
+    return Odd(how)
+
 @hookimpl
 def register_augmentations():
-    yield Augmentation(name="odd", build=lambda *, how: Odd(how))
-""".replace("lambda *, how: Odd(how)", "odd").replace(
-    "@hookimpl", 'def odd(*, how: str = "none"):\n    return Odd(how)\n\n@hookimpl'
-)
+    yield Augmentation(name="odd", build=odd)
+"""
 
 
 class ExecutorSuite:
@@ -140,12 +143,13 @@ class ExecutorSuite:
             "hangs": {"augmentation": odd("hang"), "training.timeout": 2},
         }
         folder = self.run(study, options, grid={"kind": levels}, **{"cross_validation.repeats": 1})
-        reasons = {fit["reason"] for fit in journal_by_id(folder).values()}
+        # Without what follows the colon: where a stopped process was depends on the speed of the machine.
+        reasons = {fit["reason"].partition(": ")[0] for fit in journal_by_id(folder).values()}
         assert reasons == {
             "",
             "worker killed by SIGKILL (tried 2 times)",
             "worker exited with status 3 (tried 2 times)",
-            next(reason for reason in reasons if reason.startswith("timed out after 2 s (tried 2 times)")),
+            "timed out after 2 s (tried 2 times)",
         }
         assert len(journal_lines(folder)) == 8
 
@@ -185,12 +189,11 @@ class ExecutorSuite:
             command, cwd=study.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
+        # The cell without augmentation comes first, of two that cost the same: its fits end, the others wait.
         report, deadline = study.parent / "reports" / "executors", time.monotonic() + 240
-        wanted = 4 if self.finds_fits_beside_held_ones(options) else 0
-        while len(journal_lines(report) if (report / "journal.jsonl").exists() else []) < min(wanted, 1):
+        while not ((report / "journal.jsonl").exists() and journal_lines(report)):
             assert time.monotonic() < deadline and run.poll() is None
             time.sleep(0.1)
-        time.sleep(0.5)
         os.killpg(run.pid, signal.SIGINT)
         _, errors = run.communicate(timeout=120)
         assert run.returncode == 130 and "Traceback" not in errors, errors
@@ -200,10 +203,6 @@ class ExecutorSuite:
             study, options, grid={"augmentation": ["none", odd("held")]},
         )  # fmt: skip
         assert journal_lines(folder)[: len(before)] == before and len(journal_lines(folder)) == 8
-
-    def finds_fits_beside_held_ones(self, options: dict[str, Any]) -> bool:
-        """Whether some fits end although those of one cell wait."""
-        return True
 
 
 def odd(how: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,7 +17,10 @@ PATIENT = {
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_timeout_ms": "60000",
     "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
+# At once, as Ray reads them when it is imported: a token of our own, so that none is made in the user's home folder.
+os.environ.update(PATIENT)
 
 
 class RayCluster:
@@ -54,24 +56,17 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(folder: Path, nodes: int) -> Iterator[RayCluster]:
-    """A cluster of so many nodes, with a token of its own; its processes have ended when the context has."""
+def ray_cluster(nodes: int) -> Iterator[RayCluster]:
+    """A cluster of so many nodes; its processes have ended when the context has."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    token = folder / "token"
-    token.write_text(secrets.token_hex(32))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**PATIENT, "RAY_AUTH_TOKEN_PATH": str(token)}.items():
-            patch.setenv(name, value)
-        cluster = None
-        try:
-            cluster = RayCluster(nodes)
-            yield cluster
-        finally:
-            before = ray_processes()
-            if cluster is not None:
-                cluster.shutdown()
-            _, alive = psutil.wait_procs(before, timeout=60)
-            assert not alive, alive
+    cluster = RayCluster(nodes)
+    try:
+        yield cluster
+    finally:
+        before = ray_processes()
+        cluster.shutdown()
+        _, alive = psutil.wait_procs(before, timeout=60)
+        assert not alive, alive
 
 
 def ray_processes() -> list[psutil.Process]:

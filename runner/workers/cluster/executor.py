@@ -58,7 +58,7 @@ class RayExecutor:
     def prepare(self, engine: str) -> None:
         """Connect, so that a cluster that cannot be reached is refused before the data are read."""
         if self._connection is None:
-            from runner.workers.executors.choose import default_workers
+            from runner.planning.estimate import default_workers
 
             self._connection = Connection(self.address, self.most or default_workers())
             self._nodes = Nodes(self._connection, self.allow_mixed)

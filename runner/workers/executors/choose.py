@@ -37,6 +37,7 @@ def create_executor(name: str, workers: int | None, address: str = "auto", allow
         from runner.workers.cluster.executor import RayExecutor
 
         return RayExecutor(address, workers, allow_mixed)
+    from runner.planning.estimate import default_workers
     from runner.workers.executors.process_pool import ProcessExecutor
 
     return ProcessExecutor(workers or default_workers())

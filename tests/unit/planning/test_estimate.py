@@ -1,8 +1,13 @@
 """The number of fits that a plan still has to train, and the time estimate that goes with it."""
 
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
 from small_study import ACCURACY, make_plan
 
 from runner.fits.records import FitResult
+from runner.fits.schedule import wall_time
 from runner.planning.estimate import estimate
 
 DATA = {"size": 300}
@@ -48,3 +53,28 @@ def test_fits_that_stopped_early_give_the_speed_and_the_others_are_counted_with_
     plan = plan_of(repeats=2)
     done = [result for result in results(plan, epochs=1) if result.repeat == 0]
     assert abs(estimate(plan, done, workers=1).seconds - 48.0) < 1e-9
+
+
+def test_a_cell_is_as_fast_as_its_own_fits_were():
+    plan = plan_of(repeats=2)
+    first = plan.cells[0].id
+    done = [
+        replace(result, seconds=8.0 if result.cell == first else 2.0)
+        for result in results(plan)
+        if result.repeat == 0
+    ]  # fmt: skip
+    fits = plan.folds * len(plan.cells)
+    assert abs(estimate(plan, done, workers=1).seconds - (plan.folds * 8.0 + (fits - plan.folds) * 2.0)) < 1e-9
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 8))
+def test_the_wall_time_is_within_its_bounds(durations, workers):
+    """Graham, 1969: no order takes longer than (2 - 1/workers) times the best, which is at least the mean load."""
+    found = wall_time(durations, workers)
+    least = max(sum(durations) / workers, max(durations, default=0.0))
+    assert least - 1e-9 <= found <= least * (2 - 1 / workers) + 1e-9
+
+
+def test_the_longest_first_leave_no_worker_alone_at_the_end():
+    assert wall_time([3, 3, 2, 2, 2], 2) == 7 and wall_time([2, 2, 2, 3, 3], 2) == 7 and wall_time([1, 1, 4], 2) == 5
+    assert wall_time([4, 1, 1], 2) == 4
