@@ -69,13 +69,13 @@ def ray_cluster(nodes: int) -> Iterator[RayCluster]:
         assert not alive, alive
 
 
-def ray_processes() -> list[psutil.Process]:
-    """The processes of Ray, and all below them, that this process started."""
+def ray_processes(word: str = "ray") -> list[psutil.Process]:
+    """The processes below this one that have the word in their command, which Ray's and their workers have."""
     found = []
     for child in psutil.Process(os.getpid()).children(recursive=True):
         try:
-            if "ray" in " ".join(child.cmdline()):
+            if word in " ".join(child.cmdline()):
                 found.append(child)
-        except psutil.Error:
+        except psutil.Error:  # it has just ended
             continue
     return found
