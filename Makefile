@@ -53,6 +53,7 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/adaptive.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/ray_kills.py
 
 torture-short: .venv/installed  ## the part of it that runs on every change: what begins within 5 minutes
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py --minutes 5

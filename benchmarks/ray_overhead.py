@@ -1,11 +1,12 @@
 """What a fit costs beyond its training on a Ray cluster, beside Ray Tune, with fits that return at once.
 
-    .venv/bin/python benchmarks/ray_overhead.py [FITS]
+    .venv/bin/python benchmarks/ray_overhead.py [FITS [TRIALS]]
 
 FITS (5,000) fits of one run on a Ray that this program starts, with two workers: each goes from the driver to an actor
-and to its worker process and back into the journal, which is synced. Then as many trials of Ray Tune on the same Ray,
-whose function reports one number; and then both again, so that a busy machine shows. Prints milliseconds of wall time
-per fit, from the first result to the last, and the ratio. Tune needs ray[tune].
+and to its worker process and back into the journal, which is synced. Then TRIALS (as many) of Ray Tune on the same
+Ray, whose function reports one number; and then both again, so that a busy machine shows. Prints milliseconds per fit,
+from the first result to the last, by the clock and of the driver's processor time, and the ratios. Tune needs
+ray[tune].
 """
 
 from __future__ import annotations
@@ -44,17 +45,23 @@ class Clock(Progress):
     """Notes when results arrive."""
 
     def __init__(self) -> None:
-        self.times: list[float] = []
+        self.times: list[tuple[float, float]] = []
+
+    def note(self) -> None:
+        self.times.append((time.perf_counter(), time.process_time()))
 
     def finished(self, result: FitResult) -> None:
         super().finished(result)
-        self.times.append(time.perf_counter())
+        self.note()
 
-    def milliseconds(self) -> float:
-        return 1000 * (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+    def milliseconds(self) -> tuple[float, float]:
+        """Per result, from the first to the last: by the clock, and of this process's processor time."""
+        (wall, cpu), (last_wall, last_cpu) = self.times[0], self.times[-1]
+        count = len(self.times) - 1
+        return 1000 * (last_wall - wall) / count, 1000 * (last_cpu - cpu) / count
 
 
-def ours(fits: int, folder: Path) -> float:
+def ours(fits: int, folder: Path) -> tuple[float, float]:
     """Milliseconds per fit of a study of so many."""
     study: dict[str, Any] = {
         "name": "noop",
@@ -71,39 +78,43 @@ def ours(fits: int, folder: Path) -> float:
     return clock.milliseconds()
 
 
-def tune(trials: int, folder: Path) -> float | None:
+def tune(trials: int, folder: Path) -> tuple[float, float] | None:
     """Milliseconds per trial of Ray Tune; None if it is not installed."""
     try:
         from ray import tune as library
     except ImportError as error:
         print(f"Ray Tune is left out: {error}")
         return None
-    ends: list[float] = []
+    clock = Clock()
 
     class Ends(library.Callback):  # type: ignore[misc]
         def on_trial_complete(self, *arguments: Any, **options: Any) -> None:
-            ends.append(time.perf_counter())
+            clock.note()
 
     config = library.TuneConfig(num_samples=1, max_concurrent_trials=WORKERS, reuse_actors=True)
     space = {"lr": library.grid_search([1e-4 * (1 + number) for number in range(trials)])}
     run = library.RunConfig(storage_path=str(folder), callbacks=[Ends()], verbose=0)
     library.Tuner(lambda given: {"accuracy": 0.5}, param_space=space, tune_config=config, run_config=run).fit()
-    return 1000 * (ends[-1] - ends[0]) / (len(ends) - 1)
+    return clock.milliseconds()
 
 
-def main(fits: int) -> None:
+def main(fits: int, trials: int) -> None:
     executor.NodeWorker = NoOpWorker  # type: ignore[misc]
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         for turn in (1, 2):
             with tempfile.TemporaryDirectory() as folder:
                 mine = ours(fits, Path(folder) / "ours")
-                print(f"{turn}: {mine:.1f} ms per fit, {fits} fits on {WORKERS} workers", flush=True)
-                if theirs := tune(fits, Path(folder) / "tune"):
-                    print(f"{turn}: Ray Tune {theirs:.1f} ms per trial: {mine / theirs:.2f} of it", flush=True)
+                text = "{:.1f} ms, of which the driver computes {:.1f} ms".format
+                print(f"{turn}: a fit takes {text(*mine)} ({fits} fits, {WORKERS} workers)", flush=True)
+                if theirs := tune(trials, Path(folder) / "tune"):
+                    ratios = [f"{one / other:.2f}" for one, other in zip(mine, theirs, strict=True)]
+                    shares = f"ours takes {' and '.join(ratios)} of it"
+                    print(f"{turn}: a trial of Ray Tune {text(*theirs)} ({trials} trials): {shares}", flush=True)
     finally:
         ray.shutdown()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
+    numbers = [int(word) for word in sys.argv[1:]] or [5000]
+    main(numbers[0], numbers[-1])

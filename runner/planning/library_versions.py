@@ -5,7 +5,7 @@ Versions are not part of a fit's id, so one journal may hold fits that were trai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from runner.planning.plan import Plan
@@ -51,8 +51,16 @@ def mixture_warning(plan: Plan, counts: Counts) -> str:
     mixture = describe_mixture(counts)
     if not mixture:
         return ""
-    consequence = "so differences between cells may come from the libraries"
+    others = [what for what, is_there in _OTHERS.items() if is_there(counts)]
+    consequence = f"so differences between cells may come from {' or '.join(others)}"
     return f"these results were made with {mixture}, {consequence}. {retrain_hint(plan)}"
+
+
+_OTHERS: dict[str, Callable[[Counts], bool]] = {
+    "the libraries": lambda counts: any(len(by) > 1 for library, by in counts.items() if library != "processor"),
+    "the processors": lambda counts: len(counts.get("processor", ())) > 1,
+}
+"""What fits may differ by beside their cells, and whether they do."""
 
 
 def mixture_warnings_before_training(
@@ -69,7 +77,8 @@ def mixture_warnings_before_training(
             if not _may_be_same(version, installed[library])
         ]
         for library, by_version in count_versions(finished).items()
-        if installed.get(library, "unknown") != "unknown"
+        # On a cluster the fits are trained on other processors than this one; the report warns of those that it finds.
+        if installed.get(library, "unknown") != "unknown" and library != "processor"
     }
     others = {library: versions for library, versions in others.items() if versions}
     if not others or not remaining:

@@ -102,3 +102,18 @@ def test_compare_warns_within_an_experiment_and_between_two(report: Path, runner
     within = f"B mixes fits made with numpy {OLD} (4 fits) and {NEW} (8 fits). `runner run tiny.yaml"
     assert [warning[: len(within)] for warning in json.loads(mixed.stdout)["warnings"]][0] == within
     assert f"A and B were made with numpy {NEW} and {OLD}/{NEW}; " in mixed.stderr
+
+
+def test_fits_that_were_trained_on_several_processors_are_a_mixture(report: Path, runner: Command) -> None:
+    """As the nodes of a cluster record them. Before training nothing is said: the driver's processor trains nothing."""
+
+    def on_processor(number: int, fit: FitResult) -> FitResult:
+        return replace(fit, versions={**fit.versions, "processor": "old" if number < 5 else "new"})
+
+    rewrite(report, on_processor)
+    done = runner("run", "tiny.yaml", *SERIAL)
+    mixture = "processor new (7 fits) and old (5 fits), so differences between cells may come from the processors."
+    assert done.returncode == 0 and f"these results were made with {mixture}" in done.stderr
+    assert mixture in (report / "report.md").read_text()
+    rewrite(report, on_processor, count=4)
+    assert "processor" not in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout
