@@ -100,7 +100,7 @@ def tune(trials: int, folder: Path) -> tuple[float, float] | None:
 
 def main(fits: int, trials: int) -> None:
     executor.NodeWorker = NoOpWorker  # type: ignore[misc]
-    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         for turn in (1, 2):
             with tempfile.TemporaryDirectory() as folder:

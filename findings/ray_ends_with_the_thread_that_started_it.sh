@@ -25,7 +25,7 @@ def processes():
 
 
 def start():
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     print(f"Ray {ray.__version__}, in the thread: {ray.cluster_resources()['CPU']:g} CPU, {len(processes())} processes")
 
 

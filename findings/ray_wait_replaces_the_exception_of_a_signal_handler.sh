@@ -41,7 +41,7 @@ def raised(wait):
         return f"{type(error).__name__}{error.args}"
 
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 signal.signal(signal.SIGUSR1, stop)
 reference = slow.remote()
 calls = {

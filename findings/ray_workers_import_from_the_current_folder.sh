@@ -18,7 +18,7 @@ import colorsys
 
 import ray
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
 
 @ray.remote
