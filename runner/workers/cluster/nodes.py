@@ -46,7 +46,8 @@ class Nodes:
     def compare_all(self, groups: Sequence[FitGroup]) -> None:
         """Compare all nodes that there are with this process, before the groups are trained.
 
-        Raises RunnerError, naming the node and the difference, for one that differs or does not answer.
+        Raises RunnerError, naming the node and the difference, for one that differs. One that does not answer is left
+        out: it may just have been lost.
         """
         firsts = {group[0].cell: group[0] for group in groups}.values()
         providers = {name for spec in firsts for name in provider_versions(spec)}
@@ -61,13 +62,17 @@ class Nodes:
             try:
                 facts: Facts = answer.result(timeout=FACTS_SECONDS)
             except Exception as error:
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
-                raise RunnerError(f"node {node.name} does not answer: {reason}") from error
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                log.warning("node %s does not answer and is not used: %s", node.name, reason)
+                self.excluded.append(node.id)
+                continue
             if difference := self._difference(node.name, facts):
                 raise RunnerError(f"{difference}; install the same there, or --allow-mixed trains and records it")
             self._compared.add(node.id)
             kinds[facts[PROCESSOR]] += 1
-        log.info("Ray: %s: %s", plural(len(asked), "node"), "; ".join(f"{n} × {kind}" for kind, n in kinds.items()))
+        if not kinds:
+            raise RunnerError("no node of the Ray cluster answers")
+        log.info("Ray: %s: %s", plural(kinds.total(), "node"), "; ".join(f"{n} × {kind}" for kind, n in kinds.items()))
 
     def accepts(self, id: str, facts: Facts) -> bool:
         """Whether the node of a worker that has started is used: one that joined during the run is left out if it
