@@ -4,7 +4,7 @@
 
 By default the reports of the gallery. Each study is enlarged to about 1,000 fits: its cells get more repeats, and each
 fit takes as long as a recorded one of its cell, drawn at random. Three orders are compared on the same fits: that of a
-run (`fits.schedule`: by multiply-adds, as a run does not know the times), first come (as fits are in the plan), and a
+run (`fits.grouping`: by multiply-adds, as a run does not know the times), first come (as fits are in the plan), and a
 random one. The idle share is 1 - (sum of the fits' seconds) / (workers x wall time). Prints a table, and writes
 results/schedule.csv.
 """
@@ -20,9 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.fits.grouping import groups_to_train
+from runner.fits.grouping import groups_to_train, wall_time
 from runner.fits.records import ComponentRef, FitSpec, TrainingPlan
-from runner.fits.schedule import wall_time
 from runner.journal.index import read
 from runner.planning import plan_file
 

@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=positive, metavar="N", help="workers (default: one per core, or as many as Ray has CPUs)"
     )
     parser.add_argument(
-        "--executor", choices=["process", "serial", "ray"], help="where fits run (default: the file's, or process)"
+        "--executor",
+        choices=["process", "serial", "ray"],
+        metavar="NAME",
+        help="where fits run: process, serial or ray (default: the file's, or process)",
     )
     parser.add_argument(
         "--address", type=address, default="auto", metavar="ADDRESS",

@@ -1,15 +1,18 @@
-"""Which fits an engine trains together, and in which order the groups run."""
+"""Which fits an engine trains together, in which order the groups run, and how long they take on several workers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from runner.fits.records import FitSpec
-from runner.fits.schedule import run_order
 
 T = TypeVar("T")
 
+
+LAST = 2
+"""The last so many groups per worker start in an order of their own."""
 
 FitGroup = tuple[FitSpec, ...]
 """Fits of one cell that an engine trains together."""
@@ -52,3 +55,31 @@ def split_into_groups(fits: Sequence[T], stacking: int | None, folds: int) -> li
     span = folds if size <= folds else size // folds * folds  # fits that groups do not cross: one repeat, or several
     spans = [fits[start : start + span] for start in range(0, len(fits), span)]
     return [part[start : start + size] for part in spans for start in range(0, len(part), min(size, span))]
+
+
+def run_order(groups: Sequence[T], keys: Sequence[tuple[int, float]], workers: int = 1) -> list[T]:
+    """The groups in the order in which they start; `keys` has the repeat and the cost of each.
+
+    Repeat by repeat, so that an interrupted study has whole ones, and in each the most costly first. The last ones on
+    several workers are the most costly first whatever their repeat: most run at the same time anyway, and a long one
+    that starts late leaves all other workers idle (benchmarks/schedule.py).
+    """
+    by_repeat = sorted(range(len(groups)), key=lambda index: (keys[index][0], -keys[index][1]))
+    last = min(LAST * workers, len(by_repeat)) if workers > 1 else 0
+    start = len(by_repeat) - last
+    end = sorted(by_repeat[start:], key=lambda index: -keys[index][1])
+    return [groups[index] for index in (*by_repeat[:start], *end)]
+
+
+def wall_time(durations: Iterable[float], workers: int) -> float:
+    """The seconds until all groups have ended, whose `durations` are in the order in which they start.
+
+    That is list scheduling (Graham, Bounds on multiprocessing timing anomalies, 1969).
+    """
+    ends: list[float] = []
+    for duration in durations:
+        if len(ends) < workers:
+            heapq.heappush(ends, duration)
+        else:
+            heapq.heapreplace(ends, ends[0] + duration)
+    return max(ends, default=0.0)

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from runner.components.rule_options import passes
-from runner.fits.grouping import split_into_groups
+from runner.fits.grouping import run_order, split_into_groups, wall_time
 from runner.fits.records import FitResult
-from runner.fits.schedule import run_order, wall_time
 from runner.planning.plan import Plan
 
 NOMINAL_RATE = 5e9

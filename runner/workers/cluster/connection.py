@@ -62,7 +62,7 @@ class Connection:
         """Connect, or with "local" start a Ray of `workers` CPUs; raises RunnerError, after seconds, if that fails."""
         require_ray()
         _reach(address)
-        with _patient(), _own_signals(), _in_neutral_folder():
+        with _patient(address), _own_signals(), _in_neutral_folder():
             import ray
 
             _keep_quiet(ray)
@@ -198,9 +198,9 @@ def _reach(address: str) -> None:
 
 
 @contextmanager
-def _patient() -> Iterator[None]:
-    """Set PATIENCE for what is started inside."""
-    added = PATIENCE.keys() - os.environ.keys()
+def _patient(address: str) -> Iterator[None]:
+    """Set PATIENCE for a Ray that is started inside; another one has its own settings."""
+    added = PATIENCE.keys() - os.environ.keys() if address == "local" else set[str]()
     os.environ.update({key: PATIENCE[key] for key in added})
     try:
         yield

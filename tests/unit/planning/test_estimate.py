@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_study import ACCURACY, make_plan
 
+from runner.fits.grouping import wall_time
 from runner.fits.records import FitResult
-from runner.fits.schedule import wall_time
 from runner.planning.estimate import estimate
 
 DATA = {"size": 300}
