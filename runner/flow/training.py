@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,8 @@ def train(
     checkpoint.remove_stale(folder, {id for id, status in journal.results.statuses.items() if status == "ok"})
     live.remove(folder)
     here, watched = str(folder.resolve()), publisher.watches
-    folder.mkdir(exist_ok=True)  # where workers write how far they are
+    with suppress(OSError):  # each result says what of it cannot be written
+        folder.mkdir(exist_ok=True)  # where workers write how far they are
     specs = {fit.id: fit for fit in fits}
     todo = [
         tuple(replace(fit, folder=here, watched=watched) for fit in group)

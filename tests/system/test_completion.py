@@ -19,7 +19,7 @@ CASES = {
     "runner report al": ["alpha"],
     "runner report sub/../reports/b": ["sub/../reports/beta/"],
     "runner run stu": ["study.yaml"],
-    "runner run study.yaml --executor ": ["process", "serial"],
+    "runner run study.yaml --executor ": ["process", "serial", "ray"],
     "runner run study.yaml --workers ": [],
     "runner describe ada": ["adagrad", "adam", "adamw"],
     "runner describe --kind architecture len": ["lenet5"],

@@ -32,7 +32,7 @@ def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runn
     for run in runs:
         if run.data.tags["runner.kind"] == "fit":
             parent = cells[run.data.tags["mlflow.parentRunId"]]
-            factors = {name: parent.data.params[name] for name in ("downsample", "kernel")}
+            factors = {name: parent.data.params[name] for name in ("downsample", "convs")}
             assert factors == {key: value for key, value in run.data.params.items() if key not in ("repeat", "fold")}
             fit = fits.pop(run.data.tags["runner.fit"])
             curve = [m.value for m in client.get_metric_history(run.info.run_id, "val/accuracy")]

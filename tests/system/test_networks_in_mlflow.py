@@ -127,7 +127,9 @@ def test_every_cell_has_one_network_with_its_settings_and_values(study: Path) ->
         assert values["val_accuracy"] == fit.data.metrics["val_accuracy"]
         note = network.tags["mlflow.note.content"]
         assert "It takes raw images (N, 1, 8, 8), pixels from 0 to 255" in note and "[c](d)" not in note
-        assert network.params.items() <= fit.data.params.items() and network.params["architecture"]
+        cell = runs[fit.data.tags["mlflow.parentRunId"]]
+        assert network.params.items() <= {**cell.data.params, **fit.data.params}.items()
+        assert network.params["architecture"]
         shown = [run.data.tags["runner.kind"] for run in runs.values() if network.model_id in outputs(run)]
         assert sorted(shown) == ["cell", "fit"]
     loaded = mlflow.pyfunc.load_model(f"{logged[0].artifact_location}")
