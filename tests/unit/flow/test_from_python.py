@@ -59,7 +59,7 @@ def study(outcome: Outcome) -> Study:
 def test_a_loaded_study_has_the_frames_of_the_run(outcome: Outcome, study: Study) -> None:
     names = [name for name, kind in vars(Outcome.__base__).items() if hasattr(kind, "func")]
     frames = [name for name in names if not name.startswith("_")]
-    assert len(frames) == 14
+    assert len(frames) == 15
     for name in frames:
         pd.testing.assert_frame_equal(getattr(outcome, name), getattr(study, name))
         assert len(getattr(study, name)) or name in ("layers", "looks", "matched")
