@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command import ROOT
 
+from runner.components.records import ImageData
 from runner.data.folds import stratified_splits
 from runner.data.parts import PreparedPart
 from runner.experiment.load import load
@@ -38,7 +39,10 @@ def test_ids_have_not_changed(file: str, tmp_path: Path) -> None:
     experiment = load(ROOT / file, overrides)
     plan = make_plan(experiment)
     classes = len(plan.data["class_names"])
-    data = PreparedPart("nowhere", np.arange(60 * classes) % classes, "0123456789abcdef")
+    size = 60 * classes
+    halves = ["train", "validation"] * (size // 2)
+    described = ImageData((1, 1, 1), ("a",) * classes, size, load=pytest.fail, split=halves)
+    data = PreparedPart("nowhere", np.arange(size) % classes, "0123456789abcdef", described=described)
     test = PreparedPart("nowhere", data.labels, "fedcba9876543210") if plan.test else None
     splits = stratified_splits(data.labels, plan.folds, plan.repeats, plan.seed)
     plan, fits = assign_fit_ids(plan, data, test, splits, experiment.plugin_files)
