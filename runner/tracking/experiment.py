@@ -44,10 +44,13 @@ def open_experiment(connection: Connection, plan: Plan, name: str, reports: Path
         try:
             id = client.create_experiment(name, artifact_root(connection.uri, reports), tags=tags)
         except Exception as error:
-            if concerns_one_item(error):  # another machine may have created it since
+            if not concerns_one_item(error):
+                raise
+            found = client.get_experiment_by_name(name)  # another machine may have created it since
+            if found is None:
                 raise Refused(refused(error) or str(error)) from error
-            raise
-        return Experiment(id, name, tags, True)
+        else:
+            return Experiment(id, name, tags, True)
     if found.lifecycle_stage == "deleted":
         if not restore:
             raise RunnerError(
