@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import Complaint, Location
 from runner.experiment.grid_syntax import level_label
-from runner.experiment.schema import Block, Level, Match
+from runner.experiment.schema import Block, Level
 from runner.files.yaml_nodes import Node
 from runner.text import did_you_mean, yaml_value
 
@@ -18,6 +20,26 @@ EPOCHS = "training.epochs"
 EXAMPLE = "{vary: architecture.width, keep: macs, like: {filters: 7x7}, within: 2%}"
 
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A rule that a plan solves: values of the paths `vary` with which a cell has as much of `keep` as another cell.
+
+    The other cell is the same but for the levels `like`. `within` is the largest difference, as a fraction. `path` and
+    `places` (the rule's own, under "", and those of its keys) are for messages: equal rules may stand in two places.
+    """
+
+    vary: tuple[str, ...]
+    keep: str
+    like: dict[str, str]
+    within: float
+    path: str = field(compare=False, repr=False)
+    places: Mapping[str, Location] = field(compare=False, repr=False)
+
+    def complaint(self, key: str, message: str) -> Complaint:
+        """A complaint about one of the rule's keys, or with "" about the whole of it."""
+        return Complaint(self.places.get(key, self.places[""]), f"{self.path}.{key}".rstrip("."), message)
 
 
 def parse_rule(node: Node, path: str, factor: str, complaints: list[Complaint], where: Location) -> Match | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,10 +20,12 @@ from pydantic import (
 )
 
 from runner.components.records import ComponentRef
-from runner.errors import Complaint, Location
 from runner.files.yaml_nodes import Node
 from runner.fits.records import Precision, SplitDesign
 from runner.text import is_name, yaml_value
+
+if TYPE_CHECKING:
+    from runner.experiment.match_rules import Match
 
 FACTOR_ROOTS = ("architecture", "augmentation", "optimizer", "loss", "training")
 """The sections that a grid may vary. The data set is not one of them, because all cells share the same splits."""
@@ -344,26 +345,6 @@ class Header(Section):
     search: Search = Search()
     design: Design = GridDesign()
     executor: Literal["process", "serial", "ray"] = "process"
-
-
-@dataclass(frozen=True)
-class Match:
-    """A rule that a plan solves: values of the paths `vary` with which a cell has as much of `keep` as another cell.
-
-    The other cell is the same but for the levels `like`. `within` is the largest difference, as a fraction. `path` and
-    `places` (the rule's own, under "", and those of its keys) are for messages: equal rules may stand in two places.
-    """
-
-    vary: tuple[str, ...]
-    keep: str
-    like: dict[str, str]
-    within: float
-    path: str = field(compare=False, repr=False)
-    places: Mapping[str, Location] = field(compare=False, repr=False)
-
-    def complaint(self, key: str, message: str) -> Complaint:
-        """A complaint about one of the rule's keys, or with "" about the whole of it."""
-        return Complaint(self.places.get(key, self.places[""]), f"{self.path}.{key}".rstrip("."), message)
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,7 @@ class CellChecker:
         notes: list[str] = []
         for ref, path in (*changes, (settings.optimizer, ("optimizer",))):
             kind, bound = str(path[0]), self._bind(str(path[0]), ref)
-            how = (training.engine, data, together)
-            notes += self.attempt("try_component", kind, bound, document, path, *how)
+            notes += self.attempt("try_component", kind, bound, document, path, training.engine, data, together)
         return replace(planned, warnings=(*planned.warnings, *dict.fromkeys(notes)), matched=cell.matched)
 
     def network(self, architecture: ComponentRef) -> str:

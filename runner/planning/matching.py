@@ -17,8 +17,8 @@ from runner.components.rule_options import passes
 from runner.components.validation import InvalidValues
 from runner.errors import Complaint, RunnerError
 from runner.experiment.apply import apply_levels
-from runner.experiment.match_rules import EPOCHS
-from runner.experiment.schema import Block, Experiment, Level, Match, parse_component
+from runner.experiment.match_rules import EPOCHS, Match
+from runner.experiment.schema import Block, Experiment, Level, parse_component
 from runner.files.yaml_nodes import Node
 from runner.fits.records import Matched, Solved
 from runner.planning.best_integer import Values, best_integer, distance
