@@ -23,7 +23,7 @@ def lines(text: str) -> list[str]:
 def test_a_server_that_is_down_ends_the_run_with_status_1_and_one_line(tiny: Path, runner: Command) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     done = runner("run", tiny, *ONE_CELL, REQUIRED, "--tracking-uri", dead, publish=True)
-    assert done.returncode == 1
+    assert done.returncode == 1 and lines(done.stderr), (done.stdout, done.stderr)
     (line,) = lines(done.stderr)
     assert line.startswith(f"{LINE}nothing answers at this address") and "`runner publish tiny` sends the rest" in line
     report = tiny.parent / "reports" / "tiny"

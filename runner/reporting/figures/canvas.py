@@ -6,6 +6,8 @@ content to fit, as matplotlib's own layout would.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,10 @@ class CaptionedFigure:
 
 def new_figure(height: float) -> Figure:
     """An empty figure, `height` inches tall."""
+    # MLflow's first request imports IPython in the publisher's thread, and matplotlib asks what is there of it for its
+    # version: see findings/matplotlib_asks_a_half_imported_ipython.sh. An import waits for that of another thread.
+    if "IPython" in sys.modules:
+        importlib.import_module("IPython")
     return Figure(figsize=(WIDTH, height))
 
 

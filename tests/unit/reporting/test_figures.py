@@ -2,7 +2,10 @@
 
 import io
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import patch
 from xml.etree import ElementTree
 
@@ -317,3 +320,19 @@ def test_pairs_without_matched_cells_are_counted_in_the_caption(usual):
     plan = replace(usual.plan, cells=(usual.plan.cells[0], usual.plan.cells[1], usual.plan.cells[8]))
     caption = figures(Sample(plan, usual.frames, usual.arrays), "differences")["differences"].caption
     assert "Without an interval or a mean, and so not plotted: 2 pairs." in caption
+
+
+def test_a_figure_waits_until_another_thread_has_imported_ipython(tmp_path: Path) -> None:
+    """MLflow's first request imports it in the publisher's thread; matplotlib reads whatever is there of it."""
+    package = tmp_path / "IPython" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("import time\ntime.sleep(0.5)\nversion_info = (9, 0)\n")
+    script = (
+        "import sys, threading, time\n"
+        "from runner.reporting.figures.canvas import new_figure\n"
+        "threading.Thread(target=__import__, args=('IPython',)).start()\n"
+        "while 'IPython' not in sys.modules: time.sleep(0.001)\n"
+        "print(new_figure(1).get_size_inches()[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1.0\n", "")
