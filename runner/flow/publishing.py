@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,8 +48,8 @@ def publisher_for(
     return Publisher(make_tracker, plan, results, options.publish_wait, expecting, watched)
 
 
-ATTEMPTS = 3
-"""How often `runner publish` sends what was refused."""
+PAUSES = (0.25, 0.5, 1.0, 2.0)
+"""The seconds after which `runner publish` sends again what was refused."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _in_one_line(uri: str, as_they_are: type[Exception] | tuple[()] = ()) -> Ite
 
 def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
     """Publish everything. If something is refused, try again: another machine that publishes may have been faster."""
-    for attempt in range(1, ATTEMPTS + 1):
+    for pause in (*PAUSES, None):
         try:
             tracker.publish(plan, results)
             tracker.publish_report(plan, folder)
@@ -119,8 +120,9 @@ def _send(tracker: Tracker, plan: Plan, results: Results, folder: Path) -> None:
             tracker.close()
             return
         except Exception as error:
-            if attempt == ATTEMPTS or not concerns_one_item(error):
+            if pause is None or not concerns_one_item(error):
                 raise
+            time.sleep(pause)
 
 
 def _networks(

@@ -138,10 +138,17 @@ class MlflowTracker:
             self.ledger.record(ALL_FITS, ALL_FITS, content)
 
     def _settle(self, plan: Plan) -> None:
-        """Look again at a server's runs: another machine may have published the same journal at the same time."""
-        if self.runs.created - self._settled and not self.local:
-            self._settled, self._begun = set(self.runs.created), ""
-            self._begin(plan)
+        """Look again at a server's runs: another machine may have published the same journal at the same time.
+
+        Raises Refused if a run that stays is the other machine's and is not finished yet: all is sent again, to it.
+        """
+        if self.local or not self.runs.created - self._settled:
+            return
+        before = set(self.runs.open.items())
+        self._settled, self._begun = set(self.runs.created), ""
+        self._begin(plan)
+        if set(self.runs.open.items()) - before:
+            raise Refused("another machine is publishing this study; the values are sent again")
 
     def experiment_id(self, plan: Plan) -> str:
         """MLflow's id of the study's experiment."""
@@ -331,11 +338,12 @@ class MlflowTracker:
                 for file in files:
                     self.client.log_artifact(run, str(file), file.parent.name if file.parent != folder else None)
                 self._log(run, tags={CONTENT: content, **({STATE: state[:MOST_CHARACTERS_OF_TAG]} if state else {})})
-                if candidates[0] in files:
-                    link_report(self.client, self.runs.experiment, plan, run)
                 self.client.set_terminated(run)
                 self.runs.close(key, run, content)
             self._settle(plan)
+            # Now, as another machine's report may be the one that stays.
+            if run is not None and candidates[0] in files:
+                link_report(self.client, self.runs.experiment, plan, self.ledger.entries[key].run)
 
     def _publish_page(self, plan: Plan, cell: PlannedCell) -> None:
         """What the report knows of a cell, on the cell's own run."""
