@@ -21,8 +21,8 @@ demo: .venv/installed  ## a real study in about two minutes
 check: lint  ## the inner loop: lint, types, contracts, unit tests; under three minutes on two cores
 	$(BIN)/pytest tests/unit -n 2 --dist loadfile
 
-test: .venv/installed  ## everything; four at a time also on two cores, as system tests mostly wait for processes
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+test: .venv/installed  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -50,7 +50,8 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 	-$(BIN)/python benchmarks/mlflow_ui.py
 	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 
-torture: .venv/installed  ## 200 kills and more, about half an hour: docs/explanation/reliability.md
+torture: .venv/installed  ## the long tests, then 200 kills and more, about half an hour: docs/explanation/reliability.md
+	$(BIN)/pytest -m long
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/adaptive.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/ray_kills.py

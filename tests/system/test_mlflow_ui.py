@@ -51,7 +51,7 @@ def team(folder: Path) -> Iterator[str]:
         yield opened.stdout.strip()
 
 
-@pytest.fixture(scope="module", params=[sqlite, team], ids=lambda store: store.__name__)
+@pytest.fixture(scope="module", params=[sqlite, pytest.param(team, marks=pytest.mark.long)])
 def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address that `runner ui` prints for a study of twelve cells."""
     folder = tmp_path_factory.mktemp("study")

@@ -200,6 +200,7 @@ def assert_all_there_once(uri: str, report: Path) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+@pytest.mark.long
 def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(held: Path) -> None:
     """The run itself continues to publish once the server answers again."""
     port, processes = free_port(), []
@@ -225,6 +226,7 @@ def test_a_real_server_killed_and_back_within_a_run_has_everything_at_its_end(he
         stop(processes)
 
 
+@pytest.mark.long
 def test_a_paused_server_delays_nothing_and_has_everything_after_the_next_run(held: Path, here: Command) -> None:
     """It is stopped with requests in progress and processes them when it continues, after the run gave them up."""
     port, report = free_port(), held.parent / "reports" / "tiny"

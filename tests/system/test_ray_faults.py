@@ -62,6 +62,7 @@ def workers(number: int = 1) -> list[psutil.Process]:
     return found if len(found) >= number else []
 
 
+@pytest.mark.long
 def test_an_actor_killed_and_a_node_killed_and_two_added_in_the_middle(study: Path, cluster: RayCluster) -> None:
     settings = {"training.retries": 3}
     with ThreadPoolExecutor(1) as thread:
@@ -77,6 +78,7 @@ def test_an_actor_killed_and_a_node_killed_and_two_added_in_the_middle(study: Pa
     assert len(journal_lines(folder)) == 12 and stable_tables(folder) == stable_tables(serial)
 
 
+@pytest.mark.long
 def test_after_kill_minus_9_of_the_driver_the_same_command_continues_and_no_process_is_left(
     study: Path, cluster: RayCluster
 ) -> None:
