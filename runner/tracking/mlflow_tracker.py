@@ -342,8 +342,9 @@ class MlflowTracker:
                 self.runs.close(key, run, content)
             self._settle(plan)
             # Now, as another machine's report may be the one that stays.
-            if run is not None and candidates[0] in files:
-                link_report(self.client, self.runs.experiment, plan, self.ledger.entries[key].run)
+            entry = self.ledger.entries.get(key)
+            if run is not None and entry is not None and candidates[0] in files:
+                link_report(self.client, self.runs.experiment, plan, entry.run)
 
     def _publish_page(self, plan: Plan, cell: PlannedCell) -> None:
         """What the report knows of a cell, on the cell's own run."""
@@ -355,7 +356,7 @@ class MlflowTracker:
         # Later than any other value of the run: of several at one time, MLflow shows the largest.
         points = values.metric_points(metrics, int(time.time() * 1000))
         self._log(entry.run, metrics=points, tags={NOTE: page.description[:MOST_CHARACTERS_OF_TAG]})
-        self.client.log_text(entry.run, page.page, "first-fit.html")
+        self.runs.log_text(entry.run, page.page, "first-fit.html")
 
     def close(self) -> None:
         """Mark the runs of incomplete cells as killed, until a later call completes them."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from runner.text import plural
@@ -54,6 +56,7 @@ class StoredRuns:
     notes: list[str] = field(default_factory=list)
     plan: str = ""
     created: set[str] = field(default_factory=set)
+    _places: dict[str, str] = field(default_factory=dict)
 
     @property
     def client(self) -> Any:
@@ -140,6 +143,19 @@ class StoredRuns:
         if entry is not None and entry.run:
             self.client.set_tag(entry.run, PARENT, parent)
 
+    def log_text(self, run: str, text: str, name: str) -> None:
+        """Write `text` as the artifact `name` of a run; MLflow's own call asks for the folder of each run."""
+        place = self._places.get(run)
+        if place is None:
+            self.client.log_text(run, text, name)
+            return
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with TemporaryDirectory() as folder:
+            (file := Path(folder, name)).write_text(text, encoding="utf-8")
+            repository = get_artifact_repository(place, tracking_uri=self.connection.uri)
+            repository.log_artifact(str(file))  # type: ignore[no-untyped-call]
+
     def close(self, key: str, run: str, content: str) -> None:
         """Everything is published: only now does the ledger say so, as after a crash it would be sent again."""
         self.ledger.record(key, run, content)
@@ -157,7 +173,9 @@ class StoredRuns:
     def _create(self, key: str, name: str, tags: Mapping[str, str], start: int | None) -> str:
         self.ledger.record(key)
         tags = {**tags, KEY: key, PLAN: self.plan, CURRENT: "yes"}
-        run = str(self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name).info.run_id)
+        info = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=name).info
+        run = str(info.run_id)
+        self._places[run] = info.artifact_uri
         self.open[key] = run
         self.ledger.record(key, run)
         self.created.add(key)
