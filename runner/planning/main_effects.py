@@ -81,6 +81,12 @@ def lack_of_fit(codes: Codes, values: Floats) -> LackOfFit:
     return LackOfFit(max(0.0, float((contrasts.mean(axis=1) ** 2).mean() - noise)), len(contrasts))
 
 
+def deviations(codes: Codes, values: Floats) -> Floats:
+    """By how much each cell's `values` (cells, any) differ from those of the additive model fitted to them."""
+    model = np.hstack([np.ones((len(codes), 1)), *columns_of(codes)])
+    return np.asarray(values - model @ (np.linalg.pinv(model) @ values))
+
+
 def cells_a_level(codes: Codes, factor: int) -> float:
     """As many matched pairs of cells would tell the two levels of a factor apart that the cells tell worst.
 

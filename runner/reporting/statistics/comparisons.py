@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from runner.planning.main_effects import LackOfFit, lack_of_fit, level_weights
+from runner.planning.main_effects import LackOfFit, deviations, lack_of_fit, level_weights
 from runner.planning.plan import Plan
 from runner.reporting.statistics.corrected_t import FIVE_BY_TWO, Floats, five_by_two, holm, repeats_needed
 from runner.reporting.statistics.crossed import POWER, Crossed, crossed_differences
@@ -37,6 +37,8 @@ P_DUNNETT = "p_dunnett"
 """A column of studies with a baseline: p adjusted for all comparisons with it, empty for other pairs."""
 COST_RATIOS = ("parameters_ratio", "macs_ratio", "seconds_ratio")
 """Cost of a over that of b, the geometric mean over the matched cells. Seconds vary between equal runs, hence last."""
+COST_DEVIATION = 0.01
+"""Where a part of a grid was run: by how much the logarithm of a cell's cost may differ from the sum of its levels'."""
 
 
 def comparisons_table(plan: Plan, matrix: MetricMatrix) -> pd.DataFrame:
@@ -166,9 +168,15 @@ def _compare_additively(plan: Plan, matrix: MetricMatrix, codes: np.ndarray) -> 
     with np.errstate(divide="ignore"):
         pairs = 2 / (contrasts**2).sum(axis=1)
     least = least_std(plan, values[:, None], np.full((len(a), 1), True)) / np.sqrt(pairs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        costs = np.exp(contrasts @ np.nan_to_num(np.log(matrix.costs), nan=0.0, neginf=0.0))
-    costs[~known | np.isnan(matrix.costs[complete]).any(axis=0)] = np.nan
+    with np.errstate(divide="ignore"):
+        logs = np.nan_to_num(np.log(matrix.costs), nan=0.0, neginf=0.0)
+    costs = np.exp(contrasts @ logs)
+    costs[~known] = np.nan
+    unknown = np.asarray(np.isnan(matrix.costs[complete]).any(axis=0))
+    if complete.any():
+        # Of parameters and MACs, which are exact: where they do not multiply, the cells cannot tell what a level costs.
+        unknown[:2] |= np.abs(deviations(dense, logs[complete, :2])).max(axis=0) > COST_DEVIATION
+    costs[:, unknown] = np.nan
     missing = np.bincount(codes[:, 0], np.isnan(matrix.values).sum(axis=1), minlength=levels).astype(np.int64)
     lead = weights @ np.where(complete[:, None], matrix.values, 0.0).mean(axis=1) * plan.measure.direction
     best = int(lead.argmax())

@@ -153,9 +153,23 @@ def test_the_report_says_what_was_run_and_what_it_cannot_tell():
 
 def test_of_costs_too_the_ratio_is_that_of_the_model():
     plan, frames = part("fraction")
-    row = make_tables(plan, frames).comparisons.iloc[0]
-    logs = {level: [] for level in FACTORS["one"]}
-    for cell in plan.cells:
-        logs[cell.levels["one"]].append(np.log(cell.macs))
-    expected = np.exp(np.mean(logs[row["level_a"]]) - np.mean(logs[row["level_b"]]))
-    assert row["macs_ratio"] == pytest.approx(expected)
+    factor = {"a": 2, "b": 3, "c": 5, "x": 7, "y": 11, "z": 13}
+    cells = [
+        replace(cell, macs=factor[cell.levels["one"]] * factor[cell.levels["two"]], parameters=None)
+        for cell in plan.cells
+    ]
+    table = make_tables(replace(plan, cells=tuple(cells)), frames).comparisons
+    for name in ("one", "two"):
+        rows = table[table["factor"] == name]
+        expected = [factor[a] / factor[b] for a, b in zip(rows["level_a"], rows["level_b"], strict=True)]
+        assert rows["macs_ratio"].to_numpy() == pytest.approx(expected)
+    assert table.loc[table["factor"] == "three", "macs_ratio"].to_numpy() == pytest.approx(1)
+    assert table["parameters_ratio"].isna().all() and table["seconds_ratio"].notna().all()
+
+
+def test_costs_that_do_not_multiply_are_not_told():
+    """In a fraction they would be given to a factor that costs nothing."""
+    plan, frames = part("fraction")
+    cells = [replace(cell, macs=100 + 900 * (cell.levels["one"] == cell.levels["two"])) for cell in plan.cells]
+    cells[0] = replace(cells[0], macs=5000)
+    assert make_tables(replace(plan, cells=tuple(cells)), frames).comparisons["macs_ratio"].isna().all()
