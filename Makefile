@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ROUNDS ?= 5
+# Thousands of processes start in the tests; without compiled code each would compile the runner again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -24,7 +26,9 @@ check: lint  ## the inner loop: lint, types, contracts, unit tests; under three 
 test: .venv/installed  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/installed
+lint: .venv/installed  ## two test files of one name can't be collected together
+	@twice=$$(find tests -name 'test_*.py' | sed 's|.*/||' | sort | uniq -d); \
+	  [ -z "$$twice" ] || { echo "two test files have the same name: $$twice" >&2; exit 1; }
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
