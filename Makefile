@@ -20,8 +20,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
 
-check: lint  ## the inner loop: lint, types, contracts, unit tests; under three minutes on two cores
-	$(BIN)/pytest tests/unit -n 2 --dist loadfile
+check: lint  ## the inner loop: lint, types, contracts, the unit tests that are quick; under three minutes on two cores
+	$(BIN)/pytest tests/unit -m 'not slow and not long' -n 2 --dist loadfile
 
 test: .venv/installed  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -53,11 +53,14 @@ def here(tmp_path: Path) -> Command:
     return run
 
 
-@pytest.fixture(scope="module")
-def no_figures() -> Iterator[None]:
-    """Reports that are written in this process have no figures, which take most of the time of a small run."""
+@pytest.fixture(scope="module", autouse=True)
+def _quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Save what takes most of the time of a small run in this process: its layers are timed once, and its report has
+    figures only in modules with the mark `figures`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runner.reporting.pages.write.make_figures", lambda *given, **options: {})
+        patch.setattr("runner.engines.inspection.TIMING_ROUNDS", 1)
+        if not request.node.get_closest_marker("figures"):
+            patch.setattr("runner.reporting.pages.write.make_figures", lambda *given, **options: {})
         yield
 
 

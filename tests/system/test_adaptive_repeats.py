@@ -17,8 +17,6 @@ from runner.flow.repeats import Decision
 from runner.journal.index import SelectedResults
 from runner.planning.plan import Plan
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """\
 name: study
 dataset: {name: digits, subset: 120}

@@ -10,8 +10,6 @@ import pytest
 import yaml
 from command import TINY, Command, journal_by_id
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz, subset: 60}")
 STUDY = STUDY.replace("epochs: 2, batch_size: 100", "epochs: 1, batch_size: 20, engine: numpy")
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from command import RUNNER, Command, environment
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 PLUGIN = """\
 import time
 from pathlib import Path

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from executor_suite import ExecutorSuite
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 class TestSerial(ExecutorSuite):
     has_processes = False

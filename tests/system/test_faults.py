@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 from command import Command, journal_lines
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 FAULTY = """\
 import ctypes, os, resource, signal, sys, time
 from dataclasses import dataclass

@@ -14,8 +14,6 @@ from runner.fits.records import FitResult
 from runner.planning.plan import PlannedCell
 from runner.tracking.metrics import cell_curves, cell_metrics, fit_metrics
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 DARK_OR_BRIGHT = TINY[: TINY.index("grid:")].replace("dataset: digits", "dataset: {name: npz, file: mine.npz}")
 DARK_OR_BRIGHT = DARK_OR_BRIGHT.replace("epochs: 2, batch_size: 100", "epochs: 8, batch_size: 8")
 

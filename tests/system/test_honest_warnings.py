@@ -13,8 +13,6 @@ from PIL import Image
 
 import runner
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """\
 name: own
 dataset: {name: digits, subset: 600}

@@ -15,8 +15,6 @@ from held import allow, write_study
 
 from runner.text import plural
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture
 def held(tiny: Path) -> Path:

@@ -12,8 +12,6 @@ import psutil
 import pytest
 from command import RUNNER, TINY, Command, environment, journal_by_id, journal_lines
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 WAITING = """\
 import os, time
 from pathlib import Path

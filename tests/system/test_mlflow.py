@@ -17,8 +17,6 @@ from command import Command, journal_lines
 from mlflow import MlflowClient
 from mlflow_runs import answers, kinds, runs_of, sqlite, ui
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runner: Command) -> None:
     done = runner("run", tiny, publish=True)

@@ -20,8 +20,6 @@ from mlflow_runs import runs_of
 from runner.fits import live
 from runner.tracking import publisher
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 HELD = """\
 import time
 from dataclasses import dataclass

@@ -18,8 +18,6 @@ from mlflow_runs import free_port, runs_of, server
 
 from runner.flow import study
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 TWO_CELLS = TINY.replace("  architecture.convs: [1, 2]\n", "").replace("epochs: 2", "epochs: 1")
 EVERYTHING = {"cell": 2, "fit": 6, "report": 1}
 

@@ -18,8 +18,6 @@ from runner.planning import plan_file
 from runner.tracking.names import FACTOR, LEVEL
 from runner.tracking.parameters import factor_parameters
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 LONG = "a long name of a level " * 300
 """6,900 characters; the levels below add some, at the end only."""
 ODD = ("a//b", "a/b", "./x", "x", "/2", "2", "..", "pool_", "größe", "n" * 300)

@@ -20,8 +20,6 @@ from saved_study import PLUGIN
 from runner.errors import RunnerError
 from runner.trained.networks import load_network
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """\
 name: logged
 plugins: [./own.py]

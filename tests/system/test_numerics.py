@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from command import RUNNER, environment, journal_by_id, run_here
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """
 name: s
 dataset: {name: digits, subset: 120}

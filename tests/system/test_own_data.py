@@ -6,11 +6,8 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
 from command import TINY, Command
 from written_images import RGB, png, tiff
-
-pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def test_a_table_of_16_bit_images_is_learned_and_drawn(tmp_path: Path, here: Command) -> None:

@@ -24,8 +24,6 @@ from runner.planning import plan_file
 from runner.tracking.mlflow_tracker import MlflowTracker
 from runner.tracking.publisher import Publisher
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
 
 HELD = """\

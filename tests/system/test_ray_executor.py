@@ -21,8 +21,6 @@ from runner.workers.cluster import nodes
 from runner.workers.cluster.facts import processor
 from runner.workers.cluster.shipment import Shipment, pack
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:

@@ -19,8 +19,6 @@ from ray_cluster import RayCluster, ray_cluster, ray_processes
 
 import runner
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 HELD = STUDY.replace("optimizer:", "augmentation: {name: odd, how: held}\noptimizer:").replace(
     "repeats: 2", "repeats: 3"
 )

@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 from command import Command, journal_lines
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """\
 name: part
 dataset: {name: digits, subset: 300}

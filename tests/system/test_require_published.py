@@ -9,8 +9,6 @@ from command import Command, journal_lines, run_here
 from mlflow import MlflowClient
 from mlflow_runs import free_port, kinds, runs_of, sqlite
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 ONE_CELL = ("--set", "grid={architecture.convs: [1]}")
 REQUIRED = "--require-published"
 LINE = "--require-published: not everything is in MLflow ("

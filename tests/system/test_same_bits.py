@@ -13,8 +13,6 @@ from command import RUNNER, environment, journal_by_id, journal_lines, stable_ta
 
 import runner
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 STUDY = """\
 name: bits
 dataset: {name: digits, subset: 500}

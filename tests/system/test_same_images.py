@@ -11,8 +11,6 @@ import pytest
 from command import ROOT, Command
 from shared_data import DATA
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 RECORDER = """\
 import os
 from dataclasses import dataclass

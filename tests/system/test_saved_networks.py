@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import psutil
-import pytest
 from command import RUNNER, Command, environment, journal_by_id, journal_lines, run_here
 from saved_study import PLUGIN
 
 from runner.trained.networks import load_network
-
-pytestmark = pytest.mark.usefixtures("no_figures")
 
 EXPORTED = """\
 name: exported

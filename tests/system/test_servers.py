@@ -26,8 +26,6 @@ from runner.tracking.mlflow_values import rounded
 from runner.tracking.new_store import create_store
 from runner.tracking.publisher import Publisher
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 ADMIN, WRITER, READER = ("admin", "admin-password-1"), ("ada", "ada-password-1"), ("bob", "bob-password-1")
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from command import Command, journal_by_id, journal_lines
-
-pytestmark = pytest.mark.usefixtures("no_figures")
 
 SETTINGS = (
     "training={epochs: 2, batch_size: 100, engine: torch}",

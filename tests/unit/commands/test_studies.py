@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from command import TINY, Command, run_here
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 TEXT = TINY.replace("epochs: 2", "epochs: 1, engine: numpy").replace("[1, 2]", "[1]").replace("max_pool, ", "")
 OTHER = TEXT.replace("width: 4", "width: 5")
 

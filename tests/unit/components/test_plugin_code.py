@@ -17,8 +17,6 @@ from runner.components import plugin_code
 from runner.components.catalog import load_catalog, reload_edited
 from runner.components.records import ComponentRef
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 HEAD = "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
 PLUGIN = """
 from dataclasses import dataclass

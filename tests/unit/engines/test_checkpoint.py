@@ -57,8 +57,8 @@ def inspected(fit: BuiltFit) -> BuiltFit:
     return dataclasses.replace(fit, spec=dataclasses.replace(fit.spec, fold=0))
 
 
-AROUND_AN_EPOCH = (1, 2, 3, 4, STEPS)
-"""Kills before the first checkpoint and after it, at the end of an epoch, in the next one, and at the end of a fit."""
+AROUND_AN_EPOCH = (1, 3, 4)
+"""Kills before the first checkpoint, at the end of an epoch, and in the next one."""
 
 
 @each_engine
@@ -77,12 +77,11 @@ def test_a_killed_fit_has_the_same_bits_in_low_precision(engine: str, precision:
     check_every_kill(make, engine, tmp_path, AROUND_AN_EPOCH)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in NAMES), ("Adam", "float64")])
 def test_a_killed_fit_has_the_same_bits_with_each_optimizer_of_torch(name: str, precision: str, tmp_path: Path) -> None:
     schedule = {} if name == "Rprop" else {"schedule": "cosine"}
     optimizer = ComponentRef(name, {"lr": 0.01, **schedule})
-    check_every_kill(lambda: built_fit("none", 3, precision, optimizer, MIXED), "torch", tmp_path, (1, 5, 8))
+    check_every_kill(lambda: built_fit("none", 3, precision, optimizer), "torch", tmp_path, (5, 8))
 
 
 AROUND = {"lookahead": {"k": 4}, "sam": {}, "multipliers": {"bias": {"lr": 2}, "conv": {"weight_decay": 0}}}
@@ -126,7 +125,7 @@ def remembering(kind: type = Remembering) -> BuiltFit:
 
 
 def test_a_killed_fit_has_the_same_bits_with_named_tuples_in_the_optimizer_s_state(tmp_path: Path) -> None:
-    check_every_kill(remembering, "torch", tmp_path, (1, 4, 8))
+    check_every_kill(remembering, "torch", tmp_path, (4, 8))
 
 
 def test_a_named_tuple_that_cannot_be_found_again_is_not_saved(
@@ -240,6 +239,7 @@ def check_ignored(folder: Path, caplog: pytest.LogCaptureFixture, reason: str, *
     assert "is ignored and its fit starts from the beginning: " in message and reason in message and "\n" not in message
 
 
+@pytest.mark.slow
 def test_a_damaged_or_torn_checkpoint_is_ignored(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     content, rng = file.read_bytes(), np.random.default_rng(0)
     damaged = [b"", b"\n", content[:10], content[:-1], content + b"x", content.replace(b" 3 ", b" 4 ", 1)]

@@ -30,8 +30,6 @@ from runner.network.layers import (
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def plain_torch_losses(fit: BuiltFit) -> list[float]:
     """The training losses of the same fit in plain torch: its own modules and optimizer, contiguous tensors."""
@@ -182,6 +180,7 @@ def leaderboard(report: Path) -> list[str]:
     return list(cells["cell"])
 
 
+@pytest.mark.slow
 def test_both_engines_rank_cells_that_are_far_apart_in_the_same_order(tmp_path: Path, runner: Command) -> None:
     grid = "grid:\n  architecture.width: [1, 4, 16]\n"
     (tmp_path / "e.yaml").write_text(TINY[: TINY.index("grid:")] + grid)

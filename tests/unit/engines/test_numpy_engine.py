@@ -231,6 +231,7 @@ TORCH_REFUSED = Sequential(Conv(2, (1, 2), bias=False), Conv(1, (1, 2), bias=Fal
 """A network whose weights once had strides that torch's convolution of doubles refuses."""
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(networks())
 @example((TORCH_REFUSED, (2, 4, 4)))

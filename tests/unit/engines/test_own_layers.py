@@ -62,6 +62,7 @@ def plan(here: Command, *settings: str) -> tuple[list[dict[str, Any]], str]:
     return json.loads(done.stdout)["cells"], done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_of_the_reference_trains_on_both_engines(here: Command, tmp_path: Path) -> None:
     write(tmp_path, example())
     done = here("run", "own.yaml")

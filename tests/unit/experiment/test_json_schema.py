@@ -164,6 +164,7 @@ def test_names_come_with_the_first_line_of_their_docstrings() -> None:
     assert stages["description"].startswith("`stages` stages of `convs` convolutions")
 
 
+@pytest.mark.slow
 def test_the_schema_of_a_file_knows_its_plugins(tmp_path: Path, here: Command) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     # Unfinished, as a file is that somebody is writing.

@@ -178,6 +178,7 @@ def bound_on(cell, factor):
     return json.dumps([reduce(lambda section, key: section[key], path.split("."), values) for path in paths])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(blocks(), min_size=2, max_size=3),

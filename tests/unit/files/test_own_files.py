@@ -21,6 +21,8 @@ from runner.files.own_files import opener, refuse_links
 from runner.journal.journal import Journal
 from runner.tracking.ledger import Ledger
 
+pytestmark = pytest.mark.figures
+
 SMALL = ("--set", "training={epochs: 1, engine: numpy}", "--set", "grid={architecture.convs: [1]}")
 COMMANDS = {
     "run": ("run", "tiny.yaml", *SMALL, "--set", "seed=1"),

@@ -40,6 +40,7 @@ def test_without_a_journal_there_is_a_low_and_a_high_difference(tiny, here: Comm
     assert "Variances: low and high ones" in text and "fits" in text and "time" in text
 
 
+@pytest.mark.slow
 def test_a_journal_gives_the_studys_own_variances(studied):
     document = json.loads(run_here(studied, "power", "tiny.yaml", "--json").stdout)
     assert (document["variances"], document["source"]) == ("measured", "reports/tiny")

@@ -23,7 +23,6 @@ from runner.journal.schema import parse_fit
 from runner.planning import plan_file
 from runner.planning.make_plan import make_plan
 
-pytestmark = pytest.mark.usefixtures("no_figures")
 FOUR = ("ant", "bee", "cow", "dog")
 ASKED = ["macro_f1", {"name": "recall", "of": "cow"}, {"name": "top_k", "k": 2}, "auc", "calibration_error", "cost"]
 NAMES = ["balanced_accuracy", "macro_f1", "recall(of=cow)", "top_k(k=2)", "auc", "calibration_error", "cost"]

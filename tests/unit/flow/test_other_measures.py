@@ -20,7 +20,6 @@ from runner.fits.answers import unpack
 from runner.flow.saved_study import Study
 from runner.planning import plan_file
 from runner.planning.make_plan import make_plan
-from runner.reporting.pages import write as pages
 from runner.workers import run_group
 
 BASE: dict[str, Any] = {
@@ -34,12 +33,6 @@ BASE: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of such runs; those of other metrics are tested with the report."""
-    monkeypatch.setattr(pages, "make_figures", lambda *given, **options: {})
-
-
 def write(folder: Path, **sections: Any) -> None:
     (folder / "s.yaml").write_text(json.dumps({**BASE, **sections}))
 
@@ -49,6 +42,7 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_metrics_of_the_answers_appear_in_the_report_of_an_old_journal(tmp_path: Path, here: Command) -> None:
     write(tmp_path)
     assert here("run", "s.yaml").returncode == 0

@@ -22,8 +22,6 @@ from runner.journal.index import read
 from runner.journal.journal import Journal
 from runner.journal.line import encode
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 

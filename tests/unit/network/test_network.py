@@ -133,6 +133,7 @@ def measure(module, images):
     return rows, counter.get_total_flops()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(networks())
 def test_shapes_parameters_and_macs_agree_with_torch(drawn):
@@ -377,6 +378,7 @@ def test_an_identity_leaves_out_defaults_and_strict():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(networks(), st.data())
 def test_networks_have_the_same_identity_exactly_if_they_are_equal(drawn, data):
@@ -387,6 +389,7 @@ def test_networks_have_the_same_identity_exactly_if_they_are_equal(drawn, data):
     assert (network == other) == (change == "")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(*[networks(most_channels=1, lengths=st.just(4))] * 2)
 def test_two_networks_have_the_same_identity_exactly_if_they_are_equal(one, two):

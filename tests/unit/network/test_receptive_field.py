@@ -147,6 +147,7 @@ def measured_fields(network, shape, axis):
     return [(lines[0], lines[-1]) if lines else None for lines in lit_lines]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(spatial())
 def test_receptive_field_jump_and_centre_match_an_experiment(drawn):

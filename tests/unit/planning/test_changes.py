@@ -17,8 +17,6 @@ from command import Command, journal_lines, run_here
 from runner.journal.index import read
 from runner.journal.line import encode
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 PLUGIN = """\
 from dataclasses import dataclass
 from runner.api import Architecture, Augmentation, Conv, Dense, Flatten, MaxPool, ReLU, Sequential, hookimpl

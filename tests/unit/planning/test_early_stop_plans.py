@@ -21,6 +21,8 @@ from runner.planning.make_plan import make_plan
 from runner.planning.plan import Plan
 from runner.tracking.metrics import cell_curves, fit_metrics
 
+pytestmark = pytest.mark.figures
+
 STOP = "training={epochs: 9, batch_size: 100, stop: {patience: 2, on: inner}}"
 SMALL = "grid={architecture.convs: [1]}"
 

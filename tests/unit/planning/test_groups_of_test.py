@@ -20,7 +20,6 @@ from runner.planning.fits import plan_fits
 from runner.planning.make_plan import make_plan
 from runner.planning.plan import Plan
 
-pytestmark = pytest.mark.usefixtures("no_figures")
 STUDY: dict[str, Any] = {
     "name": "own",
     "architecture": {"name": "stages", "width": 2, "stages": 1},

@@ -381,6 +381,7 @@ def _random_pair(rng):
             return (name, own, other, varied, keep), best, values[best], target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
 def test_what_is_solved_is_the_best_whole_number(part, plan):
     """200 random pairs of an architecture and a quantity: as all numbers, tried one by one, say."""

@@ -17,8 +17,6 @@ from runner.fits.records import FitResult
 from runner.journal.index import read
 from runner.journal.line import encode
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 SERIAL = ("--executor", "serial", "--set", "training.epochs=1", "--set", "training.engine=numpy")
 OLD, NEW = "1.26.9", np.__version__
 
@@ -49,6 +47,7 @@ def older(first: int) -> Callable[[int, FitResult], FitResult]:
     return lambda number, fit: replace(fit, versions={"numpy": OLD}) if number < first else fit
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_with_other_libraries_warns_before_and_after(report: Path, runner: Command) -> None:
     rewrite(report, older(5), count=5)
     warning = (

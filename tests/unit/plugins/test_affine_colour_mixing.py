@@ -169,6 +169,7 @@ def test_scale_bounds_in_the_wrong_order_are_refused() -> None:
         scale(smallest=2.0, largest=1.0)
 
 
+@pytest.mark.slow
 def test_describe_draws_what_an_augmentation_does(tmp_path: Path, runner: Command) -> None:
     done = runner("describe", "shift", "--set", "pixels=3", "--dataset", "digits")
     assert (done.returncode, done.stdout) == (0, "shift.png\n"), done.stderr

@@ -151,6 +151,7 @@ def test_swapped_mnist_files_are_detected_by_their_checksum(tmp_path: Path) -> N
         build_dataset("mnist", root=str(link_folder(tmp_path, "MNIST/raw", DATA / "fashion-mnist"))).load()
 
 
+@pytest.mark.slow
 @real
 def test_the_real_cifar10(tmp_path: Path) -> None:
     script = DATA / "unpack_cifar10.py"

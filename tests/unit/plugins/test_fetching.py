@@ -21,8 +21,6 @@ from small_files import isolated_cache as isolated_cache
 
 from runner.api import RunnerError
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     asked: list[str] = []

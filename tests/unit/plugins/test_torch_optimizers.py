@@ -18,8 +18,6 @@ from runner.data.folds import stratified_splits
 from runner.network.parameters import initial_values
 from runner.seeding import stream
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 PLUGIN = """\
 from dataclasses import dataclass
 from runner.api import Optimizer, Positive, hookimpl
@@ -125,6 +123,7 @@ def by_hand(make, clip, schedule):
     return losses
 
 
+@pytest.mark.slow
 def test_torchs_own_optimizers_train_as_in_a_loop_written_by_hand(tmp_path):
     levels = [f"    hand{number}: {{optimizer: {row[0]}}}\n" for number, row in enumerate(HAND)]
     levels += [f"    {name}: {{optimizer: {name}}}\n" for name in NAMES]

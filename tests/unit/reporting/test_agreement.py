@@ -43,6 +43,7 @@ def agrees_with_baycomp(folds, repeats, x, y, rope):
         assert (ours.p_below + within, ours.p_above + within) == pytest.approx(theirs, rel=0, abs=1e-9)
 
 
+@pytest.mark.slow
 @many
 @given(scores(), st.sampled_from([0.0, 1 / 4096, 0.01, 0.3]))
 def test_bayesian_correlated_t_test(given, rope):

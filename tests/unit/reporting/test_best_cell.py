@@ -9,8 +9,6 @@ from small_study import ACCURACY, folds, frames_of, make_plan
 from runner.reporting.tables.study_tables import make_tables
 from runner.reporting.text.best import sentence
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def said(plan, accuracies=ACCURACY, failed=()):
     return sentence(plan, make_tables(plan, frames_of(plan, accuracies, failed)).cells)

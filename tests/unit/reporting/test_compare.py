@@ -34,8 +34,6 @@ from runner.planning.plan import CellSettings, Plan, PlannedCell
 from runner.reporting.between_studies.compare import LoadedReport, compare
 from runner.reporting.between_studies.side_by_side import document, sections, write
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
 MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
 SETTINGS = CellSettings(

@@ -195,6 +195,7 @@ def reference(plan, fits, factor, a, b):
     return len(used), len(pairs), values
 
 
+@pytest.mark.slow
 @few
 @given(st.data())
 def test_agrees_with_a_plain_reference_on_grids_with_holes(data):

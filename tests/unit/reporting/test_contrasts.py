@@ -61,6 +61,7 @@ def by_ols(frame, row):
     return {name: float(np.dot(signs, corners)) for name, signs in SIGNS.items()}
 
 
+@pytest.mark.slow
 @few
 @given(st.tuples(*[st.integers(2, 3)] * 3), st.integers(2, 5), st.integers(1, 2), st.integers(0, 2**32))
 def test_contrasts_and_effects_are_those_of_a_linear_model_with_interactions(sizes, splits_of, repeats, seed):
@@ -77,6 +78,7 @@ def test_contrasts_and_effects_are_those_of_a_linear_model_with_interactions(siz
         )
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(2, 4), st.integers(2, 5), st.integers(1, 3), st.integers(0, 2**32))
 def test_fold_by_fold_the_test_is_that_of_a_regression_with_the_correction_for_shared_images(levels, k, repeats, seed):

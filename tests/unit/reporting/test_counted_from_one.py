@@ -5,10 +5,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from command import Command, journal_lines
-
-pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def test_a_run_counts_alike_in_its_progress_its_messages_and_its_tables(tmp_path: Path, here: Command) -> None:

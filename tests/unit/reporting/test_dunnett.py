@@ -52,6 +52,7 @@ def test_it_lies_between_p_and_bonferroni_and_ignores_what_is_unknown() -> None:
     assert dunnett_p(np.array([0.03]), 8, 0.5) == pytest.approx([0.03])
 
 
+@pytest.mark.slow
 def test_null_studies_hold_their_level() -> None:
     """Answers of equally good networks, judged image by image and adjusted for 4 comparisons with the first."""
     rng, claims, studies = np.random.default_rng(3), 0, 400

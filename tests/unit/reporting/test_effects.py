@@ -120,6 +120,7 @@ def test_interactions_of_three_factors_are_balanced_over_the_third():
     assert found["b", "x"]["mean"] == pytest.approx(values["b", "x", "1"][0])
 
 
+@pytest.mark.slow
 @few
 @given(
     st.integers(0, 999),
@@ -138,6 +139,7 @@ def test_if_all_pairs_match_on_the_same_cells_levels_differ_as_the_comparisons_s
         assert row["difference"] == pytest.approx(difference, abs=1e-12)
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 999))
 def test_interactions_average_to_the_levels(seed):

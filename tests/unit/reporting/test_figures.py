@@ -64,6 +64,7 @@ def test_all_figures_are_drawn_in_the_order_of_the_report(drawn):
     assert list(drawn) == ALL
 
 
+@pytest.mark.slow
 def test_equal_input_gives_equal_files(usual, drawn):
     again = figures(usual)
     assert {name: picture.svg for name, picture in again.items()} == {n: picture.svg for n, picture in drawn.items()}
@@ -192,6 +193,7 @@ def test_a_network_without_convolutions_has_no_filters(tmp_path):
     assert "filters" not in drawings and "activations" not in drawings and {"mistakes", "layers"} <= set(drawings)
 
 
+@pytest.mark.slow
 def test_of_many_levels_and_cells_some_are_omitted_and_the_captions_say_so(tmp_path):
     levels = tuple(f"level {place:02}" for place in range(20))
     plan = make_plan({"a": levels, "b": ("x", "y", "z"), "c": ("1", "2")}, folds=2)
@@ -239,6 +241,7 @@ def test_shares_of_the_layers_sum_to_1(drawn):
     assert len(shares) == 11 and sum(map(float, shares)) == pytest.approx(100, abs=0.6)
 
 
+@pytest.mark.slow
 def test_png_is_written_only_on_request(usual, drawn):
     assert all(picture.png == b"" for picture in drawn.values())
     drawings = figures(usual, png=True)

@@ -79,6 +79,7 @@ def means_and_curves(plan, found):
     return levels_table(plan, matrix), interactions_table(plan, matrix), curves_table(plan, found, matrix)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(studies())
 def test_the_curves_of_every_level_end_at_its_mean(study):
@@ -91,6 +92,7 @@ def test_the_curves_of_every_level_end_at_its_mean(study):
         assert end["balanced"] == means.loc[key, "balanced"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(studies())
 def test_interactions_over_as_many_cells_as_the_effects_average_to_them(study):

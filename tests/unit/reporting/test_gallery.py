@@ -10,6 +10,8 @@ import pytest
 from command import ROOT, Command
 from kept_tables import assert_kept_tables
 
+pytestmark = pytest.mark.figures
+
 GALLERY = ROOT / "reports" / "gallery"
 
 

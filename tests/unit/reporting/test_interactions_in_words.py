@@ -20,6 +20,8 @@ from runner.reporting.tables.typed_frames import typed
 from runner.reporting.text import text_tables
 from runner.reporting.text.verdict import all_answers
 
+pytestmark = pytest.mark.figures
+
 FACTORS = ("norm", "optimizer")
 Values = dict[tuple[str, ...], tuple[float, ...]]
 

@@ -21,6 +21,8 @@ from runner.reporting.tables.study_tables import Tables, make_tables
 from runner.reporting.text.looks import state_lines
 from runner.reporting.text.race import answer
 
+pytestmark = pytest.mark.figures
+
 WIDTHS = tuple("12345678")
 GRID = {"pool": ("max", "avg", "none"), "depth": ("1", "2")}
 

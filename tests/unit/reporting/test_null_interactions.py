@@ -22,6 +22,7 @@ def module() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "benchmarks" / "null_interactions.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effects", ["none", "add up"])
 @pytest.mark.parametrize("split", [(5, 1, 100), (5, 3, 300)])
 def test_effects_that_add_up_seldom_seem_to_depend_on_each_other(

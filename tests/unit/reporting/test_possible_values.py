@@ -84,6 +84,7 @@ def every_text(context) -> str:
     return "\n".join([*parts, *sentences, *context["methods"], context["equivalent"], *context["provenance"].values()])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(degenerate())
 def test_no_text_or_table_has_an_impossible_value(study) -> None:

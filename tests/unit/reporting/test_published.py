@@ -31,8 +31,6 @@ report:
       - {cell: {kernels: large, architecture.downsample: max_pool}, value: 0.7}
 """
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:

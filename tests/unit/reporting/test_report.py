@@ -23,6 +23,8 @@ from runner.reporting.pages.write import FORMATS, write_report
 from runner.text import markdown, markdown_code
 from runner.tracking.experiment import open_experiment
 
+pytestmark = pytest.mark.figures
+
 FIGURES = {
     "effects", "differences", "interactions", "cost", "curves", "confusion", "mistakes", "filters", "activations",
     "layers",
@@ -90,6 +92,7 @@ def test_figures_that_an_earlier_report_left_are_deleted(tmp_path: Path) -> None
     assert "activations" not in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factors", "metric", "folds"),
     [
@@ -156,6 +159,7 @@ def kinds(text: str) -> list[str]:
     return [token.type for token in rendered(text) if token.type != "text"]
 
 
+@pytest.mark.slow
 @given(TEXT)
 @example("\\")
 def test_any_text_is_displayed_as_it_is_wherever_markdown_has_it(text: str) -> None:

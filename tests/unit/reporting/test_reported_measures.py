@@ -27,6 +27,8 @@ from runner.tracking.mlflow_values import fit_key, metric_points
 from runner.tracking.names import safe
 from runner.tracking.parameters import Parameters
 
+pytestmark = pytest.mark.figures
+
 KAPPA = Metric("kappa", "kappa", True, "", -1.0, 1.0, component=ComponentRef("kappa"), key="kappa 0123abcd")
 ERROR = Metric("error(k=2)", "top-2 error", False, "%", component=ComponentRef("error", {"k": 2}))
 TWO = {"pool": ("max", "avg"), "depth": ("1", "2")}

@@ -62,6 +62,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_fetched_study_is_brought_up_to_date_and_no_other_is_touched(store: Store) -> None:
     run = store.run(store.experiment("depth"))
     done = store.report()

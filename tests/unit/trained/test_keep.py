@@ -26,8 +26,6 @@ from runner.network.base import Shape
 from runner.network.description import describe, parse
 from runner.network.graph import Network, Sequential
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 PLAN = replace(
     make_plan(list(ACCURACY)[:2], repeats=2), keep="best", data={"class_names": ["a", "b"], "shape": [1, 4, 4]}
 )

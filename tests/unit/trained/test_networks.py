@@ -21,8 +21,6 @@ from runner.planning import plan_file
 from runner.trained.choose import SavedFits
 from runner.trained.networks import load_network, open_network
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,6 +40,7 @@ def files(report: Path) -> list[Path]:
     return sorted((report / "fits").glob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_every_fit_answers_as_in_the_journal(report: Path) -> None:
     """The same classes and so the same accuracy, whatever the engine, and for fits that were trained together."""
     ways = set()

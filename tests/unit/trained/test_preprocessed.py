@@ -39,8 +39,6 @@ grid:
     numpy:   {training.engine: numpy}
 """
 
-pytestmark = pytest.mark.usefixtures("no_figures")
-
 
 def study_of(folder: Path, preprocess: str = "zca") -> Path:
     rng = np.random.default_rng(0)
@@ -79,6 +77,7 @@ def test_the_disk_use_is_what_plan_says(report: Path) -> None:
     assert 0.99 * saved["bytes"] <= used <= saved["bytes"]
 
 
+@pytest.mark.slow
 def test_an_exported_network_takes_raw_images(report: Path, tmp_path: Path) -> None:
     import onnxruntime
 
