@@ -105,6 +105,10 @@ class Engine(Protocol):
         """Whether memory ran out, so that another attempt may succeed."""
         ...
 
+    def device_memory(self, device: str) -> dict[str, int]:
+        """The `device_memory` and the `device_total` of a `FitResult` since the last call; none but on CUDA."""
+        ...
+
     def fit(self, group: Sequence[BuiltFit]) -> Sequence[TrainedFit | Exception]:
         """Train the fits of a group together: fits of one cell, whose networks have the same layers.
 

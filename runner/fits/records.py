@@ -206,7 +206,8 @@ class FitResult:
     `seconds` is wall-clock time, `cpu` processor time, both without the start of the worker; fits that are trained
     together have equal shares, so that the fits of one worker add up to the time in which it trained. `finished` is
     the time of the end in milliseconds since 1970; `worker` is the process id; `memory` is the peak memory of the
-    process during the fit in bytes, 0 if unknown.
+    process during the fit in bytes, 0 if unknown. `device_memory` is the most that torch held of a CUDA device during
+    the fit, and `device_total` what there is of it, in bytes; 0 on other devices.
     `arrays`, by name, are for inspection and go to a file of their own next to the journal, as do `log` and `learned`,
     which only fits with `keep` have. `retryable` marks a failure that may not repeat, such as a killed worker. None of
     `arrays`, `learned` and `retryable` is in the journal. `refused` says that the worker's code is not the plan's: the
@@ -237,6 +238,8 @@ class FitResult:
     learned: Learned | None = None
     measures: dict[str, float] = field(default_factory=dict)
     test_answers: str = ""
+    device_memory: int = 0
+    device_total: int = 0
 
     def final(self, metric: str) -> float:
         """The metric's value in the fit's result, that after its best or its last epoch; nan for a failed fit.
@@ -258,7 +261,8 @@ class FitResult:
         left_out = {"arrays", "retryable", "refused", "learned"} | ({"confusion"} if self.answers else set())
         # Fits that cannot stop early have the lines that they have always had.
         left_out |= set() if self.best_epoch else {"best_epoch"}
-        left_out |= {key for key in ("measures", "test_answers") if not getattr(self, key)}
+        rare = ("measures", "test_answers", "device_memory", "device_total")
+        left_out |= {key for key in rare if not getattr(self, key)}
         return {key: value for key, value in fields.items() if key not in left_out}
 
 

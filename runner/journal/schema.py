@@ -94,7 +94,8 @@ def _is_confusion(value: Any) -> bool:
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("id", "cell", "reason", "worker", "log", "answers", "test_answers"), (_is_text, "text")),
     **dict.fromkeys(
-        ("repeat", "fold", "epochs", "best_epoch", "finished", "memory"), (_is_whole, "a whole number of 0 or more")
+        ("repeat", "fold", "epochs", "best_epoch", "finished", "memory", "device_memory", "device_total"),
+        (_is_whole, "a whole number of 0 or more"),
     ),
     **dict.fromkeys(("seconds", "cpu"), (_is_seconds, f"seconds, 0 to {_LONGEST_SECONDS:.0e}")),
     "status": (lambda value: value in ("ok", "failed"), "ok or failed"),

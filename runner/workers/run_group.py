@@ -39,9 +39,10 @@ def run_group(group: FitGroup) -> list[FitResult]:
     imported other code of a plugin than was planned, every result is a refused one.
     """
     _prepare(group)
+    engine, device = selection.get(group[0].training.engine), group[0].training.device
     reset_peak()
+    engine.device_memory(device)  # from here on
     started = clocks()
-    engine = selection.get(group[0].training.engine)
     versions = engine.versions() | provider_versions(group[0]) | {"numerics": selection.numeric_settings()}
     earlier: dict[str, float] = {}
     outcomes: Sequence[TrainedFit | BaseException]
@@ -57,7 +58,8 @@ def run_group(group: FitGroup) -> list[FitResult]:
         return [failed_result(spec, _refusal(changed), refused=True) for spec in group]
     # The time of a group is shared equally by its fits. It includes the time before the checkpoint it resumed from.
     spent = {key: (value + earlier.get(key, 0.0)) / len(group) for key, value in since(started).items()}
-    return [_result(engine, spec, outcome, spent, versions) for spec, outcome in zip(group, outcomes, strict=True)]
+    facts: dict[str, Any] = {**spent, **engine.device_memory(device), "versions": versions, "memory": peak_bytes()}
+    return [_result(engine, spec, outcome, facts) for spec, outcome in zip(group, outcomes, strict=True)]
 
 
 def _prepare(group: FitGroup) -> None:
@@ -81,14 +83,8 @@ def _load_metrics(catalog: Catalog, spec: FitSpec) -> None:
         load_libraries(build_metrics(catalog, spec.metrics, spec.class_names), spec.classes)
 
 
-def _result(
-    engine: Engine,
-    spec: FitSpec,
-    outcome: TrainedFit | BaseException,
-    spent: dict[str, float],
-    versions: dict[str, str],
-) -> FitResult:
-    facts: dict[str, Any] = {**spent, "worker": str(os.getpid()), "versions": versions, "memory": peak_bytes()}
+def _result(engine: Engine, spec: FitSpec, outcome: TrainedFit | BaseException, measured: dict[str, Any]) -> FitResult:
+    facts = {**measured, "worker": str(os.getpid())}
     if isinstance(outcome, BaseException):
         # Our own messages are written for users; the message of any other exception needs its type to make sense.
         message = str(outcome) if isinstance(outcome, RunnerError) else f"{type(outcome).__name__}: {outcome}"

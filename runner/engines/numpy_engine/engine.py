@@ -61,6 +61,9 @@ class NumpyEngine:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)  # NumPy raises a subclass of it
 
+    def device_memory(self, device: str) -> dict[str, int]:
+        return {}
+
     def layer_problem(self, entry: LayerWithInput) -> str:
         return own_layer.problem(entry)
 

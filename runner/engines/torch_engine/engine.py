@@ -45,6 +45,14 @@ class TorchEngine:
         words = "DefaultCPUAllocator: can't alloc"
         return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or words in str(error)
 
+    def device_memory(self, device: str) -> dict[str, int]:
+        """Of what torch reserved: no other process can have that, even where no tensor is."""
+        if device != "cuda" or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            return {}
+        peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.reset_peak_memory_stats()
+        return {"device_memory": peak, "device_total": total}
+
     def layer_problem(self, entry: LayerWithInput) -> str:
         return own_layer.problem(entry)
 

@@ -33,6 +33,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         def versions(self) -> dict[str, str]:
             return {}
 
+        def device_memory(self, device: str) -> dict[str, int]:
+            return {}
+
         def fit(self, group: Sequence[BuiltFit]) -> list[TrainedFit]:
             clock.pass_time(30)
             return [TrainedFit({name: [0.5] for name in CURVES}) for _ in group]
