@@ -80,6 +80,13 @@ class ChangedCodeError(RunnerError):
     exit_status = 1
 
 
+class ClusterError(RunnerError):
+    """The cluster that fits are trained on was lost during the run."""
+
+    # Not 2, as the input is right: the same command continues once the cluster is up.
+    exit_status = 1
+
+
 class JournalError(RunnerError):
     """The journal on disk is damaged, and cannot be repaired without losing a fit."""
 

@@ -69,6 +69,8 @@ def run(
             notices = before_training(folder, reached.plan, journal.results, known.versions(), missing)
             networks = SavedNetworks(reached.plan, folder)
             unsaved = networks.begin(known, journal.results)
+            on_gpu = missing and any(cell.settings.training.device == "cuda" for cell in plan.cells)
+            notices += executor.learn(known) if on_gpu else []
             progress.notify([*notices, *unsaved, *unmeasured, *(opening_lines(reached) if missing else [])])
             _save(reached, data.labels, folder)
             plan, expecting = reached.plan, bool(missing)

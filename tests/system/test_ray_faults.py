@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,19 @@ def test_a_head_that_cannot_be_reached_is_one_line_after_seconds(
     done = process("run", "tiny.yaml", "--executor", "ray", "--address", address)
     assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_port_where_something_other_than_ray_listens_is_one_line(tmp_path: Path, process: Command) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        done = process("run", "tiny.yaml", "--executor", "ray", "--address", address)
+        server.shutdown()
+    assert done.returncode == 2 and not (tmp_path / "reports").exists()
+    other = "what listens there does not answer as Ray does; a head's port is 6379, unless it was started with another"
+    assert done.stderr == f"address {address}: {other}\n"
 
 
 def test_without_ray_one_line_says_how_to_install_it(tmp_path: Path) -> None:

@@ -6,25 +6,27 @@ import logging
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from runner.errors import RunnerError
+from runner.errors import ClusterError, RunnerError
 from runner.text import one_line
 from runner.workers.cluster.facts import NEUTRAL_FOLDER
+from runner.workers.cluster.reach import require_answer
 
 log = logging.getLogger("runner.executors")
+T = TypeVar("T")
 
-REACH_SECONDS = 5.0
-"""How long a head may take to accept a connection."""
+KILL_SECONDS = 10.0
+"""How long the end of a run waits for the workers' ends; Ray ends them in any case, once it knows of its own."""
 STARTS = 3
 """How often Ray is started on this machine: on a busy one it may not be up within the time that it gives itself."""
 
@@ -61,13 +63,14 @@ class Connection:
     def __init__(self, address: str, workers: int) -> None:
         """Connect, or with "local" start a Ray of `workers` CPUs; raises RunnerError, after seconds, if that fails."""
         require_ray()
-        _reach(address)
+        require_answer(address)
         with _patient(address), _own_signals(), _in_neutral_folder():
             import ray
 
             _keep_quiet(ray)
             self._ray: Any = ray
-            self._is_ours = not ray.is_initialized()
+            self._is_lost, self._is_ours = False, not ray.is_initialized()
+            self._kills: list[Future[None]] = []
             if self._is_ours:
                 self._connect(address, workers)
 
@@ -76,7 +79,19 @@ class Connection:
         if self._is_ours:
             self._is_ours = False
             with _own_signals():
-                self._ray.shutdown()
+                if self._is_lost:  # it would wait for the head
+                    in_background(self._ray.shutdown)
+                else:
+                    wait(self._kills, timeout=KILL_SECONDS)
+                    self._ray.shutdown()
+
+    def lost(self, seconds: float) -> RunnerError:
+        """The error to raise as the head has not answered for so many seconds; from now on nothing waits for it."""
+        self._is_lost = True
+        return ClusterError(
+            f"the head of the Ray cluster has not answered for {seconds:g} s; what is finished is saved, and the same "
+            "command continues once the cluster is up, or with --executor process"
+        )
 
     def nodes(self) -> list[Node]:
         """The nodes that are alive and have CPUs."""
@@ -102,27 +117,38 @@ class Connection:
             cloudpickle.unregister_pickle_by_value(sent)
 
     def put(self, value: Any) -> Any:
-        """A reference to the value in the object store, from which each node gets it once."""
-        return self._ray.put(value)
+        """A reference to the value in the object store, from which each node gets it once.
 
-    def start(self, actor: type, resources: Mapping[str, float], excluded: Sequence[str], *arguments: Any) -> Any:
-        """An actor with the declared resources, on any node but those with an id in `excluded`."""
+        Raises ClusterError if there is no room for it.
+        """
+        try:
+            return self._ray.put(value)
+        except Exception as error:
+            raise self.raised(error, "this machine") from error
+
+    def start(
+        self, actor: type, resources: Mapping[str, float], excluded: Sequence[str], *arguments: Any
+    ) -> Future[Any]:
+        """An actor with the declared resources, on any node but those with an id in `excluded`, once the head has it.
+
+        Where it is placed, and when, is decided later.
+        """
         options: dict[str, Any] = {"num_cpus": resources.get("CPU", 1), "num_gpus": resources.get("GPU", 0)}
         if resources.get("memory"):
             options["memory"] = int(resources["memory"])
         if excluded:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(excluded)})"}
         made = self._ray.remote(actor).options(max_restarts=0, max_task_retries=0, **options)
-        return made.remote(*arguments)
+        return in_background(partial(made.remote, *arguments))
 
     def call(self, actor: Any, method: str, *arguments: Any) -> Future[Any]:
         """What the method of an actor returns; references among the arguments arrive as their values."""
         return _future(getattr(actor, method).remote(*arguments))
 
     def kill(self, actor: Any) -> None:
-        """End an actor at once, with its processes."""
-        with suppress(Exception):  # whatever Ray says of one that has ended, or of a cluster that has
-            self._ray.kill(actor)
+        """End an actor at once, with its processes; returns before it has, as a head that is lost would never say."""
+        self._kills = [kill for kill in self._kills if not kill.done()]
+        self._kills.append(in_background(partial(self._ray.kill, actor)))
 
     def cause_of_loss(self, error: BaseException) -> str:
         """Why an actor could not answer, in words; "" if it raised an exception itself."""
@@ -136,9 +162,15 @@ class Connection:
         )
         return "worker lost with its node" if died else "worker lost: its process on the node ended"
 
-    def raised(self, error: BaseException) -> BaseException:
-        """What an actor or a function on a node raised itself, if it did."""
-        return getattr(error, "cause", None) or error
+    def raised(self, error: BaseException, node: str) -> BaseException:
+        """What an actor raised itself, or Ray for it, on the node of that name."""
+        cause, kinds = getattr(error, "cause", None) or error, self._ray.exceptions
+        if not isinstance(cause, (kinds.ObjectStoreFullError, kinds.OutOfDiskError)):
+            return cause
+        return ClusterError(
+            f"{node}: Ray's object store is full there, and so is the disk that it moves to; with more room (`ray "
+            "start --object-store-memory BYTES`, a disk with space below /tmp) the same command continues"
+        )
 
     def _connect(self, address: str, workers: int) -> None:
         options: dict[str, Any] = {}
@@ -155,6 +187,20 @@ class Connection:
                 if address != "local" or start == STARTS - 1:
                     raise _refused(address, error) from error
                 log.warning("Ray did not start here (%s); trying again", one_line(str(error))[:200])
+
+
+def in_background(function: Callable[[], T]) -> Future[T]:
+    """What `function` returns, asked for in a thread that the program does not wait for when it ends."""
+    future = Future[T]()
+
+    def ask() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=ask, name="ray", daemon=True).start()
+    return future
 
 
 def ray_folder() -> str:
@@ -179,22 +225,6 @@ def _refused(address: str, error: Exception) -> RunnerError:
     if address == "local":
         return RunnerError(f"address local: Ray did not start on this machine, which may be too busy: {reason}")
     return RunnerError(f"address {address}: cannot connect to this Ray cluster: {reason}")
-
-
-def _reach(address: str) -> None:
-    """Raise RunnerError after seconds if nothing accepts connections there: Ray itself would try for minutes."""
-    if address == "local":
-        return
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS", "")
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
-    except OSError as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise RunnerError(f"address {address}: no Ray head answers there ({reason}); is the cluster up?") from None
 
 
 @contextmanager

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from runner.errors import RunnerError
+from runner.fits.gpu_share import Measured
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult, failed_result
 from runner.workers.cluster.connection import Connection
@@ -20,6 +22,8 @@ from runner.workers.cluster.shipment import pack
 from runner.workers.executors.attempt import Attempt, add_details
 from runner.workers.executors.backlog import Backlog
 
+log = logging.getLogger("runner.executors")
+
 LOOK_SECONDS = 2.0
 """Between two looks for nodes that joined or left."""
 MOST_STARTS = 5
@@ -28,11 +32,16 @@ MOST_STARTS = 5
 
 @dataclass(eq=False)
 class Seat:
-    """A worker on some node, or one that Ray still has to place; busy with `attempt`, if it has one."""
+    """A worker on some node, or one that Ray still has to place; busy with `attempt`, if it has one.
 
-    actor: Any
+    It declared `gpus`; `actor` is None until the head knows of it, and `node` is the name of its node.
+    """
+
+    gpus: float
+    actor: Any = None
     attempt: Attempt | None = None
     ready: bool = False
+    node: str = "a node"
 
 
 Results = list[FitResult] | None
@@ -53,7 +62,7 @@ class RayExecutor:
         self._events: queue.SimpleQueue[Callable[[], Results]] = queue.SimpleQueue()
         self._parts: dict[str, Any] = {}
         self._memory = self._failed_starts = 0
-        self._gpus = 0.0
+        self._on_gpu, self._measured = False, Measured()
 
     def prepare(self, engine: str) -> None:
         """Connect, so that a cluster that cannot be reached is refused before the data are read."""
@@ -70,6 +79,14 @@ class RayExecutor:
         self._nodes.look()
         return self._wanted() or 1
 
+    def learn(self, known: Iterable[FitResult]) -> list[str]:
+        """Note what earlier fits took of a GPU; returns a sentence on how many workers share one, if any was measured.
+
+        Each further fit counts too.
+        """
+        self._measured = self._measured.with_results(known)
+        return [f"Ray: {sentence}" for sentence in [self._measured.sentence()] if sentence]
+
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Train the groups, started in the given order; see `Executor.run`.
 
@@ -80,7 +97,7 @@ class RayExecutor:
         self.prepare("")
         self._nodes.compare_all(groups)
         spec = groups[0][0]
-        self._shipment, self._gpus = self._here.put(pack(spec)), float(spec.training.device == "cuda")
+        self._shipment, self._on_gpu = self._here.put(pack(spec)), spec.training.device == "cuda"
         self._backlog = Backlog(groups)
         try:
             while self._backlog.remaining:
@@ -108,23 +125,38 @@ class RayExecutor:
         return self._nodes.room(self._needs()) if self.most is None else self.most
 
     def _needs(self) -> dict[str, float]:
-        """The resources of a worker: as memory, the largest peak of the fits so far."""
+        """The resources of a worker: as memory, the largest peak of the fits so far; for a GPU see `gpu_share`."""
         memory = min(float(self._memory), self._nodes.largest("memory"))
-        return {"CPU": 1.0, "GPU": self._gpus, "memory": memory}
+        return {"CPU": 1.0, "GPU": self._measured.share if self._on_gpu else 0.0, "memory": memory}
 
     def _fill(self) -> None:
         """Ask for workers as long as there are groups for them, and give those that are ready a group."""
+        needs = self._needs()
+        for seat in [seat for seat in self._seats if not seat.attempt and seat.gpus != needs["GPU"]]:
+            log.info("Ray: %s", self._measured.sentence())
+            self._end(seat)  # the one that takes its place declares what fits take
         waiting = sum(not seat.ready for seat in self._seats)
         while len(self._seats) < self._wanted() and waiting < len(self._backlog):
-            excluded, names = self._nodes.excluded, self._nodes.distributions
-            seat = Seat(self._here.start(NodeWorker, self._needs(), excluded, names))
-            self._seats.append(seat)
+            self._seats.append(self._start(needs))
             waiting += 1
-            self._call(seat, self._begun, "begin", self._shipment)
         for seat in self._seats:
             if seat.ready and not seat.attempt and (attempt := self._backlog.take()):
                 seat.attempt = attempt
                 self._call(seat, self._trained, "train", attempt.group, attempt.number)
+
+    def _start(self, needs: dict[str, float]) -> Seat:
+        seat = Seat(needs["GPU"])
+        future = self._here.start(NodeWorker, needs, self._nodes.excluded, self._nodes.distributions)
+        future.add_done_callback(lambda done: self._events.put(partial(self._made, seat, done)))
+        return seat
+
+    def _made(self, seat: Seat, done: Future[Any]) -> Results:
+        seat.actor = done.result()
+        if seat in self._seats:
+            self._call(seat, self._begun, "begin", self._shipment)
+        else:  # ended since
+            self._here.kill(seat.actor)
+        return None
 
     def _call(self, seat: Seat, then: Answer, method: str, *arguments: Any) -> None:
         """Call a method of the seat's worker; `then` gets the seat and the answer, in the thread of `run`."""
@@ -149,10 +181,11 @@ class RayExecutor:
             return then(seat, future.result())
         if lost := self._here.cause_of_loss(error):
             return self._lost(seat, lost, error)
-        raise self._here.raised(error)
+        raise self._here.raised(error, seat.node)
 
     def _begun(self, seat: Seat, place: Place) -> None:
         """A worker is placed; it gets the data that its node lacks, and starts."""
+        seat.node = f"node {self._nodes.name(place.node)}"
         if not self._nodes.accepts(place.node, place.facts):
             self._end(seat)
             return
@@ -171,6 +204,7 @@ class RayExecutor:
         results, printed = answer
         print(printed, end="", file=sys.stderr, flush=True)
         self._memory = max(self._memory, *(result.memory for result in results))
+        self._measured = self._measured.with_results(results)
         return self._settle(seat, results)
 
     def _lost(self, seat: Seat, cause: str, error: BaseException) -> Results:
@@ -194,7 +228,8 @@ class RayExecutor:
 
     def _end(self, seat: Seat) -> None:
         self._seats.remove(seat)
-        self._here.kill(seat.actor)
+        if seat.actor:
+            self._here.kill(seat.actor)
 
     def _end_workers(self) -> None:
         for seat in list(self._seats):

@@ -6,11 +6,12 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 
 from runner.errors import RunnerError
 from runner.fits.grouping import FitGroup
 from runner.text import plural
-from runner.workers.cluster.connection import Connection, Node
+from runner.workers.cluster.connection import Connection, Node, in_background
 from runner.workers.cluster.facts import PROCESSOR, node_facts
 from runner.workers.run_group import provider_versions
 
@@ -18,6 +19,9 @@ log = logging.getLogger("runner.executors")
 
 FACTS_SECONDS = 300.0
 """How long the nodes may take to say what is installed on them, before anything is trained."""
+
+HEAD_SECONDS = 40.0
+"""How long the head may not answer during a run: after 60, Ray would end this program without a word of ours."""
 
 Facts = Mapping[str, str]
 
@@ -31,6 +35,8 @@ class Nodes:
         self._own: Facts = {}
         self._compared: set[str] = set()
         self._looked = 0.0
+        self._asked: Future[list[Node]] | None = None
+        self._unanswered = 0.0
         self.distributions: list[str] = []
         self.excluded: list[str] = []
 
@@ -39,9 +45,20 @@ class Nodes:
         self._nodes, self._looked = self._connection.nodes(), time.monotonic()
 
     def look_sometimes(self, seconds: float) -> None:
-        """`look`, but not again within so many seconds."""
-        if time.monotonic() - self._looked >= seconds:
-            self.look()
+        """Note which nodes there are, asking every so many seconds and without waiting for the answer.
+
+        Raises ClusterError if the head has not answered for HEAD_SECONDS.
+        """
+        now = time.monotonic()
+        if self._asked is None and now - self._looked >= seconds:
+            self._asked, self._looked = in_background(self._connection.nodes), now
+            self._unanswered = self._unanswered or now
+        if self._asked is not None and self._asked.done():
+            if self._asked.exception() is None:
+                self._nodes, self._unanswered = self._asked.result(), 0.0
+            self._asked = None
+        if self._unanswered and now - self._unanswered > HEAD_SECONDS:
+            raise self._connection.lost(HEAD_SECONDS)
 
     def compare_all(self, groups: Sequence[FitGroup]) -> None:
         """Compare all nodes that there are with this process, before the groups are trained.
@@ -80,13 +97,16 @@ class Nodes:
         """
         if id in self._compared:
             return True
-        name = next((node.name for node in self._nodes if node.id == id), id)
-        if difference := self._difference(name, facts):
+        if difference := self._difference(self.name(id), facts):
             log.warning("%s; it is not used", difference)
             self.excluded.append(id)
             return False
         self._compared.add(id)
         return True
+
+    def name(self, id: str) -> str:
+        """The name of a node, as far as it is known."""
+        return next((node.name for node in self._nodes if node.id == id), id)
 
     def _difference(self, name: str, theirs: Facts) -> str:
         """In what a node differs, in words; "" if it does not, or may. archrunner itself must be there."""
@@ -104,8 +124,13 @@ class Nodes:
         """How many workers with these needs the nodes have room for, by the resources that they declare."""
         wanted = {key: need for key, need in needs.items() if need}
         used = [node.resources for node in self._nodes if node.id not in self.excluded]
-        return sum(int(min(have.get(key, 0.0) / need for key, need in wanted.items())) for have in used)
+        return sum(min(times(have.get(key, 0.0), need) for key, need in wanted.items()) for have in used)
 
     def largest(self, resource: str) -> float:
         """The most of a resource that one node declares."""
         return max((node.resources.get(resource, 0.0) for node in self._nodes), default=0.0)
+
+
+def times(have: float, need: float) -> int:
+    """How often a need is there; one below 1, as a share of a GPU, is of a single one."""
+    return int(have) * int(1 / need) if 0 < need < 1 else int(have / need)

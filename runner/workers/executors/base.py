@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol
 
 from runner.fits.grouping import FitGroup
@@ -24,6 +24,10 @@ class Executor(Protocol):
     @property
     def workers(self) -> int:
         """How many groups run at the same time."""
+        ...
+
+    def learn(self, known: Iterable[FitResult]) -> list[str]:
+        """Note what earlier fits of the study took of a GPU; returns what a user should know of it, before training."""
         ...
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from multiprocessing import current_process
 
 from runner.errors import RunnerError
@@ -28,6 +28,10 @@ class ProcessExecutor:
     def prepare(self, engine: str) -> None:
         """Start the fork server, which loads the engine; returns at once."""
         start_fork_server(self._context, engine)
+
+    def learn(self, known: Iterable[FitResult]) -> list[str]:
+        """Does nothing, and has nothing to say: there are as many workers as were asked for."""
+        return []
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Train the groups, started in the given order; see `Executor.run`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from runner.components.plugin_code import aside
 from runner.fits.grouping import FitGroup
@@ -20,6 +20,10 @@ class SerialExecutor:
 
     def prepare(self, engine: str) -> None:
         """Does nothing: the engine is loaded by the first fit."""
+
+    def learn(self, known: Iterable[FitResult]) -> list[str]:
+        """Does nothing, and has nothing to say."""
+        return []
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Train the groups in the given order; see `Executor.run`."""
