@@ -27,11 +27,15 @@ ORPHAN_TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class Measurement:
-    """Wall-clock seconds, CPU seconds of the program and all processes it started, and its stdout."""
+    """Wall-clock seconds, CPU seconds of the program and all processes it started, and its stdout.
+
+    `memory` is the most bytes that they had in use at one time, pages that several share counted once.
+    """
 
     wall: float
     cpu: float
     output: str
+    memory: int = 0
 
 
 def adopt_orphans() -> None:
@@ -43,11 +47,14 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Measurement:
-    """Run a program in `folder` to its end. Raises SystemExit with the end of its stderr if it fails."""
+def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path, memory: bool = False) -> Measurement:
+    """Run a program in `folder` to its end, on request with its memory, which takes some processor time.
+
+    Raises SystemExit with the end of its stderr if it fails.
+    """
     # Files rather than pipes: a process left behind would keep a pipe open.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        before, sampler, start = _cpu_seconds(), CpuSampler(), time.perf_counter()
+        before, sampler, start = _cpu_seconds(), Sampler(memory), time.perf_counter()
         with sampler:
             status = subprocess.run(command, env=environment, cwd=folder, stdout=output, stderr=errors).returncode
             wall = time.perf_counter() - start
@@ -56,7 +63,8 @@ def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path
         errors.seek(0)
         if status:
             sys.exit(f"{' '.join(command[-3:])} ended with {status}:\n{errors.read()[-3000:]}")
-        return Measurement(wall, max(_cpu_seconds() - before, sampler.seconds()), output.read())
+        cpu = max(_cpu_seconds() - before, sampler.seconds())
+        return Measurement(wall, cpu, output.read(), sampler.memory)
 
 
 def _cpu_seconds() -> float:
@@ -65,15 +73,17 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class CpuSampler(threading.Thread):
-    """Samples the CPU seconds of all processes below this one, on systems with a /proc.
+class Sampler(threading.Thread):
+    """Samples the CPU seconds and, on request, the memory of all processes below this one, on systems with a /proc.
 
     The system's own count misses processes whose parent did not wait for them, such as Ray's workers; this one misses
     the last SAMPLING_INTERVAL of each process. Neither can be too high, so `measure` takes the larger.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: bool = False) -> None:
         super().__init__(daemon=True)
+        self.memory = 0
+        self._with_memory, self._in_use = memory, 0
         self._seconds: dict[tuple[int, str], float] = {}
         self._done = threading.Event()
 
@@ -86,7 +96,9 @@ class CpuSampler(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(SAMPLING_INTERVAL):
+            self._in_use = 0
             self._sample_children(os.getpid())
+            self.memory = max(self.memory, self._in_use)
 
     def _sample_children(self, parent: int) -> None:
         for file in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -101,6 +113,10 @@ class CpuSampler(threading.Thread):
             # which distinguishes the process from an earlier one with the same id.
             fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
             self._seconds[child, fields[19]] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            if self._with_memory:
+                # Of a page that several processes share, each has its part.
+                mapped = Path(f"/proc/{child}/smaps_rollup").read_text()
+                self._in_use += 1024 * int(mapped.partition("\nPss:")[2].split()[0])
 
     def seconds(self) -> float:
         return sum(self._seconds.values())

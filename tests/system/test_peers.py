@@ -142,3 +142,20 @@ print(json.dumps(measure([sys.executable, "-c", {parent!r}], dict(os.environ), P
     code = f"import sys; sys.path.insert(0, {str(file.parent)!r})\n{script}"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) >= 0.5
+
+
+def test_two_builds_are_compared_round_by_round(imports: None) -> None:
+    table = runpy.run_path(str(BENCHMARKS / "builds.py"))["table"]
+    # The second round was measured while the machine was busy: that is no difference between the builds.
+    rounds = [
+        {"base": {"report of 60 fits, s": base}, "ours": {"report of 60 fits, s": ours}}
+        for base, ours in ((2.0, 1.0), (8.0, 4.0), (2.0, 1.2))
+    ]
+    assert "| report of 60 fits, s | base | 2.00 | 1.20 | **0.50** (0.50 to 0.60) | 0.60 |" in table(rounds)
+
+
+def test_a_row_that_builds_do_not_have_is_refused() -> None:
+    command = [sys.executable, str(BENCHMARKS / "builds.py"), "HEAD", "--rows", "tiny,reports"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unknown: reports; allowed: tiny, demo, report, large" in done.stderr
