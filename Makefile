@@ -5,14 +5,23 @@ ROUNDS ?= 5
 # Thousands of processes start in the tests; without compiled code each would compile the runner again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.venv/installed: setup.cfg constraints.txt
+# uv where a user has it, else the pip of .venv. Neither compiles all modules, which takes half of an install: Python
+# compiles those that are used, when they are used for the first time.
+INSTALL = $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet \
+  --disable-pip-version-check --no-compile) -c constraints.txt
+
+.venv/installed: setup.cfg constraints.txt  ## what a study needs, and no more
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,dev]'
+	$(INSTALL) -e '.[torch]'
 	touch $@
 
-.venv/bench: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bench]'
+.venv/dev: .venv/installed  ## linters, type checkers, test tools and what builds the documentation
+	$(INSTALL) -e '.[torch,dev]'
+	touch $@
+
+.venv/bench: .venv/dev
+	$(INSTALL) -e '.[torch,bench]'
 	touch $@
 
 .PHONY: demo check test lint docs reference bench torture torture-short fuzz same-bits
@@ -23,10 +32,10 @@ demo: .venv/installed  ## a real study in about two minutes
 check: lint  ## the inner loop: lint, types, contracts, the unit tests that are quick; under three minutes on two cores
 	$(BIN)/pytest tests/unit -m 'not slow and not long' -n 2 --dist loadfile
 
-test: .venv/installed  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
+test: .venv/dev  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/installed  ## two test files of one name can't be collected together
+lint: .venv/dev  ## two test files of one name can't be collected together
 	@twice=$$(find tests -name 'test_*.py' | sed 's|.*/||' | sort | uniq -d); \
 	  [ -z "$$twice" ] || { echo "two test files have the same name: $$twice" >&2; exit 1; }
 	$(BIN)/ruff check .
@@ -34,14 +43,16 @@ lint: .venv/installed  ## two test files of one name can't be collected together
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: .venv/installed  ## the documentation as a site, in build/docs; a broken link or an unlisted page is an error
+docs: .venv/dev  ## the documentation as a site, in build/docs; a broken link or an unlisted page is an error
 	$(BIN)/sphinx-build -q -W --keep-going -c docs/tools -d build/doctrees . build/docs
 
-reference: .venv/installed  ## the pages that follow from the code, and the record of runner.api
+reference: .venv/dev  ## the pages that follow from the code, and the record of runner.api
 	$(BIN)/python docs/tools/api_record.py
 	$(BIN)/python docs/tools/reference.py
 
-bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER for the grid medium
+bench: BASE ?= 667660a
+bench: .venv/bench  ## ratios in one run, beside the build BASE=COMMIT and peers; CIFAR10=FOLDER for the grid medium
+	$(BIN)/python benchmarks/builds.py $(BASE) --rounds $(ROUNDS)
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/stacking.py
@@ -54,17 +65,17 @@ bench: .venv/bench  ## ratios measured side by side in one run; CIFAR10=FOLDER f
 	-$(BIN)/python benchmarks/mlflow_ui.py
 	$(BIN)/python benchmarks/against_peers.py --rounds $(ROUNDS)
 
-torture: .venv/installed  ## the long tests, then 200 kills and more, about half an hour: docs/explanation/reliability.md
+torture: .venv/dev  ## the long tests, then 200 kills and more, about half an hour: docs/explanation/reliability.md
 	$(BIN)/pytest -m long
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/adaptive.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/ray_kills.py
 
-torture-short: .venv/installed  ## the part of it that runs on every change: what begins within 5 minutes
+torture-short: .venv/dev  ## the part of it that runs on every change: what begins within 5 minutes
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/torture.py --minutes 5
 
-fuzz: .venv/installed  ## 20,000 cases of bad input: docs/explanation/reliability.md
+fuzz: .venv/dev  ## 20,000 cases of bad input: docs/explanation/reliability.md
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/fuzz.py
 
-same-bits: .venv/installed  ## BASE=COMMIT: the same fits and tables as an earlier commit, on both engines
+same-bits: .venv/dev  ## BASE=COMMIT: the same fits and tables as an earlier commit, on both engines
 	$(BIN)/python tests/stress/same_bits_as.py $(BASE)
