@@ -89,15 +89,18 @@ class _Triple:
 
 
 def _triples(plan: Plan) -> Iterator[_Triple]:
+    matched = [cell for cell in plan.cells if cell.matched]
+    if not matched:  # as in most studies: comparing all cells with each other takes seconds for a thousand
+        return
     by_levels = {tuple(cell.levels.items()): cell for cell in plan.cells}
     alike: dict[str, list[PlannedCell]] = defaultdict(list)
-    solved = sorted({path for cell in plan.cells if cell.matched for path in cell.matched.values})
+    solved = sorted({path for cell in matched if cell.matched for path in cell.matched.values})
     for cell in plan.cells:
         if cell.matched is None:
             alike[_but_for(cell, solved)].append(cell)
-    for cell in plan.cells:
-        like = by_levels.get(tuple(_reference(cell).items())) if cell.matched else None
-        twins = [twin for twin in alike[_but_for(cell, solved)] if _differing(cell, twin) == 1]
+    for cell in matched:
+        like = by_levels.get(tuple(_reference(cell).items()))
+        twins = [twin for twin in alike[_but_for(cell, solved)] if _differing(cell, twin) == 1] if like else []
         if like and len(twins) == 1 and twins[0] is not like:
             yield _Triple(cell, twins[0], like)
 
