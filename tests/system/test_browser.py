@@ -13,7 +13,7 @@ from reporting_samples import HOSTILE, sample
 
 from runner.reporting.pages.write import write_report
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.figures]
 
 
 @pytest.fixture(scope="module")

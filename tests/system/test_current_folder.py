@@ -17,6 +17,8 @@ from mlflow_runs import answers, ui
 
 from runner.tracking.new_store import create_store
 
+pytestmark = pytest.mark.figures
+
 SMALL = ("--set", "training={epochs: 1, engine: ENGINE}", "--set", "grid={architecture.convs: [1]}")
 
 

@@ -17,6 +17,8 @@ from runner.cli import main
 from runner.journal.index import read
 from runner.text import plural
 
+pytestmark = pytest.mark.figures
+
 SMALL = ("--executor", "serial", "--tracking-uri", "none", "--set", "training.engine=numpy",
          "--set", "grid={architecture.convs: [1, 2]}")  # fmt: skip
 

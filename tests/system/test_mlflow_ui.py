@@ -21,7 +21,7 @@ from runner.tracking.new_store import create_store
 from runner.tracking.saved_views import CURVES, FIRST, OURS
 from runner.tracking.ui_address import Server, view_page
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.figures]
 NAME = "filters"
 WIDE = (1920, 1080)
 """The table leaves out the columns for which the window has no room."""

@@ -13,6 +13,8 @@ from runner.files import build_stamp
 from runner.journal.index import Results, index
 from runner.journal.line import decode
 
+pytestmark = pytest.mark.figures
+
 OPTIONS = {"executor": "serial", "tracking_uri": "none"}
 
 
