@@ -95,7 +95,8 @@ def _print_plan(plan: Plan, given: argparse.Namespace, experiment: Experiment) -
     cells = {cell.id for cell in plan.cells if not all_again}
     made = [result.versions for result in known if result.cell in cells and result.status == "ok"]
     mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
-    print_plan(plan, expected, workers, [*changes, *mixed], later)
+    processors = library_versions.processors_so_far(made)
+    print_plan(plan, expected, workers, [*changes, *mixed, *processors], later)
 
 
 def _later(plan: Plan) -> list[int]:

@@ -91,6 +91,14 @@ def mixture_warnings_before_training(
     ]
 
 
+def processors_so_far(finished: Iterable[Mapping[str, str]]) -> list[str]:
+    """The line on which kinds of processors the finished fits were trained, if a cluster's nodes recorded several."""
+    kinds = count_versions(finished).get("processor", {})
+    if len(kinds) < 2:
+        return []
+    return [f"trained so far: on {' and '.join(_version_text(kind, count) for kind, count in kinds.items())}"]
+
+
 def _may_be_same(one: str, other: str) -> bool:
     """Whether two versions may be the same: a library may report its build, ``2.13.0+cu130``, and its package not."""
     both_have_build = "+" in one and "+" in other

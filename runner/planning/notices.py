@@ -31,4 +31,5 @@ def before_training(
         *(f"warning: {line}" for line in plan_warnings(plan) if missing),
         *changes,
         *library_versions.mixture_warnings_before_training(plan, versions, len(missing), plan.made_with),
+        *library_versions.processors_so_far(versions),
     ]

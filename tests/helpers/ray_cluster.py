@@ -83,7 +83,7 @@ class StandIn:
     It is sent the folders of the data that it lacks, and `worker` of a result is the share of a GPU that it declared.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], mixed: bool = False) -> None:
         self.facts = node_facts(names)
 
     def begin(self, lacking: tuple[str, ...]) -> Place:

@@ -119,7 +119,10 @@ class TestRayAtLength(RayRuns, ExecutorSuite):
     ) -> None:
         pretend_another_numpy(monkeypatch)
         folder = self.run(study, {**options, "allow_mixed": True}, **{"cross_validation.repeats": 1})
-        assert len(journal_lines(folder)) == 4 and "differs from this process: numpy" in caplog.text
+        lines = journal_lines(folder)
+        assert len(lines) == 4 and "differs from this process: numpy" in caplog.text
+        codes = {json.loads(line)["fit"]["versions"]["archrunner's code"] for line in lines}
+        assert len(codes) == 1 and re.fullmatch("[0-9a-f]{16}", *codes)
 
 
 def pretend_another_numpy(monkeypatch: pytest.MonkeyPatch) -> None:

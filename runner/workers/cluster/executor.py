@@ -146,7 +146,8 @@ class RayExecutor:
 
     def _start(self, needs: dict[str, float]) -> Seat:
         seat = Seat(needs["GPU"])
-        future = self._here.start(NodeWorker, needs, self._nodes.excluded, self._nodes.distributions)
+        given = self._nodes.distributions, self.allow_mixed
+        future = self._here.start(NodeWorker, needs, self._nodes.excluded, *given)
         future.add_done_callback(lambda done: self._events.put(partial(self._made, seat, done)))
         return seat
 

@@ -19,7 +19,7 @@ from runner.engines import checkpoint
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
 from runner.workers.cluster.connection import current_node, ray_folder
-from runner.workers.cluster.facts import NEUTRAL_FOLDER, PROCESSOR, node_facts
+from runner.workers.cluster.facts import NEUTRAL_FOLDER, OURS, PROCESSOR, node_facts
 from runner.workers.cluster.shipment import Shipment, unpack
 from runner.workers.executors.attempt import Attempt
 from runner.workers.executors.processes import Context
@@ -38,8 +38,10 @@ class Place:
 class NodeWorker:
     """Trains one group at a time, as the driver sends them."""
 
-    def __init__(self, distributions: Sequence[str]) -> None:
+    def __init__(self, distributions: Sequence[str], mixed: bool = False) -> None:
+        """Where nodes may be `mixed`, each fit records which code of archrunner's trained it."""
         self._facts = node_facts(distributions)
+        self._recorded = (PROCESSOR, OURS) if mixed else (PROCESSOR,)
 
     def begin(self, shipment: Shipment) -> Place:
         """Get ready, and begin to load the engine."""
@@ -84,5 +86,6 @@ class NodeWorker:
 
     def _with_place(self, result: FitResult) -> FitResult:
         """With the processor, and with the node before the process id, which two machines may share."""
-        versions: Mapping[str, str] = result.versions | {PROCESSOR: self._facts[PROCESSOR]} if result.versions else {}
+        here = {key: self._facts[key] for key in self._recorded}
+        versions: Mapping[str, str] = result.versions | here if result.versions else {}
         return replace(result, worker=f"{os.uname().nodename}/{result.worker}", versions=dict(versions))

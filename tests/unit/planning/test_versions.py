@@ -104,7 +104,7 @@ def test_compare_warns_within_an_experiment_and_between_two(report: Path, runner
 
 
 def test_fits_that_were_trained_on_several_processors_are_a_mixture(report: Path, runner: Command) -> None:
-    """As the nodes of a cluster record them. Before training nothing is said: the driver's processor trains nothing."""
+    """As the nodes of a cluster record them. The driver's own processor, which trains nothing, is not compared."""
 
     def on_processor(number: int, fit: FitResult) -> FitResult:
         return replace(fit, versions={**fit.versions, "processor": "old" if number < 5 else "new"})
@@ -114,5 +114,8 @@ def test_fits_that_were_trained_on_several_processors_are_a_mixture(report: Path
     mixture = "processor new (7 fits) and old (5 fits), so differences between cells may come from the processors."
     assert done.returncode == 0 and f"these results were made with {mixture}" in done.stderr
     assert mixture in (report / "report.md").read_text()
+    rewrite(report, on_processor, count=7)
+    planned = runner("plan", "tiny.yaml", *SERIAL[2:]).stdout
+    assert "\ntrained so far: on new (2 fits) and old (5 fits)\n" in planned
     rewrite(report, on_processor, count=4)
     assert "processor" not in runner("plan", "tiny.yaml", *SERIAL[2:]).stdout
