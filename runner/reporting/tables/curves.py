@@ -60,9 +60,13 @@ def _by_level(rows: pd.DataFrame, factor: str, plan: Plan) -> pd.DataFrame:
     averages = rows.groupby([*keys, "repeat", "fold"], sort=False)[list(CURVES)].mean()
     by_epoch = averages.groupby(keys, sort=False)
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=1)
-    limits = pd.DataFrame({name: find_metric(name).limits() for name in CURVES})
-    ends = {"_low": mean - spread, "_high": mean + spread}
-    bands = [end.clip(limits.loc[0], limits.loc[1], axis=1).add_suffix(name) for name, end in ends.items()]
+    lowest, highest = np.array([find_metric(name).limits() for name in CURVES]).T
+    # Of the arrays: the same of frames takes a hundred times as long.
+    ends = {"_low": mean.to_numpy() - spread.to_numpy(), "_high": mean.to_numpy() + spread.to_numpy()}
+    bands = [
+        pd.DataFrame(np.clip(end, lowest, highest), mean.index, mean.columns).add_suffix(name)
+        for name, end in ends.items()
+    ]
     table = pd.concat([mean, *bands], axis=1)
     table.insert(0, "fits", rows.groupby(keys, sort=False).size())
     # Fits may have different numbers of epochs, so an epoch may first occur after those of the next level.
