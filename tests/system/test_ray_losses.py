@@ -17,7 +17,7 @@ from ray_cluster import RayCluster, ray_cluster, ray_processes, use_stand_ins
 from runner.errors import ClusterError
 from runner.workers.cluster.executor import RayExecutor
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("no_figures")]
+pytestmark = pytest.mark.long
 MB = 10**6
 
 
