@@ -29,7 +29,7 @@ INSTALL = $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/pyt
 demo: .venv/installed  ## a real study in about two minutes
 	$(BIN)/runner run experiments/pooling_vs_stride.yaml
 
-check: lint  ## the inner loop: lint, types, contracts, the unit tests that are quick; under three minutes on two cores
+check: lint  ## the inner loop: lint, types, contracts, the unit tests that are quick; CONTRIBUTING.md says how long it takes
 	$(BIN)/pytest tests/unit -m 'not slow and not long' -n 2 --dist loadfile
 
 test: .venv/dev  ## everything that is not long; three at a time on two cores, as system tests often wait for processes
