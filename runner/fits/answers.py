@@ -26,27 +26,37 @@ def right_bits(answers: str, images: int) -> bytes:
 
     Raises ValueError if they cannot be the answers for so many images.
     """
-    packed, size = _decode(answers), -(-images // 8)
-    if len(packed) < size or (images % 8 and packed[size - 1] & (0xFF >> images % 8)):
-        raise ValueError(f"its answers are not those for {images} images")
-    return packed[:size]
+    return _head(_decode(answers), images)
 
 
 def unpack(answers: str, truth: np.ndarray, classes: int) -> np.ndarray:
     """The predicted classes (V,) int64 from `pack`; raises ValueError if they are not answers for `truth` (V,)."""
-    head = right_bits(answers, len(truth))
-    right = np.unpackbits(np.frombuffer(head, np.uint8), count=len(truth)).astype(bool)
-    width, wrong = _width(classes), int((~right).sum())
-    rest = np.frombuffer(_decode(answers)[len(head) :], np.uint8)
-    if len(rest) != -(-wrong * width // 8):
+    return unpack_both(answers, truth, classes)[1]
+
+
+def unpack_both(answers: str, truth: np.ndarray, classes: int) -> tuple[bytes, np.ndarray]:
+    """What `right_bits` and `unpack` return, read once."""
+    packed = _decode(answers)
+    head = _head(packed, len(truth))
+    wrong = np.flatnonzero(np.unpackbits(np.frombuffer(head, np.uint8), count=len(truth)) == 0)
+    width, rest = _width(classes), np.frombuffer(packed[len(head) :], np.uint8)
+    if len(rest) != -(-len(wrong) * width // 8):
         raise ValueError(f"its answers are not those of {classes} classes for {len(truth)} images")
-    bits = np.unpackbits(rest, count=wrong * width).reshape(wrong, width).astype(np.int64)
-    predicted = truth.astype(np.int64)
-    predicted[~right] = bits @ (1 << np.arange(width, dtype=np.int64)[::-1])
+    bits = np.unpackbits(rest, count=len(wrong) * width).reshape(-1, width)
+    others = bits @ (1 << np.arange(width, dtype=np.int64)[::-1])
     # An answer that is counted as wrong names another class, and one that there is.
-    if (predicted >= classes).any() or (predicted[~right] == truth[~right]).any():
+    if (others >= classes).any() or (others == truth[wrong]).any():
         raise ValueError("its answers contradict themselves")
-    return predicted
+    predicted = truth.astype(np.int64)
+    predicted[wrong] = others
+    return head, predicted
+
+
+def _head(packed: bytes, images: int) -> bytes:
+    size = -(-images // 8)
+    if len(packed) < size or (images % 8 and packed[size - 1] & (0xFF >> images % 8)):
+        raise ValueError(f"its answers are not those for {images} images")
+    return packed[:size]
 
 
 def _width(classes: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from runner.data.splits_file import NAME, SavedSplits
@@ -15,6 +14,7 @@ from runner.fits.metrics import CURVES, METRICS, TEST_METRICS
 from runner.fits.records import FitResult
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -22,6 +22,8 @@ _FACTS = ("epochs", "best_epoch", "seconds", "worker", "cpu", "finished", "versi
 """The columns of the fits after the metrics."""
 COLUMNS = ("id", "cell", "repeat", "fold", "status", "reason", *METRICS, *TEST_METRICS, *_FACTS)
 """The columns that the frame of the fits always has."""
+_MOST_WAITING = 2**20
+"""Answers that are counted together, of 8 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -106,37 +108,64 @@ class _Curves:
 
 
 class _Confusions:
-    """The confusions of all fits, concatenated; `pairs` is flattened: truth, predicted, count, truth, ..."""
+    """The confusions of all fits: `rows` has arrays of fit (its position in `ids`), truth, predicted and count.
+
+    They are counted for many fits at once, as NumPy takes longer to begin than for the images of one.
+    """
 
     def __init__(self, splits: SavedSplits | None) -> None:
         self.splits = splits
         self.ids: list[str] = []
-        self.pairs, self.lengths = array("q"), array("q")
+        self.rows: list[np.ndarray] = []
+        # Of the fits that were not counted yet: their position, and for each image its class and the answer.
+        self._positions: list[int] = []
+        self._pairs: list[np.ndarray] = []
+        self._waiting = 0
 
     def add(self, result: FitResult) -> bytes:
         """Add a fit's confusions; returns the bits of its right answers, b"" if they are unknown."""
-        counts, bits = result.confusion, b""
-        if result.answers and self.splits and result.repeat < len(self.splits.fold_of):
-            bits, counts = self._count(result, self.splits)
+        position = len(self.ids)
         self.ids.append(result.id)
-        self.lengths.append(len(counts))
-        self.pairs.extend(chain.from_iterable(counts))
+        if result.answers and self.splits and result.repeat < len(self.splits.fold_of):
+            return self._add_answers(position, result, self.splits)
+        self._count()
+        if result.confusion:
+            import numpy as np
+
+            self.rows.append(np.array([[position, *row] for row in result.confusion], np.int64))
+        return b""
+
+    def _add_answers(self, position: int, result: FitResult, splits: SavedSplits) -> bytes:
+        truth = splits.truth(result.repeat, result.fold)
+        bits, predicted = answers.unpack_both(result.answers, truth, splits.classes)
+        self._positions.append(position)
+        self._pairs.append(truth * splits.classes + predicted)
+        self._waiting += len(truth)
+        if self._waiting > _MOST_WAITING:
+            self._count()
         return bits
 
-    def _count(self, result: FitResult, splits: SavedSplits) -> tuple[bytes, list[list[int]]]:
+    def _count(self) -> None:
+        if not self._positions:
+            return
         import numpy as np
 
-        truth, classes = splits.truth(result.repeat, result.fold), splits.classes
-        predicted = answers.unpack(result.answers, truth, classes)
+        classes = self.splits.classes if self.splits else 0
+        fits, pairs = np.repeat(self._positions, [*map(len, self._pairs)]), np.concatenate(self._pairs)
         # Not bincount, which would take memory for all pairs of however many classes the file announces.
-        pairs, counts = np.unique(truth * classes + predicted, return_counts=True)
-        rows = np.stack([pairs // classes, pairs % classes, counts], axis=1).tolist()
-        return answers.right_bits(result.answers, len(truth)), rows
+        order = np.lexsort((pairs, fits))
+        fits, pairs = fits[order], pairs[order]
+        changes = (np.diff(fits) != 0) | (np.diff(pairs) != 0)
+        first = np.flatnonzero(np.concatenate([np.ones(min(len(pairs), 1), bool), changes]))
+        counts = np.diff(first, append=len(pairs))
+        self.rows.append(np.stack([fits[first], pairs[first] // classes, pairs[first] % classes, counts], axis=1))
+        self._positions, self._pairs, self._waiting = [], [], 0
 
     def frame(self) -> pd.DataFrame:
         import numpy as np
         import pandas as pd
 
-        ids = np.repeat(np.array(self.ids, dtype=object), self.lengths)
-        pairs = np.array(self.pairs, dtype=np.int64).reshape(-1, 3).T
-        return pd.DataFrame({"id": ids, **dict(zip(("truth", "predicted", "count"), pairs, strict=True))})
+        self._count()
+        fit, truth, predicted, count = np.concatenate([np.empty((0, 4), np.int64), *self.rows]).T
+        ids = np.array(self.ids, dtype=object)[fit]
+        return pd.DataFrame({"id": ids, "truth": truth, "predicted": predicted, "count": count})

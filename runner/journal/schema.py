@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from runner.fits.metrics import CURVES, INNER_CURVES, METRICS, MOST_MEASURES, TEST_METRICS
@@ -60,6 +60,11 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < _LARGEST)
 
 
+def _are_numbers(values: Collection[Any]) -> bool:
+    # Nearly always they are all float, which one pass over their types shows.
+    return {*map(type, values)} == {float} or all(map(_is_number, values))
+
+
 def _is_seconds(value: Any) -> bool:
     return _is_number(value) and 0 <= value <= _LONGEST_SECONDS  # not for nan
 
@@ -75,12 +80,12 @@ def _is_mapping_of_texts(value: Any) -> bool:
 def _is_curves(value: Any) -> bool:
     names = METRICS + TEST_METRICS + INNER_CURVES
     return isinstance(value, dict) and all(
-        name in names and isinstance(values, list) and all(map(_is_number, values)) for name, values in value.items()
+        name in names and isinstance(values, list) and _are_numbers(values) for name, values in value.items()
     )
 
 
 def _is_measures(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= MOST_MEASURES and all(map(_is_number, value.values()))
+    return isinstance(value, dict) and len(value) <= MOST_MEASURES and _are_numbers(value.values())
 
 
 def _is_confusion(value: Any) -> bool:

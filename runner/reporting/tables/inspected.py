@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from runner.text import printable
 MOST_BYTES = 200_000_000
 """The most that the arrays of one fit may take: 28 bytes per validation image, the filters, and a few small images."""
 _LAYERS = ("layers", "types", "seconds")
+_COLUMNS = ("cell", "layer", "type", "forward_share", "backward_share")
 
 
 def confusions_table(plan: Plan, confusions: pd.DataFrame) -> pd.DataFrame:
@@ -123,16 +125,16 @@ def layers_table(files: Mapping[str, Path]) -> pd.DataFrame:
 
     `forward_share` and `backward_share` sum to 1 over all layers of a cell. `files` is the result of `array_files`.
     """
-    tables = []
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for cell, path in files.items():
-        arrays = read_arrays(path, "layers", "types", "seconds")
+        arrays = read_arrays(path, *_LAYERS)
         # Avoids dividing by 0 for a network whose layers took no measurable time.
         if "seconds" in arrays and (total := arrays["seconds"].sum()) > 0:
-            forward, backward = arrays["seconds"].T / total
-            names = {"layer": arrays["layers"], "type": arrays["types"]}
-            tables.append(pd.DataFrame({"cell": cell, **names, "forward_share": forward, "backward_share": backward}))
-    columns = ["cell", "layer", "type", "forward_share", "backward_share"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+            shares = (arrays["seconds"].T / total).tolist()
+            values = ([cell] * len(arrays["layers"]), arrays["layers"].tolist(), arrays["types"].tolist(), *shares)
+            for column, of_cell in zip(columns.values(), values, strict=True):
+                column.extend(of_cell)
+    return pd.DataFrame(columns)
 
 
 def count_mistakes(files: Mapping[str, Path], index: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, int]:
