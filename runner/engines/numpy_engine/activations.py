@@ -1,6 +1,6 @@
 """The newer activations, forward and backward; ReLU, sigmoid, tanh and GELU are in `layers`.
 
-Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (N, H, W, C). Where two pieces of a function meet
+Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (C, H, W, N). Where two pieces of a function meet
 with different slopes, the gradient is that of torch.
 """
 

@@ -174,13 +174,17 @@ class NumpyLearner:
 
         Leaves the gradients of the mean of the fit's own loss in the layers.
         """
-        # The output is a vector, and so an image of one position: (N, 1, 1, classes).
-        scores = self.network.forward(self._normalise(images), training=True)[:, 0, 0]
+        scores = self._scores(images, training=True)
         losses, shares = cross_entropy(scores, targets)
         # dL/dscores of the mean loss: (softmax - target) / N (CS231n, "Minimal neural network case study").
         gradient = shares - targets if self.fit.loss is None else self._own_gradient(scores, targets)
-        self.network.backward((gradient / len(targets))[:, None, None], need_dx=False)
+        self.network.backward((gradient / len(targets)).T[:, None, None], need_dx=False)
         return scores, losses
+
+    def _scores(self, images: np.ndarray, training: bool = False) -> np.ndarray:
+        """Scores (N, classes) of images in [0, 1]."""
+        # The output is a vector, and so an image of one position: (classes, 1, 1, N).
+        return np.ascontiguousarray(self.network.forward(self._normalise(images), training)[:, 0, 0].T)
 
     def _own_gradient(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The derivatives (N, classes) of each image's loss by its scores, for the loss that the experiment chooses."""
@@ -213,8 +217,7 @@ class NumpyLearner:
         """For each batch its labels (N,) and scores (N, classes)."""
         all_images, all_labels, index = subset
         for batch in split_into_batches(index, EVALUATION_BATCH):
-            scores = self.network.forward(self._normalise(self._to_unit_range(all_images[batch])))[:, 0, 0]
-            yield all_labels[batch], scores
+            yield all_labels[batch], self._scores(self._to_unit_range(all_images[batch]))
 
     def shares(self, subset: Subset) -> list[np.ndarray]:
         return [np.concatenate([cross_entropy(s, self._one_hot(labels))[1] for labels, s in self._evaluated(subset)])]
@@ -263,7 +266,7 @@ class NumpyLearner:
         with probe_layers(self.network) as probes:
             self.network.forward(self._normalise(self._to_unit_range(images)))
         # In the order of axes that torch has and that the report's arrays are in.
-        return {probe.path: (probe.probed.layer.type, probe.output.transpose(0, 3, 1, 2)) for probe in probes}
+        return {probe.path: (probe.probed.layer.type, probe.output.transpose(3, 0, 1, 2)) for probe in probes}
 
     def time_layers(self, index: np.ndarray) -> dict[str, tuple[float, float]]:
         index = self.spec.train[index]
@@ -279,7 +282,7 @@ class NumpyLearner:
         return images.astype(self.dtype) / 255
 
     def _normalise(self, images: np.ndarray) -> np.ndarray:
-        """(N, C, H, W) in [0, 1] -> (N, H, W, C), with mean 0 and deviation 1 per channel over the training part.
+        """(N, C, H, W) in [0, 1] -> (C, H, W, N), with mean 0 and deviation 1 per channel over the training part.
 
         Or preprocessed, if the study says so.
         """
@@ -290,8 +293,8 @@ class NumpyLearner:
             images = (images - self.mean) / self.deviation
         # Rounded like every value between layers.
         images = images.astype(self.storage).astype(self.dtype, copy=False)
-        # A copy, as in a transposed view the channels of a pixel would not lie together in memory (see `windows`).
-        return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        # A copy, as in a transposed view the images would not lie together in memory (see `windows`).
+        return np.ascontiguousarray(images.transpose(1, 2, 3, 0))
 
 
 def cross_entropy(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """NumPy layers, forward and backward: their base class, dense, flatten, the first activations, and random masks.
 
-Shapes: images are (N, H, W, C) for N images of height H, width W and C channels. A vector is an image of one position,
-(N, 1, 1, F).
+Shapes: images are (C, H, W, N) for N images of height H, width W and C channels. A vector is an image of one position,
+(F, 1, 1, N). With the images last, every layer is a matrix times columns or a sum of long rows, and no product has to
+be transposed before the next layer.
 
 Notation: x is a layer's input, y its output and L the loss. A gradient has the shape of what it belongs to. `forward`
 computes y and stores what `backward` needs. `backward` takes g = dL/dy, stores dL/dW and dL/db in `gradients`, and
@@ -47,53 +48,56 @@ class NumpyLayer:
         raise NotImplementedError
 
 
-class Dense(NumpyLayer):
-    """A fully connected layer: y = x W^T + b.
+def per_channel(values: Array) -> Array:
+    """A vector (C,) as (C, 1, 1, 1), which broadcasts over images."""
+    return values[:, None, None, None]
 
-    Shapes: x (N, 1, 1, F), y and g (N, 1, 1, U), W (U, F), b (U,).
-    Forward:  y_nu = sum over f of W_uf x_nf, plus b_u.
-    Backward: dL/dW = g^T x; dL/db = sum of g over the N images; dL/dx = g W.
+
+class Dense(NumpyLayer):
+    """A fully connected layer: y = W x + b.
+
+    Shapes: x (F, 1, 1, N), y and g (U, 1, 1, N), W (U, F), b (U,).
+    Forward:  y_un = sum over f of W_uf x_fn, plus b_u.
+    Backward: dL/dW = g x^T; dL/db = sum of g over the N images; dL/dx = W^T g.
     Source: CS231n, "Backpropagation, intuitions" (gradients for vectorized operations).
     """
 
     def forward(self, x: Array, training: bool) -> Array:
-        # (N, F), stored for dL/dW = g^T x. W need not be stored: it is updated only after the backward pass.
+        # (F, N), stored for dL/dW = g x^T. W need not be stored: it is updated only after the backward pass.
         self.x = x.reshape(len(x), -1)
-        y = self.x @ self.arrays["weight"].T
+        y = (self.arrays["weight"] @ self.x)[:, None, None]
         if "bias" in self.arrays:
-            y += self.arrays["bias"]
-        return y.reshape(len(x), 1, 1, -1)
+            y += per_channel(self.arrays["bias"])
+        return y
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         g = g.reshape(len(g), -1)
         # dL/db also without a bias, as in convolutions: the update rule asks only for the names in `arrays`.
-        self.gradients = {"weight": g.T @ self.x, "bias": g.sum(0)}
-        return (g @ self.arrays["weight"]).reshape(len(g), 1, 1, -1) if need_dx else None
+        self.gradients = {"weight": g @ self.x.T, "bias": g.sum(1)}
+        return (self.arrays["weight"].T @ g)[:, None, None] if need_dx else None
 
 
 class Flatten(NumpyLayer):
     """All values of an image as one vector.
 
-    Shapes: x (N, H, W, C), y and g (N, 1, 1, C*H*W), dL/dx (N, H, W, C).
-    Forward:  y is x in the order channel, row, column.
-    Backward: dL/dx is g put back into that order.
+    Shapes: x (C, H, W, N), y and g (C*H*W, 1, 1, N), dL/dx (C, H, W, N).
+    Forward:  y is x in the order channel, row, column, as on every engine.
+    Backward: dL/dx is g in the shape of x.
     """
 
     def forward(self, x: Array, training: bool) -> Array:
         # The shape is enough: where a value goes does not depend on the values.
         self.shape = x.shape
-        # Not this engine's own order, but that of (N, C, H, W): weights behind it then mean the same on every engine.
-        return x.transpose(0, 3, 1, 2).reshape(len(x), 1, 1, -1)
+        return x.reshape(-1, 1, 1, x.shape[3])
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        count, height, width, channels = self.shape
-        return g.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
+        return g.reshape(self.shape)
 
 
 class ReLU(NumpyLayer):
     """The rectified linear unit.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Shapes: x, y, g and dL/dx (C, H, W, N).
     Forward:  y = max(0, x).
     Backward: dL/dx = g where x > 0, else 0. At x = 0, where there is no derivative, it is 0 as in torch.
     Source: Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
@@ -110,7 +114,7 @@ class ReLU(NumpyLayer):
 class Sigmoid(NumpyLayer):
     """The logistic function.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Shapes: x, y, g and dL/dx (C, H, W, N).
     Forward:  y = 1 / (1 + exp(-x)).
     Backward: dL/dx = g y (1 - y).
     Source: CS231n, "Backpropagation, intuitions" (sigmoid example).
@@ -128,7 +132,7 @@ class Sigmoid(NumpyLayer):
 class Tanh(NumpyLayer):
     """The hyperbolic tangent.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Shapes: x, y, g and dL/dx (C, H, W, N).
     Forward:  y = tanh(x).
     Backward: dL/dx = g (1 - y^2).
     """
@@ -147,7 +151,7 @@ class GELU(NumpyLayer):
     With P the distribution function of the standard normal distribution and p(x) = exp(-x^2 / 2) / sqrt(2 pi) its
     density, so that dP/dx = p:
 
-    Shapes: x, y, g and dL/dx (N, H, W, C).
+    Shapes: x, y, g and dL/dx (C, H, W, N).
     Forward:  y = x P(x).
     Backward: dL/dx = g (P(x) + x p(x)), by the product rule.
     Source: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units (GELUs)".
@@ -171,7 +175,7 @@ class GELU(NumpyLayer):
 class RandomMasking(NumpyLayer):
     """Inverted dropout of values or of whole images: evaluation leaves them, because training has scaled them already.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C); the mask m (N, H, W, C), or (N, 1, 1, 1) for stochastic depth.
+    Shapes: x, y, g and dL/dx (C, H, W, N); the mask m (C, H, W, N), or (1, 1, 1, N) for stochastic depth.
     Forward:  y = m x; in training m is 0 with probability `rate`, else 1 / (1 - rate); in evaluation it is 1.
     Backward: dL/dx = g m: the gradient passes where the value did, equally scaled.
     Source: Srivastava et al. 2014, "Dropout"; CS231n, "Neural Networks Part 2" (inverted dropout); Huang et al. 2016,
@@ -188,9 +192,10 @@ class RandomMasking(NumpyLayer):
         # A single 1 that broadcasts: evaluation, or a rate of 0, needs no formula of its own.
         self.mask = np.ones((), x.dtype)
         if training and self.layer.rate:
-            channels, height, width = self.layer.mask_shape((x.shape[3], *x.shape[1:3]))
-            shape = (len(x), height, width, channels)
-            self.mask = self.masks.draw(self.path, shape, self.layer.rate).astype(x.dtype)
+            channels, height, width = self.layer.mask_shape(x.shape[:3])
+            # Masks are drawn as (N, H, W, C), so that they are the same on every engine.
+            mask = self.masks.draw(self.path, (x.shape[3], height, width, channels), self.layer.rate)
+            self.mask = mask.transpose(3, 1, 2, 0).astype(x.dtype, order="C")
         return x * self.mask
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:

@@ -1,6 +1,6 @@
 """A whole network in NumPy: chains of layers, and the branches of residuals, concatenations and gates.
 
-Shapes and notation as in `layers`: x input, y output, g = dL/dy; images are (N, H, W, C).
+Shapes and notation as in `layers`: x input, y output, g = dL/dy; images are (C, H, W, N).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Branches:
 class SumBranches(Branches):
     """A residual: y = a + b, with a the output of its layers and b that of its shortcut.
 
-    Shapes: a, b, y and g (N, H, W, C).
+    Shapes: a, b, y and g (C, H, W, N).
     Backward: dy/da = dy/db = 1, so each branch gets the whole g.
     Source: He et al. 2016, "Deep residual learning for image recognition", section 3.2.
     """
@@ -137,24 +137,24 @@ class SumBranches(Branches):
 class ConcatBranches(Branches):
     """A concatenation: y holds the channels of all branches, in their order.
 
-    Shapes: the output of branch i (N, H, W, C_i); y and g (N, H, W, sum of C_i).
+    Shapes: the output of branch i (C_i, H, W, N); y and g (sum of C_i, H, W, N).
     Backward: each branch gets the part of g that belongs to its own channels.
     Source: Szegedy et al. 2015, "Going deeper with convolutions", section 4.
     """
 
     def merge(self, outputs: list[Array]) -> Array:
         # np.split takes the positions between the parts, so the end of the last one is left out.
-        self.ends = np.cumsum([output.shape[3] for output in outputs])[:-1]
-        return np.concatenate(outputs, axis=3)
+        self.ends = np.cumsum([len(output) for output in outputs])[:-1]
+        return np.concatenate(outputs)
 
     def split_gradient(self, g: Array) -> list[Array]:
-        return np.split(g, self.ends, axis=3)
+        return np.split(g, self.ends)
 
 
 class MultiplyBranches(Branches):
     """A gate: y = x a, with x the input and a the output of the layers, broadcast where it has a side of 1.
 
-    Shapes: x, y and g (N, H, W, C); a (N, H or 1, W or 1, C or 1).
+    Shapes: x, y and g (C, H, W, N); a (C or 1, H or 1, W or 1, N).
     Backward: dy/dx = a along this branch, so x gets g a; a gets g x, summed over the values of x that share a value of
     a. That x is the input of the gate too is the sum over branches.
     Source: Hu et al. 2018, "Squeeze-and-excitation networks", equation 4.
@@ -165,7 +165,7 @@ class MultiplyBranches(Branches):
         return self.x * self.gate
 
     def split_gradient(self, g: Array) -> list[Array]:
-        shared = tuple(axis for axis in (1, 2, 3) if self.gate.shape[axis] == 1)
+        shared = tuple(axis for axis in (0, 1, 2) if self.gate.shape[axis] == 1)
         return [(g * self.x).sum(shared, keepdims=True), g * self.gate]
 
 

@@ -1,21 +1,21 @@
 """Normalisation over the batch, groups of channels, or neighbouring channels, and scales; forward and backward.
 
-Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (N, H, W, C); a vector is (N, 1, 1, F).
+Shapes and notation as in `layers`: x input, y output, g = dL/dy, all (C, H, W, N); a vector is (F, 1, 1, N).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from runner.engines.numpy_engine.layers import Array, NumpyLayer
+from runner.engines.numpy_engine.layers import Array, NumpyLayer, per_channel
 from runner.network.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm2d, LocalResponseNorm
 
 
 class BatchNormalisation(NumpyLayer):
     """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C); weight, bias, running_mean and running_var (C,). All means, sums and
-    variances are per channel, over its M = N H W values.
+    Shapes: x, y, g and dL/dx (C, H, W, N); weight, bias, running_mean and running_var (C,). All means, sums and
+    variances are per channel, over its M = H W N values.
 
     Forward:  n = (x - mean) / s with s = sqrt(variance + epsilon); y = weight n + bias. Training uses the mean and the
     variance (divided by M) of the batch and moves the running statistics towards them; evaluation uses those.
@@ -29,17 +29,17 @@ class BatchNormalisation(NumpyLayer):
 
     def forward(self, x: Array, training: bool) -> Array:
         if training:
-            mean = x.mean((0, 1, 2))
+            mean = x.mean((1, 2, 3))
             # Two passes: the mean of squares less the squared mean loses digits where the mean is large.
-            variance = np.square(x - mean).mean((0, 1, 2))
-            self._update_running(mean, variance, x.size // x.shape[3])
+            variance = np.square(x - per_channel(mean)).mean((1, 2, 3))
+            self._update_running(mean, variance, x[0].size)
         else:
             mean, variance = self.arrays["running_mean"], self.arrays["running_var"]
         # epsilon is under the root, so a channel whose values are all equal is not divided by 0.
-        self.s = np.sqrt(variance + self.layer.epsilon)
+        self.s = per_channel(np.sqrt(variance + self.layer.epsilon))
         # n and s are all that the backward pass needs; x is not stored.
-        self.n = (x - mean) / self.s
-        return self.n * self.arrays["weight"] + self.arrays["bias"]
+        self.n = (x - per_channel(mean)) / self.s
+        return self.n * per_channel(self.arrays["weight"]) + per_channel(self.arrays["bias"])
 
     def _update_running(self, mean: Array, variance: Array, count: int) -> None:
         """Move the running statistics by `momentum` towards those of a batch of `count` values per channel."""
@@ -52,16 +52,17 @@ class BatchNormalisation(NumpyLayer):
             self.arrays[name] += self.layer.momentum * (now - self.arrays[name])
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        self.gradients = {"weight": (g * self.n).sum((0, 1, 2)), "bias": g.sum((0, 1, 2))}
-        h = g * self.arrays["weight"]
+        self.gradients = {"weight": (g * self.n).sum((1, 2, 3)), "bias": g.sum((1, 2, 3))}
+        h = g * per_channel(self.arrays["weight"])
+        means = h.mean((1, 2, 3), keepdims=True), (h * self.n).mean((1, 2, 3), keepdims=True)
         # For a forward pass in training: in evaluation, mean and s do not depend on x.
-        return (h - h.mean((0, 1, 2)) - self.n * (h * self.n).mean((0, 1, 2))) / self.s
+        return (h - means[0] - self.n * means[1]) / self.s
 
 
 class LocalResponseNormalisation(NumpyLayer):
     """Each value divided by a power of the squares around it, in neighbouring channels at the same position.
 
-    Shapes: x, y, g, d and dL/dx (N, H, W, C). Below, i and j are channels; near(i) are the `size` channels around i,
+    Shapes: x, y, g, d and dL/dx (C, H, W, N). Below, i and j are channels; near(i) are the `size` channels around i,
     those that exist.
 
     Forward:  d_i = k + alpha * sum over j in near(i) of x_j^2; y_i = x_i d_i^-beta.
@@ -87,16 +88,16 @@ class LocalResponseNormalisation(NumpyLayer):
 
     def _sum_near(self, values: Array, before: int) -> Array:
         """For every channel the sum over `size` channels, `before` of them in front of it."""
-        channels, after = values.shape[3], self.layer.size - 1 - before
+        channels, after = len(values), self.layer.size - 1 - before
         # Zeros in place of the channels that do not exist add nothing to a sum.
-        padded = np.pad(values, ((0, 0), (0, 0), (0, 0), (before, after)))
-        return sum(padded[..., offset : offset + channels] for offset in range(self.layer.size))  # type: ignore[return-value]
+        padded = np.pad(values, ((before, after), (0, 0), (0, 0), (0, 0)))
+        return sum(padded[offset : offset + channels] for offset in range(self.layer.size))  # type: ignore[return-value]
 
 
 class Standardisation(NumpyLayer):
     """Parts of an image brought to mean 0 and variance 1, then each channel scaled and shifted if it has parameters.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C); weight and bias (C,). `split` gives a view of an image as one or more parts,
+    Shapes: x, y, g and dL/dx (C, H, W, N); weight and bias (C,). `split` gives a view of an image as one or more parts,
     and `axes` are those within a part. All means and variances are over the M values of a part, whose own image is all
     that they depend on: training and evaluation are the same.
 
@@ -118,11 +119,13 @@ class Standardisation(NumpyLayer):
         centred = parts - parts.mean(self.axes, keepdims=True)
         self.s = np.sqrt(np.square(centred).mean(self.axes, keepdims=True) + self.layer.epsilon)
         self.n = (centred / self.s).reshape(x.shape)
-        return self.n * self.arrays["weight"] + self.arrays["bias"] if self.arrays else self.n
+        if not self.arrays:
+            return self.n
+        return self.n * per_channel(self.arrays["weight"]) + per_channel(self.arrays["bias"])
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        self.gradients = {"weight": (g * self.n).sum((0, 1, 2)), "bias": g.sum((0, 1, 2))}
-        h, n = self.split(g * self.arrays["weight"] if self.arrays else g), self.split(self.n)
+        self.gradients = {"weight": (g * self.n).sum((1, 2, 3)), "bias": g.sum((1, 2, 3))}
+        h, n = self.split(g * per_channel(self.arrays["weight"]) if self.arrays else g), self.split(self.n)
         means = h.mean(self.axes, keepdims=True), (h * n).mean(self.axes, keepdims=True)
         return ((h - means[0] - n * means[1]) / self.s).reshape(g.shape)
 
@@ -133,23 +136,23 @@ class LayerNormalisation(Standardisation):
     Source: Liu et al. 2022, "A ConvNet for the 2020s", section 2.6.
     """
 
-    axes = (3,)
+    axes = (0,)
 
     def split(self, x: Array) -> Array:
         return x
 
 
 class GroupNormalisation(Standardisation):
-    """Standardisation of groups of neighbouring channels, over all positions: (N, H, W, G, C / G).
+    """Standardisation of groups of neighbouring channels, over all positions: (G, C / G, H, W, N).
 
     Source: Wu and He 2018, "Group normalization", section 3.
     """
 
     layer: GroupNorm
-    axes = (1, 2, 4)
+    axes = (1, 2, 3)
 
     def split(self, x: Array) -> Array:
-        return x.reshape(*x.shape[:3], self.layer.groups, -1)
+        return x.reshape(self.layer.groups, -1, *x.shape[1:])
 
 
 class InstanceNormalisation(Standardisation):
@@ -167,7 +170,7 @@ class InstanceNormalisation(Standardisation):
 class LayerScaling(NumpyLayer):
     """Each channel times a learned number w.
 
-    Shapes: x, y, g and dL/dx (N, H, W, C); weight (C,).
+    Shapes: x, y, g and dL/dx (C, H, W, N); weight (C,).
     Forward:  y = w x.
     Backward: dL/dw = sum of g x over images and positions; dL/dx = g w.
     Source: Touvron et al. 2021, "Going deeper with image transformers", section 2.1.
@@ -175,8 +178,8 @@ class LayerScaling(NumpyLayer):
 
     def forward(self, x: Array, training: bool) -> Array:
         self.x = x
-        return x * self.arrays["weight"]
+        return x * per_channel(self.arrays["weight"])
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        self.gradients = {"weight": (g * self.x).sum((0, 1, 2))}
-        return g * self.arrays["weight"]
+        self.gradients = {"weight": (g * self.x).sum((1, 2, 3))}
+        return g * per_channel(self.arrays["weight"])

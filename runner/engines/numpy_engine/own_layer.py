@@ -31,16 +31,16 @@ class OwnLayer(NumpyLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.x = _channels_first(x)
         self.y = np.asarray(self.layer.forward(self.x, self.arrays))
-        return np.ascontiguousarray(self.y.transpose(0, 2, 3, 1), x.dtype)
+        return np.ascontiguousarray(self.y.transpose(1, 2, 3, 0), x.dtype)
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         dx, self.gradients = self.layer.backward(_channels_first(g), self.x, self.y, self.arrays)
-        return np.ascontiguousarray(np.asarray(dx).transpose(0, 2, 3, 1), g.dtype)
+        return np.ascontiguousarray(np.asarray(dx).transpose(1, 2, 3, 0), g.dtype)
 
 
 def _channels_first(images: Array) -> Array:
     """A view that cannot be written to: a neighbour may have stored the array for its own backward pass."""
-    view = images.transpose(0, 3, 1, 2)
+    view = images.transpose(3, 0, 1, 2)
     view.flags.writeable = False
     return view
 

@@ -1,6 +1,6 @@
 """Convolution and pooling, forward and backward: layers with a window that slides over the image.
 
-Shapes and notation as in `layers`: x is (N, H, W, C), y and g = dL/dy are (N, R, S, K), with one position per window: R
+Shapes and notation as in `layers`: x is (C, H, W, N), y and g = dL/dy are (K, R, S, N), with one position per window: R
 rows and S columns of windows. A window is kh high and kw wide. Sums over windows or positions below run over what the
 geometry (stride, padding, dilation) gives.
 """
@@ -12,12 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from runner.engines.numpy_engine.layers import Array, NumpyLayer
+from runner.engines.numpy_engine.layers import Array, NumpyLayer, per_channel
 from runner.engines.numpy_engine.windows import Windows
 from runner.network.layers import Conv, PadChannels, Spatial
-
-LONG_ROW = 16
-"""From this many values in one row of a window on, copying window by window is faster than offset by offset."""
 
 
 class SpatialLayer(NumpyLayer):
@@ -32,13 +29,13 @@ class SpatialLayer(NumpyLayer):
 class Convolution(SpatialLayer):
     """Convolution (cross-correlation, as in every deep-learning library) as one matrix product: im2col and col2im.
 
-    Shapes: x (N, H, W, C), y and g (N, R, S, K), weight (K, C / G, kh, kw), bias (K,), for K filters in G groups. For
-    one group, with P = N R S positions and D = kh kw C values per window, X (P, D) has a window of x in each row and
-    W (D, K) a filter in each column. Several groups are G such products, each of its own C / G channels and K / G
+    Shapes: x (C, H, W, N), y and g (K, R, S, N), weight (K, C / G, kh, kw), bias (K,), for K filters in G groups. For
+    one group, with D = C kh kw values per window and P = R S N positions, W (K, D) has a filter in each row, and X
+    (D, P) a window of x in each column. Several groups are G such products, each of its own C / G channels and K / G
     filters.
 
-    Forward:  y = X W + b, for every position and filter.
-    Backward: dL/dW = X^T g; dL/db = sum of g over the positions; dL/dX = g W^T. A value of x is in several rows of X
+    Forward:  y = W X + b, for every filter and position.
+    Backward: dL/dW = g X^T; dL/db = sum of g over the positions; dL/dX = W^T g. A value of x is in several columns of X
     where windows overlap, so dL/dx is the sum of its entries in dL/dX, taken one offset within the window at a time.
     Source: CS231n, "Convolutional Networks" (implementation as matrix multiplication); Chellapilla et al. 2006, "High
     performance convolutional neural networks for document processing".
@@ -47,77 +44,56 @@ class Convolution(SpatialLayer):
     layer: Conv
 
     def forward(self, x: Array, training: bool) -> Array:
-        self.windows, self.groups = self._windows(x), self.layer.groups_for(x.shape[3])
-        windows = self.windows
-        self.padded = windows.pad(x, self.layer.padding_mode)
-        # X is stored for dL/dW = X^T g. It repeats a value for each window that holds it, so with stride 1 it is about
+        self.windows, self.groups = self._windows(x), self.layer.groups_for(len(x))
+        padded = self.windows.pad(x, self.layer.padding_mode)
+        self.padded_shape = padded.shape
+        # X is stored for dL/dW = g X^T. It repeats a value for each window that holds it, so with stride 1 it is about
         # kh kw times as large as x: the price of making a convolution one product.
-        self.columns = self._im2col(self.padded)
-        # The shape of X without its P is (G, D / G), so the filters become W, (G, D / G, K / G): a product per group.
-        y = _concat_groups(np.matmul(self.columns, self._filters().reshape(*self.columns.shape[::2], -1)))
+        self.columns = self._im2col(padded)
+        # Weights and X both have the values of a window in the order channel, row, column: W is the weight, reshaped.
+        y = np.matmul(self._grouped(self.arrays["weight"]), self.columns)
+        y = y.reshape(-1, self.windows.rows, self.windows.columns, x.shape[3])
         if "bias" in self.arrays:
-            y += self.arrays["bias"]
-        return y.reshape(len(x), windows.rows, windows.columns, -1)
+            y += per_channel(self.arrays["bias"])
+        return y
+
+    def _grouped(self, values: Array) -> Array:
+        """(C, ...) -> (G, C / G, the product of the rest): the channels, or filters, of a group are neighbours."""
+        return values.reshape(self.groups, len(values) // self.groups, -1)
 
     def _im2col(self, padded: Array) -> Array:
-        """X of every group: (G, P, D / G)."""
-        windows, groups = self.windows, self.groups
-        # The channels of a group are neighbours: (N, H, W, C) -> (N, H, W, G, C / G) -> (G, N, H, W, C / G).
-        grouped = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
-        size, channels = windows.geometry.size, grouped.shape[-1]
-        # (G, N, R, S, kh, kw, C / G): N, R, S become P and the rest D / G without a copy, in the order of `_filters`.
-        columns = np.empty((groups, len(padded), windows.rows, windows.columns, *size, channels), padded.dtype)
-        if size[1] * channels >= LONG_ROW:
-            columns[:] = windows.view(grouped)
-        else:
-            for i, j, part in windows.offsets():
-                columns[:, :, :, :, i, j] = grouped[:, *part]
-        return columns.reshape(groups, len(padded) * windows.rows * windows.columns, -1)
+        """X of every group: (G, D / G, P)."""
+        windows = self.windows
+        shape = (len(padded), *windows.geometry.size, windows.rows, windows.columns, padded.shape[3])
+        columns = np.empty(shape, padded.dtype)
+        for i, j, part in windows.offsets():
+            columns[:, i, j] = padded[part]
+        # (C, kh, kw, R, S, N): C, kh, kw become D, and R, S, N become P.
+        return columns.reshape(self.groups, -1, math.prod(shape[3:]))
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
-        shape, groups = g.shape, self.groups
-        # (N, R, S, K) -> (P, K) -> (P, G, K / G) -> (G, P, K / G), with the positions in the same order as in X.
-        g = g.reshape(-1, shape[3])
-        grouped = g.reshape(len(g), groups, -1).transpose(1, 0, 2)
+        weight, flat = self.arrays["weight"], g.reshape(len(g), -1)
         self.gradients = {
-            "weight": self._as_weight(np.matmul(self.columns.transpose(0, 2, 1), grouped)),
-            "bias": np.ones(len(g), g.dtype) @ g,  # the sum over positions; a product is many times as fast
+            "weight": np.matmul(self._grouped(g), self.columns.transpose(0, 2, 1)).reshape(weight.shape),
+            "bias": flat @ np.ones(flat.shape[1], g.dtype),  # the sum over positions; a product is many times as fast
         }
-        return self._col2im(grouped, shape) if need_dx else None
+        return self._col2im(g) if need_dx else None
 
-    def _col2im(self, g: Array, shape: tuple[int, ...]) -> Array:
-        """dL/dx (N, H, W, C) from g (G, P, K / G) of `shape` (N, R, S, K), without ever storing dL/dX as a whole."""
-        gradient, filters = np.zeros(self.padded.shape, g.dtype), self._filters()
+    def _col2im(self, g: Array) -> Array:
+        """dL/dx (C, H, W, N) from g (K, R, S, N), without ever storing dL/dX as a whole."""
+        gradient, grouped = np.zeros(self.padded_shape, g.dtype), self._grouped(g)
         # At one offset each window has a pixel of its own, so += on a slice adds every entry. Entries of one pixel are
         # at different offsets, and are added up over the rounds of the loop.
         for i, j, part in self.windows.offsets():
-            at_offset = np.matmul(g, filters[:, i, j].transpose(0, 2, 1))
-            gradient[part] += _concat_groups(at_offset).reshape(*shape[:3], -1)
+            at_offset = self._grouped(self.arrays["weight"][:, :, i, j])  # (G, K / G, C / G)
+            gradient[part] += np.matmul(at_offset.transpose(0, 2, 1), grouped).reshape(-1, *g.shape[1:])
         return self.windows.unpad_gradient(gradient, self.layer.padding_mode)
-
-    def _filters(self) -> Array:
-        """W of every group: the weight (K, C / G, kh, kw) as (G, kh, kw, C / G, K / G)."""
-        weight = self.arrays["weight"]
-        # Filters are numbered group by group: (K, C / G, kh, kw) -> (G, K / G, C / G, kh, kw), then the axes reordered.
-        return weight.reshape(self.groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
-
-    def _as_weight(self, filters: Array) -> Array:
-        """The inverse of `_filters`, for a gradient (G, D / G, K / G)."""
-        _, channels, height, width = shape = self.arrays["weight"].shape
-        split = filters.reshape(len(filters), height, width, channels, -1)
-        return split.transpose(0, 4, 3, 1, 2).reshape(shape)
-
-
-def _concat_groups(groups: Array) -> Array:
-    """(G, rows, columns) -> (rows, G * columns)."""
-    # One group, the usual case, needs no copy.
-    return groups[0] if len(groups) == 1 else groups.transpose(1, 0, 2).reshape(groups.shape[1], -1)
 
 
 class MaxPooling(SpatialLayer):
     """The largest value of each window, per channel.
 
-    Shapes: x (N, H, W, C), y and g (N, R, S, C).
+    Shapes: x (C, H, W, N), y and g (C, R, S, N).
     Forward:  y = max of the window's values.
     Backward: y changes with its largest value alone, so g is added to dL/dx there; of equal values, at the first.
     Source: CS231n, "Convolutional Networks" (pooling layer, backpropagation).
@@ -129,7 +105,7 @@ class MaxPooling(SpatialLayer):
         # Of x only the shape is stored: with `argmax` the backward pass needs none of its values.
         self.shape = padded.shape
         values = [padded[part] for _, _, part in windows.offsets()]
-        # `argmax` (N, R, S, C) is the number of the offset of each window's largest value.
+        # `argmax` (C, R, S, N) is the number of the offset of each window's largest value.
         # y is a copy because it is updated in place, and values[0] may be a view of x.
         kind = np.int16 if len(values) <= 2**15 else np.int32  # half of the memory, for all but windows above 181x181
         y, self.argmax = values[0].copy(), np.zeros(values[0].shape, kind)
@@ -152,7 +128,7 @@ class MaxPooling(SpatialLayer):
 class AveragePooling(SpatialLayer):
     """The mean of each window, per channel.
 
-    Shapes: x (N, H, W, C), y and g (N, R, S, C); the counts q are (R, S, 1).
+    Shapes: x (C, H, W, N), y and g (C, R, S, N); the counts q are (R, S, 1).
     Forward:  y = (sum of the window's values) / q. Padding counts as zeros; q counts the positions within the padded
     image, not those that rounding up (`ceil`) adds behind it.
     Backward: dL/dx is the sum of g / q over the windows that hold the value.
@@ -186,7 +162,7 @@ class AveragePooling(SpatialLayer):
 class GlobalAveragePooling(NumpyLayer):
     """The mean of each channel.
 
-    Shapes: x and dL/dx (N, H, W, C), y and g (N, 1, 1, C).
+    Shapes: x and dL/dx (C, H, W, N), y and g (C, 1, 1, N).
     Forward:  y = (sum of x over the H W positions) / (H W).
     Backward: dL/dx = g / (H W) at every position.
     Source: Lin et al. 2014, "Network In Network", section 3.2.
@@ -204,7 +180,7 @@ class GlobalAveragePooling(NumpyLayer):
 class GlobalMaxPooling(NumpyLayer):
     """The largest value of each channel.
 
-    Shapes: x and dL/dx (N, H, W, C), y and g (N, 1, 1, C).
+    Shapes: x and dL/dx (C, H, W, N), y and g (C, 1, 1, N).
     Forward:  y = max of x over the H W positions.
     Backward: dL/dx is g at the largest value, at the first of equal ones, and 0 elsewhere.
     """
@@ -212,7 +188,7 @@ class GlobalMaxPooling(NumpyLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
         flat = x.reshape(len(x), -1, x.shape[3])
-        # (N, 1, C): take_along_axis and put_along_axis require as many axes as `flat` has.
+        # (C, 1, N): take_along_axis and put_along_axis require as many axes as `flat` has.
         self.argmax = flat.argmax(1)[:, None]
         return np.take_along_axis(flat, self.argmax, 1)[:, None]
 
@@ -225,8 +201,8 @@ class GlobalMaxPooling(NumpyLayer):
 class ChannelPadding(NumpyLayer):
     """The shortcut without parameters: every stride-th position, and channels of zeros after those of the input.
 
-    Shapes: x and dL/dx (N, H, W, C), y and g (N, R, S, K) with K >= C.
-    Forward:  y[:, r, s, c] = x[:, r * stride, s * stride, c] for c < C, else 0.
+    Shapes: x and dL/dx (C, H, W, N), y and g (K, R, S, N) with K >= C.
+    Forward:  y[c, r, s] = x[c, r * stride, s * stride] for c < C, else 0.
     Backward: dL/dx is g at those positions, without the added channels, and 0 elsewhere.
     Source: He et al. 2016, "Deep residual learning for image recognition", section 3.3, option A.
     """
@@ -236,10 +212,10 @@ class ChannelPadding(NumpyLayer):
     def forward(self, x: Array, training: bool) -> Array:
         self.shape = x.shape
         down, right = self.layer.geometry().stride
-        return np.pad(x[:, ::down, ::right], ((0, 0), (0, 0), (0, 0), (0, self.layer.channels - x.shape[3])))
+        return np.pad(x[:, ::down, ::right], ((0, self.layer.channels - len(x)), (0, 0), (0, 0), (0, 0)))
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradient = np.zeros(self.shape, g.dtype)
         down, right = self.layer.geometry().stride
-        gradient[:, ::down, ::right] = g[..., : self.shape[3]]
+        gradient[:, ::down, ::right] = g[: len(gradient)]
         return gradient

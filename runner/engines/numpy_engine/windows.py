@@ -1,6 +1,6 @@
-"""Sliding windows over images (N, H, W, C): padding, and where each window lies.
+"""Sliding windows over images (C, H, W, N): padding, and where each window lies.
 
-A window's channels lie together in memory, because channels are the last axis.
+The images lie together in memory, because they are the last axis: a row of windows is then one long run of numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Windows:
         return (count - 1) * self.geometry.stride[axis] + self.geometry.extent[axis]
 
     def pad(self, images: np.ndarray, mode: str = "zero", fill: float = 0.0) -> np.ndarray:
-        """Images (N, H, W, C) with their padding, cut or extended to `reach`; zero padding is filled with `fill`."""
+        """Images (C, H, W, N) with their padding, cut or extended to `reach`; zero padding is filled with `fill`."""
         sides = [self._sides(axis) for axis in (0, 1)]
         # np.pad copies the images even if there is nothing to add.
         if any(map(any, sides)):
@@ -52,18 +52,10 @@ class Windows:
         # With `ceil` the last window may end beyond the padding; what it lacks is added behind the image.
         return before, max(after, self.reach[axis] - self.image[axis] - before)
 
-    def view(self, padded: np.ndarray) -> np.ndarray:
-        """A view of every window: (..., H, W, C) -> (..., rows, columns, window height, window width, C)."""
-        (down, right), (step_down, step_right) = self.geometry.stride, self.geometry.dilation
-        # sliding_window_view gives every start, and the gaps of a dilation: (..., starts, starts, C, height, width).
-        # The slices take each stride-th start and leave out the gaps; then C moves behind the window.
-        view = np.lib.stride_tricks.sliding_window_view(padded, self.geometry.extent, axis=(-3, -2))
-        return np.moveaxis(view[..., ::down, ::right, :, ::step_down, ::step_right], -3, -1)
-
     def offsets(self) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
-        """For each offset (i, j) within the window, the slices of the padded images (N, H, W, C) that hold this value.
+        """For each offset (i, j) within the window, the slices of the padded images (C, H, W, N) that hold this value.
 
-        The slices select (N, rows, columns, C): the value at (i, j) of every window at once.
+        The slices select (C, rows, columns, N): the value at (i, j) of every window at once.
         """
         (height, width), (down, right) = self.geometry.size, self.geometry.stride
         for i in range(height):

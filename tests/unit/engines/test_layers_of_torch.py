@@ -147,7 +147,7 @@ def run(engine: str, network: Network, images: np.ndarray, masks: DropoutMasks) 
     from runner.engines.numpy_engine.network import build
 
     chain = build(network, shape, {}, masks, np.float64, np.float64)
-    return chain.forward(images.transpose(0, 2, 3, 1), training=True).transpose(0, 3, 1, 2)
+    return chain.forward(images.transpose(1, 2, 3, 0), training=True).transpose(3, 0, 1, 2)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])

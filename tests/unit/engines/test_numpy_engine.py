@@ -173,13 +173,13 @@ def numpy_chain(network, shape):
     return build(network, shape, random_values(network, shape), DropoutMasks(1, 2), np.float64, np.float64)
 
 
-def channels_last(images):
-    """(N, C, H, W) -> (N, H, W, C), the engine's order."""
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+def images_last(images):
+    """(N, C, H, W) -> (C, H, W, N), the engine's order."""
+    return np.ascontiguousarray(images.transpose(1, 2, 3, 0))
 
 
-def channels_first(images):
-    return images.transpose(0, 3, 1, 2)
+def images_first(images):
+    return images.transpose(3, 0, 1, 2)
 
 
 def arrays(chain, running=False):
@@ -208,17 +208,17 @@ def compare(network, shape):
     for _ in range(2):
         images = rng.standard_normal((IMAGES, *shape))
         leaf = torch.from_numpy(images).requires_grad_()
-        theirs, ours = module(leaf * 1), channels_first(chain.forward(channels_last(images), training=True))
+        theirs, ours = module(leaf * 1), images_first(chain.forward(images_last(images), training=True))
         assert_close([(ours.reshape(IMAGES, -1), theirs.detach())])
         upstream = rng.standard_normal(ours.shape)
         module.zero_grad()
         theirs.backward(torch.from_numpy(upstream.reshape(IMAGES, -1)))
-        gradient = channels_first(chain.backward(channels_last(upstream)))
+        gradient = images_first(chain.backward(images_last(upstream)))
         learned = zip((own for _, own in arrays(chain)), (p.grad[0] for p in module.parameters()), strict=True)
         assert_close([(gradient, leaf.grad), *learned])
     running = [buffer[0] for buffer in module.buffers()]
     assert_close(zip((array for array, _ in arrays(chain, running=True)), running, strict=True))
-    evaluated = channels_first(chain.forward(channels_last(images))).reshape(IMAGES, -1)
+    evaluated = images_first(chain.forward(images_last(images))).reshape(IMAGES, -1)
     assert_close([(evaluated, module.eval()(leaf).detach())])
 
 
@@ -243,7 +243,7 @@ def test_random_networks_equal_torch(drawn):
 def test_gradients_equal_central_differences(network, shape):
     """dL/dx = (L(x + e) - L(x - e)) / 2e (CS231n, "Neural Networks Part 3", gradient checks), for every number."""
     chain, rng = numpy_chain(network, shape), np.random.default_rng(3)
-    x = channels_last(rng.standard_normal((2, *shape)))
+    x = images_last(rng.standard_normal((2, *shape)))
     upstream = rng.standard_normal(chain.forward(x, training=True).shape)
 
     def loss():
@@ -279,9 +279,9 @@ def test_the_first_of_equal_values_gets_the_gradient_as_on_torch(layer):
     images = rng.integers(0, 3, (5, *shape)).astype(float)
     leaf = torch.from_numpy(images).requires_grad_()
     theirs, chain = build_module(layer, shape, [{}])(leaf), numpy_chain(layer, shape)
-    upstream = rng.standard_normal(channels_first(chain.forward(channels_last(images), training=True)).shape)
+    upstream = rng.standard_normal(images_first(chain.forward(images_last(images), training=True)).shape)
     theirs.backward(torch.from_numpy(upstream.reshape(5, -1)))
-    assert_close([(channels_first(chain.backward(channels_last(upstream))), leaf.grad)])
+    assert_close([(images_first(chain.backward(images_last(upstream))), leaf.grad)])
 
 
 def test_a_window_may_have_more_values_than_a_16_bit_number_counts():
@@ -309,7 +309,7 @@ def test_the_given_values_are_not_changed_and_only_training_moves_running_statis
     values = random_values(network, shape)
     before = {key: array.copy() for key, array in values.items()}
     chain = build(network, shape, values, None, np.float64, np.float64)
-    images = np.random.default_rng(0).standard_normal((4, 3, 3, 1))
+    images = np.random.default_rng(0).standard_normal((1, 3, 3, 4))
     chain.forward(images)
     assert all(np.array_equal(chain.links[1][1].arrays[name], before[f"batch_norm1.{name}"])
                for name in ("running_mean", "running_var"))  # fmt: skip
@@ -333,7 +333,7 @@ def test_values_between_layers_are_rounded_to_the_storage_type_and_computed_in_t
     network, shape = Sequential(Conv(3, 3), BatchNorm(), ReLU(), Residual(Conv(3, 3)), Flatten(), Dense(2)), (2, 6, 6)
     chain = build(network, shape, random_values(network, shape), None, storage, compute)
     exact = numpy_chain(network, shape)
-    x = np.random.default_rng(6).standard_normal((4, 6, 6, 2))
+    x = np.random.default_rng(6).standard_normal((2, 6, 6, 4))
     output, expected = chain.forward(x.astype(compute), training=True), exact.forward(x, training=True)
     assert output.dtype == compute and np.array_equal(output, output.astype(storage))
     assert_close([(output, expected)], tolerance=20 * np.finfo(storage).eps)

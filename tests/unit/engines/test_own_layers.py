@@ -222,12 +222,12 @@ def test_a_class_of_groups_may_say_how_it_is_made() -> None:
 
     plain, shape = Residual(Conv(2, 3), ReLU(), name="block"), (2, 4, 4)
     values = initial_values(Block(2), shape, 0)
-    images = np.random.default_rng(0).standard_normal((2, 4, 4, 2)).astype(np.float32)
-    ours, theirs = (build(network, shape, values).forward(images) for network in (Block(2), plain))
+    images = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    last = images.transpose(1, 2, 3, 0)
+    ours, theirs = (build(network, shape, values).forward(last) for network in (Block(2), plain))
     assert np.array_equal(ours, theirs) and parse(describe(Block(2))) == plain
-    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2))
-    on_torch = build_module(Block(2), shape, [values])(pixels).detach().numpy()
-    np.testing.assert_allclose(on_torch, ours.transpose(0, 3, 1, 2).reshape(2, -1), rtol=1e-5, atol=1e-6)
+    on_torch = build_module(Block(2), shape, [values])(torch.from_numpy(images)).detach().numpy()
+    np.testing.assert_allclose(on_torch, ours.transpose(3, 0, 1, 2).reshape(2, -1), rtol=1e-5, atol=1e-6)
 
     class Product(Residual):
         gates: ClassVar[bool] = True
