@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from runner.engines.numpy_engine.layers import Array, NumpyLayer, per_channel
-from runner.engines.numpy_engine.windows import Windows
+from runner.engines.numpy_engine.windows import windows_of
 from runner.network.layers import ConvTranspose
 from runner.network.resampling import Resampling as ResamplingRecord
 from runner.network.resampling import Taps
@@ -33,10 +33,10 @@ class TransposedConvolution(NumpyLayer):
 
     def forward(self, x: Array, training: bool) -> Array:
         filters, rows, columns = self.layer.output_shape(x.shape[:3])
-        self.windows = windows = Windows(self.layer.geometry(), rows, columns)
+        self.windows = windows = windows_of(self.layer.geometry(), rows, columns)
         self.x = self._grouped(x)
         padded = np.zeros((filters, *windows.reach, x.shape[3]), x.dtype)
-        for i, j, part in windows.offsets():
+        for i, j, part in windows.offsets:
             padded[part] += np.matmul(self._weight(i, j).transpose(0, 2, 1), self.x).reshape(-1, *x.shape[1:])
         y = windows.unpad_gradient(padded)
         return y + per_channel(self.arrays["bias"]) if "bias" in self.arrays else y
@@ -44,7 +44,7 @@ class TransposedConvolution(NumpyLayer):
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         weight, padded = np.empty_like(self.arrays["weight"]), self.windows.pad(g)
         dx = np.zeros_like(self.x)
-        for i, j, part in self.windows.offsets():
+        for i, j, part in self.windows.offsets:
             at_offset = self._grouped(padded[part])
             weight[:, :, i, j] = np.matmul(self.x, at_offset.transpose(0, 2, 1)).reshape(weight.shape[:2])
             dx += np.matmul(self._weight(i, j), at_offset)

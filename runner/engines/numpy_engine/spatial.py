@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from runner.engines.numpy_engine.layers import Array, NumpyLayer, per_channel
-from runner.engines.numpy_engine.windows import Windows
+from runner.engines.numpy_engine.windows import Windows, windows_of
 from runner.network.layers import Conv, PadChannels, Spatial
 
 
@@ -23,7 +23,7 @@ class SpatialLayer(NumpyLayer):
     layer: Spatial
 
     def _windows(self, x: Array) -> Windows:
-        return Windows(self.layer.geometry(), x.shape[1], x.shape[2])
+        return windows_of(self.layer.geometry(), x.shape[1], x.shape[2])
 
 
 class Convolution(SpatialLayer):
@@ -66,7 +66,7 @@ class Convolution(SpatialLayer):
         windows = self.windows
         shape = (len(padded), *windows.geometry.size, windows.rows, windows.columns, padded.shape[3])
         columns = np.empty(shape, padded.dtype)
-        for i, j, part in windows.offsets():
+        for i, j, part in windows.offsets:
             columns[:, i, j] = padded[part]
         # (C, kh, kw, R, S, N): C, kh, kw become D, and R, S, N become P.
         return columns.reshape(self.groups, -1, math.prod(shape[3:]))
@@ -84,7 +84,7 @@ class Convolution(SpatialLayer):
         gradient, grouped = np.zeros(self.padded_shape, g.dtype), self._grouped(g)
         # At one offset each window has a pixel of its own, so += on a slice adds every entry. Entries of one pixel are
         # at different offsets, and are added up over the rounds of the loop.
-        for i, j, part in self.windows.offsets():
+        for i, j, part in self.windows.offsets:
             at_offset = self._grouped(self.arrays["weight"][:, :, i, j])  # (G, K / G, C / G)
             gradient[part] += np.matmul(at_offset.transpose(0, 2, 1), grouped).reshape(-1, *g.shape[1:])
         return self.windows.unpad_gradient(gradient, self.layer.padding_mode)
@@ -104,7 +104,7 @@ class MaxPooling(SpatialLayer):
         padded = windows.pad(x, fill=-math.inf)  # so that padding is never the largest
         # Of x only the shape is stored: with `argmax` the backward pass needs none of its values.
         self.shape = padded.shape
-        values = [padded[part] for _, _, part in windows.offsets()]
+        values = [padded[part] for _, _, part in windows.offsets]
         # `argmax` (C, R, S, N) is the number of the offset of each window's largest value.
         # y is a copy because it is updated in place, and values[0] may be a view of x.
         kind = np.int16 if len(values) <= 2**15 else np.int32  # half of the memory, for all but windows above 181x181
@@ -117,7 +117,7 @@ class MaxPooling(SpatialLayer):
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradient = np.zeros(self.shape, g.dtype)
-        for number, (_, _, part) in enumerate(self.windows.offsets()):
+        for number, (_, _, part) in enumerate(self.windows.offsets):
             if self.windows.overlap:
                 gradient[part] += g * (self.argmax == number)
             else:  # every value is in one window at most, so nothing is added up
@@ -138,11 +138,11 @@ class AveragePooling(SpatialLayer):
         self.windows = windows = self._windows(x)
         self.padded = windows.pad(x)
         self.inverse_counts = self._inverse_counts(x.dtype)
-        return sum(self.padded[part] for _, _, part in windows.offsets()) * self.inverse_counts
+        return sum(self.padded[part] for _, _, part in windows.offsets) * self.inverse_counts
 
     def backward(self, g: Array, need_dx: bool = True) -> Array | None:
         gradient, g = np.zeros(self.padded.shape, g.dtype), g * self.inverse_counts
-        for _, _, part in self.windows.offsets():
+        for _, _, part in self.windows.offsets:
             gradient[part] += g
         return self.windows.unpad_gradient(gradient)
 
