@@ -96,7 +96,17 @@ def _print_plan(plan: Plan, given: argparse.Namespace, experiment: Experiment) -
     made = [result.versions for result in known if result.cell in cells and result.status == "ok"]
     mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
     processors = library_versions.processors_so_far(made)
-    print_plan(plan, expected, workers, [*changes, *mixed, *processors], later)
+    gpu = _gpu_lines([] if all_again or not expected.fits else [fit for fit in known if fit.cell in cells])
+    print_plan(plan, expected, workers, [*changes, *mixed, *processors, *gpu], later)
+
+
+def _gpu_lines(results: list[FitResult]) -> list[str]:
+    """How many workers a GPU has room for, whichever executor starts them; none if no fit was measured on one."""
+    if not any(result.device_memory for result in results):
+        return []
+    from runner.fits.gpu_share import Measured
+
+    return [sentence for sentence in [Measured().with_results(results).sentence()] if sentence]
 
 
 def _later(plan: Plan) -> list[int]:

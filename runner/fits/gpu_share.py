@@ -48,9 +48,9 @@ class Measured:
         return (10_000 // self.workers) / 10_000
 
     def sentence(self) -> str:
-        """What follows for workers on a Ray cluster; "" as long as nothing was measured."""
+        """How many workers a GPU has room for, and why; "" as long as nothing was measured."""
         if not self.peak:
             return ""
-        who = "a worker has a GPU alone" if self.workers == 1 else f"{plural(self.workers, 'worker')} share a GPU"
         took = f"fits took at most {megabytes(self.peak)} of its {megabytes(self.total)}"
-        return f"{who}: {took}; a quarter more and {megabytes(CONTEXT_BYTES)} for CUDA are added"
+        added = f"a quarter more and {megabytes(CONTEXT_BYTES)} for CUDA are added"
+        return f"a GPU has room for {plural(self.workers, 'worker')}: {took}; {added}"

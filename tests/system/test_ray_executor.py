@@ -108,7 +108,7 @@ def test_workers_share_a_gpu_once_fits_were_measured(cluster: RayCluster, monkey
         assert executor.workers == 3
     known = RayExecutor(cluster.address, None)
     with closing(known):
-        assert known.learn(results)[0].startswith("Ray: 3 workers share a GPU: fits took at most 5,000 MB")
+        assert known.learn(results)[0].startswith("Ray: a GPU has room for 3 workers: fits took at most 5,000 MB")
         assert {fit.worker for group in known.run(groups[:2]) for fit in group} == {"0.33"}
 
 

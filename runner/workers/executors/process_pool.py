@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 from multiprocessing import current_process
 
 from runner.errors import RunnerError
+from runner.fits.gpu_share import Measured
 from runner.fits.grouping import FitGroup
 from runner.fits.records import FitResult
 from runner.workers.executors.attempt import Attempt
@@ -30,8 +31,11 @@ class ProcessExecutor:
         start_fork_server(self._context, engine)
 
     def learn(self, known: Iterable[FitResult]) -> list[str]:
-        """Does nothing, and has nothing to say: there are as many workers as were asked for."""
-        return []
+        """Note nothing; returns a warning if all workers together may need more than a GPU has, which they share."""
+        measured = Measured().with_results(known)
+        if not measured.peak or self.workers <= measured.workers:
+            return []
+        return [f"warning: all {self.workers} workers use the same GPU; {measured.sentence()}"]
 
     def run(self, groups: Sequence[FitGroup]) -> Generator[list[FitResult], None, None]:
         """Train the groups, started in the given order; see `Executor.run`."""

@@ -10,6 +10,7 @@ from runner.fits.gpu_share import CONTEXT_BYTES, MARGIN, MOST, Measured
 from runner.fits.records import FitResult
 from runner.journal.line import decode, encode
 from runner.workers.cluster.nodes import times
+from runner.workers.executors.process_pool import ProcessExecutor
 
 GB = 10**9
 
@@ -46,13 +47,21 @@ def test_a_worker_has_a_gpu_alone_until_a_fit_was_measured() -> None:
 @pytest.mark.parametrize(
     ("memory", "sentence"),
     [
-        (2 * GB, "6 workers share a GPU: fits took at most 2,000 MB of its 24,000 MB; "),
-        (20 * GB, "a worker has a GPU alone: fits took at most 20,000 MB of its 24,000 MB; "),
+        (2 * GB, "a GPU has room for 6 workers: fits took at most 2,000 MB of its 24,000 MB; "),
+        (20 * GB, "a GPU has room for 1 worker: fits took at most 20,000 MB of its 24,000 MB; "),
     ],
 )
 def test_the_sentence_says_what_was_measured_and_what_is_added(memory: int, sentence: str) -> None:
     found = Measured().with_results([fit(memory)]).sentence()
     assert found == sentence + "a quarter more and 1,000 MB for CUDA are added"
+
+
+def test_the_local_pool_warns_if_its_workers_may_need_more_than_their_gpu_has() -> None:
+    results = [fit(2 * GB)]  # as measured, 6 workers have room
+    for workers, found in ((6, results), (7, []), (7, [fit(0, 0)])):
+        assert ProcessExecutor(workers).learn(found) == []
+    (line,) = ProcessExecutor(7).learn(results)
+    assert line.startswith("warning: all 7 workers use the same GPU; a GPU has room for 6 workers: fits took at most")
 
 
 def test_the_journal_keeps_the_measurement_and_other_lines_are_as_ever() -> None:
