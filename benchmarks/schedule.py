@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/schedule.py [REPORT ...]
 
 By default the reports of the gallery. Each study is enlarged to about 1,000 fits: its cells get more repeats, and each
-fit takes as long as a recorded one of its cell, drawn at random. Three orders are compared on the same fits: that of a
-run (`fits.grouping`: by multiply-adds, as a run does not know the times), first come (as fits are in the plan), and a
-random one. The idle share is 1 - (sum of the fits' seconds) / (workers x wall time). Prints a table, and writes
-results/schedule.csv.
+fit takes as long as a recorded one of its cell, drawn at random. Four orders are compared on the same fits: that of a
+run (`fits.grouping`: by multiply-adds, as a run does not know the times), the longest first as if all times were known,
+first come (as fits are in the plan), and a random one. The idle share is
+1 - (sum of the fits' seconds) / (workers x wall time). Prints a table, and writes results/schedule.csv.
 """
 
 from __future__ import annotations
@@ -81,10 +81,11 @@ def main(reports: Sequence[Path]) -> None:
             chance = random.Random(draw)
             fits, seconds = enlarged(cells, folds, chance)
             plan_order = [fit.id for fit in fits]
+            known = sorted(plan_order, key=lambda id: -seconds[id])
             shuffled = chance.sample(plan_order, len(plan_order))
             for workers in WORKERS:
                 run = [group[0].id for group in groups_to_train(fits, seconds, workers)]
-                for name, order in (("run", run), ("first come", plan_order), ("random", shuffled)):
+                for name, order in (("run", run), ("known", known), ("first come", plan_order), ("random", shuffled)):
                     found[name, workers].append(idle(order, seconds, workers))
         means = [statistics.mean(cell.seconds) for cell in cells]
         spread = max(means) / min(means)

@@ -10,9 +10,10 @@ from runner.fits.records import FitSpec
 
 T = TypeVar("T")
 
-
-LAST = 2
-"""The last so many groups per worker start in an order of their own."""
+LAST = 8
+"""The last so many groups per worker start in an order of their own, but at most half of all groups."""
+LEAST_LAST = 2
+"""So many per worker do in any case."""
 
 FitGroup = tuple[FitSpec, ...]
 """Fits of one cell that an engine trains together."""
@@ -61,12 +62,12 @@ def run_order(groups: Sequence[T], keys: Sequence[tuple[int, float]], workers: i
     """The groups in the order in which they start; `keys` has the repeat and the cost of each.
 
     Repeat by repeat, so that an interrupted study has whole ones, and in each the most costly first. The last ones on
-    several workers are the most costly first whatever their repeat: most run at the same time anyway, and a long one
-    that starts late leaves all other workers idle (benchmarks/schedule.py).
+    several workers are the most costly first whatever their repeat: a long one that starts late leaves all other
+    workers idle, and one may take many times as long as its cost lets expect (benchmarks/schedule.py).
     """
     by_repeat = sorted(range(len(groups)), key=lambda index: (keys[index][0], -keys[index][1]))
-    last = min(LAST * workers, len(by_repeat)) if workers > 1 else 0
-    start = len(by_repeat) - last
+    last = min(LAST * workers, max(LEAST_LAST * workers, len(by_repeat) // 2)) if workers > 1 else 0
+    start = max(0, len(by_repeat) - last)
     end = sorted(by_repeat[start:], key=lambda index: -keys[index][1])
     return [groups[index] for index in (*by_repeat[:start], *end)]
 

@@ -41,7 +41,7 @@ def test_the_last_groups_of_several_workers_are_the_most_costly_first(
     given_fits = fits(costs, folds, repeats)
     wanted = {fit.id for fit in given_fits}
     alone, several = groups_to_train(given_fits, wanted), groups_to_train(given_fits, wanted, workers)
-    start = max(0, len(alone) - 2 * workers)
+    start = max(0, len(alone) - min(8 * workers, max(2 * workers, len(alone) // 2)))
     assert several[:start] == alone[:start]
     last = [group[0].cost for group in several[start:]]
     assert last == sorted(last, reverse=True) and {group[0].id for group in several} == wanted
