@@ -43,6 +43,11 @@ class RayCluster:
     def address(self) -> str:
         return str(self._cluster.address)
 
+    @property
+    def node_address(self) -> str:
+        """That of the first node's own server, which is no head."""
+        return f"{self.added[0].node_ip_address}:{self.added[0].node_manager_port}"
+
     def add_node(self, **settings: Any) -> Any:
         """One more node, when it is up: Ray gives it 30 s, which is not enough for every machine that runs tests."""
         for attempt in range(3):

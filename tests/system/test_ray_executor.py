@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import journal_by_id, journal_lines
+from command import Command, journal_by_id, journal_lines
 from engine_fits import built_fit
 from executor_suite import ExecutorRuns, ExecutorSuite, odd, without_processor
 from ray_cluster import RayCluster, ray_cluster, use_stand_ins
@@ -24,6 +24,7 @@ from runner.errors import RunnerError
 from runner.files.cache import cache_folder
 from runner.fits.records import FitSpec
 from runner.workers.cluster import nodes
+from runner.workers.cluster.connection import Connection
 from runner.workers.cluster.executor import RayExecutor
 from runner.workers.cluster.facts import processor
 from runner.workers.cluster.shipment import Shipment, pack
@@ -94,6 +95,22 @@ class TestRay(RayRuns):
         line = str(refused.value)
         assert re.fullmatch(r"node \S+ \(\S+\) differs from this process: numpy \S+ \(here 1\.0\); install .*", line)
         assert not journal_lines(study.parent / "reports" / "executors")
+
+
+def test_a_port_of_a_node_is_one_line_at_once(cluster: RayCluster, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is a gRPC server of Ray's own, but no head, which `ray.init` asks 20 times."""
+    with pytest.raises(RunnerError, match=r"^address \S+: what listens there does not answer as Ray does"):
+        Connection(cluster.node_address, 1)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_token_that_the_cluster_does_not_accept_is_one_line(
+    cluster: RayCluster, tiny: Path, process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    done = process("run", "tiny.yaml", "--executor", "ray", "--address", cluster.address)
+    line = f"address {cluster.address}: the cluster asks for a token, and does not accept this machine's: set "
+    assert done.returncode == 2 and done.stderr == f"{line}RAY_AUTH_MODE=token, and copy the head's ~/.ray/auth_token\n"
 
 
 def test_workers_share_a_gpu_once_fits_were_measured(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:

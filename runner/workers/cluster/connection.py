@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from runner.errors import ClusterError, RunnerError
 from runner.text import one_line
 from runner.workers.cluster.facts import NEUTRAL_FOLDER
-from runner.workers.cluster.reach import require_answer
+from runner.workers.cluster.reach import require_answer, require_head
 
 log = logging.getLogger("runner.executors")
 T = TypeVar("T")
@@ -40,6 +40,8 @@ PATIENCE = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Variables of a Ray that is started here, unless the user has set them."""
+IMPATIENCE = {"RAY_py_gcs_connect_timeout_s": "10"}
+"""Those of a connection to another one: how long its head may take to say which cluster it is."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Connection:
             self._is_lost, self._is_ours = False, not ray.is_initialized()
             self._kills: list[Future[None]] = []
             if self._is_ours:
+                require_head(self._ray._raylet.GcsClient, address)
                 self._connect(address, workers)
 
     def close(self) -> None:
@@ -229,9 +232,10 @@ def _refused(address: str, error: Exception) -> RunnerError:
 
 @contextmanager
 def _patient(address: str) -> Iterator[None]:
-    """Set PATIENCE for a Ray that is started inside; another one has its own settings."""
-    added = PATIENCE.keys() - os.environ.keys() if address == "local" else set[str]()
-    os.environ.update({key: PATIENCE[key] for key in added})
+    """Set PATIENCE for a Ray that is started inside; another one has its own settings, and gets IMPATIENCE."""
+    settings = PATIENCE if address == "local" else IMPATIENCE
+    added = settings.keys() - os.environ.keys()
+    os.environ.update({key: settings[key] for key in added})
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -73,3 +74,52 @@ def test_local_and_auto_without_an_address_are_left_to_ray(monkeypatch: pytest.M
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(RunnerError, match=r"address 127\.0\.0\.1:1: no Ray head answers there \(Connection refused\)"):
         reach.require_answer("auto")
+
+
+class RpcError(Exception):
+    """As Ray raises it, with the status of gRPC."""
+
+    def __init__(self, code: int) -> None:
+        self.rpc_code = code
+
+
+class AuthenticationError(Exception):
+    """As Ray raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RpcError(12), "what listens there does not answer as Ray does; a head's port is 6379"),
+        (RpcError(4), "no Ray head answers there (no answer)"),
+        (AuthenticationError(), "does not accept this machine's: set RAY_AUTH_MODE=token, and copy the head's"),
+    ],
+)
+def test_what_rays_own_client_is_refused_for_is_one_line(
+    error: Exception, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tries = []
+
+    def client(address: str) -> None:
+        os.write(2, b"[gcs_client.cc] W Failed\n")
+        tries.append(address)
+        raise error
+
+    with pytest.raises(RunnerError) as refused:
+        reach.require_head(client, "10.0.0.1:6379")
+    assert str(refused.value).startswith("address 10.0.0.1:6379: ") and words in str(refused.value)
+    os.write(2, b"shown again\n")
+    assert tries == ["10.0.0.1:6379"] and capfd.readouterr().err == "shown again\n"
+
+
+def test_what_may_pass_and_addresses_without_a_head_are_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked = []
+
+    def client(address: str) -> None:
+        asked.append(address)
+        raise RpcError(14)  # unavailable
+
+    for address in ("local", "auto", "ray://10.0.0.1:10001", "10.0.0.1:6379"):
+        reach.require_head(client, address)
+    assert asked == ["10.0.0.1:6379"]
