@@ -2,10 +2,11 @@
 
     PYTHONPATH=tests/helpers python tests/stress/ray_kills.py [KILLS]
 
-KILLS (20) hit the driver (`kill -9`, after which the same command continues); one kill in four hits an actor or a node
-instead, which is replaced, under a driver that goes on. Every other study stops its repeats when decided. After each
-kill of a driver no worker may be left, and the journal must begin with every line that it had before. A study that has
-come to its end must have each fit once, and the tables of a serial run. Exits with status 1 at the first violation.
+KILLS (20) hit the driver (`kill -9`, after which the same command continues); one kill in four hits an actor or, in
+turn, a node instead, which is replaced, under a driver that goes on. Every other study stops its repeats when decided.
+After each kill of a driver no worker may be left, and the journal must begin with every line that it had before. A
+study that has come to its end must have each fit once, and the tables of a serial run. Exits with status 1 at the first
+violation.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Session:
 
     def break_cluster(self) -> None:
         actors = ray_processes("NodeWorker")
-        if actors and self.random.random() < 0.5:
+        if actors and self.counts["actors killed"] <= self.counts["nodes killed"]:
             self.random.choice(actors).kill()
             self.counts["actors killed"] += 1
         else:

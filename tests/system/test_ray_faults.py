@@ -101,6 +101,37 @@ def test_after_kill_minus_9_of_the_driver_the_same_command_continues_and_no_proc
     assert without_processor(journal_by_id(folder)) == journal_by_id(serial)
 
 
+@pytest.mark.long
+def test_a_ray_that_a_run_starts_itself_ends_with_it_even_if_the_run_is_killed(study: Path) -> None:
+    pytest.importorskip("ray")
+    others = ray_processes()
+    options = {"executor": "ray", "address": "local", "workers": 1}
+    words = [f"--{name}={value}" for name, value in options.items()]
+    settings = {"grid": {"augmentation": ["none", {"name": "odd", "how": "held"}]}}
+    driver = subprocess.Popen(
+        [str(RUNNER), "run", "study.yaml", *words, "--set", "grid={augmentation: [none, {name: odd, how: held}]}"],
+        cwd=study.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    report = study.parent / "reports" / "executors"
+    wait_for(lambda: (report / "journal.jsonl").exists() and journal_lines(report))
+    started = [process for process in ray_processes() if process not in others and process.pid != driver.pid]
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert started and wait_for(lambda: not any(is_running(process) for process in started))
+    (study.parent / "allowed").touch()
+    folder = run(study, "reports", overrides=settings, **options)
+    assert wait_for(lambda: not any(process not in others and is_running(process) for process in ray_processes()))
+    serial = run(study, "serial", executor="serial", overrides=settings)
+    assert without_processor(journal_by_id(folder)) == journal_by_id(serial)
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
