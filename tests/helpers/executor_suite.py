@@ -103,29 +103,6 @@ class ExecutorRuns:
         assert stable_tables(folder) == stable_tables(serial)
         return folder
 
-    def continues_after_ctrl_c(self, study: Path, options: dict[str, Any], overrides: dict[str, Any]) -> None:
-        """Press Ctrl-C once the first of two cells has a result, run again, and compare with the serial executor."""
-        given = {"grid": {"augmentation": ["none", odd("held")]}, **overrides}
-        settings = [word for path, value in given.items() for word in ("--set", f"{path}={json.dumps(value)}")]
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        command = [str(RUNNER), "run", "study.yaml", *words, *settings]
-        run = subprocess.Popen(
-            command, cwd=study.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        # The cell without augmentation comes first, of two that cost the same: its fits end, the others wait.
-        report, deadline = study.parent / "reports" / "executors", time.monotonic() + 240
-        while not ((report / "journal.jsonl").exists() and journal_lines(report)):
-            assert time.monotonic() < deadline and run.poll() is None
-            time.sleep(0.1)
-        os.killpg(run.pid, signal.SIGINT)
-        _, errors = run.communicate(timeout=120)
-        assert run.returncode == 130 and "Traceback" not in errors, errors
-        before = journal_lines(report)
-        (study.parent / "allowed").touch()
-        folder = self.same(study, options, **given)
-        assert journal_lines(folder)[: len(before)] == before and len(journal_lines(folder)) > len(before)
-
 
 class ExecutorSuite(ExecutorRuns):
     """Inherit it, set `options` in a fixture of the class, and `has_processes` if a fit has a process of its own."""
@@ -210,8 +187,27 @@ class ExecutorSuite(ExecutorRuns):
     def test_ctrl_c_saves_what_is_finished_and_the_same_command_continues(
         self, study: Path, options: dict[str, Any]
     ) -> None:
-        self.continues_after_ctrl_c(study, options, {})
-        assert len(journal_lines(study.parent / "reports" / "executors")) == 8
+        """Press Ctrl-C once the first of two cells has a result."""
+        given = {"grid": {"augmentation": ["none", odd("held")]}}
+        settings = [word for path, value in given.items() for word in ("--set", f"{path}={json.dumps(value)}")]
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        command = [str(RUNNER), "run", "study.yaml", *words, *settings]
+        run = subprocess.Popen(
+            command, cwd=study.parent, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        # The cell without augmentation comes first, of two that cost the same: its fits end, the others wait.
+        report, deadline = study.parent / "reports" / "executors", time.monotonic() + 240
+        while not ((report / "journal.jsonl").exists() and journal_lines(report)):
+            assert time.monotonic() < deadline and run.poll() is None
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 130 and "Traceback" not in errors, errors
+        before = journal_lines(report)
+        (study.parent / "allowed").touch()
+        folder = self.same(study, options, **given)
+        assert journal_lines(folder)[: len(before)] == before and len(journal_lines(folder)) == 8 > len(before)
 
 
 def odd(how: str) -> dict[str, str]:

@@ -22,7 +22,8 @@ from ray_cluster import RayCluster, ray_cluster, use_stand_ins
 
 from runner.errors import RunnerError
 from runner.files.cache import cache_folder
-from runner.fits.records import FitSpec
+from runner.fits.grouping import FitGroup
+from runner.fits.records import FitResult, FitSpec
 from runner.workers.cluster import nodes
 from runner.workers.cluster.connection import Connection
 from runner.workers.cluster.executor import RayExecutor
@@ -63,16 +64,14 @@ class TestRay(RayRuns):
         assert reasons == {"worker killed by SIGKILL (tried 2 times)", "ValueError"}
         assert len(journal_lines(folder)) == 4
 
-    def test_after_ctrl_c_the_same_command_continues(self, study: Path, options: dict[str, Any]) -> None:
-        self.continues_after_ctrl_c(study, {**options, "workers": 1}, {"cross_validation.repeats": 1})
-
     def test_plugins_are_sent_to_nodes_that_do_not_see_their_files(
         self, study: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (study.parent / "helper.py").write_text("SHIFT = 1\n")
         code = (study.parent / "odd.py").read_text().replace("import numpy as np", "import numpy as np\nimport helper")
         (study.parent / "odd.py").write_text(code)
-        serial = self.run(study, {"executor": "serial"}, "serial", augmentation=odd("none"))
+        given = {"augmentation": odd("none"), "cross_validation.repeats": 1}
+        serial = self.run(study, {"executor": "serial"}, "serial", **given)
 
         def pack_and_remove(spec: FitSpec) -> Shipment:
             shipment = pack(spec)
@@ -81,7 +80,7 @@ class TestRay(RayRuns):
             return shipment
 
         monkeypatch.setattr("runner.workers.cluster.executor.pack", pack_and_remove)
-        folder = self.run(study, options, augmentation=odd("none"))
+        folder = self.run(study, {**options, "workers": 1}, **given)
         assert without_processor(journal_by_id(folder)) == journal_by_id(serial)
         shipped = [file.name for file in (cache_folder() / "shipped").rglob("*.py") if str(study.parent) in str(file)]
         assert sorted(shipped) == ["helper.py", "odd.py"]
@@ -113,20 +112,34 @@ def test_a_token_that_the_cluster_does_not_accept_is_one_line(
     assert done.returncode == 2 and done.stderr == f"{line}RAY_AUTH_MODE=token, and copy the head's ~/.ray/auth_token\n"
 
 
+def gpu_groups() -> list[FitGroup]:
+    """Six groups, of which all but the first are trained on a GPU."""
+    spec = built_fit().spec
+    return [
+        (replace(spec, id=f"{n}", training=replace(spec.training, device="cuda" if n else "cpu")),) for n in range(6)
+    ]
+
+
 def test_workers_share_a_gpu_once_fits_were_measured(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     use_stand_ins(monkeypatch)
-    spec = built_fit().spec
-    groups = [(replace(spec, id=f"{n}", training=replace(spec.training, device="cuda")),) for n in range(6)]
     executor = RayExecutor(cluster.address, None)
     with closing(executor):
-        results = [result for group in executor.run(groups) for result in group]
+        results = [result for group in executor.run(gpu_groups()) for result in group]
         assert sorted(result.id for result in results) == list("012345")
         assert results[0].worker == "1.00" and {result.worker for result in results[1:]} == {"0.33"}
         assert executor.workers == 3
-    known = RayExecutor(cluster.address, None)
-    with closing(known):
-        assert known.learn(results)[0].startswith("Ray: a GPU has room for 3 workers: fits took at most 5,000 MB")
-        assert {fit.worker for group in known.run(groups[:2]) for fit in group} == {"0.33"}
+
+
+@pytest.mark.long
+def test_a_run_that_continues_shares_gpus_from_its_beginning(
+    cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_stand_ins(monkeypatch)
+    known = FitResult("a", "c", 0, 0, "ok", device_memory=5 * 10**9, device_total=24 * 10**9)
+    executor = RayExecutor(cluster.address, None)
+    with closing(executor):
+        assert executor.learn([known])[0].startswith("Ray: a GPU has room for 3 workers: fits took at most 5,000 MB")
+        assert {fit.worker for group in executor.run(gpu_groups()[:2]) for fit in group} == {"0.33"}
 
 
 @pytest.mark.long

@@ -96,8 +96,8 @@ class RayExecutor:
             return
         self.prepare("")
         self._nodes.compare_all(groups)
-        spec = groups[0][0]
-        self._shipment, self._on_gpu = self._here.put(pack(spec)), spec.training.device == "cuda"
+        self._shipment = self._here.put(pack(groups[0][0]))
+        self._on_gpu = any(group[0].training.device == "cuda" for group in groups)
         self._backlog = Backlog(groups)
         try:
             while self._backlog.remaining:
