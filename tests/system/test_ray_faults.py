@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from command import RUNNER, TINY, Command, environment, journal_by_id, journal_lines, stable_tables
+from command import ROOT, RUNNER, TINY, Command, environment, journal_by_id, journal_lines, stable_tables
 from executor_suite import ODD, STUDY, without_processor
 from ray_cluster import RayCluster, ray_cluster, ray_processes
 
@@ -24,6 +24,7 @@ import runner
 HELD = STUDY.replace("optimizer:", "augmentation: {name: odd, how: held}\noptimizer:").replace(
     "repeats: 2", "repeats: 3"
 )
+DEMO = ROOT / "experiments" / "pooling_vs_stride.yaml"
 SECONDS = 240.0
 """How long anything may take here, on a machine that is busy with other tests."""
 
@@ -130,6 +131,16 @@ def is_running(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_grid_of_the_demo_has_the_tables_of_a_serial_run(tmp_path: Path, cluster: RayCluster) -> None:
+    given = {"tracking_uri": "none", "progress": False, "overrides": {"training.epochs": 1}}
+    folder = runner.run(DEMO, executor="ray", address=cluster.address, reports=tmp_path / "ray", **given).folder
+    serial = runner.run(DEMO, executor="serial", reports=tmp_path / "serial", **given).folder
+    assert len(journal_lines(folder)) == 60 and stable_tables(folder) == stable_tables(serial)
+    assert without_processor(journal_by_id(folder)) == journal_by_id(serial)
 
 
 @pytest.mark.parametrize(
