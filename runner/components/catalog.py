@@ -157,15 +157,28 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
     An installed plugin that fails is recorded in `failures` and the others still load. A file that fails raises
     PluginFileError, as the experiment that names it needs it.
     """
-    if plugin_code.edited():
-        plugin_code.forget()
-    manager = pluggy.PluginManager(hookspecs.GROUP)
-    manager.add_hookspecs(hookspecs)
-    catalog = Catalog()
+    _forget_edited()
+    installed = load_installed()
+    if not files:
+        return installed
+    plugin_code.record()
+    catalog, manager = Catalog({**installed.entries}, {**installed.failures}), _manager()
+    for file in files:
+        try:
+            _add(catalog, manager, _import_file(Path(file)), file)
+        except PluginError as error:
+            raise PluginFileError(str(error), file) from error
+    return catalog
+
+
+# Cached: what is installed is the same whatever the plugin files, and the scan of all distributions takes longest.
+@lru_cache(maxsize=1)
+def load_installed() -> Catalog:
+    """The catalog of the installed plugins alone, which no caller may change."""
+    catalog, manager = Catalog(), _manager()
     points = [(_source(point), point) for point in entry_points(group=hookspecs.GROUP)]
     # Only for plugins of others: built-in components import nothing of the user's.
-    others = {point.module.partition(".")[0] for _, point in points} - {plugin_code.OURS}
-    if others or files:
+    if others := {point.module.partition(".")[0] for _, point in points} - {plugin_code.OURS}:
         plugin_code.record(sorted(others))
     # Sorted, so that of two plugins with a component of one name the same one loads on every machine.
     for source, point in sorted(points, key=lambda item: (item[0], item[1].name)):
@@ -177,12 +190,13 @@ def load_catalog(files: tuple[str, ...] = ()) -> Catalog:
             catalog.failures[f"{point.name} of {source}"] = str(error)
             log.warning("plugin %s of %s failed to load: %s", point.name, source, error)
             log.debug("the traceback of that failure", exc_info=True)
-    for file in files:
-        try:
-            _add(catalog, manager, _import_file(Path(file)), file)
-        except PluginError as error:
-            raise PluginFileError(str(error), file) from error
     return catalog
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 class PluginFileError(PluginError):
@@ -195,9 +209,17 @@ class PluginFileError(PluginError):
 
 def reload_edited() -> None:
     """Forget the loaded plugins if a file of theirs was edited since, as between two runs of one Python process."""
-    if plugin_code.edited():
-        plugin_code.forget()
+    if _forget_edited():
         load_catalog.cache_clear()
+
+
+def _forget_edited() -> bool:
+    """Forget the code of plugins if any of it was edited, and which components were installed; says whether it was."""
+    if not plugin_code.edited():
+        return False
+    plugin_code.forget()
+    load_installed.cache_clear()
+    return True
 
 
 def _source(point: EntryPoint) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from command import ROOT, run_here
 
-from runner.components.catalog import load_catalog
+from runner.components.catalog import load_catalog, load_installed
 from runner.errors import RunnerError
 from runner.testing import PluginSuite
 
@@ -150,8 +150,10 @@ def test_a_package_that_fails_to_load_is_not_called_missing(tmp_path: Path, monk
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-blocks\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[runner]\nblocks = my_blocks_of_nobody\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    load_installed.cache_clear()
     done = run_here(tmp_path, "plugins", "--check", "my-blocks")
     assert done.returncode == 2 and done.stdout == ""
+    load_installed.cache_clear()
     load_catalog.cache_clear()
     expected = "blocks of my-blocks 1.0 failed to load: my-blocks 1.0 raised ModuleNotFoundError: "
     assert done.stderr.splitlines()[-1].startswith(expected)
