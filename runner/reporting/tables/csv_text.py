@@ -19,11 +19,11 @@ _NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECA
 
 def csv_text(table: pd.DataFrame) -> str:
     """The rows, numbers with all their digits, and texts and the columns' names as in `csv_name`."""
-    written = table.copy()
+    written = table.copy(deep=False)  # columns are replaced, none is changed
     texts = table.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind)).to_numpy()
     for index in texts.nonzero()[0]:
-        column = table.iloc[:, index].astype(object)
-        written.isetitem(index, column.map(lambda value: csv_name(value) if isinstance(value, str) else value))
+        values = [csv_name(value) if isinstance(value, str) else value for value in table.iloc[:, index]]
+        written.isetitem(index, pd.Series(values, table.index, dtype=object))
     written.columns = pd.Index([csv_name(str(name)) for name in table.columns])
     # Python's csv module quotes a carriage return only if the line terminator has one; lines end in the same way on all
     # platforms.
