@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from command import RUNNER, THREADS, TINY, Command, environment, run_here
+from hypothesis import settings
 
 # Before anything imports NumPy or torch: several test processes with two threads each would wait for each other.
 os.environ.update(dict.fromkeys(THREADS, "1"))
+
+# An example of a property may take any time: on a busy machine one of milliseconds took half a second.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 
 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     # A shell starts background processes with these signals ignored. The commands under test would inherit that.

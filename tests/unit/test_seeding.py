@@ -16,7 +16,7 @@ def first(address):
     return stream(name, *keys).integers(0, 2**63, 2).tolist()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(addresses, addresses)
 def test_streams_are_equal_exactly_if_name_and_keys_are(one, other):
     assert (first(one) == first(other)) == (one == other)

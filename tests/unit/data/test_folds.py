@@ -20,7 +20,7 @@ def labelled(draw):
 
 
 seeds = st.integers(0, 2**63 - 1)
-many = settings(deadline=None, max_examples=60)
+many = settings(max_examples=60)
 
 
 def spread(counts):
@@ -61,7 +61,7 @@ def test_folds_are_at_least_as_even_as_those_of_scikit_learn(data):
     assert spread(ours) <= spread(theirs)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds)
 def test_repeats_and_seeds_shuffle_differently_and_equal_seeds_equally(seed):
     labels = np.arange(60) % 3

@@ -17,7 +17,7 @@ from runner.errors import RunnerError
 from runner.fits.records import SplitDesign
 
 BY_GROUPS = SplitDesign(groups=True)
-many = settings(deadline=None, max_examples=60)
+many = settings(max_examples=60)
 seeds = st.integers(0, 2**63 - 1)
 
 

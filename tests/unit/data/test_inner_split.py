@@ -23,7 +23,7 @@ def labelled(draw: Any) -> tuple[np.ndarray, int]:
     return np.array(draw(st.permutations(np.repeat(range(len(counts)), counts).tolist()))), folds
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(labelled(), SHARES, st.integers(0, 2**63 - 1), st.integers(1, 2))
 def test_it_is_a_stratified_part_of_the_training_images_and_never_of_the_validation(
     data: tuple[np.ndarray, int], share: float, seed: int, repeats: int

@@ -45,7 +45,7 @@ def test_a_constant_image_becomes_zero(dtype: type) -> None:
     assert np.linalg.norm(contrast_normalised(images), axis=1) == pytest.approx(np.full(256, 55), rel=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shape=st.sampled_from([(1, 5, 5), (3, 4, 4), (2, 3, 6)]), count=st.integers(2, 300), seed=st.integers(0, 99))
 def test_the_covariance_of_the_training_images_becomes_what_epsilon_leaves(
     shape: tuple[int, ...], count: int, seed: int

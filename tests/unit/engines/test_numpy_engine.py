@@ -232,7 +232,7 @@ TORCH_REFUSED = Sequential(Conv(2, (1, 2), bias=False), Conv(1, (1, 2), bias=Fal
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(networks())
 @example((TORCH_REFUSED, (2, 4, 4)))
 def test_random_networks_equal_torch(drawn):

@@ -163,7 +163,7 @@ def grids_and_exclusions(draw):
     return grid, draw(st.lists(rule, max_size=3))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(grids_and_exclusions())
 def test_cells_are_the_product_minus_the_exclusions(experiment, drawn):
     grid, exclude = drawn
@@ -181,7 +181,7 @@ def test_cells_are_the_product_minus_the_exclusions(experiment, drawn):
         assert all(data[path.split(".")[0]][path.split(".")[1]] == level for path, level in levels.items())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(grids(), st.data())
 def test_ids_are_unique_and_depend_neither_on_the_order_of_the_grid_nor_on_names(experiment, grid, data):
     def ids(**sections):

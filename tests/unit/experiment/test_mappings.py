@@ -45,7 +45,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VALUES)
 def test_values_are_those_of_a_file_with_the_same(value: Any) -> None:
     """Floats are written in YAML with all their digits, so equal means equal to the last bit."""
@@ -70,7 +70,7 @@ GRIDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(grid=GRIDS, seed=st.integers(0, 9), lr=st.sampled_from([None, 0.1, 1e-5]))
 def test_a_mapping_gives_the_plan_of_the_file(
     grid: dict[str, Any], seed: int, lr: float | None, tmp_path_factory: Any

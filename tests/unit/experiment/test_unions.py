@@ -179,7 +179,7 @@ def bound_on(cell, factor):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(blocks(), min_size=2, max_size=3),
     st.sampled_from(["stages", {"name": "stages", "width": 4}, {"name": "stages", "kernel": 5, "dense": [8]}]),

@@ -74,7 +74,7 @@ def test_keys_are_text():
     assert plain("{1: a, true: b, ~: c, 1.50: d, on: e}") == {"1": "a", "true": "b", "~": "c", "1.50": "d", "on": "e"}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(nested, st.sampled_from([None, 2]))
 def test_json_is_yaml(value, indent):
     text = json.dumps(value, indent=indent)

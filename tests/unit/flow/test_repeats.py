@@ -101,7 +101,7 @@ def run(
 SCRIPTS = st.lists(st.sets(st.sampled_from(CELLS)), max_size=MOST)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SCRIPTS, st.lists(st.integers(0, 40), max_size=6), st.booleans())
 def test_interruptions_change_nothing(script: list[set[str]], stops: list[int], race: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -34,7 +34,7 @@ def fit(saved: SavedSplits, repeat: int = 0, fold: int = 0, seed: int = 0, **cha
     return FitResult(f"{repeat}-{fold}", "cell", repeat, fold, "ok", **facts)  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 300), st.sampled_from([2, 3, 4, 10, 16, 17, 100, 1000]))
 def test_answers_come_back_and_take_no_more_room_than_they_may(data: st.DataObject, images: int, classes: int) -> None:
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))

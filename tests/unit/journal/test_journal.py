@@ -47,7 +47,7 @@ def results(draw):
     )
 
 
-many = settings(deadline=None, max_examples=60)
+many = settings(max_examples=60)
 
 
 def fit(name, fold=0, **facts):
@@ -188,7 +188,7 @@ def test_a_damaged_line_is_reported_with_its_number(three, number, damage, messa
     assert three.read_bytes() == b"".join(lines)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_changed_byte_is_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"

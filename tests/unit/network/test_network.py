@@ -134,7 +134,7 @@ def measure(module, images):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(networks())
 def test_shapes_parameters_and_macs_agree_with_torch(drawn):
     """ReLU is left out of the rows: the module may swap it with a pooling layer after it."""
@@ -224,7 +224,7 @@ def paths(network):
     return [layer.path for layer in iterate_layers(network, (1, 4, 4))]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(trees)
 def test_paths_are_unique(network):
     assert len(set(paths(network))) == len(paths(network))
@@ -379,7 +379,7 @@ def test_an_identity_leaves_out_defaults_and_strict():
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(networks(), st.data())
 def test_networks_have_the_same_identity_exactly_if_they_are_equal(drawn, data):
     """Except for `strict`, which affects what is allowed, not what is computed."""
@@ -390,7 +390,7 @@ def test_networks_have_the_same_identity_exactly_if_they_are_equal(drawn, data):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(*[networks(most_channels=1, lengths=st.just(4))] * 2)
 def test_two_networks_have_the_same_identity_exactly_if_they_are_equal(one, two):
     assert (content_id(one[0]) == content_id(two[0])) == (one[0] == two[0])

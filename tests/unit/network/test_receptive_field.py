@@ -68,7 +68,7 @@ def of_torch(layer, images):
     return pool(images, size, stride, (rows[0], columns[0]), ceil_mode=ceil)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(convs | pools, st.tuples(sides, st.integers(1, 5), st.integers(1, 5)))
 def test_a_window_is_refused_exactly_if_torch_refuses_it(layer, shape):
     try:
@@ -96,7 +96,7 @@ def test_same_padding_equals_that_of_torch(kernel, dilation):
 
 @pytest.mark.parametrize("stride", [1, 2, 3, (2, 3)])
 @given(st.integers(1, 6), st.integers(1, 3), st.tuples(st.integers(1, 12), st.integers(1, 12)))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_same_padding_gives_the_input_size_over_the_stride_rounded_up(stride, kernel, dilation, extent):
     rows, columns = stride if isinstance(stride, tuple) else (stride, stride)
     expected = (1, math.ceil(extent[0] / rows), math.ceil(extent[1] / columns))
@@ -148,7 +148,7 @@ def measured_fields(network, shape, axis):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(spatial())
 def test_receptive_field_jump_and_centre_match_an_experiment(drawn):
     """At every position whose field is within the image, in random networks with branches."""
@@ -313,7 +313,7 @@ def test_a_stride_that_does_not_tile_is_a_warning_or_with_strict_an_error(layer,
     assert str(caught.value) == f"{problem}would never be seen, which strict: true forbids"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(convs | pools, st.tuples(st.just(1), st.integers(1, 9), st.integers(1, 9)))
 def test_the_unseen_lines_are_those_that_change_no_output(layer, shape):
     assume(isinstance(layer, (MaxPool, AvgPool)) or layer.padding_mode == "zero")  # otherwise padding may repeat them

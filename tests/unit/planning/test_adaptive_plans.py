@@ -99,7 +99,7 @@ def test_on_a_gpu_at_most_a_repeat_is_trained_together(
     assert size == min(decide(requested, "", training, analysis, folds, most) or 1, folds)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sets(st.integers(0, 2), min_size=1), min_size=1, max_size=4))
 def test_cells_that_are_out_of_a_race_get_no_more_repeats(file: Path, looks: list[set[int]]) -> None:
     experiment, plan, fits = planned(file, UNTIL, "search.race=best")

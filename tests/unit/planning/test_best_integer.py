@@ -17,7 +17,7 @@ def brute_force(quantity, target, limit):
     return min(known)[1] if known else None
 
 
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 polynomials = st.lists(st.integers(0, 500), min_size=2, max_size=4).filter(lambda terms: any(terms[1:]))
 
 

@@ -18,7 +18,7 @@ from runner.planning.subset import choose, describe
 from runner.planning.subset_text import limits
 
 FRACTION = GridDesign("fraction")
-few = settings(deadline=None, max_examples=40)
+few = settings(max_examples=40)
 
 
 def grid(*sizes):

@@ -40,7 +40,7 @@ def on_both(transform, images: np.ndarray, seed: int) -> tuple[np.ndarray, torch
 
 
 @each
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32))
 def test_equal_draws_give_equal_images_on_numpy_and_torch(transform, count, channels, height, width, seed):
     images = images_of((count, channels, height, width))
@@ -64,7 +64,7 @@ def test_the_input_images_are_not_changed(transform):
     np.testing.assert_array_equal(images, images_of((4, 3, 8, 8)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0, 60), st.floats(0, 40), st.floats(0.5, 1), st.floats(1, 2))
 def test_affine_reads_as_scipy_does(seed, degrees, slant, smallest, largest):
     """scipy.ndimage.affine_transform of order 1 takes the same matrix; its border is black one pixel further in."""

@@ -10,7 +10,7 @@ from runner.plugins.augmentations.moves import flip, none, shift
 sides = st.integers(1, 7)
 shapes = st.tuples(st.integers(1, 3), sides, sides)
 transforms = st.just(none()) | st.builds(shift, pixels=st.integers(1, 9)) | st.builds(flip, probability=st.floats(0, 1))
-many = settings(deadline=None, max_examples=60)
+many = settings(max_examples=60)
 
 
 def numbered_images(count, shape):

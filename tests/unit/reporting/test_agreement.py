@@ -16,7 +16,7 @@ from statsmodels.stats.power import TTestPower
 
 from runner.reporting.statistics.corrected_t import five_by_two, holm, power
 
-many = settings(deadline=None, max_examples=300)
+many = settings(max_examples=300)
 
 # Sums of steps of 1/1024 are exact, so that equal differences are equal in both programs; few steps make ties.
 fine, coarse = st.integers(0, 1024).map(lambda v: v / 1024), st.integers(0, 2).map(lambda v: v / 1024)
@@ -88,7 +88,7 @@ def test_holm(monkeypatch):
     # statsmodels collects garbage in every call, for a third of a second each where torch is loaded too.
     monkeypatch.setattr(gc, "collect", lambda: 0)
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=12))
     def agrees(ps):
         assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1], rel=0, abs=1e-9)
@@ -120,7 +120,7 @@ class FixedScores:
         return self
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(fine, min_size=2, max_size=2), min_size=5, max_size=5))
 def test_5x2cv(differences):
     if all(first == second for first, second in differences):

@@ -20,7 +20,7 @@ from runner.reporting.statistics.comparisons import (
 from runner.reporting.statistics.corrected_t import five_by_two, holm, repeats_needed
 from runner.reporting.statistics.metric_matrix import metric_matrix
 
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 
 
 def comparisons(plan, *arguments, **options):

@@ -24,7 +24,7 @@ from runner.reporting.statistics.crossed_contrasts import crossed_contrasts
 from runner.reporting.statistics.metric_matrix import MetricMatrix, metric_matrix
 from runner.reporting.tables.study_tables import make_tables
 
-few = settings(deadline=None, max_examples=40)
+few = settings(max_examples=40)
 FACTORS = ("norm", "optimizer", "depth")
 
 

@@ -16,7 +16,7 @@ from runner.reporting.statistics.answers import Answers, pack_answers
 from runner.reporting.statistics.crossed import crossed_differences, repeats_needed
 
 DATA = Path(__file__).parents[2] / "data"
-few = settings(deadline=None, max_examples=80)
+few = settings(max_examples=80)
 
 
 def plain(d, fold_of, folds):

@@ -13,7 +13,7 @@ from runner.reporting.statistics.comparisons import comparisons_table
 from runner.reporting.statistics.effects import interactions_table, levels_table
 from runner.reporting.statistics.metric_matrix import metric_matrix
 
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 
 
 def levels(plan, **options):

@@ -80,7 +80,7 @@ def means_and_curves(plan, found):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(studies())
 def test_the_curves_of_every_level_end_at_its_mean(study):
     levels, _, curves = means_and_curves(*study)
@@ -93,7 +93,7 @@ def test_the_curves_of_every_level_end_at_its_mean(study):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(studies())
 def test_interactions_over_as_many_cells_as_the_effects_average_to_them(study):
     """Those over fewer cells have a note of their number, those that are not balanced and of failed fits a dagger."""

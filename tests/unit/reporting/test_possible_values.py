@@ -85,7 +85,7 @@ def every_text(context) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(degenerate())
 def test_no_text_or_table_has_an_impossible_value(study) -> None:
     plan, found = study

@@ -184,7 +184,7 @@ exact = st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0])  # powers of 2: their invers
 chances = st.floats(0, 1)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.tuples(points, points, points).map(sorted).filter(lambda ends: abs(ends[1]) > 1e-9), chances, chances, chances,
     exact, exact, st.sampled_from(["val_accuracy", "val_loss"]), st.integers(1, 9),

@@ -21,7 +21,7 @@ from runner.reporting.statistics.sequential import (
     race_states,
 )
 
-few = settings(deadline=None, max_examples=50)
+few = settings(max_examples=50)
 
 
 def look(mean, *, repeats=2, floor=1e-4, per_repeat=2e-4, df=1e6):

@@ -11,7 +11,7 @@ from single_sample import corrected
 
 from runner.reporting.statistics.corrected_t import corrected_t_test, five_by_two, holm, power, repeats_needed
 
-many = settings(deadline=None, max_examples=200)
+many = settings(max_examples=200)
 values = st.lists(st.floats(-1, 1).map(lambda v: round(v, 5)), min_size=2, max_size=30)
 ratios = st.integers(2, 20).map(lambda folds: 1 / (folds - 1))
 p_values = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=8)

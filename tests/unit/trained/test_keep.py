@@ -161,6 +161,6 @@ def test_the_grid_does_not_vary_it(tmp_path: Path, here: Command) -> None:
 
 
 @given(networks())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_network_described_as_data_is_the_same_again(drawn: tuple[Network, Shape]) -> None:
     assert parse(json.loads(json.dumps(describe(drawn[0])))) == drawn[0]
