@@ -25,8 +25,8 @@ def assign_groups(labels: np.ndarray, groups: np.ndarray, folds: int, rng: np.ra
 
     `labels` and `groups` are (N,). With F[k] the shares of each class, and of all images, that fold k has, the sum of
     |F[k]|^2 is to be small: it is smallest if all folds have equal shares. Large groups are placed first, in a random
-    order of those of about one size, each where it adds least; then groups move while that makes the sum smaller. At
-    least `folds` groups are needed, and then no fold is empty.
+    order of those of about one size, each where it adds least; then groups move, or two exchange their folds, while that
+    makes the sum smaller. At least `folds` groups are needed, and then no fold is empty.
     """
     codes, shares = _shares(labels, groups)
     drawn = [_placed(shares, folds, rng) for _ in range(STARTS if len(shares) < MANY else 1)]
@@ -46,7 +46,10 @@ def _placed(shares: np.ndarray, folds: int, rng: np.random.Generator) -> tuple[f
         place[group] = best[sums[best, -1].argmin()]
         sums[place[group]] += shares[group]
     for _ in range(PASSES):
-        if sum(_moved(group, place, shares, sums) for group in order) == 0:
+        moved = sum(_moved(group, place, shares, sums) for group in order)
+        # Where groups are few, two may have to change folds at once: each of them alone would make it worse.
+        exchanged = len(order) < MANY and sum(_exchanged(group, place, shares, sums) for group in order)
+        if not moved and not exchanged:
             break
     return float((sums**2).sum()), place
 
@@ -62,6 +65,20 @@ def _moved(group: int, place: np.ndarray, shares: np.ndarray, sums: np.ndarray) 
     sums[own] -= share
     sums[best] += share
     place[group] = best
+    return True
+
+
+def _exchanged(group: int, place: np.ndarray, shares: np.ndarray, sums: np.ndarray) -> bool:
+    """Exchange a group with the one of another fold that makes the sum of squares smallest; False if none does."""
+    own, others = place[group], np.flatnonzero(place != place[group])
+    gains = shares[others] - shares[group]
+    cost = (gains * (sums[own] - sums[place[others]] + gains)).sum(axis=1)  # half of what the sum changes by
+    if cost.min(initial=0.0) >= -TINY:
+        return False
+    best, gain = others[cost.argmin()], gains[cost.argmin()]
+    sums[own] += gain
+    sums[place[best]] -= gain
+    place[group], place[best] = place[best], own
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,15 @@ def grouped(draw: Any) -> Grouped:
     data = Grouped(labels[order], groups[order], folds)
     assume(all(len(np.unique(data.groups[data.labels == label])) > 1 for label in np.unique(labels)))
     return data
+
+
+def squares(data: Grouped, fold_of: np.ndarray) -> float:
+    """The sum over folds of their squared shares of each class and of all images, which is to be small."""
+    counts = np.zeros((data.folds, int(data.labels.max()) + 2))
+    np.add.at(counts, (fold_of, data.labels), 1)
+    counts[:, -1] = counts.sum(axis=1)
+    counts = counts[:, counts.sum(axis=0) > 0]
+    return float(((counts / counts.sum(axis=0)) ** 2).sum())
 
 
 def unevenness(data: Grouped, fold_of: np.ndarray) -> float:
@@ -92,8 +102,20 @@ def test_every_image_is_validated_once_per_repeat_and_no_group_is_divided(
 def test_folds_are_about_as_even_as_those_of_scikit_learn(data: Grouped, seed: int) -> None:
     fold_of = assign_groups(data.labels, data.groups, data.folds, np.random.default_rng(seed))
     assert set(fold_of) == set(range(data.folds)), "no fold is empty"
-    # With few groups of few images, one image more or less is the difference.
-    assert unevenness(data, fold_of) <= unevenness(data, scikit_learn(data)) + 0.05
+    # Scikit-learn evens out the classes, and not the number of images: with few groups that is a trade.
+    assert squares(data, fold_of) <= squares(data, scikit_learn(data)) + 0.02
+
+
+def test_two_groups_change_folds_where_neither_could_alone() -> None:
+    """Five groups with so many images of two classes; the most even halves are found by trying them all."""
+    counts = np.array([[2, 5], [2, 0], [2, 2], [7, 3], [2, 0]])
+    labels, groups = (np.repeat(names, counts.ravel()) for names in ([0, 1] * 5, np.arange(5).repeat(2)))
+    data = Grouped(labels, groups, 2)
+    halves = (np.array(halves) for halves in itertools.product((0, 1), repeat=5))
+    best = min(squares(data, half[groups]) for half in halves)
+    for seed in range(20):
+        fold_of = assign_groups(labels, groups, 2, np.random.default_rng(seed))
+        assert squares(data, fold_of) == pytest.approx(best)
 
 
 def test_repeats_have_other_splits_which_scikit_learn_s_seeds_have_not() -> None:
