@@ -61,9 +61,10 @@ def here(tmp_path: Path) -> Command:
 @pytest.fixture(scope="module", autouse=True)
 def _quick(request: pytest.FixtureRequest) -> Iterator[None]:
     """Save what takes most of the time of a small run in this process: its layers are timed once, and its report has
-    figures only in modules with the mark `figures`."""
+    figures only in modules with the mark `figures`. And a slow machine adds no line about a plugin that takes long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runner.engines.inspection.TIMING_ROUNDS", 1)
+        patch.setattr("runner.components.patience.SECONDS", 600.0)
         if not request.node.get_closest_marker("figures"):
             patch.setattr("runner.reporting.pages.write.make_figures", lambda *given, **options: {})
         yield
