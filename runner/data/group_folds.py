@@ -25,8 +25,8 @@ def assign_groups(labels: np.ndarray, groups: np.ndarray, folds: int, rng: np.ra
 
     `labels` and `groups` are (N,). With F[k] the shares of each class, and of all images, that fold k has, the sum of
     |F[k]|^2 is to be small: it is smallest if all folds have equal shares. Large groups are placed first, in a random
-    order of those of about one size, each where it adds least; then groups move, or two exchange their folds, while that
-    makes the sum smaller. At least `folds` groups are needed, and then no fold is empty.
+    order of those of about one size, each where it adds least; then groups move or exchange folds, while that makes
+    the sum smaller. At least `folds` groups are needed, and then no fold is empty.
     """
     codes, shares = _shares(labels, groups)
     drawn = [_placed(shares, folds, rng) for _ in range(STARTS if len(shares) < MANY else 1)]
