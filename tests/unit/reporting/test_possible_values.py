@@ -36,16 +36,22 @@ def text_of(page: str) -> str:
     return re.sub(r"<[^>]*>", "\n", page).replace("&#39;", "'")
 
 
+def check_range(line: str, most: float, accuracy: bool) -> None:
+    for low, high in re.findall(r"(?<![\d+−.])(−?\d+\.\d+) to (−?\d+\.\d+)", line):
+        ends = [float(end.replace("−", "-")) for end in (low, high)]
+        assert ends[0] <= ends[1] and (not accuracy or -most <= ends[0] <= ends[1] <= most), line
+    for sign, value in re.findall(r"([+−]?)(\d+\.\d+) (?:points|%)", line):
+        assert not accuracy or float(value) <= most, (sign, line)
+
+
 def check(text: str, accuracy: bool, cells: int) -> None:
     assert not WORDS.search(text), WORDS.search(text)
     assert not SINGULAR.search(text), SINGULAR.search(text)
     assert "-0.00" not in text and "−0.00" not in text and "licence: ." not in text
     assert not re.search(r"−\d+(\.\d+)? (s|min)\b", text), "a negative time"
-    for low, high in re.findall(r"(?<![\d+−.])(−?\d+\.\d+) to (−?\d+\.\d+)", text):
-        ends = [float(end.replace("−", "-")) for end in (low, high)]
-        assert ends[0] <= ends[1] and (not accuracy or -100 <= ends[0] <= ends[1] <= 100), (low, high)
-    for sign, value in re.findall(r"([+−]?)(\d+\.\d+) (?:points|%)", text):
-        assert not accuracy or float(value) <= 100, (sign, value)
+    for line in text.splitlines():
+        # How far two differences are apart: from -100 to 100 is 200.
+        check_range(line, 200 if " apart, " in line else 100, accuracy)
     for low, high in re.findall(r"^(\d+)–(\d+)$", text, re.MULTILINE):
         assert 1 <= int(low) <= int(high) <= cells, (low, high)
 
