@@ -96,7 +96,7 @@ def _print_plan(plan: Plan, given: argparse.Namespace, experiment: Experiment) -
     made = [result.versions for result in known if result.cell in cells and result.status == "ok"]
     mixed = library_versions.mixture_warnings_before_training(plan, made, expected.fits, installed_versions(plan))
     processors = library_versions.processors_so_far(made)
-    gpu = _gpu_lines([] if all_again or not expected.fits else [fit for fit in known if fit.cell in cells])
+    gpu = _gpu_lines([fit for fit in known if fit.cell in cells] if expected.fits else [])
     print_plan(plan, expected, workers, [*changes, *mixed, *processors, *gpu], later)
 
 

@@ -56,8 +56,7 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             raise ValueError(f"{entry.filename} holds pickled objects, which are never loaded")
         if min(shape, default=0) < 0 or announced != follow or (count and not dtype.itemsize):
             raise ValueError(f"{entry.filename} announces {dtype} {shape}, {announced} bytes, but {follow} follow")
-        # Once more than the bytes themselves, so that zipfile compares their checksum even if there are none.
-        content = bytearray(stream.read(follow + 1))
+        content = bytearray(stream.read(follow))  # an array that can be written to, as NumPy's own are
     if len(content) != follow:
         raise EOFError(f"{entry.filename} ends after {len(content)} of {follow} bytes")
     return np.frombuffer(content, dtype, count).reshape(shape, order=order)

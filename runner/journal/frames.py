@@ -146,11 +146,11 @@ class _Confusions:
         return bits
 
     def _count(self) -> None:
-        if not self._positions:
+        if self.splits is None or not self._positions:
             return
         import numpy as np
 
-        classes = self.splits.classes if self.splits else 0
+        classes = self.splits.classes
         fits, pairs = np.repeat(self._positions, [*map(len, self._pairs)]), np.concatenate(self._pairs)
         # Not bincount, which would take memory for all pairs of however many classes the file announces.
         order = np.lexsort((pairs, fits))

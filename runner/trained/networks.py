@@ -66,7 +66,7 @@ class TrainedNetwork:
         """The network itself, in evaluation mode.
 
         On torch a `torch.nn.Module` from images (N, C, H, W) with pixels from 0 to 255 to scores (N, classes), in the
-        type of its parameters; on NumPy the engine's own network, which takes normalised images (N, H, W, C).
+        type of its parameters; on NumPy the engine's own network, which takes normalised images (C, H, W, N).
         """
         if self.engine.name == "numpy":
             return self.trained.module

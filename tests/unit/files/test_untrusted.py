@@ -35,6 +35,17 @@ def test_arrays_are_read_as_numpy_reads_them(array: np.ndarray, tmp_path: Path) 
     assert arrays["a"].dtype == array.dtype and np.array_equal(arrays["a"], array)
     assert arrays["a"].flags.f_contiguous == array.flags.f_contiguous
 
+    assert arrays["a"].flags.writeable
+
+
+@pytest.mark.parametrize("values", [b"", bytes(9)])
+def test_a_changed_byte_is_found_by_the_checksum(values: bytes) -> None:
+    content = announced((len(values),), "|u1", values)
+    changed = content[:-1] + bytes([content[-1] ^ 1]) if values else content.replace(b"False", b"True ")
+    file = io.BytesIO(archive(content, zipfile.ZIP_STORED).getvalue().replace(content, changed))
+    with pytest.raises(zipfile.BadZipFile):
+        read_arrays(file, (), 10_000)
+
 
 @pytest.mark.parametrize(
     ("content", "message"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +93,21 @@ def test_confusions_follow_from_the_answers() -> None:
             if ((truth == a) & (predicted == b)).any()
         }
     assert found.confusions["count"].sum() == 2 * len(LABELS)
+
+
+@pytest.mark.parametrize("together", [0, 60, 2**20])
+def test_confusions_are_the_same_however_many_fits_are_counted_together(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit of format 1, which has its counts, may stand between others."""
+    monkeypatch.setattr("runner.journal.frames._MOST_WAITING", together)
+    saved = splits()
+    old = replace(fit(saved), id="old", answers="", confusion=[[1, 2, 3], [0, 0, 1]])
+    results = [fit(saved, 0, fold, fold) for fold in range(4)]
+    alone = [frames([result], saved).confusions for result in (*results[:2], old, *results[2:])]
+    found = frames([*results[:2], old, *results[2:]], saved).confusions
+    pd.testing.assert_frame_equal(found, pd.concat(alone, ignore_index=True))
+    assert found["id"].unique().tolist() == ["0-0", "0-1", "old", "0-2", "0-3"]
 
 
 def test_without_the_splits_a_journal_still_gives_its_frames() -> None:
