@@ -27,7 +27,7 @@ from runner.api import Conv
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.network.analysis import iterate_layers
-from runner.workers.executors.process_pool import ENVIRONMENT
+from runner.workers.executors.worker import ENVIRONMENT
 
 FILE = Path(__file__).with_name("medium.yaml")
 SHAPE, CLASSES = (3, 32, 32), 10

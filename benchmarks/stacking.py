@@ -25,7 +25,7 @@ from runner.engines.torch_engine.learner import TorchLearner
 from runner.network.analysis import Analysis, analyse
 from runner.network.base import Shape
 from runner.planning.stacking import MAX_ACTIVATIONS, MAX_MACS
-from runner.workers.executors.process_pool import ENVIRONMENT
+from runner.workers.executors.worker import ENVIRONMENT
 
 TOGETHER, STEPS = 5, 10
 SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32))
