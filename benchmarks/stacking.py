@@ -5,6 +5,9 @@
 The limits in runner/planning/stacking.py come from these figures. CPU seconds on one thread, with the memory-allocator
 settings of the workers (the program restarts itself to set them). Networks: `stages` of several widths and depths, two
 stages, SGD with momentum.
+
+A second table compares groups of ten and twenty fits with groups of five, as a group across the cells of an optimizer's
+or an augmentation's levels would be.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ from runner.network.base import Shape
 from runner.planning.stacking import MAX_ACTIVATIONS, MAX_MACS
 from runner.workers.executors.worker import ENVIRONMENT
 
-TOGETHER, STEPS = 5, 10
+TOGETHER, STEPS, LEAST_STEPS = 5, 10, 2
 SHAPES = ((1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32))
+LARGER = (10, 20)
 LARGEST = 4.5e6
 """Limit on height x width x batch x filters x convolutions: larger ones take minutes and show nothing new."""
 
@@ -44,7 +48,7 @@ def learner(shape: Shape, batch: int, network: ComponentRef, precision: str, fit
 def seconds(together: TorchLearner, batch: int) -> float:
     """CPU seconds per step and fit."""
     fits = len(together.group)
-    steps = np.arange(batch * STEPS).reshape(STEPS, batch)[: STEPS // fits]
+    steps = np.arange(batch * STEPS).reshape(STEPS, batch)[: max(STEPS // fits, LEAST_STEPS)]
     start = time.process_time()
     for index in steps:
         together.step([index] * fits, [()] * fits)
@@ -54,8 +58,14 @@ def seconds(together: TorchLearner, batch: int) -> float:
 def speedup(shape: Shape, batch: int, network: ComponentRef, precision: str, rounds: int) -> tuple[float, Analysis]:
     """How many times as fast TOGETHER fits train together as one after another, and the network's analysis."""
     learners = [learner(shape, batch, network, precision, fits) for fits in (1, TOGETHER)]
-    pairs = [[seconds(one, batch) for one in learners] for _ in range(rounds + 1)][1:]  # the first warms up
-    return median(alone / together for alone, together in pairs), analyse(learners[0].group[0].network, shape, CLASSES)
+    return median(ratios(learners, batch, rounds)[0]), analyse(learners[0].group[0].network, shape, CLASSES)
+
+
+def ratios(learners: list[TorchLearner], batch: int, rounds: int) -> list[list[float]]:
+    """For each learner but the first the rounds' ratios: how many times as fast it is as the first, per fit."""
+    found = [[seconds(one, batch) for one in learners] for _ in range(rounds + 1)][1:]  # the first warms up
+    first, *others = zip(*found, strict=True)
+    return [[one / other for one, other in zip(first, column, strict=True)] for column in others]
 
 
 def main(rounds: int = 3) -> None:
@@ -74,6 +84,14 @@ def main(rounds: int = 3) -> None:
             f"{activations / 1e6:13.2f}   {chosen:8}  {faster:6.2f}",
             flush=True,
         )
+    print("\nimage    batch  width  convs  fits   speedup over 5  (smallest to largest)")
+    for shape, batch, width, convs in itertools.product(SHAPES[::2], (25,), (8, 16), (1, 3)):
+        network = ComponentRef("stages", {"width": width, "convs": convs})
+        learners = [learner(shape, batch, network, "float32", fits) for fits in (TOGETHER, *LARGER)]
+        # More rounds, as two steps of ten fits are short.
+        for fits, rows in zip(LARGER, ratios(learners, batch, 5 * rounds), strict=True):
+            named = f"{'x'.join(map(str, shape)):8} {batch:4}  {width:5}  {convs:5}  {fits:4}"
+            print(f"{named}  {median(rows):10.2f}   ({min(rows):.2f} to {max(rows):.2f})", flush=True)
 
 
 if __name__ == "__main__":

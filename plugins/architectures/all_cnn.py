@@ -2,6 +2,12 @@
 
 Tables 1 (the base models A, B and C) and 2 (their variants); dropout as in section 3.1. The paper averages over 6x6
 positions of a 32x32 image: two halvings leave 8x8, and the third stage's 3x3 convolution has no padding.
+
+Two choices are ours, as base networks stayed at chance without them. In table 1 the class scores, too, go through a
+ReLU, which passes no gradient where it is zero: scores that are zero for all images stay so. It is left out, unless
+`last_relu` is set. And the paper does not say from which values its networks start. Weights have the variance of LeCun
+et al. 1998, "Efficient BackProp": twice that (He et al. 2015), increased further by dropout and max pooling, makes the
+first scores so large that the first updates undo the network.
 """
 
 from __future__ import annotations
@@ -28,8 +34,8 @@ KERNELS = {"A": (5,), "B": (5, 1), "C": (3, 3)}
 """Kernel sizes of the convolutions before each pooling of the base model."""
 
 
-def conv(filters: int, kernel: int, stride: int = 1) -> tuple[Network, ...]:
-    return Conv(filters, kernel, stride), ReLU()
+def conv(filters: int, kernel: int, stride: int = 1, padding: Literal["same", "valid"] = "same") -> tuple[Network, ...]:
+    return Conv(filters, kernel, stride, padding, initial="lecun"), ReLU()
 
 
 def downsampling(filters: int, kernel: int, variant: Variant) -> tuple[Network, ...]:
@@ -53,8 +59,12 @@ def build(
     model: Literal["A", "B", "C"] = "C",
     variant: Variant = "all_cnn",
     dropout: bool = True,
+    last_relu: bool = False,
 ) -> Network:
-    """Max pooling (`base`) or a replacement for it; `dropout` drops 20% of the image, and 50% after each halving."""
+    """Max pooling (`base`) or a replacement for it; `dropout` drops 20% of the image, and 50% after each halving.
+
+    With `last_relu` the class scores go through a ReLU, as in table 1 of the paper.
+    """
     *before, last = KERNELS[model]
 
     def stage(number: int, filters: int) -> Network:
@@ -63,7 +73,8 @@ def build(
             *first, *downsampling(filters, last, variant), *optional_dropout(0.5 * dropout), name=f"stage{number}"
         )
 
-    end = Sequential(Conv(192, 3, padding="valid"), ReLU(), *conv(192, 1), *conv(classes, 1), name="stage3")
+    scores = conv(classes, 1)[: 1 + last_relu]
+    end = Sequential(*conv(192, 3, padding="valid"), *conv(192, 1), *scores, name="stage3")
     return Sequential(*optional_dropout(0.2 * dropout), stage(1, 96), stage(2, 192), end, GlobalAvgPool())
 
 

@@ -145,7 +145,7 @@ STAGES = {
 
 @pytest.mark.parametrize(("model", "variant"), STAGES)
 def test_all_cnn_has_the_papers_layers(model, variant):
-    built = build("all_cnn", CIFAR, model=model, variant=variant)
+    built = build("all_cnn", CIFAR, model=model, variant=variant, last_relu=True)
     text = ["drop 0.2"]
     for filters in (96, 192):
         for part in STAGES[model, variant].split():
@@ -158,6 +158,8 @@ def test_all_cnn_has_the_papers_layers(model, variant):
                 text += [f"conv {kernel}x{kernel} {filters}/{stride} same", "relu"]
     text += ["conv 3x3 192/1 valid", "relu", "conv 1x1 192/1 same", "relu", "conv 1x1 10/1 same", "relu", "average"]
     assert [shown(leaf) for leaf in leaves(built)] == text
+    without = build("all_cnn", CIFAR, model=model, variant=variant)
+    assert [shown(leaf) for leaf in leaves(without)] == [*text[:-2], "average"]
     outputs = [entry.output for entry in analyse_architecture("all_cnn", CIFAR, model=model, variant=variant).layers]
     assert {(96, 16, 16), (192, 8, 8), (192, 6, 6)} <= set(outputs) and outputs[-1] == (10, 1, 1)
 
