@@ -37,7 +37,12 @@ class TorchEngine:
     def seeded(self, *keys: Key) -> Iterator[None]:
         """Seed torch's global generator, from which a plugin's own module draws its initial values."""
         # Not set back at the end: in training a plugin's own module goes on drawing from it, for example for dropout.
-        torch.manual_seed(int(stream("init", *keys).integers(2**63)))
+        seed = int(stream("init", *keys).integers(2**63))
+        # Not torch.manual_seed: without a GPU that formats the whole call stack three times, which takes milliseconds
+        # deep in a program; see findings/torch_manual_seed_formats_the_call_stack.sh.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         yield
 
     def is_out_of_memory(self, error: BaseException) -> bool:

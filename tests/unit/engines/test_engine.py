@@ -104,6 +104,13 @@ def test_high_precision_changes_the_result_less(engine: str) -> None:
     assert full != double and double["train_loss"] == pytest.approx(full["train_loss"], abs=1e-5)
 
 
+def test_seeding_gives_the_draws_of_manual_seed() -> None:
+    with ENGINES["torch"]().seeded(3, 0, 1):
+        drawn = torch.rand(5)
+    torch.manual_seed(int(stream("init", 3, 0, 1).integers(2**63)))
+    assert torch.equal(drawn, torch.rand(5))
+
+
 @each_engine
 def test_an_exception_of_a_component_is_the_fit_s_outcome(engine: str) -> None:
     broken = dataclasses.replace(built_fit(), transforms=(None,))  # type: ignore[arg-type]
