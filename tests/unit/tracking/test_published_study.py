@@ -112,12 +112,13 @@ def test_why_there_is_no_study_in_one_line(store: Store) -> None:
 
 def test_which_of_several_plans_is_meant(store: Store) -> None:
     experiment = store.experiment("depth")
-    old, new = (store.run(experiment, plan=plan) for plan in ("aaaa", "bbbb"))
+    # No letters of hexadecimal numbers: the random id of a run may begin with those.
+    old, new = (store.run(experiment, plan=plan) for plan in ("wwww", "zzzz"))
     message = store.refusal()
     assert message.startswith("the experiment 'depth' has 2 plans; choose one with --plan: ")
-    assert "aaaa of 20" in message and "bbbb of 20" in message
-    assert store.refusal("--plan", "c").startswith("the experiment 'depth' has no plan 'c'; there are ")
-    for plan, run in (("bb", new), (old[:8], old)):
+    assert "wwww of 20" in message and "zzzz of 20" in message
+    assert store.refusal("--plan", "x").startswith("the experiment 'depth' has no plan 'x'; there are ")
+    for plan, run in (("zz", new), (old[:8], old)):
         assert fetched_run(fetch(store.uri, "depth", store.folder / plan, plan)) == run
     store.client.set_tag(new, "runner.current", "true")
     assert fetched_run(fetch(store.uri, "depth", store.folder / "current")) == new
