@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import RUNNER, THREADS, TINY, Command, environment, run_here
+from command import QUICK, RUNNER, THREADS, Command, environment, run_here
 from hypothesis import settings
 
 # Before anything imports NumPy or torch: several test processes with two threads each would wait for each other.
@@ -35,7 +35,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def tiny(tmp_path: Path) -> Path:
     """An experiment of 4 cells and 3 folds, which takes seconds."""
     file = tmp_path / "tiny.yaml"
-    file.write_text(TINY)
+    file.write_text(QUICK)
     return file
 
 

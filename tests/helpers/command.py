@@ -36,6 +36,8 @@ grid:
   architecture.downsample: [max_pool, strided_conv]
   architecture.convs: [1, 2]
 """
+QUICK = TINY.replace("batch_size: 100", "batch_size: 100, engine: numpy")
+"""TINY for tests of what is around fits: loading torch takes a process longer than these fits do."""
 
 
 VARYING = (

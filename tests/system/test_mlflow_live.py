@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import RUNNER, TINY, environment, run_here
+from command import QUICK, RUNNER, environment, run_here
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow_runs import runs_of
@@ -66,7 +66,7 @@ grid:
   architecture.convs: [1, 2]
 """
 
-STUDY = TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held").replace("epochs: 2", "epochs: 4")
+STUDY = QUICK.replace("plugins: []", "plugins: [./held.py]\naugmentation: held").replace("epochs: 2", "epochs: 4")
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import RUNNER, TINY, environment, run_here
+from command import QUICK, RUNNER, environment, run_here
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow_runs import free_port, runs_of, server
 
 from runner.flow import study
 
-TWO_CELLS = TINY.replace("  architecture.convs: [1, 2]\n", "").replace("epochs: 2", "epochs: 1")
+TWO_CELLS = QUICK.replace("  architecture.convs: [1, 2]\n", "").replace("epochs: 2", "epochs: 1")
 EVERYTHING = {"cell": 2, "fit": 6, "report": 1}
 
 
@@ -377,8 +377,11 @@ def test_values_that_mislead_are_not_logged(folder: Path) -> None:
     assert fit.data.tags["mlflow.note.content"].startswith("Failed: ")
 
 
-def test_a_stacked_fit_took_as_long_as_its_group(folder: Path) -> None:
+def test_a_stacked_fit_took_as_long_as_its_group(tmp_path: Path) -> None:
     """Each has its part of the group's seconds; their runs, and that of the cell, begin when training began."""
+    folder = tmp_path
+    (folder / "tiny.yaml").write_text(TWO_CELLS.replace("engine: numpy", "engine: torch"))
+    assert run_here(folder, "run", "tiny.yaml", publish=True).returncode == 0
     for cell in runs(folder, kind="cell"):
         fits = [run for run in runs(folder, kind="fit") if run.data.tags["mlflow.parentRunId"] == cell.info.run_id]
         seconds = sum(run.data.metrics["seconds"] for run in fits)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from browsed_study import publish_study
-from command import TINY, run_here
+from command import QUICK, run_here
 from mlflow.entities import Run
 from mlflow_runs import kinds, runs_of, sqlite
 from reporting_samples import make_plan, results
@@ -34,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file whose study was run and published."""
     file = tmp_path_factory.mktemp("names") / "tiny.yaml"
     cells = {"exclude": [{"pool/": "max", "optimizer": f"{LONG}{'s' * 100}"}], "cross_validation": {"folds": 2}}
-    file.write_text(yaml.safe_dump({**yaml.safe_load(TINY), "grid": GRID, **cells}, sort_keys=False))
+    file.write_text(yaml.safe_dump({**yaml.safe_load(QUICK), "grid": GRID, **cells}, sort_keys=False))
     done = run_here(file.parent, "run", file.name, publish=True)
     assert done.returncode == 0 and "MLflow refused" not in done.stderr, done.stderr
     return file

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from command import RUNNER, TINY, Command, environment, journal_lines, run_here
+from command import QUICK, RUNNER, Command, environment, journal_lines, run_here
 from faulty_server import FAULTS, LossyProxy, address, faulty
 from mlflow_runs import free_port, kinds, runs_of, server, sqlite, start_server
 
@@ -60,7 +60,7 @@ def register_augmentations():
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpublished report of an experiment with one cell."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(QUICK)
     assert run_here(folder, "run", "tiny.yaml", *ONE_CELL).returncode == 0
     return folder / "reports" / "tiny"
 
@@ -74,7 +74,7 @@ def report(trained: Path, tmp_path: Path) -> Path:
 def held(tiny: Path) -> Path:
     """An experiment that trains only as many fits as `allow` permits, so that tests do not depend on timing."""
     (tiny.parent / "held.py").write_text(HELD)
-    tiny.write_text(TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
+    tiny.write_text(QUICK.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
     return tiny
 
 

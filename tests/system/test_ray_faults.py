@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from command import ROOT, RUNNER, TINY, Command, environment, journal_by_id, journal_lines, stable_tables
+from command import QUICK, ROOT, RUNNER, Command, environment, journal_by_id, journal_lines, stable_tables
 from executor_suite import ODD, STUDY, without_processor
 from ray_cluster import RayCluster, ray_cluster, ray_processes
 
@@ -154,7 +154,7 @@ def test_a_head_that_cannot_be_reached_is_one_line_after_seconds(
     tmp_path: Path, process: Command, address: str, words: str
 ) -> None:
     pytest.importorskip("ray")
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(QUICK)
     done = process("run", "tiny.yaml", "--executor", "ray", "--address", address)
     assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not (tmp_path / "reports").exists()
@@ -162,7 +162,7 @@ def test_a_head_that_cannot_be_reached_is_one_line_after_seconds(
 
 def test_a_port_where_something_other_than_ray_listens_is_one_line(tmp_path: Path, process: Command) -> None:
     pytest.importorskip("ray")
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(QUICK)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
@@ -174,7 +174,7 @@ def test_a_port_where_something_other_than_ray_listens_is_one_line(tmp_path: Pat
 
 
 def test_without_ray_one_line_says_how_to_install_it(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TINY + "executor: ray\n")
+    (tmp_path / "tiny.yaml").write_text(QUICK + "executor: ray\n")
     program = "import sys; sys.modules['ray'] = None; from runner.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, "run", "tiny.yaml"], cwd=tmp_path, env=environment(), text=True,

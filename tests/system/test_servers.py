@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from command import TINY, journal_lines, run_here
+from command import QUICK, journal_lines, run_here
 from mlflow import MlflowClient
 from mlflow_runs import kinds, runs_of, sqlite
 from team_server import KEYS, behind, bucket, client, mlflow_server, postgresql, skip_without
@@ -33,7 +33,7 @@ ADMIN, WRITER, READER = ("admin", "admin-password-1"), ("ada", "ada-password-1")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpublished report of an experiment with two cells."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(QUICK)
     assert run_here(folder, "run", "tiny.yaml", "--set", "grid={architecture.convs: [1, 2]}").returncode == 0
     return folder / "reports" / "tiny"
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command import TINY
+from command import QUICK
 
 import runner
 from runner.files import build_stamp
@@ -28,7 +28,7 @@ def write_times(folder: Path) -> dict[str, int]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment of two cells, for tests that leave its report as they found it."""
     file = tmp_path_factory.mktemp("shared") / "tiny.yaml"
-    file.write_text(TINY)
+    file.write_text(QUICK)
     run(file)
     return file
 
