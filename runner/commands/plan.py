@@ -183,7 +183,7 @@ def print_plan(
         print_line(
             f"{how_often} {repeats} repeats: {plural(total.fits, 'fit')} to train, about {duration(total.seconds)}"
         )
-    if power := summary(plan):
+    if power := summary(plan, trained=estimate.measured):
         print_line(printable(power))
 
 

@@ -162,11 +162,15 @@ def _short(plan: Plan, value: float) -> str:
     return f"{plan.measure.scale * value:#.2g}".rstrip(".") if value < most else f">{plan.measure.scale * most:g}"
 
 
-def summary(plan: Plan) -> str:
-    """One line on what the plan can find; "" without a comparison, or if nothing is known of the metric's variances."""
+def summary(plan: Plan, trained: bool = False) -> str:
+    """One line on what the plan can find; "" without a comparison, or if nothing is known of the metric's variances.
+
+    It goes by usual variances, as reading a journal's would take seconds; if fits are `trained`, it says who reads them.
+    """
     found, variances = designs(plan), typical(plan)
     if not found or not variances:
         return ""
     listed = ", ".join(f"{span(plan, design, variances)} in {factor}" for factor, design in found.items())
     unit = plan.measure.unit or plan.measure.quantity
-    return f"{unit} found with 80% power, by how much fits vary: {listed} (runner power says what more would buy)"
+    more = "goes by this study's own fits, and says" if trained else "says"
+    return f"{unit} found with 80% power, by how much fits vary: {listed} (runner power {more} what more would buy)"

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from command import TINY, Command, run_here
+from command import QUICK, Command, run_here
 from reporting_samples import make_frames, make_plan
 
 import runner
@@ -19,7 +19,7 @@ from runner.reporting.tables.measured_variances import average, measured_varianc
 def studied(tmp_path_factory):
     """A folder with an experiment of two repeats that was run."""
     folder = tmp_path_factory.mktemp("studied")
-    (folder / "tiny.yaml").write_text(TINY.replace("folds: 3", "folds: 5, repeats: 2"))
+    (folder / "tiny.yaml").write_text(QUICK.replace("folds: 3", "folds: 5, repeats: 2"))
     assert run_here(folder, "run", "tiny.yaml").returncode == 0
     return folder
 
@@ -47,7 +47,7 @@ def test_a_journal_gives_the_studys_own_variances(studied):
     assert all(len(values) == 1 for values in document["options"][0]["differences"].values())
     assert document["options"][0]["seconds"] > 0
     # Of another study with other factors: the average of those that were measured.
-    other = TINY.replace("name: tiny", "name: other").replace("architecture.convs: [1, 2]", "optimizer.lr: [0.1, 0.2]")
+    other = QUICK.replace("name: tiny", "name: other").replace("architecture.convs: [1, 2]", "optimizer.lr: [0.1, 0.2]")
     (studied / "other.yaml").write_text(other)
     found = json.loads(run_here(studied, "power", "other.yaml", "--like", "tiny", "--json").stdout)
     assert found["source"] == "reports/tiny" and found["factors"]["optimizer.lr"]["variances"]
@@ -55,6 +55,13 @@ def test_a_journal_gives_the_studys_own_variances(studied):
         found["factors"]["architecture.downsample"]["variances"]
         == document["factors"]["architecture.downsample"]["variances"]
     )
+
+
+def test_the_line_of_a_plan_with_trained_fits_says_who_goes_by_them(studied):
+    (line,) = [line for line in run_here(studied, "plan", "tiny.yaml").stdout.splitlines() if "80% power" in line]
+    assert line.endswith("(runner power goes by this study's own fits, and says what more would buy)")
+    larger = run_here(studied, "plan", "tiny.yaml", "--set", "cross_validation.repeats=3").stdout
+    assert "runner power goes by this study's own fits" in larger
 
 
 def test_python_users_get_the_same(studied, monkeypatch):
