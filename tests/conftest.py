@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import QUICK, RUNNER, THREADS, Command, environment, run_here
+from command import QUICK, RUNNER, THREADS, TINY, Command, environment, run_here
 from hypothesis import settings
 
 # Before anything imports NumPy or torch: several test processes with two threads each would wait for each other.
@@ -34,6 +34,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """An experiment of 4 cells and 3 folds, which takes seconds."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """The same on the NumPy engine, for tests of what is around fits: loading torch takes longer than the fits."""
     file = tmp_path / "tiny.yaml"
     file.write_text(QUICK)
     return file

@@ -165,7 +165,8 @@ def _short(plan: Plan, value: float) -> str:
 def summary(plan: Plan, trained: bool = False) -> str:
     """One line on what the plan can find; "" without a comparison, or if nothing is known of the metric's variances.
 
-    It goes by usual variances, as reading a journal's would take seconds; if fits are `trained`, it says who reads them.
+    It goes by usual variances, as reading a journal's would take seconds; if fits are `trained`, it says what reads
+    them.
     """
     found, variances = designs(plan), typical(plan)
     if not found or not variances:

@@ -37,7 +37,7 @@ grid:
   architecture.convs: [1, 2]
 """
 QUICK = TINY.replace("batch_size: 100", "batch_size: 100, engine: numpy")
-"""TINY for tests of what is around fits: loading torch takes a process longer than these fits do."""
+"""TINY on the NumPy engine: see the fixture `quick`."""
 
 
 VARYING = (

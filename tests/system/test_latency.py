@@ -42,8 +42,9 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
         (["plan", "tiny.yaml", "--json"], 292, (*HEAVY, "numpy", "rich")),
         (["describe", "stages"], 334, (*HEAVY, "numpy")),
         (["plugins"], 334, (*HEAVY, "numpy")),
+        (["report", "none"], 292, (*HEAVY, "numpy")),
     ],
-    ids=["help", "plan", "plan-json", "describe", "plugins"],
+    ids=["help", "plan", "plan-json", "describe", "plugins", "no-report"],
 )
 def test_a_command_that_trains_nothing_loads_few_modules(
     tiny: Path, arguments: list[str], limit: int, forbidden: tuple[str, ...]

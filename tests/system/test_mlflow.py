@@ -13,17 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command import TINY, Command, journal_lines
+from command import Command, journal_lines
 from mlflow import MlflowClient
 from mlflow_runs import answers, kinds, runs_of, sqlite, ui
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """On the engine that users have, with all that it records."""
-    file = tmp_path / "tiny.yaml"
-    file.write_text(TINY)
-    return file
 
 
 def test_one_run_per_cell_one_nested_run_per_fit_and_the_report(tiny: Path, runner: Command) -> None:

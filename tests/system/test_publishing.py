@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from command import QUICK, RUNNER, Command, environment, journal_lines, run_here
+from command import QUICK, RUNNER, TINY, Command, environment, journal_lines, run_here
 from faulty_server import FAULTS, LossyProxy, address, faulty
 from mlflow_runs import free_port, kinds, runs_of, server, sqlite, start_server
 
@@ -74,7 +74,7 @@ def report(trained: Path, tmp_path: Path) -> Path:
 def held(tiny: Path) -> Path:
     """An experiment that trains only as many fits as `allow` permits, so that tests do not depend on timing."""
     (tiny.parent / "held.py").write_text(HELD)
-    tiny.write_text(QUICK.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
+    tiny.write_text(TINY.replace("plugins: []", "plugins: [./held.py]\naugmentation: held"))
     return tiny
 
 
@@ -108,17 +108,17 @@ def test_publish_reports_an_error_in_one_line(fault: str, report: Path, capsys: 
 
 
 def test_a_server_that_never_answers_delays_neither_training_nor_the_end(
-    tiny: Path, runner: Command, here: Command
+    quick: Path, runner: Command, here: Command
 ) -> None:
     with faulty("hangs") as broken:
-        done = runner("run", tiny, *ONE_CELL, "--publish-wait", 1, "--tracking-uri", address(broken), publish=True)
+        done = runner("run", quick, *ONE_CELL, "--publish-wait", 1, "--tracking-uri", address(broken), publish=True)
         assert broken.requests and not broken.stopped.is_set(), "the run ended while its request was still hanging"
-    report = tiny.parent / "reports" / "tiny"
+    report = quick.parent / "reports" / "tiny"
     assert done.returncode == 0 and len(journal_lines(report)) == 3 and (report / "report.html").is_file()
     assert "not everything is in MLflow (" in done.stderr and "`runner publish tiny` sends the rest" in done.stderr
-    again = here("publish", "tiny", "--tracking-uri", sqlite(tiny), publish=True)
+    again = here("publish", "tiny", "--tracking-uri", sqlite(quick), publish=True)
     assert (again.returncode, again.stdout, again.stderr) == (0, "MLflow has 3 fits\n", "")
-    assert kinds(runs_of(sqlite(tiny))) == {"cell": 1, "fit": 3, "report": 1}
+    assert kinds(runs_of(sqlite(quick))) == {"cell": 1, "fit": 3, "report": 1}
 
 
 def test_publish_needs_neither_the_data_nor_the_experiment(report: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,11 @@ REQUIRED = "--require-published"
 LINE = "--require-published: not everything is in MLflow ("
 
 
+@pytest.fixture
+def tiny(quick: Path) -> Path:
+    return quick
+
+
 def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if "not everything is in MLflow" in line]
 

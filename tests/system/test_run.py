@@ -46,14 +46,6 @@ def register_augmentations():
 """
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """On the engine that users have, with all that it records."""
-    file = tmp_path / "tiny.yaml"
-    file.write_text(TINY)
-    return file
-
-
 def test_a_run_prints_a_table_and_writes_a_report_with_one_row_per_fit(tiny: Path, runner: Command) -> None:
     done = runner("run", tiny, publish=True)
     report = tiny.parent / "reports" / "tiny"
