@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -10,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,92 +16,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import TINY, Command, journal_lines, run_here
+from compared_studies import MADE_WITH, SETTINGS, accuracy, grid, lower, report, study, text
 from scipy import stats
 from single_sample import corrected
 
 from runner.cli import main
 from runner.components.records import ComponentRef
 from runner.errors import RunnerError
-from runner.files.content_hash import content_id
-from runner.fits.records import FitResult, TrainingPlan
-from runner.journal.frames import frames
-from runner.journal.line import encode
 from runner.planning import plan_file
 from runner.planning.differences import SettingDifference, match_cells
-from runner.planning.plan import CellSettings, Plan, PlannedCell
-from runner.reporting.between_studies.compare import LoadedReport, compare
-from runner.reporting.between_studies.side_by_side import document, sections, write
-
-FACTORS = {"pool": ("max", "avg"), "depth": ("1", "2")}
-MADE_WITH = {"archrunner": "0.1.0", "torch": "2.0", "python": "3.11", "commit": "c1", "processor": "p1"}
-SETTINGS = CellSettings(
-    ComponentRef("net", {"width": 4}), (ComponentRef("none"),), ComponentRef("adam"),
-    TrainingPlan(2, 100, "torch", "cpu", "float32"),
-)  # fmt: skip
-FACTS = {
-    "shape": [1, 8, 8], "class_names": ["a", "b"], "size": 100, "licence": "CC0", "citation": "nobody",
-    "fingerprint": "f1", "train": 66, "validation": 34,
-}  # fmt: skip
-Value = Callable[[dict[str, str], int, int], float]
-
-
-def grid(factors: dict[str, Sequence[str]] = FACTORS, mark: str = "x", reverse: bool = False, **changes) -> Plan:
-    """A plan of the full grid; two cells have the same id if their `mark` and their levels are the same."""
-    combinations = [dict(zip(factors, levels, strict=True)) for levels in itertools.product(*factors.values())]
-    cells = [
-        PlannedCell(f"{mark}-{sorted(levels.items())}", ", ".join(levels.values()) or "base", levels, SETTINGS)
-        for levels in combinations[:: -1 if reverse else 1]
-    ]
-    data = {"fingerprint": "f1", "shape": [1, 8, 8], "class_names": ["a", "b"]}
-    plan = Plan(
-        "study", "", tuple(factors), 3, 2, 0, "val_accuracy", 0.01, ComponentRef("digits"), SETTINGS.training,
-        tuple(cells), data, made_with=MADE_WITH,
-    )  # fmt: skip
-    plan = replace(plan, **changes)
-    count = plan.folds * plan.repeats
-    return replace(plan, fits={cell.id: [content_id([cell.id, n]) for n in range(count)] for cell in plan.cells})
-
-
-def accuracy(levels: dict[str, str], repeat: int, fold: int) -> float:
-    """max is better than avg by .05 plus .01 per fold, and 2 is better than 1 by .10."""
-    gain = 0.05 * (levels.get("pool") == "max") + 0.1 * (levels.get("depth") == "2")
-    return 0.7 + gain + 0.01 * fold * (levels.get("pool") == "max") + 0.002 * repeat
-
-
-def results(plan: Plan, value: Value = accuracy, missing: Sequence[tuple[str, int]] = ()) -> list[FitResult]:
-    """A result for every fit, except for those in `missing`: (cell name, repeat * folds + fold)."""
-    cells = {cell.id: cell for cell in plan.cells}
-    results = []
-    for fit, cell, repeat, fold in plan.fit_keys():
-        if (cells[cell].name, repeat * plan.folds + fold) in missing:
-            continue
-        measured = value(cells[cell].levels, repeat, fold)
-        curves = {"val_accuracy": [measured], "val_loss": [1 - measured], "train_accuracy": [1.0], "train_loss": [0.0]}
-        results.append(FitResult(fit, cell, repeat, fold, "ok", "", 1, curves, seconds=1.0))
-    return results
-
-
-def study(plan: Plan, value: Value = accuracy, folder: str = "a", **options) -> LoadedReport:
-    return Path(folder), plan, frames(results(plan, value, **options))
-
-
-def report(folder: Path, plan: Plan, value: Value = accuracy) -> Path:
-    """The study as a folder that `runner compare` reads; the facts that only a plan on disk has are invented."""
-    plan_file.save(replace(plan, data=FACTS | plan.data), folder / "plan.yaml")
-    (folder / "journal.jsonl").write_bytes(b"".join(map(encode, results(plan, value))))
-    return folder
-
-
-def lower(by: float) -> Value:
-    """`accuracy` minus `by` and minus .01 per fold."""
-    return lambda levels, repeat, fold: accuracy(levels, repeat, fold) - by - 0.01 * fold
-
-
-def text(*studies: LoadedReport) -> str:
-    tables = sections(compare(studies))
-    return "\n".join(
-        "\n".join([section.title, *(" | ".join(row) for row in section.rows), *section.notes]) for section in tables
-    )
+from runner.planning.plan import PlannedCell
+from runner.reporting.between_studies.compare import compare
+from runner.reporting.between_studies.side_by_side import document, write
 
 
 @pytest.fixture(scope="module")
@@ -374,93 +298,6 @@ def test_experiments_without_factors_share_their_one_cell() -> None:
     (row,) = pair.cells.to_dict("records")
     assert (row["cell_a"], row["shared_by"]) == ("base", "levels") and row["difference"] == pytest.approx(0.11)
     assert pair.factors.empty
-
-
-def on(name: str, **changes) -> Plan:
-    return grid(dataset=ComponentRef(name), data={"fingerprint": name, "citation": f"{name}'s"}, mark=name, **changes)
-
-
-def test_data_sets_are_ranked_by_their_means() -> None:
-    found = compare([study(on(name), folder=name) for name in ("one", "two", "three")])
-    assert found.refused == "" and found.ranks is not None and found.warnings == ()
-    assert found.ranks.result.ranks.to_dict() == {"max, 2": 1, "avg, 2": 2, "max, 1": 3, "avg, 1": 4}
-    assert found.ranks.result.difference == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 3)), abs=0.001)  # Demsar's q
-    assert found.ranks.result.groups == (("max, 2", "avg, 2", "max, 1"), ("avg, 2", "max, 1", "avg, 1"))
-    by_loss = [study(on(name, metric="val_loss"), folder=name) for name in ("one", "two", "three")]
-    assert compare(by_loss).ranks.result.ranks.equals(found.ranks.result.ranks)  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("plans", "reason"),
-    [
-        (["one", "two"], "ranks on 2 data sets"),
-        (["one", "two", "one"], "'one' occurs more than once"),
-        (["one", "one", "one"], "'one' occurs more than once"),
-        (["one", "one"], ""),
-    ],
-)
-def test_why_there_are_no_ranks(plans: list[str], reason: str) -> None:
-    found = compare([study(on(name), folder=f"{name}{index}") for index, name in enumerate(plans)])
-    assert found.ranks is None and reason in found.refused and bool(reason) == bool(found.refused)
-    assert len(found.pairs) == len(plans) - 1
-
-
-def test_one_shared_cell_is_not_ranked() -> None:
-    one, two = (grid({"pool": levels}, data={"fingerprint": levels[1]}) for levels in (("max", "avg"), ("max", "none")))
-    found = compare([study(one), study(two, folder="b")])
-    assert len(found.pairs[0].cells) == 1 and (found.ranks, found.refused) == (None, "")
-
-
-def test_the_reason_for_no_ranks_is_printed_with_the_rest_of_the_comparison(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folders = [str(report(tmp_path / name, on(name))) for name in ("one", "two")]
-    assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
-    found = capsys.readouterr()
-    assert (
-        found.err.startswith("no critical-difference diagram: with 4 levels, ")
-        and "Cells that A and B share" in found.out
-    )
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cells.csv", "factors.csv"]
-
-
-def test_data_with_one_name_or_one_source() -> None:
-    """Data sets with one name are different if their fingerprints differ; one citation for several gives a warning."""
-    plans = [
-        replace(on("npz"), data={"fingerprint": fingerprint, "citation": "me"}) for fingerprint in ("f1", "f2", "f3")
-    ]
-    found = compare([study(plan, folder=str(index)) for index, plan in enumerate(plans)])
-    assert found.ranks is not None and list(found.ranks.means.index) == ["npz", "npz f2", "npz f3"]
-    assert found.warnings == (
-        "A and B and C have data from the same source, which the ranks count as independent data sets: me",
-    )
-
-
-HOSTILE = ("<script>alert(1)</script>", "a|b & [red]", "$x_1$", "two\nlines \x1b[31m")
-
-
-def test_hostile_names_are_printed_and_written_literally(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("o[bold]ne", "t|wo", "<three>")
-    plans = [replace(on(name), name=name) for name in names]
-    plans = [replace(grid({"<b>": HOSTILE}, mark=plan.name), name=plan.name, data=plan.data, dataset=plan.dataset)
-             for plan in plans]  # fmt: skip
-    folders = [str(report(tmp_path / str(n), plan, _by_position)) for n, plan in enumerate(plans)]
-    assert main(["compare", *folders, "--out", str(tmp_path / "out")]) == 0
-    out = capsys.readouterr().out
-    for name in (*names, *HOSTILE[:3], "two lines \\x1b[31m"):
-        assert name in out
-    assert "\x1b" not in out
-    written = pd.read_csv(tmp_path / "out" / "cells.csv")
-    assert set(written["cell_a"]) == set(HOSTILE)
-    root = ElementTree.parse(tmp_path / "out" / "ranks.svg").getroot()
-    assert not [element for element in root.iter() if element.tag.endswith("script")]
-    assert "<script>alert(1)</script>" in "".join(root.itertext())
-    assert main(["compare", *folders, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ranks"]["data_sets"] == list(names)
-
-
-def _by_position(levels: dict[str, str], repeat: int, fold: int) -> float:
-    return 0.5 + 0.1 * HOSTILE.index(levels["<b>"]) + 0.01 * fold
 
 
 def test_a_document_has_no_numbers_that_json_lacks() -> None:
