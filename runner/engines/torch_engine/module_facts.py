@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
+from runner.engines.torch_engine.flop_formulas import FORMULAS
 from runner.engines.torch_engine.layer_probe import layer_path
 from runner.engines.torch_engine.tracing import receptive_field
 from runner.errors import ShapeError
@@ -25,7 +26,8 @@ _Call = tuple[str, nn.Module, Tensor]
 def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     """The analysis of `module` for images of `shape` (C, H, W).
 
-    The MACs are half of torch's own count of floating-point operations, which covers convolutions and matrix products.
+    The MACs are half of torch's own count of floating-point operations, which covers convolutions and matrix products;
+    `flop_formulas` has those that it leaves out.
     If the module's control flow depends on the numbers in its images, only its parameters are known.
 
     Raises ShapeError if the module has lazy parameters, does not run on such images, or does not output scores
@@ -45,7 +47,7 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_recorder(calls, path)) for path, part in leaves]
     try:
-        with _without_gradients(module), FlopCounterMode(display=False) as counter, torch.no_grad():
+        with _without_gradients(module), _counter() as counter, torch.no_grad():
             output = _run(module, shape)
     except _DependsOnNumbers:
         return Analysis(shape, tuple(_remainder(module, (classes,), 0, [])), None, costed=False)
@@ -64,6 +66,10 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     remainder = _remainder(module, tuple(output.shape[1:]), counter.get_total_flops() // 2, layers)
     with _attributes_restored(module):
         return Analysis(shape, (*layers, *remainder), receptive_field(module, shape))
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
 
 
 @contextmanager
@@ -189,5 +195,5 @@ def _remainder(module: nn.Module, output: tuple[int, ...], macs: int, layers: li
 
 def _as_shape(size: tuple[int, ...]) -> Shape:
     """A tensor's size without the batch axis as (channels, height, width); leading axes beyond three are multiplied."""
-    channels, height, width = (*size, 1, 1)[:3] if len(size) <= 3 else (math.prod(size[:-2]), *size[-2:])
+    channels, height, width = (*size, 1, 1, 1)[:3] if len(size) <= 3 else (math.prod(size[:-2]), *size[-2:])
     return channels, height, width
