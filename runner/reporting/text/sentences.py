@@ -228,6 +228,9 @@ def factor_answers(plan: Plan, comparisons: pd.DataFrame) -> list[str]:
     levels = list(dict.fromkeys(name for row in rows for name in level_names(row)))
     if len(levels) > MAX_PAIRWISE_LEVELS:
         return first + best_against_others(plan.measure, rows, levels)
+    reasons = set(map(_nothing_known, rows))
+    if len(rows) > 1 and len(reasons) == 1 and all(reasons):
+        return [*first, f"{enumeration(levels)}: {reasons.pop()}."]
     # With so few levels the table lists all pairs, and Holm's adjustment counts those that have a p-value.
     family = sum(not math.isnan(row["p"]) for row in rows)
     return first + [sentence(plan.measure, plan.equivalent, row, plan.repeats, family) for row in rows]

@@ -92,6 +92,13 @@ def test_one_fit_per_cell_gives_means_and_no_claim(tmp_path: Path) -> None:
     assert "outperforms" not in text and "Intervals of differences rest" not in text
 
 
+def test_what_is_true_of_all_pairs_is_said_once() -> None:
+    plan = make_plan({"pool": ("max", "avg", "stride", "blur")}, folds=1)
+    plan = dataclasses.replace(plan, split_design=SplitDesign(split=0.2))
+    (lines,) = sentences.answers(plan, make_tables(plan, make_frames(plan)).comparisons).values()
+    assert lines == [f"max, avg, stride and blur: {sentences.FROM_ONE_FIT}."]
+
+
 def test_drawn_splits_are_what_the_correction_was_made_for() -> None:
     """n values from n random splits, with variance s^2 (1/n + n_test/n_train): Nadeau and Bengio 2003."""
     plan, frames = study(SplitDesign(split=0.2), folds=1, repeats=6, sizes=[200])
