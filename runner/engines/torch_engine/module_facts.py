@@ -19,6 +19,8 @@ from runner.errors import ShapeError
 from runner.network.analysis import Analysis, LayerFacts
 from runner.network.base import Shape
 
+_IN_PLACE = (nn.ReLU, nn.ReLU6, nn.Flatten, nn.Identity)
+"""Submodules whose output can take its input's memory, as of the layers that `Layer.in_place` marks."""
 _Call = tuple[str, nn.Module, Tensor]
 """A call of a submodule without children: its path, the submodule, its output."""
 
@@ -161,7 +163,7 @@ def _layers(calls: list[_Call], macs: dict[str, int]) -> list[LayerFacts]:
                 parameters=_trainable(part, counted),
                 not_trained=_not_trainable(part, counted),
                 macs=macs[path] if first else 0,
-                activations=math.prod(size),
+                activations=0 if isinstance(part, _IN_PLACE) else math.prod(size),
             )
         )  # fmt: skip
         counted.update(id(array) for array in (*part.parameters(), *part.buffers()))

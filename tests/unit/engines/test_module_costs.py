@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from runner.engines.torch_engine.module_facts import measure
+from runner.network.analysis import analyse
+from runner.network.graph import Sequential
+from runner.network.layers import Conv, Dense, Flatten, MaxPool, ReLU
+from runner.network.pointwise import BatchNorm
 
 C, TOKENS, CLASSES = 16, 64, 10
 """Images (C, 8, 8), so 64 positions of 16 channels."""
@@ -136,6 +140,19 @@ def test_scaled_dot_product_attention_is_counted() -> None:
         return F.scaled_dot_product_attention(x, x, x).transpose(1, 2).flatten(2).mean(1)
 
     assert macs(Net(attended)) == ATTENDED
+
+
+def test_a_module_costs_what_the_same_layers_do() -> None:
+    layers = Sequential(
+        Conv(8, 3, padding=1), BatchNorm(), ReLU(), MaxPool(2), Conv(4, 3, padding=0), ReLU(), Flatten(), Dense(CLASSES)
+    )
+    module = nn.Sequential(
+        nn.Conv2d(C, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(16, CLASSES),
+    )  # fmt: skip
+    found, expected = measure(module, (C, 8, 8), CLASSES), analyse(layers, (C, 8, 8), CLASSES)
+    for cost in ("parameters", "macs", "activations", "receptive_field"):
+        assert getattr(found, cost) == getattr(expected, cost), cost
 
 
 def test_a_layer_that_gets_a_vector_has_a_row() -> None:
