@@ -29,19 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from runner.planning import plan_file
+    from runner.reporting.pages.formats import FORMATS
 
+    formats = given.format.split(",")
+    for name in formats:
+        if name not in FORMATS:
+            raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
     folder = _folder(given)
     plan = plan_file.read(folder / "plan.yaml")
     # Only now: pandas, SciPy and matplotlib take a second, and there may be no such report.
     from runner.reporting.journal_frames import read_frames
-    from runner.reporting.pages.write import FORMATS, write_report
+    from runner.reporting.pages.write import write_report
     from runner.reporting.text.warnings import warnings
 
-    formats = given.format.split(",")
-    # Before the journal is read, which takes long if it holds many fits.
-    for name in formats:
-        if name not in FORMATS:
-            raise RunnerError(f"--format: unknown '{name}'{did_you_mean(name, FORMATS)}")
     # Always, whatever the build stamp says: this is how a user asks for the report again.
     tables = write_report(plan, read_frames(plan, folder), folder, formats)
     print(folder / "report.html" if "html" in formats else folder)

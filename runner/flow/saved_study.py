@@ -150,7 +150,8 @@ class StudyResults(Shown):
 
     def write_report(self, formats: str | Sequence[str] = ("html", "md", "csv")) -> Path:
         """Write the report again, as of html, md, csv, tex and png; returns the page or, without html, the folder."""
-        from runner.reporting.pages.write import FORMATS, write_report
+        from runner.reporting.pages.formats import FORMATS
+        from runner.reporting.pages.write import write_report
 
         chosen = formats.split(",") if isinstance(formats, str) else list(formats)
         for name in chosen:

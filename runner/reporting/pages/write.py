@@ -13,12 +13,10 @@ from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.figures.draw import DARK_CSS, Picture, make_figures
 from runner.reporting.pages import content
+from runner.reporting.pages.formats import DEFAULT_FORMATS
 from runner.reporting.tables.study_tables import Tables, make_tables
 from runner.reporting.text.latex import latex
 from runner.text import markdown, markdown_code, plural
-
-FORMATS = ("html", "md", "csv", "tex", "png")
-DEFAULT_FORMATS = ("html", "md", "csv")
 
 
 def write_report(plan: Plan, journal: Frames, folder: Path, formats: Iterable[str] = DEFAULT_FORMATS) -> Tables:

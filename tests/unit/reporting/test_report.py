@@ -19,7 +19,8 @@ from reporting_samples import FACTORS, HOSTILE, make_frames, make_plan, sample
 from runner.journal.frames import Frames
 from runner.planning.plan import Plan
 from runner.reporting.pages.content import provenance
-from runner.reporting.pages.write import FORMATS, write_report
+from runner.reporting.pages.formats import FORMATS
+from runner.reporting.pages.write import write_report
 from runner.text import markdown, markdown_code
 from runner.tracking.experiment import open_experiment
 
