@@ -8,7 +8,7 @@ not counted, here as there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ def _convolution_of_sequences(sequence: _Sizes, kernel: _Sizes, *_: Any, out_sha
 
 
 _ATEN = torch.ops.aten
-FORMULAS: Mapping[Any, Callable[..., int]] = {
+FORMULAS: dict[Any, Callable[..., int]] = {
     _ATEN.mv: _matrix_vector,
     _ATEN.addmv: _added_matrix_vector,
     _ATEN.dot: _vectors,

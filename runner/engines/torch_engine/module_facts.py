@@ -49,7 +49,8 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     leaves = [(path, part) for path, part in module.named_modules() if _is_leaf(part)]
     hooks = [part.register_forward_hook(_recorder(calls, path)) for path, part in leaves]
     try:
-        with _without_gradients(module), _counter() as counter, torch.no_grad():
+        counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+        with _without_gradients(module), counter, torch.no_grad():
             output = _run(module, shape)
     except _DependsOnNumbers:
         return Analysis(shape, tuple(_remainder(module, (classes,), 0, [])), None, costed=False)
@@ -68,10 +69,6 @@ def measure(module: nn.Module, shape: Shape, classes: int) -> Analysis:
     remainder = _remainder(module, tuple(output.shape[1:]), counter.get_total_flops() // 2, layers)
     with _attributes_restored(module):
         return Analysis(shape, (*layers, *remainder), receptive_field(module, shape))
-
-
-def _counter() -> FlopCounterMode:
-    return FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
 
 
 @contextmanager
@@ -156,14 +153,15 @@ def _layers(calls: list[_Call], macs: dict[str, int]) -> list[LayerFacts]:
     for path, part, output in calls:
         first = path not in seen
         seen.add(path)
-        size = tuple(output.shape[1:])
+        # Of one image. What has no axis of images, or another one before it, keeps all its axes.
+        size = tuple(output.shape[1:] if output.shape[:1] == (1,) else output.shape)
         rows.append(
             LayerFacts(
                 layer_path(path), type(part).__name__, _as_shape(size),
                 parameters=_trainable(part, counted),
                 not_trained=_not_trainable(part, counted),
                 macs=macs[path] if first else 0,
-                activations=0 if isinstance(part, _IN_PLACE) else math.prod(size),
+                activations=0 if isinstance(part, _IN_PLACE) else output.numel(),
             )
         )  # fmt: skip
         counted.update(id(array) for array in (*part.parameters(), *part.buffers()))

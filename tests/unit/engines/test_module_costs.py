@@ -155,8 +155,16 @@ def test_a_module_costs_what_the_same_layers_do() -> None:
         assert getattr(found, cost) == getattr(expected, cost), cost
 
 
-def test_a_layer_that_gets_a_vector_has_a_row() -> None:
-    """Its output has no axis of images."""
-    net = Net(lambda net, x: net.part(x[0].mean((1, 2)))[None], part=nn.Linear(C, C))  # type: ignore[operator]
-    layers = measure(net, (C, 8, 8), CLASSES).layers
-    assert [(layer.path, layer.macs) for layer in layers] == [("part", C * C), ("head", C * CLASSES)]
+def test_what_has_no_first_axis_of_images_counts_whole() -> None:
+    """A vector, and tokens before images, as in torch's recurrent layers by default."""
+
+    def describe(net: Net, images: Tensor) -> Tensor:
+        sequence = net.first(tokens(images).transpose(0, 1))  # type: ignore[operator]
+        return net.vector(sequence.mean((0, 1)))[None]  # type: ignore[operator,no-any-return]
+
+    layers = measure(Net(describe, first=nn.Linear(C, 8), vector=nn.Linear(8, C)), (C, 8, 8), CLASSES).layers
+    assert [(layer.path, layer.output, layer.macs, layer.activations) for layer in layers] == [
+        ("first", (TOKENS, 1, 8), TOKENS * C * 8, TOKENS * 8),
+        ("vector", (C, 1, 1), 8 * C, C),
+        ("head", (CLASSES, 1, 1), C * CLASSES, CLASSES),
+    ]
