@@ -6,37 +6,22 @@ import json
 import random
 import subprocess
 import sys
+from functools import partial
 
 import pytest
+from matched_study import BASE, WIDTH, planned
 
 from runner.components.catalog import load_catalog
 from runner.components.records import ComponentRef
 from runner.components.validation import InvalidValues
 from runner.errors import RunnerError
-from runner.experiment.load import load
 from runner.network.analysis import analyse, iterate_layers
 from runner.planning.best_integer import distance
-from runner.planning.make_plan import make_plan
-
-BASE = {
-    "name": "study",
-    "dataset": "fashion-mnist",
-    "architecture": {"name": "stages", "width": 16, "stages": 2},
-    "optimizer": "adam",
-    "training": {"epochs": 2, "engine": "numpy"},
-}
-WIDTH = "architecture.width"
 
 
 @pytest.fixture
 def plan(tmp_path):
-    path = tmp_path / "study.yaml"
-
-    def create(overrides=(), **sections):
-        path.write_text(json.dumps(BASE | sections, indent=1))
-        return make_plan(load(path, overrides))
-
-    return create
+    return partial(planned, tmp_path)
 
 
 SPACES = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
+from matched_study import BASE, WIDTH, planned
 
 from runner.errors import InputError
 from runner.experiment.load import load
@@ -12,28 +14,14 @@ from runner.planning import plan_file
 from runner.planning.changes import describe
 from runner.planning.make_plan import make_plan
 
-BASE = {
-    "name": "study",
-    "dataset": "fashion-mnist",
-    "architecture": {"name": "stages", "width": 16, "stages": 2},
-    "optimizer": "adam",
-    "training": {"epochs": 2, "engine": "numpy"},
-}
 LARGE, STACK = {"architecture.kernel": 7, "architecture.convs": 1}, {"architecture.kernel": 3, "architecture.convs": 3}
 RULE = {"vary": "architecture.width", "keep": "macs", "like": "7x7", "within": "2%"}
 THREE = {"7x7": LARGE, "3x3 x 3": STACK, "3x3 x 3 (matched)": {**STACK, "match": RULE}}
-WIDTH = "architecture.width"
 
 
 @pytest.fixture
 def plan(tmp_path):
-    path = tmp_path / "study.yaml"
-
-    def create(overrides=(), **sections):
-        path.write_text(json.dumps(BASE | sections, indent=1))
-        return make_plan(load(path, overrides))
-
-    return create
+    return partial(planned, tmp_path)
 
 
 @pytest.fixture
